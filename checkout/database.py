@@ -1,0 +1,200 @@
+"""Opens the one database that the shop and the clearing backend keep their tables in.
+
+SQLite by default (WAL, full synchronisation, foreign keys), PostgreSQL when one machine is too
+little. A file is taken only when it is new and empty or carries this project's mark.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+#: "LANE" in ASCII, in the header's application id: what marks an SQLite file as ours.
+APPLICATION_ID = 0x4C414E45
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_MS = 10_000
+
+_SQLITE_MAGIC = b"SQLite format 3\x00"
+
+
+class DatabaseError(Exception):
+    """The database can't be used; the message is one line and says what to do about it."""
+
+
+def is_postgresql(url: str) -> bool:
+    """Whether `url` names a PostgreSQL database."""
+    return url.startswith(("postgresql:", "postgresql+", "postgres:"))
+
+
+def sqlite_path(url: str | Path) -> Path:
+    """The file behind ``sqlite:///path`` or a bare path; DatabaseError for any other URL."""
+    spelled = str(url)
+    if spelled.startswith("sqlite:///"):
+        spelled = spelled.removeprefix("sqlite:///")
+    elif "://" in spelled:
+        scheme = spelled.split("://", 1)[0]
+        raise DatabaseError(
+            f"database: expected a path, sqlite:///path or postgresql://..., got {scheme}://"
+        )
+    if not spelled or spelled == ":memory:":
+        raise DatabaseError(f"database: expected the path of a file, got {spelled!r}")
+    return Path(spelled).expanduser().absolute()
+
+
+def open_engine(url: str | Path, *, pool_size: int = 8) -> Engine:
+    """A SQLAlchemy engine on a database that has been looked at first.
+
+    Raises DatabaseError when the file is someone else's, no database, not writable, in a missing
+    directory, or when PostgreSQL is out of reach.
+    """
+    if is_postgresql(str(url)):
+        return _postgresql_engine(str(url), pool_size)
+    path = sqlite_path(url)
+    prepare_sqlite(path)
+    engine = create_engine(
+        f"sqlite:///{path}",
+        pool_size=pool_size,
+        max_overflow=64,
+        connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+        configure_sqlite(connection)
+
+    return engine
+
+
+def open_sqlite(url: str | Path) -> sqlite3.Connection:
+    """A bare connection in autocommit mode, for the path where payments flow.
+
+    The caller writes BEGIN IMMEDIATE and COMMIT itself. DatabaseError as for `open_engine`.
+    """
+    path = sqlite_path(url)
+    prepare_sqlite(path)
+    try:
+        connection = sqlite3.connect(
+            path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
+        )
+        configure_sqlite(connection)
+    except sqlite3.Error as error:
+        raise DatabaseError(f"database {path}: {error}") from None
+    return connection
+
+
+def configure_sqlite(connection: sqlite3.Connection) -> None:
+    """Set what every connection needs: waiting for the writer, durability, foreign keys."""
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA cache_size = -65536")
+
+
+def prepare_sqlite(path: Path) -> None:
+    """Mark a new file as ours or check an old one's mark; DatabaseError says what is wrong."""
+    _check_place(path)
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None)
+    except sqlite3.Error as error:
+        raise DatabaseError(f"database {path}: {error}") from None
+    try:
+        _check_mark(connection, path)
+    except sqlite3.DatabaseError as error:
+        message = str(error)
+        if "not a database" in message or "malformed" in message:
+            message = "this file is not an SQLite database; name another with --database"
+        raise DatabaseError(f"database {path}: {message}") from None
+    finally:
+        connection.close()
+
+
+def _check_place(path: Path) -> None:
+    """Look at file and directory before SQLite does, whose own messages don't tell them apart."""
+    if path.is_dir():
+        raise DatabaseError(f"database {path}: this is a directory, expected a file")
+    if not path.parent.is_dir():
+        raise DatabaseError(f"database {path}: the directory {path.parent} does not exist")
+    if path.exists():
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise DatabaseError(f"database {path}: the file is not writable for this user")
+        with path.open("rb") as opened:
+            head = opened.read(16)
+        if head and head != _SQLITE_MAGIC:
+            raise DatabaseError(
+                f"database {path}: this file is not an SQLite database; "
+                "name another with --database"
+            )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise DatabaseError(
+            f"database {path}: the directory {path.parent} is not writable for this user"
+        )
+
+
+def _check_mark(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    if _pragma(connection, "application_id") != APPLICATION_ID:
+        # Two processes may arrive at a new file together; the lock lets one of them mark it.
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            _mark_new_file(connection, path)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+    version = _pragma(connection, "user_version")
+    if version != SCHEMA_VERSION:
+        raise DatabaseError(
+            f"database {path}: written by version {version} of the tables, this program needs "
+            f"{SCHEMA_VERSION}; name another with --database"
+        )
+    if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+        raise DatabaseError(f"database {path}: this file system can't hold a write-ahead log")
+
+
+def _mark_new_file(connection: sqlite3.Connection, path: Path) -> None:
+    mark = _pragma(connection, "application_id")
+    if mark == APPLICATION_ID:
+        return
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables or mark:
+        raise DatabaseError(
+            f"database {path}: this database belongs to another program; "
+            "name another with --database"
+        )
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _postgresql_engine(url: str, pool_size: int) -> Engine:
+    if importlib.util.find_spec("psycopg") is None:
+        raise DatabaseError(
+            "database: PostgreSQL needs the extra: pip install 'checkout[postgres]'"
+        )
+    options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 64, "pool_pre_ping": True}
+    engine = create_engine(psycopg_url(url), **options)
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except SQLAlchemyError as error:
+        engine.dispose()
+        cause = getattr(error, "orig", None) or error
+        reason = " ".join(str(cause).split())
+        raise DatabaseError(f"database: PostgreSQL is out of reach: {reason}") from None
+    return engine
+
+
+def psycopg_url(url: str) -> str:
+    """The PostgreSQL URL with the driver that this project uses."""
+    rest = url.split("://", 1)[1]
+    return f"postgresql+psycopg://{rest}"
