@@ -1,0 +1,139 @@
+"""Who takes part in the demo world and which account ranges are whose."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from typing import Any
+
+
+class Role(StrEnum):
+    """What a participant does in the sale."""
+
+    ISSUER = "issuer"
+    ACQUIRER = "acquirer"
+    NETWORK = "network"
+    TOKEN_SERVICE = "token-service"  # noqa: S105
+    WALLET_OPERATOR = "wallet-operator"
+
+
+class CardKind(StrEnum):
+    """What stands behind an account number; decides fee and books."""
+
+    DEBIT = "debit"
+    CREDIT = "credit"
+    TOKEN = "token"  # noqa: S105
+    WALLET = "wallet"
+
+
+class Scheme(StrEnum):
+    """Whose cryptogram make-up a card follows."""
+
+    UNIONPAY = "unionpay"
+    VISA = "visa"
+    MASTERCARD = "mastercard"
+    WALLET = "wallet"
+
+
+class ParticipantsError(ValueError):
+    """The participants' file says something that cannot be; the message names the entry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Participant:
+    """One party; `institution` is its number in DE32 and DE33, 8 digits."""
+
+    id: str
+    name: str
+    role: Role
+    institution: str
+    country: str  # numeric ISO 3166
+    currency: str  # of its settlement account
+
+    @property
+    def settlement_account(self) -> str:
+        """Ledger name of the account in which its net position is settled."""
+        return f"settlement/{self.id}/{self.currency}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountRange:
+    """An issuer identification number and what its accounts are."""
+
+    prefix: str
+    participant: str
+    card_kind: CardKind
+    scheme: Scheme
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Participants:
+    """The whole network: participants by id, ranges by prefix."""
+
+    by_id: Mapping[str, Participant]
+    ranges: Mapping[str, AccountRange]
+    by_institution: Mapping[str, Participant]
+
+    def range_of(self, account: str) -> AccountRange | None:
+        """The range an account number falls into, the longest prefix first; None for nobody's."""
+        for length in (8, 6):
+            found = self.ranges.get(account[:length])
+            if found is not None:
+                return found
+        return None
+
+    def holder_of(self, account: str) -> Participant | None:
+        """The participant that keeps an account's books; None for nobody's number."""
+        found = self.range_of(account)
+        return None if found is None else self.by_id[found.participant]
+
+    def with_role(self, role: Role) -> tuple[Participant, ...]:
+        """All participants of one role, in the file's order."""
+        return tuple(one for one in self.by_id.values() if one.role is role)
+
+
+@cache
+def demo_participants() -> Participants:
+    """The participants of the demo world, read once from `participants.toml`."""
+    text = resources.files(__package__).joinpath("participants.toml").read_text("utf-8")
+    return parse_participants(text)
+
+
+def parse_participants(text: str) -> Participants:
+    """Read participants and ranges from TOML; ParticipantsError names the entry at fault."""
+    tables = tomllib.loads(text)
+    by_id: dict[str, Participant] = {}
+    for entry in tables.get("participant", ()):
+        one = _built(Participant, {**entry, "role": Role(entry.get("role"))}, "participant")
+        if one.id in by_id:
+            raise ParticipantsError(f"participant: {one.id!r} stands twice")
+        by_id[one.id] = one
+    ranges: dict[str, AccountRange] = {}
+    for entry in tables.get("range", ()):
+        fields = {
+            **entry,
+            "card_kind": CardKind(entry.get("card_kind")),
+            "scheme": Scheme(entry.get("scheme")),
+        }
+        held = _built(AccountRange, fields, "range")
+        if held.participant not in by_id:
+            raise ParticipantsError(f"range {held.prefix}: no participant {held.participant!r}")
+        if held.prefix in ranges or len(held.prefix) not in (6, 8) or not held.prefix.isdigit():
+            raise ParticipantsError(f"range {held.prefix}: expected 6 or 8 digits, once")
+        ranges[held.prefix] = held
+    return Participants(
+        by_id=by_id,
+        ranges=ranges,
+        by_institution={one.institution: one for one in by_id.values()},
+    )
+
+
+def _built(kind: Any, fields: dict[str, Any], entry: str) -> Any:
+    try:
+        return kind(**fields)
+    except TypeError as error:
+        raise ParticipantsError(f"{entry}: {error}") from None
