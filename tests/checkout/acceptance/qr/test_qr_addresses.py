@@ -1,0 +1,57 @@
+"""The address printed for phones is the one that phones can reach."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+import pytest
+
+from checkout.acceptance.qr import addresses
+from checkout.acceptance.qr.addresses import Interface, rank
+
+
+def interface(name: str, address: str) -> Interface:
+    return Interface(name=name, address=address)
+
+
+def test_default_route_comes_first_and_loopback_never() -> None:
+    found = [
+        interface("lo", "127.0.0.1"),
+        interface("eth1", "10.1.0.4"),
+        interface("wlan0", "192.168.1.20"),
+        interface("lo", "::1"),
+        interface("wlan0", "fe80::1"),
+    ]
+    assert rank(found, ["192.168.1.20"]) == ("192.168.1.20", "10.1.0.4")
+
+
+def test_tunnels_and_bridges_come_last_even_as_default_route() -> None:
+    found = [
+        interface("docker0", "172.17.0.1"),
+        interface("tun0", "10.8.0.2"),
+        interface("wlan0", "192.168.1.20"),
+        interface("wlan0", "fd00::20"),
+    ]
+    assert rank(found, ["10.8.0.2"]) == ("192.168.1.20", "fd00::20", "10.8.0.2", "172.17.0.1")
+
+
+def test_private_before_public_and_an_unlisted_default_is_kept() -> None:
+    found = [interface("eth0", "8.8.4.4"), interface("eth1", "10.0.0.1")]
+    assert rank(found, []) == ("10.0.0.1", "8.8.4.4")
+    assert rank([], ["10.0.0.9"]) == ("10.0.0.9",)
+
+
+def test_machine_without_a_network_has_only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses, "interfaces", lambda: (interface("lo", "127.0.0.1"),))
+    monkeypatch.setattr(addresses, "_default_sources", lambda: ())
+    assert addresses.lan_addresses() == ()
+    assert addresses.lan_address() == "127.0.0.1"
+
+
+def test_every_address_found_can_be_bound_on_this_machine() -> None:
+    assert "127.0.0.1" in {each.address for each in addresses.interfaces()}
+    for text in addresses.lan_addresses():
+        family = socket.AF_INET6 if ipaddress.ip_address(text).version == 6 else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as bound:
+            bound.bind((text, 0))
