@@ -143,3 +143,77 @@ RESPONSE_TEXTS: dict[str, str] = {
     "98": "no answer from the issuer",
     "A0": "message authentication failed",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reversal:
+    """0420: undo `request` whatever became of it; `request.original` names it (DE90)."""
+
+    request: AuthorizationRequest
+    reason: str = "4021"  # DE60.1: 4021 time-out, 4000 customer, 4001 card gone, 4354 other
+
+
+#: What `SwitchClient.reverse` may give as the reason -> DE60.1.
+REVERSAL_REASONS: dict[str, str] = {
+    "customer": "4000",
+    "card-gone": "4001",
+    "late": "4020",
+    "time-out": "4021",
+    "shop": "4354",
+}
+
+
+class NetworkFunction(StrEnum):
+    """DE70: what a network management message is about."""
+
+    SIGN_ON = "001"
+    SIGN_OFF = "002"
+    KEY_RESET = "101"
+    CUT_OVER_START = "201"
+    CUT_OVER_END = "202"
+    ECHO = "301"
+
+
+class SessionKey(StrEnum):
+    """First digit of DE53: which key of a session is meant."""
+
+    PIN = "1"
+    MAC = "2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkMessage:
+    """0820, and 0800 where it carries a key."""
+
+    function: NetworkFunction  # DE70
+    stan: int
+    transmitted_at: datetime
+    participant: str  # DE33
+    session_key: SessionKey | None = None  # DE53
+    key_block: str | None = None  # DE48 NK: TR-31 under the participant's zone key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """0600: what the back office asks the switch, the only writer of the clearing tables."""
+
+    name: str  # DE48 OP
+    arguments: str  # JSON, DE120 to DE123
+    stan: int
+    transmitted_at: datetime
+    participant: str  # DE33
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainAnswer:
+    """The answer to a network message or an operation."""
+
+    response_code: str
+    stan: int
+    content: str = ""  # JSON, DE120 to DE123
+    session_key: SessionKey | None = None
+    key_block: str | None = None
+
+
+#: Everything that a participant may send.
+Question = AuthorizationRequest | Reversal | NetworkMessage | Operation

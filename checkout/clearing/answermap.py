@@ -1,0 +1,117 @@
+"""Which field of an answer carries what: responses as fields and back."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from checkout.clearing import private_fields as private
+from checkout.clearing.fieldmap import OPERATION_PARTS, put_parts
+from checkout.clearing.iso8583 import CodecError, Fields, answer_type
+from checkout.clearing.messages import AuthorizationResponse, PlainAnswer
+from checkout.clearing.private_fields import LayoutError
+from checkout.money import AmountError, currency_of, numeric_code
+
+#: What an answer repeats from its question.
+_ECHOED = ("2", "3", "4", "7", "11", "12", "13", "25", "32", "33", "37", "41", "42", "49", "70")
+
+
+def answer_fields(question: Fields, response: AuthorizationResponse | PlainAnswer) -> Fields:
+    """The fields of the answer to a question given as fields."""
+    fields = {number: question[number] for number in _ECHOED if number in question}
+    fields["t"] = answer_type(question["t"]) or question["t"]
+    fields["39"] = response.response_code
+    if isinstance(response, PlainAnswer):
+        _put_plain(fields, response)
+    else:
+        _put_response(fields, response)
+    return fields
+
+
+def refusal_fields(question: Fields, response_code: str) -> Fields | None:
+    """The answer to a message read only in part; None where it can't be answered at all."""
+    message_type = answer_type(question.get("t", ""))
+    if message_type is None or "11" not in question:
+        return None
+    fields = {number: question[number] for number in _ECHOED if number in question}
+    fields["t"] = message_type
+    fields["39"] = response_code
+    return fields
+
+
+def response_of(fields: Fields, now: datetime) -> AuthorizationResponse:
+    """The response that an answer's fields carry; CodecError where it is none.
+
+    `now` is aware; it gives the settlement date its year.
+    """
+    try:
+        usages = private.read_usages(fields.get("63", ""))
+        return AuthorizationResponse(
+            response_code=fields["39"],
+            stan=int(fields["11"]),
+            rrn=fields.get("37", ""),
+            approval_code=fields.get("38"),
+            settlement_date=_settlement_date(fields.get("15"), now),
+            icc=bytes.fromhex(fields["55"]) if "55" in fields else None,
+            balance_minor=private.read_balance(fields["54"]) if "54" in fields else None,
+            billing_amount_minor=int(fields["6"]) if "6" in fields else None,
+            billing_currency=currency_of(fields["51"]) if "51" in fields else None,
+            account_reference=fields.get("56"),
+            masked_account=usages.get("MA"),
+        )
+    except KeyError as error:
+        raise CodecError(error.args[0], "missing in the answer", fields=fields) from None
+    except (LayoutError, AmountError) as error:
+        raise CodecError("63", str(error), fields=fields) from None
+
+
+def plain_answer_of(fields: Fields) -> PlainAnswer:
+    """The answer to a network message or an operation; CodecError where DE39 is missing."""
+    if "39" not in fields or "11" not in fields:
+        raise CodecError("39", "missing in the answer", fields=fields)
+    return PlainAnswer(
+        response_code=fields["39"],
+        stan=int(fields["11"]),
+        content="".join(fields.get(part, "") for part in OPERATION_PARTS),
+    )
+
+
+def _put_plain(fields: Fields, answer: PlainAnswer) -> None:
+    if answer.content:
+        put_parts(fields, answer.content)
+    if answer.session_key is not None:
+        fields["53"] = answer.session_key.value.ljust(16, "0")
+    if answer.key_block is not None:
+        fields["48"] = private.usage("NK", answer.key_block)
+
+
+def _put_response(fields: Fields, response: AuthorizationResponse) -> None:
+    if response.settlement_date is not None:
+        fields["15"] = f"{response.settlement_date:%m%d}"
+    if response.approval_code is not None:
+        fields["38"] = response.approval_code
+    if response.balance_minor is not None:
+        fields["54"] = private.balance(fields.get("49", "156"), response.balance_minor)
+    if response.icc is not None:
+        fields["55"] = response.icc.hex().upper()
+    if response.billing_amount_minor is not None and response.billing_currency is not None:
+        fields["6"] = f"{response.billing_amount_minor:012d}"
+        fields["51"] = numeric_code(response.billing_currency)
+    if response.account_reference is not None:
+        fields["56"] = response.account_reference
+    if response.masked_account is not None:
+        fields["63"] = private.usage("MA", response.masked_account)
+
+
+def _settlement_date(text: str | None, now: datetime) -> date | None:
+    """MMDD with the year that brings it nearest to `now`."""
+    if text is None:
+        return None
+    candidates = []
+    for year in (now.year, now.year - 1, now.year + 1):
+        try:
+            candidates.append(date(year, int(text[:2]), int(text[2:])))
+        except ValueError:
+            continue
+    if not candidates:
+        raise CodecError("15", f"expected MMDD, got {text!r}")
+    return min(candidates, key=lambda found: abs((found - now.date()).days))
