@@ -1,0 +1,217 @@
+"""The account holder's decision on one payment: approve, or decline with a code and a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from itertools import chain
+
+from checkout.clearing.accounts import AccountState, AccountStatus
+from checkout.clearing.cryptogram import AtcVerdict, CryptogramVerdict
+from checkout.clearing.icc import CardholderVerification
+from checkout.clearing.messages import AuthorizationRequest, EntryMode, Initiation
+from checkout.clearing.participants import CardKind
+from checkout.clearing.pin import PinVerdict
+from checkout.clearing.rules import RuleSet
+
+_STATUS_CODES = {
+    AccountStatus.BLOCKED: "62",
+    AccountStatus.LOST: "41",
+    AccountStatus.STOLEN: "43",
+    AccountStatus.CLOSED: "14",
+}
+_CODES = (Initiation.STATIC_CODE, Initiation.DYNAMIC_CODE, Initiation.PAYER_CODE)
+_SEEN_BY_CHIP = (EntryMode.CONTACTLESS_CHIP, EntryMode.CONTACT_CHIP)
+# Byte 1 of the TVR: SDA failed, card on the exception file, DDA failed, CDA failed.
+_TVR_DISTRUST = 0x40 | 0x10 | 0x08 | 0x04
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """DE39 and, for the books and the traces, why in a few fixed words."""
+
+    response_code: str
+    reason: str = ""
+
+    @property
+    def approved(self) -> bool:
+        """Whether the money may be held."""
+        return self.response_code == "00"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What the account has paid before, in minor units of its own currency.
+
+    The day is the business date's, the year its calendar year; codes count per customer, amounts
+    given back are taken off. `day_count` counts payments.
+    """
+
+    day_minor: int = 0
+    year_minor: int = 0
+    static_code_day_minor: int = 0
+    dynamic_code_day_minor: int = 0
+    day_count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What the payer and the card brought along; None where there was nothing to check."""
+
+    pin: PinVerdict | None = None
+    cryptogram: CryptogramVerdict | None = None
+    atc: AtcVerdict | None = None
+    cardholder: CardholderVerification = CardholderVerification.NONE
+    token_cryptogram_valid: bool | None = None
+
+    @property
+    def cardholder_verified(self) -> bool:
+        """Whether a PIN was right or the payer's own device has checked the payer."""
+        pin = self.pin is not None and self.pin.verified
+        return pin or self.cardholder is CardholderVerification.ON_DEVICE
+
+
+def decide(
+    state: AccountState,
+    request: AuthorizationRequest,
+    *,
+    usage: Usage,
+    evidence: Evidence,
+    rules: RuleSet,
+    business_date: date,
+    billing_amount_minor: int | None = None,
+) -> Decision:
+    """Decide a purchase or pre-authorisation for the party that keeps the account's books.
+
+    `billing_amount_minor` is the amount in the account's currency where the request's is another.
+    Checks run in a fixed order, the first that fails answers: account, expiry, PIN, cryptogram,
+    what the account may do, limits, funds.
+    """
+    amount_minor = request.amount_minor if billing_amount_minor is None else billing_amount_minor
+    if amount_minor <= 0:
+        return Decision(response_code="13", reason="amount-not-positive")
+    for failed in chain(
+        _account_checks(state, request, business_date),
+        _evidence_checks(request, evidence),
+        _permission_checks(state, request, rules),
+        _limit_checks(state, request, usage, evidence, rules, amount_minor),
+    ):
+        return failed  # the first one answers
+    if amount_minor > state.available_minor:
+        return Decision(response_code="51", reason="insufficient-funds")
+    return Decision(response_code="00")
+
+
+def expired(expiry: str, business_date: date) -> bool:
+    """Whether a card of this expiry (YYMM) is past its month's last day; a wrong YYMM is."""
+    if len(expiry) != 4 or not expiry.isdigit() or not 1 <= int(expiry[2:]) <= 12:
+        return True
+    return (2000 + int(expiry[:2]), int(expiry[2:])) < (business_date.year, business_date.month)
+
+
+def _account_checks(
+    state: AccountState, request: AuthorizationRequest, business_date: date
+) -> Iterator[Decision]:
+    if state.status is not AccountStatus.ACTIVE:
+        yield Decision(response_code=_STATUS_CODES[state.status], reason=f"account-{state.status}")
+    if expired(state.account.expiry, business_date):
+        yield Decision(response_code="54", reason="expired")
+    if request.expiry is not None and expired(request.expiry, business_date):
+        yield Decision(response_code="54", reason="expired")
+
+
+def _evidence_checks(request: AuthorizationRequest, evidence: Evidence) -> Iterator[Decision]:
+    if evidence.pin is not None and not evidence.pin.verified:
+        wrong = evidence.pin.response_code == "55"
+        reason = "wrong-pin" if wrong else "pin-tries-exceeded"
+        yield Decision(response_code=evidence.pin.response_code, reason=reason)
+    cryptogram = evidence.cryptogram
+    if cryptogram is None:
+        if request.entry_mode in _SEEN_BY_CHIP:
+            yield Decision(response_code="05", reason="cryptogram-missing")
+        if evidence.token_cryptogram_valid is False:
+            yield Decision(response_code="63", reason="token-cryptogram-mismatch")
+        return
+    if not cryptogram.valid:
+        yield Decision(response_code="63", reason=cryptogram.reason)
+    if evidence.atc is not None and not evidence.atc.fresh:
+        yield Decision(response_code="63", reason=f"atc-{evidence.atc.reason}")
+    if cryptogram.kind == "AAC":
+        yield Decision(response_code="05", reason="card-declined")
+    if cryptogram.tvr[0] & _TVR_DISTRUST:
+        yield Decision(response_code="05", reason="offline-authentication-failed")
+
+
+def _permission_checks(
+    state: AccountState, request: AuthorizationRequest, rules: RuleSet
+) -> Iterator[Decision]:
+    account = state.account
+    wallet = account.kind is CardKind.WALLET
+    if account.account_class is not None and rules.bank_account and not wallet:
+        offered = rules.bank_account
+        if account.account_class not in offered:
+            yield Decision(response_code="57", reason="class-not-offered")
+    if request.initiation in _CODES and not wallet and not rules.network_takes_codes:
+        yield Decision(response_code="57", reason="codes-not-taken-yet")
+
+
+def _limit_checks(
+    state: AccountState,
+    request: AuthorizationRequest,
+    usage: Usage,
+    evidence: Evidence,
+    rules: RuleSet,
+    amount_minor: int,
+) -> Iterator[Decision]:
+    account = state.account
+    fen = _in_fen(request, account.currency, amount_minor)
+    unverified = not evidence.cardholder_verified and not evidence.token_cryptogram_valid
+    if unverified and fen is not None and fen > rules.quickpass_no_pin_minor:
+        yield Decision(response_code="61", reason="over-no-pin-limit")
+    yield from _code_limits(state, request, usage, rules, amount_minor)
+    own = account.transaction_limit_minor
+    if own is not None and amount_minor > own:
+        yield Decision(response_code="61", reason="over-transaction-limit")
+    if account.day_count_limit is not None and usage.day_count >= account.day_count_limit:
+        yield Decision(response_code="65", reason="over-day-count")
+    graded = rules.wallet_account if account.kind is CardKind.WALLET else rules.bank_account
+    limits = graded.get(account.account_class) if account.account_class is not None else None
+    if limits is None or account.linked_account is not None:
+        return  # a quick payment is not a payment from the operator's account
+    for before, limit, reason in (
+        (usage.day_minor, limits.day_minor, "over-day-limit"),
+        (usage.year_minor, limits.year_minor, "over-year-limit"),
+        (state.spent_minor, limits.lifetime_minor, "over-lifetime-limit"),
+    ):
+        if limit is not None and before + amount_minor > limit:
+            yield Decision(response_code="61", reason=reason)
+
+
+def _code_limits(
+    state: AccountState,
+    request: AuthorizationRequest,
+    usage: Usage,
+    rules: RuleSet,
+    amount_minor: int,
+) -> Iterator[Decision]:
+    account = state.account
+    if account.currency != "CNY" or request.initiation not in _CODES:
+        return
+    if request.initiation is Initiation.STATIC_CODE:
+        before, limit = usage.static_code_day_minor, rules.static_code_day_minor
+        reason = "over-static-code-limit"
+    else:
+        before, reason = usage.dynamic_code_day_minor, "over-dynamic-code-limit"
+        limit = rules.dynamic_code_day_minor.get(account.barcode_level)
+        if account.barcode_level == "A" and rules.dynamic_code_day_minor:
+            limit = account.barcode_contract_minor
+    if limit is not None and before + amount_minor > limit:
+        yield Decision(response_code="61", reason=reason)
+
+
+def _in_fen(request: AuthorizationRequest, currency: str, amount_minor: int) -> int | None:
+    """The amount in renminbi where either side is renminbi; the no-PIN limit is China's."""
+    if request.currency == "CNY":
+        return request.amount_minor
+    return amount_minor if currency == "CNY" else None
