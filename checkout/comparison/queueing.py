@@ -1,0 +1,366 @@
+"""Queues at counters: many independent shops at once, one loop over the customer's index.
+
+Customers of a shop arrive at random, join one first-come first-served line before `counters`
+counters, and leave where the wait would outlast their patience. Whether a customer is served
+depends only on the wait that the line offers on arrival, so a shop is a recursion over its
+customers: Lindley's for one counter, Kiefer and Wolfowitz's for several, with a customer who
+gives up adding nothing. The arrays run across shops; each block of shops is worked through from
+opening to closing.
+
+Every customer takes one 64-bit draw at a fixed place of one PCG64 stream: 32 bits for the time to
+the next arrival, 16 for the row of the customers' table, 16 for patience. So results depend on the
+seed alone, not on block size or on how blocks are shared out. Sums are integers and exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Rows of a customers' table and of a patience table: what 16 bits address.
+ROWS = 65_536
+#: Waits are counted in bins of this many seconds; the last bin takes all that is longer.
+WAIT_BIN_S = 0.05
+WAIT_BINS = 1 << 15
+#: Shops a block, so that its arrays stay in the second-level cache.
+BLOCK = 8_192
+
+#: Steps of the table that turns customers into clock time where the rate changes over the day.
+_CLOCK_STEPS = 4_096
+#: Customers a block that are counted at once.
+_BATCH = 1 << 19
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrivals:
+    """When customers come: `rates` are customers an hour in equal parts of `open_s` seconds."""
+
+    open_s: float
+    rates: tuple[float, ...]
+
+    @property
+    def expected(self) -> float:
+        """Customers a shop sees from opening to closing, on average."""
+        return sum(self.rates) / len(self.rates) * self.open_s / 3600
+
+    def clock(self) -> NDArray[np.float64]:
+        """Seconds after opening at which each 1/4096 of the expected customers has come."""
+        edges_s = np.linspace(0.0, self.open_s, len(self.rates) + 1)
+        come = np.concatenate([[0.0], np.cumsum(self.rates)])
+        wanted = np.linspace(0.0, float(come[-1]), _CLOCK_STEPS + 1)
+        return np.interp(wanted, come, edges_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Customers:
+    """65,536 customers to draw from, each as likely as the other.
+
+    `service_s` is how long one keeps a counter busy; `able` whether the customer can pay at all
+    (who cannot does not queue); `patience_s` how long one waits (another draw; inf: for ever).
+    """
+
+    service_s: NDArray[np.float64]
+    able: NDArray[np.bool_]
+    patience_s: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queues:
+    """What came of it. `served` and `lost` count customers by row of the table.
+
+    `wait_us` and `line_us` are sums over all shops in microseconds: waits of the served, and time
+    spent in line by everyone who joined it. Arrays with a shop axis serve confidence intervals.
+    """
+
+    shops: int
+    open_s: float
+    counters: int
+    served: NDArray[np.int64]
+    lost: NDArray[np.int64]
+    wait_bins: NDArray[np.int64]
+    line_us: int
+    shop_served: NDArray[np.int64]
+    shop_wait_us: NDArray[np.int64]
+
+    @property
+    def served_total(self) -> int:
+        """Customers served."""
+        return int(self.served.sum())
+
+    @property
+    def arrived_total(self) -> int:
+        """Customers who came, served or lost."""
+        return self.served_total + int(self.lost.sum())
+
+    @property
+    def mean_wait_s(self) -> float:
+        """Mean wait of the served, in seconds."""
+        return int(self.shop_wait_us.sum()) / max(self.served_total, 1) / 1e6
+
+    @property
+    def mean_line(self) -> float:
+        """Customers in line on average while the shop is open (Little's law, exact here)."""
+        return self.line_us / 1e6 / (self.shops * self.open_s)
+
+    def wait_quantile_s(self, share: float) -> float:
+        """The wait that `share` of the served did not exceed, to one bin of 0.05 s."""
+        counted = np.cumsum(self.wait_bins)
+        if counted[-1] == 0:
+            return 0.0
+        return float(np.searchsorted(counted, share * counted[-1])) * WAIT_BIN_S
+
+    def mean_wait_interval_s(self, z: float = 1.96) -> tuple[float, float]:
+        """Confidence interval of the mean wait from the shops, which are independent."""
+        served = self.shop_served.astype(float)
+        waits = self.shop_wait_us.astype(float) / 1e6
+        mean = waits.sum() / max(served.sum(), 1.0)
+        # Ratio estimator: the shops' residuals carry the variance.
+        spread = float(np.sqrt(((waits - mean * served) ** 2).sum()))
+        half = z * spread / max(served.sum(), 1.0)
+        return mean - half, mean + half
+
+
+def simulate(
+    customers: Customers,
+    arrivals: Arrivals,
+    *,
+    counters: int,
+    shops: int,
+    seed: int,
+    warm_up: int = 0,
+    block: int = BLOCK,
+    progress: Callable[[int], None] | None = None,
+) -> Queues:
+    """Run `shops` shops from opening to closing.
+
+    The first `warm_up` customers of each shop are served but not counted. `progress` hears how
+    many more shops are done, block by block.
+    """
+    _check(customers, counters=counters, shops=shops, block=block)
+    blocks = [(start, min(start + block, shops)) for start in range(0, shops, block)]
+    lane = _Lane(customers, arrivals, counters, shops, seed, warm_up)
+    parts: list[_Part] = []
+    for start, stop in blocks:
+        part = lane.run(start, stop)
+        parts.append(part)
+        if progress is not None:
+            progress(len(part.served_by_shop))
+    return Queues(
+        shops=shops,
+        open_s=arrivals.open_s,
+        counters=counters,
+        served=np.sum([part.rows[:ROWS] for part in parts], axis=0),
+        lost=np.sum([part.rows[ROWS:] for part in parts], axis=0),
+        wait_bins=np.sum([part.wait_bins for part in parts], axis=0),
+        line_us=sum(part.line_us for part in parts),
+        shop_served=np.concatenate([part.served_by_shop for part in parts]),
+        shop_wait_us=np.concatenate([part.wait_by_shop for part in parts]),
+    )
+
+
+def _check(customers: Customers, *, counters: int, shops: int, block: int) -> None:
+    for name, value in (("counters", counters), ("shops", shops), ("block", block)):
+        if value < 1:
+            raise ValueError(f"{name}: expected one or more, got {value}")
+    tables = [customers.service_s, customers.able]
+    if customers.patience_s is not None:
+        tables.append(customers.patience_s)
+    if any(table.shape != (ROWS,) for table in tables):
+        raise ValueError(f"customers: expected tables of {ROWS} rows")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    rows: NDArray[np.int64]
+    wait_bins: NDArray[np.int64]
+    line_us: int
+    served_by_shop: NDArray[np.int64]
+    wait_by_shop: NDArray[np.int64]
+
+
+class _Lane:
+    """The tables that all blocks share, and the recursion over one block."""
+
+    def __init__(
+        self,
+        customers: Customers,
+        arrivals: Arrivals,
+        counters: int,
+        shops: int,
+        seed: int,
+        warm_up: int,
+    ) -> None:
+        self._customers = customers
+        self._counters = counters
+        self._shops = shops
+        self._seed = seed
+        self._warm_up = warm_up
+        self._expected = arrivals.expected
+        self._rate = self._expected / arrivals.open_s
+        even = len(set(arrivals.rates)) == 1
+        self._clock = None if even else arrivals.clock()
+        self._able_all = bool(customers.able.all())
+
+    def run(self, start: int, stop: int) -> _Part:
+        """Shops `start` to `stop` from opening to closing."""
+        size = stop - start
+        stream = np.random.PCG64(self._seed)
+        stream.advance(start)
+        numbers = np.random.Generator(stream)
+        free = [np.zeros(size) for _ in range(self._counters)]
+        come = np.zeros(size)
+        tally = _Tally(size)
+        index = 0
+        # A gap between this block's draws for one customer and for the next: other blocks' shops.
+        gap = self._shops - size
+        while True:
+            draws = numbers.integers(0, 1 << 64, size, dtype=np.uint64)
+            if gap:
+                stream.advance(gap)
+            come += _gaps(draws)
+            here = come < self._expected
+            if not here.any():
+                break
+            self._serve(draws, come, here, free, tally, counted=index >= self._warm_up)
+            index += 1
+        return tally.part()
+
+    def _serve(
+        self,
+        draws: NDArray[np.uint64],
+        come: NDArray[np.float64],
+        here: NDArray[np.bool_],
+        free: list[NDArray[np.float64]],
+        tally: _Tally,
+        *,
+        counted: bool,
+    ) -> None:
+        rows = (draws & np.uint64(0xFFFF)).astype(np.int32)
+        now = self._time(come)
+        wait = free[0] - now
+        np.maximum(wait, 0.0, out=wait)
+        joined = here
+        if not self._able_all:
+            joined = here & self._customers.able.take(rows)
+        in_line, stays = wait, joined
+        patience_s = self._customers.patience_s
+        if patience_s is not None:
+            pick = (draws >> np.uint64(16)) & np.uint64(0xFFFF)
+            patience = patience_s.take(pick.astype(np.int32))
+            stays = joined & (wait <= patience)
+            in_line = np.minimum(wait, patience)
+        done = now + wait
+        done += self._customers.service_s.take(rows)
+        # Counters stay sorted by when they fall free: the new time is carried up to its place.
+        np.copyto(done, free[0], where=~stays)
+        for place in range(1, self._counters):
+            later = free[place]
+            np.minimum(done, later, out=free[place - 1])
+            np.maximum(done, later, out=done)
+        free[-1] = done
+        if counted:
+            tally.count(rows, wait, in_line, here, joined, stays)
+
+    def _time(self, come: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self._clock is None:
+            return come / self._rate
+        place = come * (_CLOCK_STEPS / self._expected)
+        np.minimum(place, _CLOCK_STEPS - 1e-9, out=place)
+        step = place.astype(np.int32)
+        place -= step
+        before = self._clock.take(step)
+        return before + place * (self._clock.take(step + 1) - before)
+
+
+def _gaps(draws: NDArray[np.uint64]) -> NDArray[np.float32]:
+    """Exponential gaps of mean 1 from the upper 32 bits."""
+    share = (draws >> np.uint64(32)).astype(np.float32)
+    share += np.float32(0.5)
+    share *= np.float32(2.0**-32)
+    np.log(share, out=share)
+    np.negative(share, out=share)
+    return share
+
+
+class _Tally:
+    """Counts of one block; batches of customers are counted at once."""
+
+    def __init__(self, size: int) -> None:
+        self._rows = np.zeros(2 * ROWS, dtype=np.int64)
+        self._wait_bins = np.zeros(WAIT_BINS, dtype=np.int64)
+        self._line_us = 0
+        self._served = np.zeros(size, dtype=np.int64)
+        self._waits = np.zeros(size, dtype=np.int64)
+        self._depth = max(1, _BATCH // size)
+        self._keys = np.empty((self._depth, size), dtype=np.int32)
+        self._bins = np.empty((self._depth, size), dtype=np.int32)
+        self._held = 0
+
+    def count(
+        self,
+        rows: NDArray[np.int32],
+        wait: NDArray[np.float64],
+        in_line: NDArray[np.float64],
+        here: NDArray[np.bool_],
+        joined: NDArray[np.bool_],
+        stays: NDArray[np.bool_],
+    ) -> None:
+        keys, bins = self._keys[self._held], self._bins[self._held]
+        np.add(rows, np.int32(ROWS), out=keys)
+        np.copyto(keys, rows, where=stays)
+        # What is not to be counted falls into a bin past the end.
+        np.copyto(keys, np.int32(2 * ROWS), where=~here)
+        np.multiply(wait, 1 / WAIT_BIN_S, out=bins, casting="unsafe")
+        np.minimum(bins, np.int32(WAIT_BINS - 1), out=bins)
+        np.copyto(bins, np.int32(WAIT_BINS), where=~stays)
+        wait_us = np.rint(in_line * 1e6).astype(np.int64)
+        wait_us *= joined
+        self._line_us += int(wait_us.sum())
+        wait_us *= stays
+        self._waits += wait_us
+        self._served += stays
+        self._held += 1
+        if self._held == self._depth:
+            self._empty()
+
+    def part(self) -> _Part:
+        """Everything counted so far."""
+        self._empty()
+        return _Part(self._rows, self._wait_bins, self._line_us, self._served, self._waits)
+
+    def _empty(self) -> None:
+        keys, bins = self._keys[: self._held].ravel(), self._bins[: self._held].ravel()
+        self._rows += np.bincount(keys, minlength=2 * ROWS + 1)[: 2 * ROWS]
+        self._wait_bins += np.bincount(bins, minlength=WAIT_BINS + 1)[:WAIT_BINS]
+        self._held = 0
+
+
+def erlang_c(servers: int, load: float) -> float:
+    """Probability of waiting in M/M/c; `load` is arrival rate times mean service (below c)."""
+    term, total = 1.0, 1.0
+    for k in range(1, servers):
+        term *= load / k
+        total += term
+    last = term * load / servers * servers / (servers - load)
+    return last / (total + last)
+
+
+def textbook_mean_wait_s(
+    *, arrival_rate: float, mean_service_s: float, servers: int = 1, squared_variation: float = 1.0
+) -> float:
+    """Mean wait in the stationary M/G/1 (Pollaczek and Khinchine) or M/M/c queue (Erlang C).
+
+    `squared_variation` is variance over squared mean of service: 1 for M/M/1, 0 for M/D/1.
+    """
+    load = arrival_rate * mean_service_s
+    if load >= servers:
+        return math.inf
+    if servers == 1:
+        return load * mean_service_s * (1 + squared_variation) / 2 / (1 - load)
+    if squared_variation != 1.0:
+        raise ValueError("squared_variation: only M/M/c has a closed form for several counters")
+    return erlang_c(servers, load) * mean_service_s / (servers - load)
