@@ -1,0 +1,38 @@
+"""Emulated payment cards and phones: their side of the tap, written apart from the terminal's.
+
+`load_profile` and `personalise` make a card, `open_card` takes it in hand, `in_process` or one of
+the transports puts it on a reader. Nothing here imports the terminal's kernel or its checks.
+"""
+
+from devices.nfc.emulated.authority import Authority, CaPublicKey, ensure_authority
+from devices.nfc.emulated.behaviour import Behaviour, Delay, Pull
+from devices.nfc.emulated.card import EmulatedCard, State, open_card
+from devices.nfc.emulated.in_process import InProcessReader, in_process
+from devices.nfc.emulated.memory import LimitedUseKey
+from devices.nfc.emulated.personalisation import card_path, personalise
+from devices.nfc.emulated.profiles import CardProfile, load_profile, profile_names
+from devices.nfc.emulated.storage import CardFileError, CardInUse
+from devices.nfc.emulated.tables import ProfileError
+
+__all__ = [
+    "Authority",
+    "Behaviour",
+    "CaPublicKey",
+    "CardFileError",
+    "CardInUse",
+    "CardProfile",
+    "Delay",
+    "EmulatedCard",
+    "InProcessReader",
+    "LimitedUseKey",
+    "ProfileError",
+    "Pull",
+    "State",
+    "card_path",
+    "ensure_authority",
+    "in_process",
+    "load_profile",
+    "open_card",
+    "personalise",
+    "profile_names",
+]

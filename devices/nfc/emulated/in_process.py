@@ -1,0 +1,116 @@
+"""A reader without air: the shortest way between a terminal and an emulated card."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Literal
+
+from devices.nfc.contract import CardDescription, CardGone, TransportError
+from devices.nfc.emulated.card import EmulatedCard
+from devices.nfc.emulated.iso14443_4 import CardLeft
+from devices.nfc.emulated.storage import CardFileError, CardInUse
+
+
+def in_process(
+    card: EmulatedCard | None = None, *, wait: Callable[[float], None] | None = None
+) -> InProcessReader:
+    """A reader with `card` on it; `wait` is called with the seconds of a slow card's delays."""
+    reader = InProcessReader(wait=wait)
+    if card is not None:
+        reader.present(card)
+    return reader
+
+
+class InProcessCard:
+    """An emulated card behind the Card contract."""
+
+    def __init__(
+        self, card: EmulatedCard, *, wait: Callable[[float], None] | None, left: Callable[[], None]
+    ) -> None:
+        self._card = card
+        self._wait = wait
+        self._left = left
+        self._description = CardDescription(
+            technology=card.technology,
+            uid=card.uid,
+            sak=card.sak if card.technology == "A" else None,
+            ats=card.ats,
+        )
+
+    @property
+    def description(self) -> CardDescription:
+        return self._description
+
+    def transceive(self, command: bytes) -> bytes:
+        try:
+            response = self._card.process(command)
+        except CardLeft as gone:
+            self._left()
+            raise CardGone from gone
+        except OSError as error:
+            raise TransportError("card-fault", f"the card's memory failed: {error}") from error
+        if self._wait is not None and self._card.delay_s:
+            self._wait(self._card.delay_s)
+        return response
+
+
+class InProcessReader:
+    """A Reader whose field is this process; safe to present and take away from another thread."""
+
+    name = "in-process reader (emulated)"
+    path = "in-process"
+    emulated = True
+
+    def __init__(self, *, wait: Callable[[float], None] | None = None) -> None:
+        self._wait = wait
+        self._changed = threading.Condition()
+        self._card: EmulatedCard | None = None
+        self.signals: list[str] = []
+
+    def present(self, card: EmulatedCard) -> None:
+        """Put a card on the reader in place of the one that is there."""
+        with self._changed:
+            self._take()
+            self._card = card
+            self._changed.notify_all()
+
+    def take_away(self) -> None:
+        """Take the card off the reader; safe to call when there is none."""
+        with self._changed:
+            self._take()
+            self._changed.notify_all()
+
+    def wait_for_card(self, timeout_s: float) -> InProcessCard | None:
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._card is not None, timeout_s):
+                return None
+            card = self._card
+            assert card is not None
+            card.power_off()
+            try:
+                card.power_on()
+            except (CardInUse, CardFileError) as error:
+                self._take()
+                raise TransportError("card-fault", str(error)) from error
+            return InProcessCard(card, wait=self._wait, left=self.take_away)
+
+    def release(self) -> None:
+        with self._changed:
+            if self._card is not None:
+                self._card.power_off()
+
+    def wait_for_removal(self, timeout_s: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._card is None, timeout_s)
+
+    def signal(self, result: Literal["success", "failure", "ready", "off"]) -> None:
+        self.signals.append(result)
+
+    def close(self) -> None:
+        self.take_away()
+
+    def _take(self) -> None:
+        card, self._card = self._card, None
+        if card is not None:
+            card.power_off()

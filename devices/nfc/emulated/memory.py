@@ -1,0 +1,81 @@
+"""What a card remembers between taps: counters, keys that run out, a recorded transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+ATC_LIMIT = 0xFFFF
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitedUseKey:
+    """A key that a token service hands to a phone without a secure element.
+
+    `key` has 16 bytes, `serial` is what the phone tells the issuer in 9F10, `expires_at` is in
+    seconds since 1970, `uses` is how many taps it is still good for.
+    """
+
+    serial: int
+    key: bytes = field(repr=False)
+    expires_at: int
+    uses: int = 1
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "serial": self.serial,
+            "key": self.key.hex(),
+            "expires_at": self.expires_at,
+            "uses": self.uses,
+        }
+
+    def usable(self, now: float) -> bool:
+        """Whether it may sign one more tap at this time."""
+        return self.uses > 0 and now < self.expires_at
+
+
+@dataclass(slots=True, kw_only=True)
+class Memory:
+    """The non-volatile memory; `offline_minor` is what was approved offline since the last reset.
+
+    `recorded` is the GPO answer that a replaying card repeats, empty while it has none.
+    `unconfirmed` is the last ARQC, until the issuer's answer to it arrives.
+    """
+
+    atc: int = 0
+    offline_minor: int = 0
+    presentations: int = 0
+    keys: list[LimitedUseKey] = field(default_factory=list)
+    recorded: bytes = b""
+    unconfirmed: bytes = b""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "atc": self.atc,
+            "offline_minor": self.offline_minor,
+            "presentations": self.presentations,
+            "keys": [key.as_json() for key in self.keys],
+            "recorded": self.recorded.hex(),
+            "unconfirmed": self.unconfirmed.hex(),
+        }
+
+
+def memory_from(content: Mapping[str, Any]) -> Memory:
+    """The memory that Memory.as_json wrote."""
+    return Memory(
+        atc=content["atc"],
+        offline_minor=content["offline_minor"],
+        presentations=content["presentations"],
+        keys=[
+            LimitedUseKey(
+                serial=key["serial"],
+                key=bytes.fromhex(key["key"]),
+                expires_at=key["expires_at"],
+                uses=key["uses"],
+            )
+            for key in content["keys"]
+        ],
+        recorded=bytes.fromhex(content["recorded"]),
+        unconfirmed=bytes.fromhex(content["unconfirmed"]),
+    )
