@@ -1,0 +1,173 @@
+"""What follows a sale: refunds, and the completion of a pre-authorisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Row, update
+
+from checkout import records
+from checkout.acceptance.contract import Mode
+from checkout.clearing.client import NoAnswer, NotSent, SwitchClient
+from checkout.clearing.messages import AuthorizationRequest, AuthorizationResponse, TransactionType
+from checkout.kept_request import follow_up, open_request, seal_request
+from checkout.orders import Order, Orders, OrderState, ShopError, add_event
+from checkout.payment_records import Payment, PaymentRecords, PaymentState, Source
+from checkout.records import micros
+from checkout.repeats import record_exchange
+from checkout.sealing import Seal
+from checkout.trace import Trace
+
+_REFUNDABLE = (OrderState.PAID, OrderState.PARTIALLY_REFUNDED)
+
+#: A completion may exceed its pre-authorisation by this much: hotels and tips.
+_COMPLETION_PERCENT = 115
+
+
+class AfterSale:
+    """Refunds and captures; each reserves on the order first, then speaks to the backend."""
+
+    def __init__(
+        self,
+        kept: PaymentRecords,
+        orders: Orders,
+        *,
+        clearing: Callable[[], SwitchClient],
+        seal: Seal,
+        timeout_s: float,
+        repeat: Callable[[str, Trace], bool],
+    ) -> None:
+        self._kept = kept
+        self._orders = orders
+        self._clearing = clearing
+        self._seal = seal
+        self._timeout_s = timeout_s
+        self._repeat = repeat
+
+    def refund(self, order_id: str, amount_minor: int | None = None) -> Payment:
+        """Give back all or part of a paid order; ShopError(not-refundable or amount)."""
+        order = self._orders.get(order_id)
+        left = order.captured_minor - order.refunded_minor
+        if order.state not in _REFUNDABLE or left <= 0:
+            raise ShopError("not-refundable", f"order: it is {order.state}, not refundable")
+        wanted = _wanted(amount_minor, left, left)
+        table = records.orders
+        with self._kept.engine.begin() as connection:
+            reserved = connection.execute(
+                update(table)
+                .where(
+                    table.c.id == order_id,
+                    table.c.refunded_minor == order.refunded_minor,
+                    table.c.state.in_(_REFUNDABLE),
+                )
+                .values(refunded_minor=table.c.refunded_minor + wanted)
+            ).rowcount
+        if not reserved:
+            raise ShopError("not-refundable", "order: another refund is under way")
+        return self._send(order, "refund", TransactionType.REFUND, wanted)
+
+    def capture(self, order_id: str, amount_minor: int | None = None) -> Payment:
+        """Complete a preauthorised order, to at most 115 % of it; ShopError otherwise."""
+        order = self._orders.get(order_id)
+        if order.state is not OrderState.PREAUTHORISED:
+            raise ShopError("not-capturable", f"order: it is {order.state}, not preauthorised")
+        limit = order.amount_minor * _COMPLETION_PERCENT // 100
+        wanted = _wanted(amount_minor, order.amount_minor, limit)
+        if not self._orders.move(
+            order_id, {OrderState.PREAUTHORISED}, OrderState.AUTHORIZING, "order-authorizing"
+        ):
+            raise ShopError("not-capturable", "order: another capture is under way")
+        return self._send(order, "capture", TransactionType.COMPLETION, wanted)
+
+    def refunded(self, order_id: str, amount_minor: int, payment_id: str, kept: bool) -> None:
+        """Write down how a refund ended on its order."""
+        table = records.orders
+        of_order = update(table).where(table.c.id == order_id)
+        with self._kept.engine.begin() as connection:
+            if not kept:
+                back = table.c.refunded_minor - amount_minor
+                connection.execute(of_order.values(refunded_minor=back))
+                return
+            connection.execute(of_order.values(state=OrderState.PARTIALLY_REFUNDED))
+            connection.execute(
+                of_order.where(table.c.refunded_minor >= table.c.captured_minor).values(
+                    state=OrderState.REFUNDED
+                )
+            )
+            add_event(
+                connection,
+                self._kept.clock(),
+                "order-refunded",
+                order_id,
+                amount_minor=amount_minor,
+                payment=payment_id,
+            )
+
+    def captured(self, order_id: str, amount_minor: int, kept: bool) -> None:
+        """Write down how a completion ended on its order."""
+        after = OrderState.PAID if kept else OrderState.PREAUTHORISED
+        changes = {"captured_minor": amount_minor} if kept else {}
+        kind = "order-paid" if kept else "order-declined"
+        self._orders.move(order_id, {OrderState.AUTHORIZING}, after, kind, **changes)
+
+    def _send(self, order: Order, kind: str, what: TransactionType, amount: int) -> Payment:
+        first, original = self._original(order)
+        numbers = self._kept.numbers()
+        request = follow_up(original, what, amount, numbers, first.approval_code)
+        source = Source(
+            mode=Mode(first.mode),
+            scheme=first.scheme,
+            account=request.account,
+            payer=first.payer,
+            emulated=bool(first.emulated),
+        )
+        row = self._kept.new_row(order, kind, source, numbers, amount)
+        row["sealed_request"] = seal_request(self._seal, request)
+        self._kept.insert(row)
+        trace = Trace()
+        try:
+            exchange = self._clearing().authorize(request, timeout_s=self._timeout_s)
+        except NotSent as error:
+            self._end(row, PaymentState.DECLINED, "91", trace)
+            raise ShopError("clearing-unavailable", f"clearing: {error}") from None
+        except NoAnswer:
+            self._kept.finish(row["id"], trace, 0.0)
+            now = micros(self._kept.clock())
+            self._kept.update(row["id"], state=PaymentState.UNKNOWN, reversal_due_at=now)
+            self._repeat(row["id"], trace)
+            return self._kept.get(row["id"])
+        record_exchange(trace, what, exchange)
+        response = exchange.response
+        state = PaymentState.APPROVED if response.approved else PaymentState.DECLINED
+        self._end(row, state, response.response_code, trace, response)
+        return self._kept.get(row["id"])
+
+    def _end(
+        self,
+        row: dict[str, Any],
+        state: PaymentState,
+        response_code: str,
+        trace: Trace,
+        response: AuthorizationResponse | None = None,
+    ) -> None:
+        self._kept.update(row["id"], state=state, response_code=response_code)
+        self._kept.finish(row["id"], trace, 0.0, response)
+        kept = state is PaymentState.APPROVED
+        if row["kind"] == "refund":
+            self.refunded(row["order_id"], row["amount_minor"], row["id"], kept)
+        else:
+            self.captured(row["order_id"], row["amount_minor"], kept)
+
+    def _original(self, order: Order) -> tuple[Row[Any], AuthorizationRequest]:
+        row = self._kept.row(order.payment_id)
+        if row is None or row.sealed_request is None:
+            raise ShopError("not-refundable", "order: its payment is not on record")
+        return row, open_request(self._seal, row.sealed_request)
+
+
+def _wanted(amount_minor: int | None, default: int, limit: int) -> int:
+    wanted = default if amount_minor is None else amount_minor
+    if isinstance(wanted, bool) or not isinstance(wanted, int) or not 0 < wanted <= limit:
+        raise ShopError("amount", f"amount_minor: expected 1 to {limit}", "amount_minor")
+    return wanted

@@ -1,0 +1,260 @@
+"""One attempt to pay an order: claim it, ask the clearing backend, record what came of it.
+
+`begin` takes the order by compare-and-set before anyone is asked for money; `complete` asks and
+records. Whatever ends without an answer is left to `checkout.repeats`, which reverses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, update
+
+from checkout import records
+from checkout.acceptance.contract import Numbers
+from checkout.clearing.client import NoAnswer, NotSent, SwitchClient
+from checkout.clearing.messages import (
+    RESPONSE_TEXTS,
+    AuthorizationRequest,
+    AuthorizationResponse,
+)
+from checkout.kept_request import seal_request
+from checkout.orders import Order, Orders, OrderState, ShopError, add_event
+from checkout.payment_records import (
+    TERMINAL_TEXTS,
+    Payment,
+    PaymentRecords,
+    PaymentState,
+    Source,
+    set_state,
+)
+from checkout.records import micros
+from checkout.repeats import Repeats, record_exchange, reopen
+from checkout.sealing import Seal
+from checkout.trace import Trace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """An order that this payment has claimed, and the numbers its message will carry."""
+
+    payment_id: str
+    order: Order
+    source: Source
+    numbers: Numbers
+    trace: Trace
+    code: str | None = None
+
+
+class Attempts:
+    """Begins and completes sales."""
+
+    def __init__(
+        self,
+        kept: PaymentRecords,
+        orders: Orders,
+        repeats: Repeats,
+        *,
+        clearing: Callable[[], SwitchClient],
+        seal: Seal,
+        timeout_s: float,
+    ) -> None:
+        self._kept = kept
+        self._orders = orders
+        self._repeats = repeats
+        self._clearing = clearing
+        self._seal = seal
+        self._timeout_s = timeout_s
+
+    def begin(
+        self, order_id: str, source: Source, *, trace: Trace, code: str | None = None
+    ) -> Attempt:
+        """Take the open order for this payment, or say in a ShopError what was faster."""
+        order = self._orders.get(order_id)
+        numbers = self._kept.numbers()
+        row = self._kept.new_row(order, "sale", source, numbers, order.amount_minor)
+        if not self._orders.claim(order_id, row, code=code):
+            raise self._not_taken(order_id, code)
+        return Attempt(
+            payment_id=row["id"],
+            order=order,
+            source=source,
+            numbers=numbers,
+            trace=trace,
+            code=code,
+        )
+
+    def complete(
+        self, attempt: Attempt, request: AuthorizationRequest, *, modelled_ms: float = 0.0
+    ) -> Payment:
+        """Ask the clearing backend and record the answer; a decline comes back as a value.
+
+        ShopError(clearing-unavailable) when nothing could be sent: the order is open again.
+        """
+        self._kept.update(attempt.payment_id, sealed_request=seal_request(self._seal, request))
+        try:
+            exchange = self._clearing().authorize(request, timeout_s=self._timeout_s)
+        except NotSent as error:
+            self.give_back(attempt, "91", modelled_ms=modelled_ms)
+            raise ShopError("clearing-unavailable", f"clearing: {error}") from None
+        except NoAnswer as error:
+            return self._unknown(attempt, str(error), modelled_ms)
+        record_exchange(attempt.trace, request.transaction_type, exchange)
+        response = exchange.response
+        if not response.approved:
+            self.give_back(attempt, response.response_code, response, modelled_ms=modelled_ms)
+            return self._kept.get(attempt.payment_id)
+        return self._keep(attempt, request, response, modelled_ms)
+
+    def approve_offline(
+        self, attempt: Attempt, advice: AuthorizationRequest, *, modelled_ms: float = 0.0
+    ) -> Payment:
+        """Keep what the card approved itself (TC) and tell the issuer, repeating until it hears."""
+        self._kept.update(attempt.payment_id, sealed_request=seal_request(self._seal, advice))
+        response = AuthorizationResponse(response_code="Y1", stan=advice.stan, rrn=advice.rrn)
+        self._keep(attempt, advice, response, modelled_ms)
+        self._kept.update(attempt.payment_id, reversal_due_at=micros(self._kept.clock()))
+        self._repeats.one(attempt.payment_id, attempt.trace)
+        return self._kept.get(attempt.payment_id)
+
+    def declined_by_card(
+        self, order_id: str, source: Source, *, trace: Trace, modelled_ms: float
+    ) -> Payment:
+        """Record a tap that the card or the terminal ended; the order stays open for another."""
+        order = self._orders.get(order_id)
+        row = self._kept.new_row(order, "sale", source, self._kept.numbers(), order.amount_minor)
+        row |= {"state": PaymentState.DECLINED, "response_code": "Z1"}
+        with self._kept.engine.begin() as connection:
+            connection.execute(insert(records.payments), row)
+            self._tell(connection, "order-declined", row["id"], order_id, source, "Z1")
+        self._kept.finish(row["id"], trace, modelled_ms)
+        return self._kept.get(row["id"])
+
+    def give_back(
+        self,
+        attempt: Attempt,
+        response_code: str,
+        response: AuthorizationResponse | None = None,
+        *,
+        modelled_ms: float = 0.0,
+    ) -> None:
+        """Record a decline and open the order, and its code, for another try."""
+        codes = records.codes
+        with self._kept.engine.begin() as connection:
+            set_state(connection, attempt.payment_id, PaymentState.DECLINED, response_code)
+            reopen(connection, attempt.order.id, attempt.payment_id)
+            connection.execute(
+                update(codes).where(codes.c.used_by == attempt.payment_id).values(used_by=None)
+            )
+            self._tell(
+                connection,
+                "order-declined",
+                attempt.payment_id,
+                attempt.order.id,
+                attempt.source,
+                response_code,
+            )
+        self._kept.finish(attempt.payment_id, attempt.trace, modelled_ms, response)
+
+    def _not_taken(self, order_id: str, code: str | None) -> ShopError:
+        order = self._orders.get(order_id)
+        if order.state is OrderState.OPEN and code is not None:
+            status = self._orders.resolve_code(code).status
+            return ShopError(f"{status}-code", f"code: it is {status}", "code")
+        kind = {
+            OrderState.EXPIRED: "expired-order",
+            OrderState.CANCELLED: "cancelled-order",
+            OrderState.AUTHORIZING: "order-busy",
+        }.get(order.state, "already-paid" if order.payment_id else "order-not-open")
+        return ShopError(kind, f"order: it is {order.state}, not open", "order")
+
+    def _keep(
+        self,
+        attempt: Attempt,
+        request: AuthorizationRequest,
+        response: AuthorizationResponse,
+        modelled_ms: float,
+    ) -> Payment:
+        late = attempt.order.expires_at <= self._kept.clock()
+        held = attempt.order.preauthorise
+        state = OrderState.PREAUTHORISED if held else OrderState.PAID
+        table = records.orders
+        with self._kept.engine.begin() as connection:
+            moved = connection.execute(
+                update(table)
+                .where(
+                    table.c.id == attempt.order.id,
+                    table.c.state == OrderState.AUTHORIZING,
+                    table.c.payment_id == attempt.payment_id,
+                )
+                .values(
+                    state=OrderState.PAID_LATE if late else state,
+                    captured_minor=0 if late or held else request.amount_minor,
+                )
+            ).rowcount
+            kept = bool(moved) and not late
+            set_state(
+                connection,
+                attempt.payment_id,
+                PaymentState.APPROVED if kept else PaymentState.UNKNOWN,
+                response.response_code,
+                due=None if kept else micros(self._kept.clock()),
+            )
+            self._tell(
+                connection,
+                "order-paid" if kept else "order-paid-late",
+                attempt.payment_id,
+                attempt.order.id,
+                attempt.source,
+                response.response_code,
+                total_ms=round(attempt.trace.now_ms() + modelled_ms, 1),
+                preauthorised=held,
+            )
+        self._kept.finish(attempt.payment_id, attempt.trace, modelled_ms, response)
+        if not kept:
+            self._repeats.one(attempt.payment_id, attempt.trace)
+        return self._kept.get(attempt.payment_id)
+
+    def _unknown(self, attempt: Attempt, why: str, modelled_ms: float) -> Payment:
+        attempt.trace.record("shop", "switch", f"no answer: {why}")
+        with self._kept.engine.begin() as connection:
+            due = micros(self._kept.clock())
+            set_state(connection, attempt.payment_id, PaymentState.UNKNOWN, None, due=due)
+            self._tell(
+                connection,
+                "order-unknown",
+                attempt.payment_id,
+                attempt.order.id,
+                attempt.source,
+                None,
+            )
+        self._kept.finish(attempt.payment_id, attempt.trace, modelled_ms)
+        self._repeats.one(attempt.payment_id, attempt.trace)
+        return self._kept.get(attempt.payment_id)
+
+    def _tell(
+        self,
+        connection: Connection,
+        kind: str,
+        payment_id: str,
+        order_id: str,
+        source: Source,
+        response_code: str | None,
+        **more: Any,
+    ) -> None:
+        code = response_code or ""
+        add_event(
+            connection,
+            self._kept.clock(),
+            kind,
+            order_id,
+            mode=source.mode,
+            scheme=source.scheme,
+            emulated=source.emulated,
+            payment=payment_id,
+            response_code=response_code,
+            text=RESPONSE_TEXTS.get(code) or TERMINAL_TEXTS.get(code, ""),
+            **more,
+        )

@@ -1,0 +1,32 @@
+"""`checkout reset`: the demo afresh."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+
+from checkout.clearing import rendezvous
+from checkout.commands.common import CommandError, config_from, console
+from checkout.database import is_postgresql, open_engine, sqlite_path
+
+
+def run(options: argparse.Namespace) -> int:
+    """Remove orders, payments, ledger, PIN counters and cards; keys and password stay."""
+    config = config_from(options)
+    if rendezvous.find(config.home, config.database_url) is not None:
+        raise CommandError("database: a checkout is running on it; stop that first")
+    if is_postgresql(config.database_url):
+        engine = open_engine(config.database_url)
+        with engine.begin() as connection:
+            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+            connection.exec_driver_sql("CREATE SCHEMA public")
+        engine.dispose()
+    else:
+        path = sqlite_path(config.database_url)
+        if path.exists():
+            open_engine(config.database_url).dispose()  # refuses a file that is not ours
+        for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+            name.unlink(missing_ok=True)
+    shutil.rmtree(config.home / "cards", ignore_errors=True)
+    console().print("The demo starts afresh: no orders, full accounts, new cards.")
+    return 0

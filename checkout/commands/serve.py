@@ -1,0 +1,84 @@
+"""`checkout serve`: everything, under one supervisor."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import ipaddress
+import signal
+import socket
+import sys
+
+from checkout.acceptance.qr.addresses import lan_address
+from checkout.acceptance.qr.link import base_url
+from checkout.acceptance.qr.rendering import terminal
+from checkout.commands.common import CommandError, config_from, console
+from checkout.config import Config
+from checkout.shop import Shop
+from checkout.supervisor import Supervisor
+from checkout.web import credentials
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until SIGTERM or Ctrl-C."""
+    config = config_from(options) if options.command else Config()
+    check_port(config.host, config.port)
+    Shop.open(config).close()  # database and keys: whatever is wrong with them is said here, once
+    fresh = credentials.ensure(config.home).fresh_password
+    supervisor = Supervisor(config, say=_say)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stop())
+    supervisor.run(on_ready=lambda: announce(config, fresh))
+    return 0
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def check_port(host: str, port: int) -> None:
+    """CommandError when nobody could listen there."""
+    version6 = ":" in host
+    with socket.socket(socket.AF_INET6 if version6 else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except socket.gaierror:
+            raise CommandError(f"host: {host!r} is no address of this machine") from None
+        except OSError as error:
+            why = {
+                errno.EADDRINUSE: f"{port} is in use; choose another with --port",
+                errno.EACCES: f"{port} needs more rights; choose one above 1023 with --port",
+            }.get(error.errno or 0)
+            if why is None:
+                raise CommandError(f"host: cannot listen on {host} ({error.strerror})") from None
+            raise CommandError(f"port: {why}") from None
+
+
+def phone_url(config: Config) -> str:
+    """Where a phone reaches the payer's pages."""
+    if config.public_url:
+        return config.public_url.rstrip("/")
+    host = config.host
+    try:
+        anywhere = ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        anywhere = False
+    return base_url(lan_address() if anywhere else host, config.port, https=config.https)
+
+
+def announce(config: Config, fresh_password: str | None) -> None:
+    """Say where everything is; the code is what a phone scans to open its demo wallet."""
+    scheme = "https" if config.https else "http"
+    out = console()
+    phones = phone_url(config)
+    out.print(f"Counter  {scheme}://localhost:{config.port}/")
+    out.print(f"Phones   {phones}/wallet")
+    if fresh_password:
+        out.print(f"Operator's password (shown this once): {fresh_password}")
+    out.print(f"Merchant key for the API: {config.home / 'keys' / 'merchant-key'}")
+    out.print()
+    sys.stdout.write(terminal(f"{phones}/wallet") + "\n")
+    out.print("Only the money is simulated. Never type a real PIN. Ctrl-C stops.")
+    sys.stdout.flush()

@@ -1,0 +1,78 @@
+"""Everything that can be set, in one frozen value with every default stated."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from checkout.acceptance.contract import Merchant
+
+DEFAULT_PORT = 8000
+SWITCH_PORT = 8583
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used; `field` is the option's name."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+
+
+def default_home() -> Path:
+    """`CHECKOUT_HOME`, else the user's data directory of this system."""
+    named = os.environ.get("CHECKOUT_HOME")
+    if named:
+        return Path(named).expanduser().absolute()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share"))
+    return base / "checkout"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """How one checkout runs; the processes of `checkout serve` share it."""
+
+    home: Path = field(default_factory=default_home)
+    database: str = ""  # URL or path; empty: checkout.db in `home`
+    host: str = "0.0.0.0"  # noqa: S104 - phones on the LAN must reach the payer's pages
+    port: int = DEFAULT_PORT
+    reader: str = "auto"
+    public_url: str | None = None
+    https: bool = False
+    workers: int = 1
+    order_ttl_s: int = 900
+    code_ttl_s: int = 60
+    order_limit_minor: int = 5_000_000  # CNY 50,000.00; the same digits in other currencies
+    pin_tries: int = 3
+    clearing_timeout_s: float = 10.0
+    heartbeat_s: float = 10.0
+    reversal_retry_s: float = 2.0
+    merchant: Merchant = field(default_factory=Merchant)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ConfigError("port", f"expected 0 to 65535, got {self.port}")
+        if not 1 <= self.workers <= 64:
+            raise ConfigError("workers", f"expected 1 to 64, got {self.workers}")
+        if self.public_url is not None and not self.public_url.lower().startswith(
+            ("http://", "https://")
+        ):
+            raise ConfigError(
+                "public-url", f"expected http:// or https://, got {self.public_url!r}"
+            )
+
+    @property
+    def database_url(self) -> str:
+        """The database as a URL."""
+        if not self.database:
+            return f"sqlite:///{self.home / 'checkout.db'}"
+        if "://" in self.database:
+            return self.database
+        return f"sqlite:///{Path(self.database).expanduser().absolute()}"

@@ -1,0 +1,254 @@
+"""Payments as they are recorded: the value, its row, and the numbers its message carries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, insert, select, update
+
+from checkout import records
+from checkout.acceptance.contract import Mode, Numbers
+from checkout.clearing.messages import RESPONSE_TEXTS, AuthorizationResponse
+from checkout.money import mask_account
+from checkout.orders import Order, ShopError, new_id
+from checkout.records import instant, micros
+from checkout.trace import Trace
+
+
+class PaymentState(StrEnum):
+    """Where one attempt stands."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    DECLINED = "declined"
+    UNKNOWN = "unknown"  # no answer yet: a reversal or an advice is being repeated
+    REVERSED = "reversed"
+
+
+#: DE39 values that only a terminal gives (EMV Book 4, Annex A6 authorisation response codes).
+TERMINAL_TEXTS = {
+    "Y1": "approved by the card offline",
+    "Z1": "declined by the card offline",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """One attempt as it is recorded; `pan` is masked, times are milliseconds."""
+
+    id: str
+    order_id: str
+    kind: str  # sale, refund, capture
+    mode: Mode
+    scheme: str
+    state: PaymentState
+    payer: str | None
+    amount_minor: int
+    response_code: str | None
+    approval_code: str | None
+    rrn: str
+    pan: str
+    emulated: bool
+    started_at: datetime
+    finished_at: datetime | None
+    total_ms: float
+    modelled_ms: float
+    steps: tuple[dict[str, Any], ...]
+
+    @property
+    def response_text(self) -> str:
+        """What the response code means, in words."""
+        code = self.response_code or ""
+        return RESPONSE_TEXTS.get(code) or TERMINAL_TEXTS.get(code) or f"response {code}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The `payment` object of command and API, without steps and times."""
+        return {
+            "id": self.id,
+            "mode": str(self.mode),
+            "scheme": self.scheme,
+            "state": _shown_state(self),
+            "response_code": self.response_code,
+            "approval_code": self.approval_code,
+            "rrn": self.rrn,
+            "pan": self.pan,
+        }
+
+    def timing_json(self) -> dict[str, float]:
+        """The `timing_ms` object of command and API."""
+        return {"total": round(self.total_ms, 3), "modelled": round(self.modelled_ms, 3)}
+
+
+def _shown_state(payment: Payment) -> str:
+    if payment.state is PaymentState.APPROVED and payment.kind == "sale":
+        return "paid"
+    return str(payment.state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where the money of an attempt comes from, as it is recorded."""
+
+    mode: Mode
+    scheme: str
+    account: str  # whole; recorded masked
+    payer: str | None
+    emulated: bool
+    shown: str | None = None  # how the account is shown; masked by the usual rule where None
+
+
+class PaymentRecords:
+    """The payments table; each method is one statement or one transaction."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
+        self.engine = engine
+        self.clock = clock
+
+    def numbers(self) -> Numbers:
+        """Allocate the next system trace audit number (DE11) and what goes with it."""
+        table = records.numbers
+        with self.engine.begin() as connection:
+            raised = connection.execute(
+                update(table)
+                .where(table.c.name == "stan")
+                .values(value=table.c.value % 999_999 + 1)
+                .returning(table.c.value)
+            ).scalar()
+        if raised is None:
+            raise ShopError("database", "database: the shop's number row is missing")
+        return Numbers.at(self.clock(), int(raised))
+
+    def new_row(
+        self, order: Order, kind: str, source: Source, numbers: Numbers, amount_minor: int
+    ) -> dict[str, Any]:
+        """The row of an attempt that is about to begin."""
+        return {
+            "id": new_id("pay"),
+            "order_id": order.id,
+            "kind": kind,
+            "mode": source.mode,
+            "scheme": source.scheme,
+            "state": PaymentState.PENDING,
+            "payer": source.payer,
+            "amount_minor": amount_minor,
+            "response_code": None,
+            "approval_code": None,
+            "rrn": numbers.rrn,
+            "pan": mask_account(source.account) if source.shown is None else source.shown,
+            "emulated": source.emulated,
+            "started_at": micros(self.clock()),
+            "finished_at": None,
+            "total_us": None,
+            "modelled_us": 0,
+            "steps": "[]",
+            "sealed_request": None,
+            "reversal_attempts": 0,
+            "reversal_due_at": None,
+        }
+
+    def insert(self, row: dict[str, Any]) -> None:
+        """Keep a new attempt."""
+        with self.engine.begin() as connection:
+            connection.execute(insert(records.payments), row)
+
+    def update(self, payment_id: str, **values: Any) -> None:
+        """Change columns of one attempt."""
+        table = records.payments
+        with self.engine.begin() as connection:
+            connection.execute(update(table).where(table.c.id == payment_id).values(**values))
+
+    def finish(
+        self,
+        payment_id: str,
+        trace: Trace,
+        modelled_ms: float,
+        response: AuthorizationResponse | None = None,
+    ) -> None:
+        """Keep the attempt's time and its steps."""
+        values: dict[str, Any] = {
+            "finished_at": micros(self.clock()),
+            "total_us": round((trace.now_ms() + modelled_ms) * 1000),
+            "modelled_us": round(modelled_ms * 1000),
+            "steps": steps_json(trace),
+        }
+        if response is not None and response.approval_code:
+            values["approval_code"] = response.approval_code
+        self.update(payment_id, **values)
+
+    def row(self, payment_id: str | None) -> Row[Any] | None:
+        """One attempt's row, or None."""
+        table = records.payments
+        with self.engine.connect() as connection:
+            return connection.execute(select(table).where(table.c.id == payment_id)).first()
+
+    def get(self, payment_id: str) -> Payment:
+        """One payment; ShopError(unknown-payment)."""
+        row = self.row(payment_id)
+        if row is None:
+            message = f"payment: no payment has the id {payment_id!r}"
+            raise ShopError("unknown-payment", message, "payment")
+        return _payment(row)
+
+    def of_order(self, order_id: str) -> tuple[Payment, ...]:
+        """All attempts on an order, oldest first."""
+        table = records.payments
+        wanted = select(table).where(table.c.order_id == order_id).order_by(table.c.started_at)
+        with self.engine.connect() as connection:
+            return tuple(_payment(row) for row in connection.execute(wanted))
+
+    def recent(self, limit: int = 20) -> tuple[Payment, ...]:
+        """The newest attempts first."""
+        table = records.payments
+        wanted = select(table).order_by(table.c.started_at.desc()).limit(limit)
+        with self.engine.connect() as connection:
+            return tuple(_payment(row) for row in connection.execute(wanted))
+
+
+def set_state(
+    connection: Connection,
+    payment_id: str,
+    state: PaymentState,
+    response_code: str | None,
+    *,
+    due: int | None = None,
+) -> None:
+    """Set state, response code and when a repeat is due, in the caller's transaction."""
+    table = records.payments
+    connection.execute(
+        update(table)
+        .where(table.c.id == payment_id)
+        .values(state=state, response_code=response_code, reversal_due_at=due)
+    )
+
+
+def steps_json(trace: Trace) -> str:
+    """A trace as the table keeps it."""
+    return json.dumps([step.as_json() for step in trace.steps()], separators=(",", ":"))
+
+
+def _payment(row: Row[Any]) -> Payment:
+    return Payment(
+        id=row.id,
+        order_id=row.order_id,
+        kind=row.kind,
+        mode=Mode(row.mode),
+        scheme=row.scheme,
+        state=PaymentState(row.state),
+        payer=row.payer,
+        amount_minor=row.amount_minor,
+        response_code=row.response_code,
+        approval_code=row.approval_code,
+        rrn=row.rrn,
+        pan=row.pan,
+        emulated=bool(row.emulated),
+        started_at=instant(row.started_at),
+        finished_at=None if row.finished_at is None else instant(row.finished_at),
+        total_ms=(row.total_us or 0) / 1000,
+        modelled_ms=row.modelled_us / 1000,
+        steps=tuple(json.loads(row.steps)),
+    )

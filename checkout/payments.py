@@ -1,0 +1,205 @@
+"""Payments by code and by tap, and all that can be asked of them afterwards.
+
+Both modes run the same three lines: begin (claim the order), turn the evidence into one
+AuthorizationRequest, complete. After that nothing asks which mode it was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from sqlalchemy import Engine
+
+from checkout.acceptance.contract import Merchant, Mode
+from checkout.acceptance.nfc.authorization import Evidence, evidence_account
+from checkout.acceptance.nfc.authorization import authorization as tap_authorization
+from checkout.acceptance.qr.authorization import CodeKind, Consent
+from checkout.acceptance.qr.authorization import authorization as code_authorization
+from checkout.after_sale import AfterSale
+from checkout.attempts import Attempt, Attempts
+from checkout.clearing.client import NotSent, SwitchClient
+from checkout.demo import Payer
+from checkout.demo import payer as find_payer
+from checkout.orders import Orders, ShopError
+from checkout.payment_records import Payment, PaymentRecords, PaymentState, Source
+from checkout.repeats import Repeats
+from checkout.sealing import Seal
+from checkout.trace import Trace
+
+__all__ = ["Attempt", "Payment", "PaymentState", "Payments", "Source"]
+
+_PIN = re.compile(r"[0-9]{6}", re.ASCII)
+
+
+class Payments:
+    """One per shop; safe to call from any thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        orders: Orders,
+        *,
+        clearing: Callable[[], SwitchClient],
+        seal: Seal,
+        merchant: Merchant,
+        clearing_timeout_s: float = 10.0,
+        retry_s: float = 2.0,
+    ) -> None:
+        self._orders = orders
+        self._merchant = merchant
+        self._clearing = clearing
+        self._seal = seal
+        self.records = PaymentRecords(engine, orders.clock)
+        self.repeats = Repeats(
+            self.records,
+            clearing=clearing,
+            seal=seal,
+            timeout_s=clearing_timeout_s,
+            retry_s=retry_s,
+            refunded=lambda *told: self._after.refunded(*told),
+            captured=lambda *told: self._after.captured(*told),
+        )
+        self.attempts = Attempts(
+            self.records,
+            orders,
+            self.repeats,
+            clearing=clearing,
+            seal=seal,
+            timeout_s=clearing_timeout_s,
+        )
+        self._after = AfterSale(
+            self.records,
+            orders,
+            clearing=clearing,
+            seal=seal,
+            timeout_s=clearing_timeout_s,
+            repeat=self.repeats.one,
+        )
+        self.get = self.records.get
+        self.of_order = self.records.of_order
+        self.recent = self.records.recent
+        self.refund = self._after.refund
+        self.capture = self._after.capture
+
+    def pay_by_code(
+        self,
+        code: str,
+        *,
+        payer: str,
+        pin: str | None = None,
+        kind: CodeKind = "dynamic",
+        trace: Trace | None = None,
+    ) -> Payment:
+        """Pay the order behind a scanned code from a demo payer's account.
+
+        A decline comes back as a value; ShopError says why nothing was tried.
+        """
+        who = self._code_payer(payer, pin)
+        lookup = self._orders.resolve_code(code)
+        if lookup.status != "live":
+            raise ShopError(f"{lookup.status}-code", f"code: it is {lookup.status}", "code")
+        return self.pay_order(
+            lookup.order.id, who, pin=pin, kind=kind, code=lookup.code, trace=trace
+        )
+
+    def pay_order(
+        self,
+        order_id: str,
+        who: Payer,
+        *,
+        pin: str | None,
+        kind: CodeKind,
+        code: str | None = None,
+        trace: Trace | None = None,
+    ) -> Payment:
+        """Pay an order that a payer has confirmed, whichever code led there."""
+        source = Source(
+            mode=Mode.QR, scheme=who.scheme, account=who.account, payer=who.name, emulated=False
+        )
+        attempt = self.attempts.begin(
+            order_id, source, trace=Trace() if trace is None else trace, code=code
+        )
+        try:
+            block = None if pin is None else self._clearing().encrypt_pin(pin, who.account)
+        except NotSent as error:
+            self.attempts.give_back(attempt, "91")
+            raise ShopError("clearing-unavailable", f"clearing: {error}") from None
+        consent = Consent(
+            account=who.account,
+            expiry=who.expiry,
+            pan_sequence=who.pan_sequence,
+            code_kind=kind,
+            pin_block=block,
+        )
+        request = code_authorization(
+            consent,
+            amount_minor=attempt.order.amount_minor,
+            currency=attempt.order.currency,
+            numbers=attempt.numbers,
+            merchant=self._merchant,
+            preauthorise=attempt.order.preauthorise,
+        )
+        return self.attempts.complete(attempt, request)
+
+    def pay_by_tap(
+        self,
+        order_id: str,
+        evidence: Evidence,
+        *,
+        emulated: bool,
+        payer: str | None = None,
+        pin: str | None = None,
+        modelled_ms: float = 0.0,
+        trace: Trace | None = None,
+    ) -> Payment:
+        """Settle a card that the terminal has read: online, offline, or declined by the card."""
+        story = Trace() if trace is None else trace
+        account, shown = evidence_account(evidence, self._seal.fingerprint)
+        source = Source(
+            mode=Mode.NFC,
+            scheme=evidence.scheme,
+            account=account,
+            payer=payer,
+            emulated=emulated,
+            shown=shown,
+        )
+        if evidence.decision == "declined":
+            return self.attempts.declined_by_card(
+                order_id, source, trace=story, modelled_ms=modelled_ms
+            )
+        attempt = self.attempts.begin(order_id, source, trace=story)
+        block = None
+        if pin is not None:
+            try:
+                block = self._clearing().encrypt_pin(pin, account)
+            except NotSent as error:
+                self.attempts.give_back(attempt, "91", modelled_ms=modelled_ms)
+                raise ShopError("clearing-unavailable", f"clearing: {error}") from None
+        request = tap_authorization(
+            evidence,
+            account=account,
+            pin_block=block,
+            amount_minor=attempt.order.amount_minor,
+            currency=attempt.order.currency,
+            numbers=attempt.numbers,
+            merchant=self._merchant,
+            preauthorise=attempt.order.preauthorise,
+        )
+        if evidence.decision == "approved-offline":
+            return self.attempts.approve_offline(attempt, request, modelled_ms=modelled_ms)
+        return self.attempts.complete(attempt, request, modelled_ms=modelled_ms)
+
+    def sweep(self) -> int:
+        """Expire what has run out and repeat what was not answered; the terminal calls it."""
+        self._orders.expire_due()
+        return self.repeats.all_due()
+
+    @staticmethod
+    def _code_payer(name: str, pin: str | None) -> Payer:
+        who = find_payer(name)
+        if Mode.QR not in who.modes:
+            raise ShopError("unknown-payer", f"payer: {name} pays by tap only", "payer")
+        if pin is not None and not _PIN.fullmatch(pin):
+            raise ShopError("pin", "pin: expected six digits", "pin")
+        return who

@@ -1,0 +1,173 @@
+"""What must be said again until it is answered: reversals, and advices of what is already done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from checkout import records
+from checkout.clearing.client import Exchange, NoAnswer, NotSent, SwitchClient
+from checkout.clearing.messages import RESPONSE_TEXTS, TransactionType
+from checkout.kept_request import open_request
+from checkout.orders import OrderState, add_event
+from checkout.payment_records import PaymentRecords, PaymentState, set_state, steps_json
+from checkout.records import micros
+from checkout.sealing import Seal
+from checkout.trace import Trace
+
+#: These tell of something that has happened; they are repeated as they are, never reversed.
+_ADVICES = frozenset(
+    {
+        TransactionType.OFFLINE_ADVICE,
+        TransactionType.REFUND,
+        TransactionType.COMPLETION_ADVICE,
+    }
+)
+
+#: The backend could not say: the same message goes again.
+_ASK_AGAIN = frozenset({"68", "91", "96", "98"})
+
+
+class Repeats:
+    """Takes up what a crash, a silence or a late answer left behind."""
+
+    def __init__(
+        self,
+        kept: PaymentRecords,
+        *,
+        clearing: Callable[[], SwitchClient],
+        seal: Seal,
+        timeout_s: float,
+        retry_s: float,
+        refunded: Callable[[str, int, str, bool], None],
+        captured: Callable[[str, int, bool], None],
+    ) -> None:
+        self._kept = kept
+        self._clearing = clearing
+        self._seal = seal
+        self._timeout_s = timeout_s
+        self._retry = timedelta(seconds=retry_s)
+        self._refunded = refunded
+        self._captured = captured
+
+    def all_due(self) -> int:
+        """Repeat everything that is due; returns how many were settled now.
+
+        An attempt that is still pending long after its time-out belongs to a process that died.
+        """
+        now = self._kept.clock()
+        table = records.payments
+        given_up = micros(now - timedelta(seconds=self._timeout_s + 5))
+        with self._kept.engine.begin() as connection:
+            connection.execute(
+                update(table)
+                .where(table.c.state == PaymentState.PENDING, table.c.started_at < given_up)
+                .values(state=PaymentState.UNKNOWN, reversal_due_at=micros(now))
+            )
+        with self._kept.engine.connect() as connection:
+            due = connection.execute(
+                select(table.c.id).where(table.c.reversal_due_at <= micros(now))
+            ).scalars()
+            due_ids = due.all()
+        return sum(self.one(payment_id) for payment_id in due_ids)
+
+    def one(self, payment_id: str, trace: Trace | None = None) -> bool:
+        """Repeat one reversal or advice that is due; True once it has been answered."""
+        row = self._take(payment_id)
+        if row is None:
+            return False
+        if row.sealed_request is None:  # claimed, but nothing was ever sent
+            self._settle(row, undone=True)
+            return True
+        request = open_request(self._seal, row.sealed_request)
+        advice = request.transaction_type in _ADVICES
+        try:
+            client = self._clearing()
+            if advice:
+                exchange = client.authorize(request, timeout_s=self._timeout_s)
+            else:
+                exchange = client.reverse(request, reason="time-out", timeout_s=self._timeout_s)
+        except (NotSent, NoAnswer):
+            return False
+        if trace is not None:
+            record_exchange(trace, request.transaction_type, exchange, reversal=not advice)
+            self._kept.update(payment_id, steps=steps_json(trace))
+        if exchange.response.response_code in _ASK_AGAIN:
+            return False
+        self._settle(row, undone=not advice or not exchange.response.approved)
+        return True
+
+    def _take(self, payment_id: str) -> Row[Any] | None:
+        """Claim a due repeat, so that two processes do not send it at once."""
+        now = self._kept.clock()
+        table = records.payments
+        with self._kept.engine.begin() as connection:
+            taken = connection.execute(
+                update(table)
+                .where(table.c.id == payment_id, table.c.reversal_due_at <= micros(now))
+                .values(
+                    reversal_due_at=micros(now + self._retry),
+                    reversal_attempts=table.c.reversal_attempts + 1,
+                )
+            ).rowcount
+            if not taken:
+                return None
+            return connection.execute(select(table).where(table.c.id == payment_id)).one()
+
+    def _settle(self, row: Row[Any], *, undone: bool) -> None:
+        """Write down how a repeated message ended, and free what it held."""
+        if row.kind == "sale" and row.state == PaymentState.APPROVED:
+            # An offline approval: the shop has the goods' price either way, the issuer now knows.
+            self._kept.update(row.id, reversal_due_at=None)
+            return
+        state = PaymentState.REVERSED if undone else PaymentState.APPROVED
+        with self._kept.engine.begin() as connection:
+            set_state(connection, row.id, state, row.response_code)
+            if row.kind == "sale":
+                reopen(connection, row.order_id, row.id)
+            add_event(
+                connection,
+                self._kept.clock(),
+                f"payment-{state}",
+                row.order_id,
+                mode=row.mode,
+                payment=row.id,
+            )
+        if row.kind == "refund":
+            self._refunded(row.order_id, row.amount_minor, row.id, not undone)
+        elif row.kind == "capture":
+            self._captured(row.order_id, row.amount_minor, not undone)
+
+
+def reopen(connection: Connection, order_id: str, payment_id: str) -> None:
+    """Let another payment have the order that this one held in vain."""
+    table = records.orders
+    connection.execute(
+        update(table)
+        .where(
+            table.c.id == order_id,
+            table.c.state == OrderState.AUTHORIZING,
+            table.c.payment_id == payment_id,
+        )
+        .values(state=OrderState.OPEN, payment_id=None)
+    )
+
+
+def record_exchange(
+    trace: Trace, what: TransactionType, exchange: Exchange, *, reversal: bool = False
+) -> None:
+    """Add the shop's message to the switch, and its answer, to a payment's story."""
+    code = exchange.response.response_code
+    trace.record(
+        "shop",
+        "switch",
+        f"{'reversal of ' if reversal else ''}{what}: {code} "
+        f"{RESPONSE_TEXTS.get(code, '')}".strip(),
+        sent=exchange.bytes_sent,
+        received=exchange.bytes_received,
+        took_ms=exchange.took_ms,
+        detail={"request": exchange.request_dump, "response": exchange.response_dump},
+    )

@@ -1,0 +1,56 @@
+"""Encrypts what the shop must be able to repeat to its acquirer and nobody should read."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+
+def secret_file(path: Path, make: bytes) -> bytes:
+    """The secret kept at `path` (mode 0600 in a 0700 folder); `make` becomes it the first time.
+
+    Safe when several processes start at once: whoever links its file first wins.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        pass
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(make)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    return path.read_bytes()
+
+
+class Seal:
+    """Authenticated encryption under a key of this installation (`keys/shop.key`)."""
+
+    def __init__(self, home: Path) -> None:
+        secret = secret_file(home / "keys" / "shop.key", Fernet.generate_key())
+        self._fernet = Fernet(secret)
+        self._hash_key = hashlib.sha256(b"fingerprint" + secret).digest()
+
+    def close(self, plain: bytes) -> bytes:
+        """Encrypt."""
+        return self._fernet.encrypt(plain)
+
+    def open(self, sealed: bytes) -> bytes:
+        """Decrypt; cryptography.fernet.InvalidToken when it was altered or is another home's."""
+        return self._fernet.decrypt(sealed)
+
+    def fingerprint(self, text: str) -> int:
+        """A keyed hash as an integer: the same for the same text in this home, nowhere else."""
+        return int.from_bytes(hmac.digest(self._hash_key, text.encode(), "sha256"), "big")
