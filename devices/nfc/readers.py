@@ -1,0 +1,2 @@
+def unsupported_model(vendor: int, product: int) -> str | None:
+    return None
