@@ -71,12 +71,24 @@ class AccountRange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRequestor:
+    """Who may ask for payment tokens; `id` has eleven digits and travels in DE63."""
+
+    id: str
+    name: str
+    title: str
+    domains: tuple[str, ...]
+    keys: str  # "secure-element", "limited-use" or "single-use"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Participants:
-    """The whole network: participants by id, ranges by prefix."""
+    """The whole network: participants by id, ranges by prefix, token requestors by name."""
 
     by_id: Mapping[str, Participant]
     ranges: Mapping[str, AccountRange]
     by_institution: Mapping[str, Participant]
+    token_requestors: Mapping[str, TokenRequestor]
 
     def range_of(self, account: str) -> AccountRange | None:
         """The range an account number falls into, the longest prefix first; None for nobody's."""
@@ -125,10 +137,15 @@ def parse_participants(text: str) -> Participants:
         if held.prefix in ranges or len(held.prefix) not in (6, 8) or not held.prefix.isdigit():
             raise ParticipantsError(f"range {held.prefix}: expected 6 or 8 digits, once")
         ranges[held.prefix] = held
+    requestors = [
+        _built(TokenRequestor, {**entry, "domains": tuple(entry.get("domains", ()))}, "requestor")
+        for entry in tables.get("token_requestor", ())
+    ]
     return Participants(
         by_id=by_id,
         ranges=ranges,
         by_institution={one.institution: one for one in by_id.values()},
+        token_requestors={one.name: one for one in requestors},
     )
 
 

@@ -55,7 +55,7 @@ class SettledPayment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leg:
+class PositionLeg:
     """One participant's part of one payment: positive is received, negative is owed."""
 
     participant: str
@@ -118,7 +118,7 @@ def holder_owes(split: FeeSplit) -> int:
     return split.amount_minor - split.issuer_minor
 
 
-def legs(payment: SettledPayment) -> tuple[Leg, ...]:
+def legs(payment: SettledPayment) -> tuple[PositionLeg, ...]:
     """How one payment moves money between participants; each currency adds up to zero.
 
     A payment from a balance at the operator has none: payer and merchant are in one house.
@@ -148,7 +148,7 @@ def legs(payment: SettledPayment) -> tuple[Leg, ...]:
                 (payment.holder, payment.holder_currency, -abroad),
             ]
     return tuple(
-        Leg(participant=party, currency=unit, amount_minor=sign * amount)
+        PositionLeg(participant=party, currency=unit, amount_minor=sign * amount)
         for party, unit, amount in found
         if amount
     )

@@ -1,0 +1,166 @@
+"""The three-party house: one operator between payer, merchant and, at most, a linked bank.
+
+Its payment accounts have classes of their own (notice 43/2015): I at most 1,000 in all, II
+100,000 and III 200,000 a year, for payments out of the balance. They are not the banks' classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date
+from enum import StrEnum
+
+from checkout.clearing.accounts import AccountState
+from checkout.clearing.decision import Decision, Evidence, Usage, decide
+from checkout.clearing.fees import FeeSplit
+from checkout.clearing.icc import CardholderVerification
+from checkout.clearing.messages import AuthorizationRequest, EntryMode, Initiation
+from checkout.clearing.participants import CardKind
+from checkout.clearing.rules import RuleSet
+
+
+class Source(StrEnum):
+    """Where the money of a wallet payment comes from."""
+
+    BALANCE = "balance"
+    LINKED_BANK = "linked-bank"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletDecision:
+    """The operator's answer, and where the money comes from."""
+
+    decision: Decision
+    source: Source
+
+    @property
+    def approved(self) -> bool:
+        """Whether the money may be held."""
+        return self.decision.approved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One transfer in the operator's books: `amount_minor` from `debit` to `credit`.
+
+    Sides are `payer-balance`, `bank` (what the linked bank owes the operator), `merchant` (what
+    is owed to the merchant) and `operator-fees`.
+    """
+
+    debit: str
+    credit: str
+    amount_minor: int
+    purpose: str
+
+
+def decide_wallet_payment(
+    state: AccountState,
+    request: AuthorizationRequest,
+    *,
+    usage: Usage,
+    evidence: Evidence,
+    rules: RuleSet,
+    business_date: date,
+    linked: AccountState | None = None,
+    linked_usage: Usage | None = None,
+) -> WalletDecision:
+    """Decide a payment at the operator; amounts are the account's own currency.
+
+    An account that names a linked bank account draws on it (quick payment): the operator checks
+    payer and PIN once, and the bank then checks its own account's state, limits and funds. All
+    others pay out of their balance, within the limits of their class.
+    """
+    if request.initiation is Initiation.CARD:
+        refused = Decision(response_code="57", reason="wallet-has-no-card")
+        return WalletDecision(decision=refused, source=Source.BALANCE)
+    if state.account.kind is not CardKind.WALLET:
+        refused = Decision(response_code="14", reason="not-a-wallet-account")
+        return WalletDecision(decision=refused, source=Source.BALANCE)
+    if state.account.linked_account is None:
+        decision = decide(
+            state,
+            request,
+            usage=usage,
+            evidence=evidence,
+            rules=rules,
+            business_date=business_date,
+        )
+        return WalletDecision(decision=decision, source=Source.BALANCE)
+    if linked is None or linked.account.account != state.account.linked_account:
+        refused = Decision(response_code="91", reason="linked-bank-unavailable")
+        return WalletDecision(decision=refused, source=Source.LINKED_BANK)
+    own = decide(
+        _with_funds(state, request.amount_minor),
+        request,
+        usage=usage,
+        evidence=evidence,
+        rules=rules,
+        business_date=business_date,
+    )
+    if not own.approved:
+        return WalletDecision(decision=own, source=Source.LINKED_BANK)
+    at_bank = _bank_decision(linked, request, linked_usage or Usage(), rules, business_date)
+    return WalletDecision(decision=at_bank, source=Source.LINKED_BANK)
+
+
+def top_up_decision(
+    state: AccountState, bank: Decision, *, amount_minor: int, rules: RuleSet
+) -> Decision:
+    """Whether money may come from a bank account into the balance; the bank has decided first."""
+    if amount_minor <= 0:
+        return Decision(response_code="13", reason="amount-not-positive")
+    if state.account.kind is not CardKind.WALLET:
+        return Decision(response_code="14", reason="not-a-wallet-account")
+    if not bank.approved:
+        return bank
+    graded = state.account.account_class
+    if graded is not None and rules.wallet_account and graded not in rules.wallet_account:
+        return Decision(response_code="57", reason="class-not-offered")
+    return Decision(response_code="00")
+
+
+def entries(split: FeeSplit, source: Source) -> tuple[Entry, ...]:
+    """The operator's transfers for one payment.
+
+    Out of a balance they come to the whole amount; from a linked bank to the amount less the
+    bank's part, which the bank keeps back. A refund books them the other way round.
+    """
+    payer = "payer-balance" if source is Source.BALANCE else "bank"
+    found = (
+        Entry(debit=payer, credit="merchant", amount_minor=split.merchant_minor, purpose="payment"),
+        Entry(
+            debit=payer, credit="operator-fees", amount_minor=split.operator_minor, purpose="fee"
+        ),
+    )
+    return tuple(one for one in found if one.amount_minor)
+
+
+def _with_funds(state: AccountState, amount_minor: int) -> AccountState:
+    """The same account as if its balance sufficed: a quick payment doesn't touch it."""
+    return replace(state, balance_minor=state.held_minor + amount_minor)
+
+
+def _bank_decision(
+    linked: AccountState,
+    request: AuthorizationRequest,
+    usage: Usage,
+    rules: RuleSet,
+    business_date: date,
+) -> Decision:
+    """The linked bank's own checks; who the payer is, it takes the operator's word for."""
+    drawn = replace(
+        request,
+        account=linked.account.account,
+        entry_mode=EntryMode.ECOMMERCE,
+        initiation=Initiation.ONLINE,
+        expiry=None,
+        icc=None,
+    )
+    return decide(
+        linked,
+        drawn,
+        usage=usage,
+        evidence=Evidence(cardholder=CardholderVerification.ON_DEVICE),
+        rules=rules,
+        business_date=business_date,
+    )
