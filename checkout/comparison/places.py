@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from checkout.comparison.costs import fees_by_rules
-from checkout.comparison.models import Models, load_models
-from checkout.comparison.queueing import Queues, simulate
+from checkout.comparison.queueing import BLOCK, Queues, simulate_variants
 from checkout.comparison.scenarios import Scenario
 from checkout.comparison.traffic import (
     PARTIES,
     WORLDS,
     Fees,
     Measured,
-    People,
     Traffic,
     World,
     draw_people,
@@ -124,45 +122,45 @@ def run_place(
 ) -> PlaceResult:
     """Run one scenario with the same people in every world."""
     people = draw_people(scenario, seed)
-    worlds = {
-        world: run_world(
-            scenario, world, people, seed=seed, measured=measured, fees=fees, customers=customers
+    cases = [
+        Case(
+            scenario=scenario,
+            world=world,
+            traffic=draw_traffic(scenario, world, people, seed=seed, fees=fees, measured=measured),
         )
         for world in WORLDS
-    }
-    return PlaceResult(scenario=scenario, worlds=worlds)
+    ]
+    results = run_cases(cases, seed=seed, customers=customers)
+    return PlaceResult(scenario=scenario, worlds=dict(zip(WORLDS, results, strict=True)))
 
 
-def run_world(
-    scenario: Scenario,
-    world: World,
-    people: People,
-    *,
-    seed: int,
-    measured: Measured | None = None,
-    fees: Fees = fees_by_rules,
-    customers: int = CUSTOMERS,
-    models: Models | None = None,
-) -> WorldResult:
-    """Run one scenario in one world with about `customers` customers."""
-    traffic = draw_traffic(
-        scenario,
-        world,
-        people,
-        seed=seed,
-        fees=fees,
-        measured=measured,
-        models=models or load_models(),
-    )
-    shops = max(1, round(customers / scenario.arrivals.expected))
-    queues = simulate(
-        traffic.customers,
-        scenario.arrivals,
-        counters=scenario.counters,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One scenario in one world, drawn and ready to run."""
+
+    scenario: Scenario
+    world: World
+    traffic: Traffic
+
+
+def run_cases(
+    cases: Sequence[Case], *, seed: int, customers: int = CUSTOMERS
+) -> tuple[WorldResult, ...]:
+    """Run cases that share arrivals and counters, about `customers` customers each, in one pass."""
+    first = cases[0].scenario
+    shops = max(1, round(customers / first.arrivals.expected))
+    found = simulate_variants(
+        [case.traffic.customers for case in cases],
+        first.arrivals,
+        counters=first.counters,
         shops=shops,
         seed=seed,
+        block=max(1, BLOCK // len(cases)),
     )
-    return summarise(scenario, world, traffic, queues)
+    return tuple(
+        summarise(case.scenario, case.world, case.traffic, queues)
+        for case, queues in zip(cases, found, strict=True)
+    )
 
 
 def summarise(scenario: Scenario, world: World, traffic: Traffic, queues: Queues) -> WorldResult:

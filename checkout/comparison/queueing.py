@@ -15,7 +15,7 @@ seed alone, not on block size or on how blocks are shared out. Sums are integers
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,82 +140,115 @@ def simulate(
     The first `warm_up` customers of each shop are served but not counted. `progress` hears how
     many more shops are done, block by block.
     """
-    _check(customers, counters=counters, shops=shops, block=block)
-    blocks = [(start, min(start + block, shops)) for start in range(0, shops, block)]
-    lane = _Lane(customers, arrivals, counters, shops, seed, warm_up)
-    parts: list[_Part] = []
-    for start, stop in blocks:
-        part = lane.run(start, stop)
-        parts.append(part)
-        if progress is not None:
-            progress(len(part.served_by_shop))
-    return Queues(
-        shops=shops,
-        open_s=arrivals.open_s,
+    (queues,) = simulate_variants(
+        [customers],
+        arrivals,
         counters=counters,
-        served=np.sum([part.rows[:ROWS] for part in parts], axis=0),
-        lost=np.sum([part.rows[ROWS:] for part in parts], axis=0),
-        wait_bins=np.sum([part.wait_bins for part in parts], axis=0),
-        line_us=sum(part.line_us for part in parts),
-        shop_served=np.concatenate([part.served_by_shop for part in parts]),
-        shop_wait_us=np.concatenate([part.wait_by_shop for part in parts]),
+        shops=shops,
+        seed=seed,
+        warm_up=warm_up,
+        block=block,
+        progress=progress,
+    )
+    return queues
+
+
+def simulate_variants(
+    variants: Sequence[Customers],
+    arrivals: Arrivals,
+    *,
+    counters: int,
+    shops: int,
+    seed: int,
+    warm_up: int = 0,
+    block: int = BLOCK,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[Queues, ...]:
+    """Run the same shops and draws once for each table of customers, in one pass.
+
+    Each variant's result is the one that `simulate` gives for it alone.
+    """
+    _check(variants, counters=counters, shops=shops, block=block)
+    lane = _Lane(variants, arrivals, counters, shops, seed, warm_up)
+    parts: list[_Tally] = []
+    for start in range(0, shops, block):
+        parts.append(lane.run(start, min(start + block, shops)))
+        if progress is not None:
+            progress(min(block, shops - start))
+    return tuple(
+        Queues(
+            shops=shops,
+            open_s=arrivals.open_s,
+            counters=counters,
+            served=np.sum([part.served_rows(index) for part in parts], axis=0),
+            lost=np.sum([part.lost_rows(index) for part in parts], axis=0),
+            wait_bins=np.sum([part.wait_bins[index] for part in parts], axis=0),
+            line_us=sum(int(part.line_us[index]) for part in parts),
+            shop_served=np.concatenate([part.served[index] for part in parts]),
+            shop_wait_us=np.concatenate([part.waits[index] for part in parts]),
+        )
+        for index in range(len(variants))
     )
 
 
-def _check(customers: Customers, *, counters: int, shops: int, block: int) -> None:
+def _check(variants: Sequence[Customers], *, counters: int, shops: int, block: int) -> None:
     for name, value in (("counters", counters), ("shops", shops), ("block", block)):
         if value < 1:
             raise ValueError(f"{name}: expected one or more, got {value}")
-    tables = [customers.service_s, customers.able]
-    if customers.patience_s is not None:
-        tables.append(customers.patience_s)
-    if any(table.shape != (ROWS,) for table in tables):
-        raise ValueError(f"customers: expected tables of {ROWS} rows")
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    rows: NDArray[np.int64]
-    wait_bins: NDArray[np.int64]
-    line_us: int
-    served_by_shop: NDArray[np.int64]
-    wait_by_shop: NDArray[np.int64]
+    for customers in variants:
+        tables = [customers.service_s, customers.able]
+        if customers.patience_s is not None:
+            tables.append(customers.patience_s)
+        if any(table.shape != (ROWS,) for table in tables):
+            raise ValueError(f"customers: expected tables of {ROWS} rows")
 
 
 class _Lane:
-    """The tables that all blocks share, and the recursion over one block."""
+    """The tables that all blocks share, and the recursion over one block.
+
+    Arrays have a row for each variant and a column for each shop of the block.
+    """
 
     def __init__(
         self,
-        customers: Customers,
+        variants: Sequence[Customers],
         arrivals: Arrivals,
         counters: int,
         shops: int,
         seed: int,
         warm_up: int,
     ) -> None:
-        self._customers = customers
+        self._variants = len(variants)
+        self._service = np.concatenate([one.service_s for one in variants])
+        able = np.concatenate([one.able for one in variants])
+        self._able = None if able.all() else able
+        patience = [one.patience_s for one in variants]
+        self._patience = None
+        if any(table is not None for table in patience):
+            endless = np.full(ROWS, np.inf)
+            self._patience = np.concatenate(
+                [endless if table is None else table for table in patience]
+            )
+        self._offsets = (np.arange(self._variants, dtype=np.int32) * ROWS)[:, np.newaxis]
         self._counters = counters
         self._shops = shops
         self._seed = seed
         self._warm_up = warm_up
         self._expected = arrivals.expected
         self._rate = self._expected / arrivals.open_s
-        even = len(set(arrivals.rates)) == 1
-        self._clock = None if even else arrivals.clock()
-        self._able_all = bool(customers.able.all())
+        self._clock = None if len(set(arrivals.rates)) == 1 else arrivals.clock()
 
-    def run(self, start: int, stop: int) -> _Part:
+    def run(self, start: int, stop: int) -> _Tally:
         """Shops `start` to `stop` from opening to closing."""
         size = stop - start
         stream = np.random.PCG64(self._seed)
         stream.advance(start)
         numbers = np.random.Generator(stream)
-        free = [np.zeros(size) for _ in range(self._counters)]
+        free = [np.zeros((self._variants, size)) for _ in range(self._counters)]
         come = np.zeros(size)
-        tally = _Tally(size)
+        tally = _Tally(self._variants, size)
         index = 0
-        # A gap between this block's draws for one customer and for the next: other blocks' shops.
+        # Between this block's draws for one customer and for the next lie the other shops'.
         gap = self._shops - size
         while True:
             draws = numbers.integers(0, 1 << 64, size, dtype=np.uint64)
@@ -227,7 +260,8 @@ class _Lane:
                 break
             self._serve(draws, come, here, free, tally, counted=index >= self._warm_up)
             index += 1
-        return tally.part()
+        tally.flush()
+        return tally
 
     def _serve(
         self,
@@ -239,22 +273,21 @@ class _Lane:
         *,
         counted: bool,
     ) -> None:
-        rows = (draws & np.uint64(0xFFFF)).astype(np.int32)
+        rows = (draws & np.uint64(0xFFFF)).astype(np.int32) + self._offsets
         now = self._time(come)
         wait = free[0] - now
         np.maximum(wait, 0.0, out=wait)
-        joined = here
-        if not self._able_all:
-            joined = here & self._customers.able.take(rows)
+        joined = np.broadcast_to(here, wait.shape)
+        if self._able is not None:
+            joined = here & self._able.take(rows)
         in_line, stays = wait, joined
-        patience_s = self._customers.patience_s
-        if patience_s is not None:
-            pick = (draws >> np.uint64(16)) & np.uint64(0xFFFF)
-            patience = patience_s.take(pick.astype(np.int32))
+        if self._patience is not None:
+            pick = ((draws >> np.uint64(16)) & np.uint64(0xFFFF)).astype(np.int32)
+            patience = self._patience.take(pick + self._offsets)
             stays = joined & (wait <= patience)
             in_line = np.minimum(wait, patience)
         done = now + wait
-        done += self._customers.service_s.take(rows)
+        done += self._service.take(rows)
         # Counters stay sorted by when they fall free: the new time is carried up to its place.
         np.copyto(done, free[0], where=~stays)
         for place in range(1, self._counters):
@@ -287,17 +320,19 @@ def _gaps(draws: NDArray[np.uint64]) -> NDArray[np.float32]:
 
 
 class _Tally:
-    """Counts of one block; batches of customers are counted at once."""
+    """Counts of one block, a row for each variant; many customers are counted at once."""
 
-    def __init__(self, size: int) -> None:
-        self._rows = np.zeros(2 * ROWS, dtype=np.int64)
-        self._wait_bins = np.zeros(WAIT_BINS, dtype=np.int64)
-        self._line_us = 0
-        self._served = np.zeros(size, dtype=np.int64)
-        self._waits = np.zeros(size, dtype=np.int64)
-        self._depth = max(1, _BATCH // size)
-        self._keys = np.empty((self._depth, size), dtype=np.int32)
-        self._bins = np.empty((self._depth, size), dtype=np.int32)
+    def __init__(self, variants: int, size: int) -> None:
+        self._variants = variants
+        self._rows = np.zeros(2 * variants * ROWS, dtype=np.int64)
+        self.wait_bins = np.zeros((variants, WAIT_BINS), dtype=np.int64)
+        self.line_us = np.zeros(variants, dtype=np.int64)
+        self.served = np.zeros((variants, size), dtype=np.int64)
+        self.waits = np.zeros((variants, size), dtype=np.int64)
+        depth = max(1, _BATCH // (variants * size))
+        self._keys = np.empty((depth, variants, size), dtype=np.int32)
+        self._bins = np.empty((depth, variants, size), dtype=np.int32)
+        self._lanes = (np.arange(variants, dtype=np.int32) * WAIT_BINS)[:, np.newaxis]
         self._held = 0
 
     def count(
@@ -309,34 +344,42 @@ class _Tally:
         joined: NDArray[np.bool_],
         stays: NDArray[np.bool_],
     ) -> None:
+        """Note one customer of every shop; what is not to be counted goes past the last bin."""
         keys, bins = self._keys[self._held], self._bins[self._held]
-        np.add(rows, np.int32(ROWS), out=keys)
+        np.add(rows, np.int32(self._variants * ROWS), out=keys)
         np.copyto(keys, rows, where=stays)
-        # What is not to be counted falls into a bin past the end.
-        np.copyto(keys, np.int32(2 * ROWS), where=~here)
+        np.copyto(keys, np.int32(2 * self._variants * ROWS), where=~here)
         np.multiply(wait, 1 / WAIT_BIN_S, out=bins, casting="unsafe")
         np.minimum(bins, np.int32(WAIT_BINS - 1), out=bins)
-        np.copyto(bins, np.int32(WAIT_BINS), where=~stays)
+        bins += self._lanes
+        np.copyto(bins, np.int32(self._variants * WAIT_BINS), where=~stays)
         wait_us = np.rint(in_line * 1e6).astype(np.int64)
         wait_us *= joined
-        self._line_us += int(wait_us.sum())
+        self.line_us += wait_us.sum(axis=1)
         wait_us *= stays
-        self._waits += wait_us
-        self._served += stays
+        self.waits += wait_us
+        self.served += stays
         self._held += 1
-        if self._held == self._depth:
-            self._empty()
+        if self._held == len(self._keys):
+            self.flush()
 
-    def part(self) -> _Part:
-        """Everything counted so far."""
-        self._empty()
-        return _Part(self._rows, self._wait_bins, self._line_us, self._served, self._waits)
-
-    def _empty(self) -> None:
-        keys, bins = self._keys[: self._held].ravel(), self._bins[: self._held].ravel()
-        self._rows += np.bincount(keys, minlength=2 * ROWS + 1)[: 2 * ROWS]
-        self._wait_bins += np.bincount(bins, minlength=WAIT_BINS + 1)[:WAIT_BINS]
+    def flush(self) -> None:
+        """Take what was noted into the counts."""
+        rows = 2 * self._variants * ROWS
+        bins = self._variants * WAIT_BINS
+        held = slice(0, self._held)
+        self._rows += np.bincount(self._keys[held].ravel(), minlength=rows + 1)[:rows]
+        waits = np.bincount(self._bins[held].ravel(), minlength=bins + 1)[:bins]
+        self.wait_bins += waits.reshape(self._variants, WAIT_BINS)
         self._held = 0
+
+    def served_rows(self, variant: int) -> NDArray[np.int64]:
+        """Customers served, by row of the variant's table."""
+        return self._rows[variant * ROWS : (variant + 1) * ROWS]
+
+    def lost_rows(self, variant: int) -> NDArray[np.int64]:
+        """Customers lost, by row of the variant's table."""
+        return self.served_rows(variant + self._variants)
 
 
 def erlang_c(servers: int, load: float) -> float:

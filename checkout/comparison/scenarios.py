@@ -33,6 +33,7 @@ _KEYS = {
     "counters",
     "skip",
     "abroad",
+    "pin_pad",
     "arrivals",
     "basket",
     "patience",
@@ -75,8 +76,10 @@ class Scenario:
     counters: int
     skip: Mapping[str, frozenset[str]]
     abroad: bool
+    pin_pad: bool  # without one a card over the tap limit is not taken
     arrivals: Arrivals
     basket_minor: Distribution
+    price_step_minor: int  # prices end in whole steps of this
     patience_s: Distribution
     patience_while_paying: bool
     carry: Carry
@@ -123,7 +126,7 @@ def read_scenario(name: str, table: Mapping[str, Any], *, models: Models | None 
     currency = _text(table, "currency")
     if currency not in CURRENCIES:
         raise TableError("currency", f"expected one of {', '.join(CURRENCIES)}, got {currency!r}")
-    patience = _table(table, "patience")
+    patience, basket = _table(table, "patience"), _table(table, "basket")
     online, cost = _table(table, "online"), _table(table, "cost")
     return Scenario(
         name=name,
@@ -143,8 +146,10 @@ def read_scenario(name: str, table: Mapping[str, Any], *, models: Models | None 
         counters=_whole(table, "counters", least=1),
         skip=_skips(known, _table(table, "skip")),
         abroad=bool(table.get("abroad", False)),
+        pin_pad=bool(table.get("pin_pad", True)),
         arrivals=_arrivals(_table(table, "arrivals")),
-        basket_minor=read_distribution(_table(table, "basket"), field="basket", unit="minor"),
+        basket_minor=read_distribution(basket, field="basket", unit="minor"),
+        price_step_minor=_whole({"step_minor": 10, **basket}, "step_minor", "basket", least=1),
         patience_s=read_distribution(patience, field="patience", unit="s"),
         patience_while_paying=bool(patience.get("while_paying", False)),
         carry=_carry(_table(table, "carry")),

@@ -88,10 +88,10 @@ def draw_people(scenario: Scenario, seed: int) -> People:
     draws |= {"wallet": phone, "nfc-phone": phone}
     has = {need: draws[need] < share for need, share in shares.items()}
     has["terminal"] = np.ones(ROWS, dtype=bool)
-    # Prices end in whole tenths of the currency's unit.
-    tens = np.rint(scenario.basket_minor.sample(random, ROWS) / 10).astype(np.int64)
+    step = scenario.price_step_minor
+    steps = np.rint(scenario.basket_minor.sample(random, ROWS) / step).astype(np.int64)
     return People(
-        amount_minor=np.maximum(tens, 1) * 10,
+        amount_minor=np.maximum(steps, 1) * step,
         patience_s=scenario.patience_s.sample(random, ROWS),
         has=has,
         credit=random.random(ROWS) < carry.credit,
@@ -166,6 +166,8 @@ def _able(
     for need in way.needs:
         if need != "shop-online":
             able &= people.has[need]
+    if way.limit == "tap" and not scenario.pin_pad:
+        able &= people.amount_minor <= scenario.tap_limit_minor
     offline = np.zeros(ROWS, dtype=bool)
     if "shop-online" in way.needs:
         small = people.amount_minor <= scenario.offline_floor_minor

@@ -1,0 +1,71 @@
+"""A country's day: every scenario at once, each with its share of the payments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from checkout.comparison.costs import fees_by_rules
+from checkout.comparison.places import WorldResult, summarise
+from checkout.comparison.queueing import simulate
+from checkout.comparison.scenarios import Scenario, load_scenarios
+from checkout.comparison.traffic import Fees, Measured, World, draw_people, draw_traffic
+
+#: China's mobile payments a day in the third quarter of 2015: 4.5 billion in 92 days.
+PAYMENTS_A_DAY = 49_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """One scenario's part of the day: which world its shops are in, and what came of it."""
+
+    scenario: Scenario
+    result: WorldResult
+
+
+def worlds_as_they_stand(scenario: Scenario) -> dict[World, float]:
+    """How many of a scenario's shops take codes, taps, both or neither, independently."""
+    code, terminal = scenario.code_penetration, scenario.terminal_penetration
+    return {
+        "both": code * terminal,
+        "qr": code * (1 - terminal),
+        "nfc": (1 - code) * terminal,
+        "neither": (1 - code) * (1 - terminal),
+    }
+
+
+def run_country(
+    *,
+    seed: int,
+    customers: int = PAYMENTS_A_DAY,
+    fees: Fees = fees_by_rules,
+    measured: Measured | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> tuple[Share, ...]:
+    """Run about `customers` customers over all scenarios, as equipped as their files say.
+
+    `progress` hears the share of the customers done.
+    """
+    shares: list[Share] = []
+    done = 0.0
+    for scenario in load_scenarios():
+        people = draw_people(scenario, seed)
+        for world, part in worlds_as_they_stand(scenario).items():
+            wanted = customers * scenario.weight * part
+            shops = round(wanted / scenario.arrivals.expected)
+            if shops == 0:
+                continue
+            traffic = draw_traffic(scenario, world, people, seed=seed, fees=fees, measured=measured)
+            queues = simulate(
+                traffic.customers,
+                scenario.arrivals,
+                counters=scenario.counters,
+                shops=shops,
+                seed=seed,
+            )
+            result = summarise(scenario, world, traffic, queues)
+            shares.append(Share(scenario=scenario, result=result))
+            done += wanted / customers
+            if progress is not None:
+                progress(min(done, 1.0))
+    return tuple(shares)
