@@ -71,14 +71,19 @@ def personalise(
             memory.atc = memory_from(before["memory"]).atc
         if profile.trouble.replay == "recorded":
             _record_transaction(profile, image, memory)
-        content = {
-            "format": FORMAT,
-            "digest": digest,
-            "profile": profile.as_table(),
-            "image": image.as_json(),
-            "memory": memory.as_json(),
-        }
-        write_json(path, content)
+        _write(path, digest, profile, image, memory)
+    return path
+
+
+def install(profile: CardProfile, image: CardImage, *, home: Path) -> Path:
+    """Write a card with files and keys made elsewhere, such as a published test card's.
+
+    Whatever card of that name is there is replaced. Raises OSError like personalise.
+    """
+    path = card_path(profile.name, home)
+    private_folder(path.parent)
+    with locked(lock_path(path)):
+        _write(path, secrets.token_hex(16), profile, image, Memory())
     return path
 
 
@@ -268,6 +273,19 @@ def _record_transaction(profile: CardProfile, image: CardImage, memory: Memory) 
     application = VisaApplication if profile.scheme == "visa" else UnionPayApplication
     values = bytes.fromhex("2600000000000000010000000000000001560000000000015624060100")
     memory.recorded = application(chip).processing_options(values + secrets.token_bytes(4))
+
+
+def _write(
+    path: Path, digest: str, profile: CardProfile, image: CardImage, memory: Memory
+) -> None:
+    content = {
+        "format": FORMAT,
+        "digest": digest,
+        "profile": profile.as_table(),
+        "image": image.as_json(),
+        "memory": memory.as_json(),
+    }
+    write_json(path, content)
 
 
 def _digest(profile: CardProfile, card_key: bytes, authority: Authority) -> str:

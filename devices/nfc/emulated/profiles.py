@@ -305,7 +305,7 @@ def _plain(value: Any) -> Any:
 def _check(profile: CardProfile) -> None:
     if not luhn_valid(profile.pan):
         raise ProfileError("pan", "the last digit is not the Luhn check digit of the others")
-    if (profile.scheme == "mastercard") == profile.oda.startswith("fdda"):
+    if profile.oda != "none" and (profile.scheme == "mastercard") != (profile.oda == "cda"):
         raise ProfileError("oda", f"expected {_ODA_OF[profile.scheme]} for {profile.scheme}")
     if (profile.kind == "phone") != (profile.phone is not None):
         raise ProfileError("phone", "expected a [phone] table for a phone and none for a card")

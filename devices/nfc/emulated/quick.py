@@ -7,10 +7,10 @@ published qPBOC part of JR/T 0025, which uses the same bits.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
-from devices.nfc.emulated import ber, certificates
+from devices.nfc.emulated import ber, certificates, cryptograms
 from devices.nfc.emulated.application import Chip, Refused, Status, record
 
 PDOL = ber.dol(_9F66=4, _9F02=6, _9F03=6, _9F1A=2, _95=5, _5F2A=2, _9A=3, _9C=1, _9F37=4)
@@ -87,10 +87,11 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """A cryptogram with the issuer application data that it covers."""
+    """A cryptogram, the issuer application data that it covers, and the key of the issuer's answer."""
 
     cryptogram: bytes
     issuer_data: bytes
+    answer_key: bytes = field(repr=False)
 
 
 class QuickPayment:
@@ -99,6 +100,7 @@ class QuickPayment:
     def __init__(self, chip: Chip) -> None:
         self.chip = chip
         self._last_record_extra = b""
+        self._answer_key = b""
 
     def sign(self, terminal: Mapping[str, bytes], kind: Kind, atc: int) -> Signed:
         """The scheme's cryptogram over this transaction."""
@@ -131,7 +133,22 @@ class QuickPayment:
         raise Refused(Status.CONDITIONS_NOT_SATISFIED)
 
     def external_authenticate(self, answer: bytes) -> bytes:
-        raise Refused(Status.CONDITIONS_NOT_SATISFIED)
+        """The issuer's answer to this tap's ARQC, once: the right one resets the offline counter."""
+        memory = self.chip.memory
+        if not memory.unconfirmed or not self._answer_key:
+            raise Refused(Status.CONDITIONS_NOT_SATISFIED)
+        if not 10 <= len(answer) <= 16:
+            raise Refused(Status.WRONG_LENGTH)
+        expected = cryptograms.response_cryptogram(
+            self._answer_key, memory.unconfirmed, answer[8:10]
+        )
+        memory.unconfirmed = b""
+        if answer[:8] != expected:
+            self.chip.commit()
+            raise Refused(Status.ISSUER_AUTHENTICATION_FAILED)
+        memory.offline_minor = 0
+        self.chip.commit()
+        return b""
 
     def _decide(self, terminal: Mapping[str, bytes], qualifiers: Qualifiers) -> Decision:
         if terminal["9C"][0] == _REFUND:
@@ -182,6 +199,7 @@ class QuickPayment:
         chip, profile = self.chip, self.chip.profile
         atc = chip.next_atc()
         signed = self.sign(terminal, decision.kind, atc)
+        self._answer_key = signed.answer_key
         if decision.kind is Kind.TC:
             chip.memory.offline_minor += _minor(terminal["9F02"])
         chip.memory.unconfirmed = signed.cryptogram if decision.kind is Kind.ARQC else b""

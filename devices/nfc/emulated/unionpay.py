@@ -21,12 +21,9 @@ class UnionPayApplication(QuickPayment):
         else:
             limited = self.chip.use_limited_key()
             key, version, tail = limited.key, 0x02, b"\x04" + limited.serial.to_bytes(4, "big")
+        session_key = cryptograms.unionpay_session_key(key, atc)
         cryptogram = cryptograms.unionpay_cryptogram(
-            cryptograms.unionpay_session_key(key, atc),
-            terminal,
-            aip=self.chip.image.aip,
-            atc=atc,
-            cvr=cvr,
+            session_key, terminal, aip=self.chip.image.aip, atc=atc, cvr=cvr
         )
         issuer_data = bytes((0x07, _KEY_INDEX, version)) + cvr + tail
-        return Signed(cryptogram=cryptogram, issuer_data=issuer_data)
+        return Signed(cryptogram=cryptogram, issuer_data=issuer_data, answer_key=session_key)

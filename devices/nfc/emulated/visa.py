@@ -16,8 +16,9 @@ class VisaApplication(QuickPayment):
 
     def sign(self, terminal: Mapping[str, bytes], kind: Kind, atc: int) -> Signed:
         cvr = bytes((0x03, kind.cvr, 0x00, 0x00))
+        card_key = self.chip.image.card_key
         cryptogram = cryptograms.visa_cryptogram(
-            self.chip.image.card_key, terminal, aip=self.chip.image.aip, atc=atc, cvr=cvr
+            card_key, terminal, aip=self.chip.image.aip, atc=atc, cvr=cvr
         )
         issuer_data = bytes((0x06, _KEY_INDEX, _VERSION_10)) + cvr
-        return Signed(cryptogram=cryptogram, issuer_data=issuer_data)
+        return Signed(cryptogram=cryptogram, issuer_data=issuer_data, answer_key=card_key)
