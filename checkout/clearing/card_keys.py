@@ -47,10 +47,10 @@ def limited_use_key(token_key: bytes, serial: int) -> bytes:
     """16-byte key number `serial` of an HCE phone, derived from its payment token's card key.
 
     The phone holds only this; the token service derives it again from the serial number that the
-    phone puts into its issuer application data. The serial takes the place of the ATC in the
-    common derivation, with A5 marking the purpose so that no session key can equal it.
+    phone puts into its issuer application data. In the common derivation the diversifier is A5
+    four times, which no session key's has, then the serial (the third byte would be lost).
     """
-    return common_session_key(token_key, serial.to_bytes(4) + b"\xa5\xa5\xa5\xa5")
+    return common_session_key(token_key, b"\xa5\xa5\xa5\xa5" + serial.to_bytes(4))
 
 
 def _two_halves(master_key: bytes, digits: str) -> bytes:

@@ -66,10 +66,9 @@ class Evidence:
     token_cryptogram_valid: bool | None = None
 
     @property
-    def cardholder_verified(self) -> bool:
-        """Whether a PIN was right or the payer's own device has checked the payer."""
-        pin = self.pin is not None and self.pin.verified
-        return pin or self.cardholder is CardholderVerification.ON_DEVICE
+    def pin_verified(self) -> bool:
+        """Whether a PIN came along and was right."""
+        return self.pin is not None and self.pin.verified
 
 
 def decide(
@@ -166,8 +165,11 @@ def _limit_checks(
 ) -> Iterator[Decision]:
     account = state.account
     fen = _in_fen(request, account.currency, amount_minor)
-    unverified = not evidence.cardholder_verified and not evidence.token_cryptogram_valid
-    if unverified and fen is not None and fen > rules.quickpass_no_pin_minor:
+    # Nothing signs tag 9F34, so a plastic card that claims the phone's own check is not believed.
+    on_device = evidence.cardholder is CardholderVerification.ON_DEVICE
+    by_phone = on_device and request.account != account.account
+    verified = evidence.pin_verified or by_phone or bool(evidence.token_cryptogram_valid)
+    if not verified and fen is not None and fen > rules.quickpass_no_pin_minor:
         yield Decision(response_code="61", reason="over-no-pin-limit")
     yield from _code_limits(state, request, usage, rules, amount_minor)
     own = account.transaction_limit_minor

@@ -150,7 +150,6 @@ def _bank_decision(
     """The linked bank's own checks; who the payer is, it takes the operator's word for."""
     drawn = replace(
         request,
-        account=linked.account.account,
         entry_mode=EntryMode.ECOMMERCE,
         initiation=Initiation.ONLINE,
         expiry=None,

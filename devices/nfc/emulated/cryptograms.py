@@ -34,10 +34,10 @@ def unionpay_session_key(card_key: bytes, atc: int) -> bytes:
 def limited_use_key(card_key: bytes, serial: int) -> bytes:
     """Limited-use key number `serial` of a phone: 16 bytes from the payment token's key.
 
-    The serial number and A5A5A5A5 take the place of ATC and zeros, so that no session key of the
+    A5A5A5A5 and the serial number take the place of ATC and zeros, so that no session key of the
     card itself can equal it.
     """
-    return kd.derive_common_sk(card_key, serial.to_bytes(4, "big") + b"\xa5" * 4)
+    return kd.derive_common_sk(card_key, b"\xa5" * 4 + serial.to_bytes(4, "big"))
 
 
 def unionpay_cryptogram(
