@@ -13,8 +13,9 @@ import os
 import select
 import struct
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import nfc.clf
@@ -28,6 +29,8 @@ import nfc.clf.udp
 
 from devices.nfc.air_reader import Air, AirReader, Found, Signal
 from devices.nfc.contract import ReaderGone, SeveralCards, TransportError
+from devices.nfc.emulated.iso14443_3 import limits_from_ats
+from devices.nfc.emulated.iso14443_4 import CardLeft, IsoDepTarget, PresentedCard
 from devices.nfc.iso_dep import FrameError, FrameTimeout
 from devices.nfc.reader_path import ReaderPath, SerialLock, parse_path
 
@@ -493,3 +496,68 @@ class _UdpAir:
     def close(self) -> None:
         with suppress(*_DRIVER_FAULTS):
             self._device.close()
+
+
+# A reader as a card
+
+
+def listen_as_card(
+    card: PresentedCard,
+    path: str,
+    stop: threading.Event,
+    *,
+    ready: Callable[[str], None] = lambda path: None,
+) -> None:
+    """Let the reader at `path` pose as `card` (type A) until `stop` is set.
+
+    Chips that listen choose the UID themselves but for three bytes, and answer RATS themselves.
+    Raises TransportError: unsupported-reader where the reader can't listen, unsupported-card for a
+    type B card, or as open_reader does.
+    """
+    if card.technology != "A":
+        raise TransportError("unsupported-card", "type B: no reader that nfcpy drives can pose so")
+    air = _open_air(parse_path(path))
+    try:
+        device = getattr(air, "_device", None)
+        assert isinstance(device, nfc.clf.device.Device)
+        ready(path)
+        while not stop.is_set():
+            with _faults():
+                _pose_once(device, card, stop)
+    except ReaderGone as error:
+        if isinstance(error.__context__, nfc.clf.UnsupportedTargetError):
+            raise TransportError(
+                "unsupported-reader", f"{path}: this reader can't act as a card"
+            ) from None
+        raise
+    finally:
+        air.close()
+
+
+def _pose_once(device: nfc.clf.device.Device, card: PresentedCard, stop: threading.Event) -> None:
+    """Wait half a second for a terminal; answer it until it switches its field off."""
+    device.mute()
+    local = nfc.clf.LocalTarget(
+        "106A",
+        sens_res=bytearray(b"\x04\x00"),
+        sdd_res=bytearray(b"\x08") + bytearray(card.uid[-3:]),
+        sel_res=bytearray([card.sak | 0x20]),
+        rats_res=bytearray(card.ats),
+    )
+    activated = device.listen_tta(local, 0.5)
+    if activated is None or not activated.tt4_cmd:
+        return
+    card.power_on()
+    try:
+        blocks = IsoDepTarget(card, limits_from_ats(card.ats, fsdi=8, cid=0))
+        frame: bytearray | None = activated.tt4_cmd
+        while frame is not None and not stop.is_set() and not blocks.deselected:
+            answer = blocks.on_frame(bytes(frame))
+            if answer is not None and answer.after_s:
+                time.sleep(answer.after_s)
+            reply = bytearray(answer.frame) if answer is not None else None
+            frame = device.send_rsp_recv_cmd(activated, reply, 5.0)
+    except (CardLeft, nfc.clf.CommunicationError):
+        return
+    finally:
+        card.power_off()

@@ -2,7 +2,7 @@
 
 | path | is |
 |---|---|
-| `usb`, `usb:072f:2200`, `usb:001:004` | a USB reader: any, by vendor and product, by bus and address |
+| `usb`, `usb:072f:2200`, `usb:001:004` | a USB reader: any, by product, by bus and address |
 | `tty`, `tty:USB0:pn532`, `com:COM3:pn532` | a serial port and its driver (`pn532` or `arygon`) |
 | `pn532:/dev/pts/3` | a PN532 on any serial port or pseudo-terminal |
 | `udp`, `udp:localhost:54321` | nfcpy's simulated air, with a card in another process |

@@ -159,7 +159,7 @@ class TypeATarget(_Powered):
         if len(frame) == 2 and frame[0] == 0xE0 and self.card.sak & 0x20:
             fsdi, cid = frame[1] >> 4, frame[1] & 0x0F
             if cid != 15:
-                self._activate(_limits_from_ats(self.card.ats, fsdi, cid))
+                self._activate(limits_from_ats(self.card.ats, fsdi, cid))
                 self._fresh = True
                 return Answer(frame=self.card.ats)
         self.state = State.HALT if frame == b"\x50\x00" else self._resting
@@ -292,7 +292,7 @@ def _cascade_levels(uid: bytes) -> list[bytes]:
     return [part + bytes([reduce(xor, part)]) for part in parts]
 
 
-def _limits_from_ats(ats: bytes, fsdi: int, cid: int) -> Limits:
+def limits_from_ats(ats: bytes, fsdi: int, cid: int) -> Limits:
     """Frame sizes and waiting time as the card's own ATS tells them; defaults where it is short."""
     interface = list(ats[2:])
     t0 = ats[1] if len(ats) > 1 else 0x02
