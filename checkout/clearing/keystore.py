@@ -164,13 +164,12 @@ class KeyStore:
         try:
             if self.path.stat().st_mode & 0o077:
                 raise KeyStoreError(f"{self.path}: readable by others, expected mode 0600")
-            stored = json.loads(self.path.read_text("ascii"))
-            keys: dict[str, dict[str, str]] = stored["keys"]
+            keys = _checked(json.loads(self.path.read_text("ascii"))["keys"])
         except FileNotFoundError:
             return {}
         except OSError as error:
             raise KeyStoreError(f"{self.path}: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise KeyStoreError(f"{self.path}: not a key file of this program") from None
         return keys
 
@@ -208,6 +207,16 @@ class KeyStore:
             Path(name).replace(self.path)
         except OSError as error:
             raise KeyStoreError(f"{self.path}: {error.strerror}") from None
+
+
+def _checked(keys: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """The sections as they are; ValueError and its like where one holds no keys."""
+    for name, held in keys.items():
+        wanted = {one.value for one in KeyPurpose} if name.startswith("range ") else set(held)
+        lengths = {len(bytes.fromhex(held[one])) for one in wanted}
+        if lengths != {16 if name.startswith("range ") else 32}:
+            raise ValueError(name)
+    return keys
 
 
 def wrap_key(protection_key: bytes, key: bytes, usage: KeyUsage) -> str:
