@@ -141,6 +141,11 @@ def payer(name: str) -> Payer:
     raise ShopError("unknown-payer", f"payer: nobody is called {name!r}; there are {known}")
 
 
+def payer_of_account(account: str | None) -> str | None:
+    """The name of whoever has that account, None for a stranger."""
+    return next((one.name for one in payers() if one.account == account), None)
+
+
 def make_card(name: str, home: Path) -> Path:
     """Personalise the emulated card `name` in this home where it is missing; its state file."""
     profile = load_profile(name)

@@ -1,0 +1,38 @@
+"""Counter, payer's pages, wallet, comparison, back office and the REST API; thin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Flask
+
+from checkout.web import assets, credentials, problems, views
+from checkout.web.access import Door
+
+if TYPE_CHECKING:
+    from checkout.shop import Shop
+
+#: A photo from a phone's camera is the largest thing that anyone sends.
+_LARGEST_BODY = 12 * 1024 * 1024
+_STATIC_KEPT_S = 3600
+
+
+def register(app: Flask, shop: Shop) -> None:
+    """Put every page and the API of `shop` on `app`."""
+    from checkout.web import api, compare, counter, door, network, payer, wallet
+
+    app.static_folder = str(assets.static_folder())
+    if "static" not in app.view_functions:
+        app.add_url_rule("/static/<path:filename>", "static", app.send_static_file)
+    app.template_folder = "web/templates"
+    app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
+    app.config["MAX_FORM_MEMORY_SIZE"] = 64 * 1024
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _STATIC_KEPT_S
+    app.url_map.strict_slashes = False
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    problems.register(app)
+    secrets = credentials.ensure(shop.config.home)
+    Door(secrets, public_url=shop.config.public_url).install(app)
+    views.install(app, shop)
+    for room in (door, payer, wallet, counter, compare, network, api):
+        app.register_blueprint(room.blueprint)

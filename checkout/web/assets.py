@@ -1,0 +1,30 @@
+"""Where the pages' own files lie, in a wheel and in an editable install alike."""
+
+from __future__ import annotations
+
+import mimetypes
+from pathlib import Path
+
+#: Folders of `static/` that a payer's phone needs; the rest is the counter's.
+OPEN_FOLDERS = ("shared", "payer")
+
+# Debian's mime.types may be missing on a slim machine; a browser refuses a script without its type.
+mimetypes.add_type("text/javascript", ".js")
+mimetypes.add_type("text/css", ".css")
+mimetypes.add_type("image/svg+xml", ".svg")
+
+
+def static_folder() -> Path:
+    """The folder of styles, scripts and icons; FileNotFoundError names where it was looked for."""
+    package = Path(__file__).resolve().parents[1]
+    candidates = (package / "static", package.parent / "static")
+    for candidate in candidates:
+        if (candidate / "shared").is_dir():
+            return candidate
+    looked = " or ".join(str(candidate) for candidate in candidates)
+    raise FileNotFoundError(f"static: expected the folder of styles and scripts at {looked}")
+
+
+def is_open(path: str) -> bool:
+    """Whether the static file `path` belongs to the payer's pages, which anyone may load."""
+    return path.split("/", 1)[0] in OPEN_FOLDERS

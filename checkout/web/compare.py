@@ -1,0 +1,111 @@
+"""Two payments side by side: every message on one time axis, each opening to what it said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Blueprint, render_template, request
+
+from checkout.orders import ShopError
+from checkout.payments import Payment, PaymentState
+from checkout.web import sources
+from checkout.web.diagram import Side, draw, parties_of
+from checkout.web.views import the_shop
+
+blueprint = Blueprint("compare", __name__)
+
+_LISTED = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One payment as the page shows it; `bytes` went both ways together."""
+
+    payment: Payment
+    parties: list[str]
+    bytes: int
+
+
+@blueprint.get("/compare")
+def show() -> str:
+    """The two payments chosen, or the latest by code and the latest by tap."""
+    shop = the_shop()
+    payments = [each for each in shop.payments.recent(_LISTED) if each.kind == "sale"]
+    left, right = _chosen(payments)
+    for each in (left, right):
+        if each is not None and each.id not in {known.id for known in payments}:
+            payments.append(each)
+    sides = [_side(key, each) for key, each in (("left", left), ("right", right)) if each]
+    figures = sources.comparison(shop)
+    return render_template(
+        "office/compare.html",
+        payments=payments,
+        currencies={
+            order_id: shop.orders.get(order_id).currency
+            for order_id in {each.order_id for each in payments}
+        },
+        left=_shown(left),
+        right=_shown(right),
+        diagram=draw(sides),
+        groups=figures["groups"],
+        count=figures["payments"],
+    )
+
+
+def _chosen(payments: list[Payment]) -> tuple[Payment | None, Payment | None]:
+    left = _named("left")
+    right = _named("right")
+    if left is None:
+        wanted = "qr" if right is None or str(right.mode) == "nfc" else "nfc"
+        left = _latest(payments, wanted, apart_from=right)
+    if right is None:
+        wanted = "nfc" if left is not None and str(left.mode) == "qr" else "qr"
+        right = _latest(payments, wanted, apart_from=left)
+    return (left, right) if left is not None else (right, None)
+
+
+def _named(side: str) -> Payment | None:
+    payment_id = request.args.get(side)
+    if not payment_id:
+        return None
+    try:
+        return the_shop().payments.get(payment_id[:64])
+    except ShopError:
+        return None
+
+
+def _latest(payments: list[Payment], mode: str, *, apart_from: Payment | None) -> Payment | None:
+    def rank(payment: Payment) -> tuple[bool, bool]:
+        return str(payment.mode) == mode, payment.state is PaymentState.APPROVED
+
+    others = [each for each in payments if apart_from is None or each.id != apart_from.id]
+    return max(others, key=rank, default=None)
+
+
+def _shown(payment: Payment | None) -> Shown | None:
+    if payment is None:
+        return None
+    return Shown(
+        payment=payment,
+        parties=parties_of(payment.steps),
+        bytes=sum(step["bytes_sent"] + step["bytes_received"] for step in payment.steps),
+    )
+
+
+def _side(key: str, payment: Payment) -> Side:
+    mode = str(payment.mode)
+    return Side(
+        key=key,
+        mode=mode,
+        title="Paid by code" if mode == "qr" else "Paid by tap",
+        steps=payment.steps,
+        certain_ms=_certain_ms(payment),
+    )
+
+
+def _certain_ms(payment: Payment) -> float | None:
+    """When the shop had the bank's approval: the end of its last exchange with the switch."""
+    if payment.state is not PaymentState.APPROVED:
+        return None
+    asked = [step for step in payment.steps if (step["from"], step["to"]) == ("shop", "switch")]
+    return float(asked[-1]["at_ms"] + asked[-1].get("took_ms", 0)) if asked else None

@@ -1,0 +1,208 @@
+"""The counter: a keypad, one order with its code and the reader beside it, the latest sales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from checkout.acceptance.contract import Mode
+from checkout.money import CURRENCIES, AmountError, Money
+from checkout.orders import Order, OrderState, ShopError
+from checkout.web import codes
+from checkout.web.payer import settled
+from checkout.web.problems import Problem
+from checkout.web.streams import event_stream
+from checkout.web.views import the_shop
+
+if TYPE_CHECKING:
+    from checkout.demo import Payer
+    from checkout.payments import Payment
+
+blueprint = Blueprint("counter", __name__)
+
+#: A code is renewed this long before it runs out, so that the one on the screen is always good.
+RENEW_BEFORE_S = 15
+_SALES_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sale:
+    """One order on the counter, with the payment that decided it."""
+
+    order: Order
+    payment: Payment | None
+
+
+@blueprint.get("/")
+def home() -> str:
+    """The keypad and the latest sales."""
+    return _keypad()
+
+
+@blueprint.post("/orders")
+def create() -> ResponseReturnValue:
+    """Open an order for the amount on the keypad."""
+    form = request.form
+    currency = form.get("currency", "CNY")
+    try:
+        money = Money.parse(form.get("amount", "")[:32], currency)
+        order = the_shop().orders.create(
+            amount_minor=money.amount_minor,
+            currency=currency,
+            reference=form.get("reference", "").strip() or None,
+            preauthorise=form.get("preauthorise") == "yes",
+        )
+    except (AmountError, ShopError) as error:
+        return make_response(_keypad(trouble=str(error), form=form), 422)
+    return redirect(url_for("counter.show", order_id=order.id), 303)
+
+
+def _keypad(*, trouble: str | None = None, form: Any = None) -> str:
+    return render_template(
+        "office/keypad.html",
+        currencies=sorted(CURRENCIES, key=lambda code: code != "CNY"),
+        places={code: places for code, (_, places) in CURRENCIES.items()},
+        sales=recent_sales(),
+        trouble=trouble,
+        form=form or {},
+    )
+
+
+@blueprint.get("/sales")
+def sales() -> str:
+    """The latest sales alone, for the page that shows them already."""
+    return render_template("office/_sales.html", sales=recent_sales())
+
+
+@blueprint.get("/orders/<order_id>")
+def show(order_id: str) -> str:
+    """One order: its code and the reader while it is open, then what became of it."""
+    return render_template("office/order.html", sales=recent_sales(), **_stage(order_id))
+
+
+@blueprint.get("/orders/<order_id>/stage")
+def stage(order_id: str) -> str:
+    """The changing part of the order's page."""
+    return render_template("office/_stage.html", **_stage(order_id))
+
+
+@blueprint.get("/orders/<order_id>/events")
+def events(order_id: str) -> Response:
+    """What happens to one order and to the reader."""
+    return event_stream(order_id)
+
+
+@blueprint.get("/events")
+def all_events() -> Response:
+    """What happens to all orders."""
+    return event_stream(None)
+
+
+@blueprint.post("/orders/<order_id>/cancel")
+def cancel(order_id: str) -> ResponseReturnValue:
+    """Close the order; when a payment was faster the page shows that."""
+    try:
+        the_shop().orders.cancel(order_id)
+    except ShopError as error:
+        if error.kind != "order-not-open":
+            raise
+    return redirect(url_for("counter.show", order_id=order_id), 303)
+
+
+@blueprint.post("/orders/<order_id>/refund")
+def refund(order_id: str) -> ResponseReturnValue:
+    """Give the whole of a paid order back."""
+    the_shop().payments.refund(order_id)
+    return redirect(url_for("counter.show", order_id=order_id), 303)
+
+
+@blueprint.post("/orders/<order_id>/capture")
+def capture(order_id: str) -> ResponseReturnValue:
+    """Take the whole of what a preauthorised order holds."""
+    the_shop().payments.capture(order_id)
+    return redirect(url_for("counter.show", order_id=order_id), 303)
+
+
+@blueprint.post("/orders/<order_id>/tap")
+def tap(order_id: str) -> ResponseReturnValue:
+    """Lay an emulated card on the emulated reader."""
+    card = request.form.get("card", "")
+    if card not in {each.name for each in _cards()}:
+        raise Problem(kind="payer", detail="card: no emulated card has that name.", field="card")
+    try:
+        the_shop().terminal.present(card)
+    except ShopError as error:
+        raise Problem(kind="reader", detail=str(error)) from None
+    if request.headers.get("Accept", "").startswith("application/json"):
+        return "", 204
+    return redirect(url_for("counter.show", order_id=order_id), 303)
+
+
+@blueprint.get("/orders/<order_id>/code.svg")
+def code_picture(order_id: str) -> Response:
+    """The order's present code; `?form=emv` for the EMV payload."""
+    config = the_shop().config
+    order = the_shop().orders.get(order_id)
+    form = request.args.get("form", "link")
+    text = codes.emv_of(config, order) if form == "emv" else codes.link_of(config, order)
+    drawn = codes.picture(text, "svg")
+    return Response(drawn.content, mimetype=drawn.media_type)
+
+
+def recent_sales() -> list[Sale]:
+    """The newest orders with their payments."""
+    shop = the_shop()
+    return [
+        Sale(
+            order=order,
+            payment=None if order.payment_id is None else shop.payments.get(order.payment_id),
+        )
+        for order in shop.orders.recent(_SALES_SHOWN)
+    ]
+
+
+def with_live_code(order: Order) -> Order:
+    """`order` with a code that is good for a while yet; as it is when it is not open."""
+    shop = the_shop()
+    if order.state is not OrderState.OPEN:
+        return order
+    if order.code_expires_at - shop.orders.clock() > timedelta(seconds=_renew_before_s()):
+        return order
+    try:
+        return shop.orders.renew_code(order.id)
+    except ShopError:  # paid, cancelled or run out in this very moment
+        return shop.orders.get(order.id)
+
+
+def _renew_before_s() -> float:
+    return min(RENEW_BEFORE_S, the_shop().config.code_ttl_s / 2)
+
+
+def _stage(order_id: str) -> dict[str, Any]:
+    shop = the_shop()
+    order = with_live_code(shop.orders.get(order_id))
+    attempts = shop.payments.of_order(order_id)
+    payment = None if order.payment_id is None else settled(order.payment_id)
+    declined = [each for each in attempts if str(each.state) == "declined"]
+    now = shop.orders.clock()
+    return {
+        "order": order,
+        "payment": payment,
+        "declined": declined[-1] if declined and order.state is OrderState.OPEN else None,
+        "attempts": attempts,
+        "link": codes.link_of(shop.config, order),
+        "alt": codes.alt_of(shop.config, order),
+        "reader": shop.terminal.status(),
+        "cards": _cards(),
+        "left_s": (order.expires_at - now).total_seconds(),
+        "renew_in_s": max((order.code_expires_at - now).total_seconds() - _renew_before_s(), 1),
+    }
+
+
+def _cards() -> list[Payer]:
+    """What can be laid on the emulated reader."""
+    return [payer for payer in the_shop().payers() if Mode.NFC in payer.modes]

@@ -1,0 +1,124 @@
+"""The secrets of the pages: the operator's password, the merchant key and the cookie key.
+
+They are made on the first run and kept in `CHECKOUT_HOME/keys`, readable by their owner alone. Of
+the password only a scrypt hash is kept, so it can be shown exactly once.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import secrets
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from werkzeug.security import check_password_hash, generate_password_hash
+
+_FILE = "web.json"
+_MERCHANT_KEY_FILE = "merchant-key"
+# Without letters and digits that look alike on a terminal.
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+# About 2**20 guesses a second per gigabyte of an attacker's memory matter little at 59 bits.
+_SCRYPT = "scrypt:16384:8:1"
+
+
+class CredentialsError(Exception):
+    """The secrets' file cannot be read or written; the message names it and says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What the access rules check against; `fresh_password` only on the run that made it."""
+
+    merchant_key: str = field(repr=False)
+    password_hash: str = field(repr=False)
+    signing_key: str = field(repr=False)
+    fresh_password: str | None = field(default=None, repr=False)
+
+    def password_matches(self, candidate: str) -> bool:
+        """Whether `candidate` is the operator's password (scrypt, constant time)."""
+        return check_password_hash(self.password_hash, candidate)
+
+    def merchant_key_matches(self, candidate: str) -> bool:
+        """Whether `candidate` is the merchant key (constant time)."""
+        return hmac.compare_digest(self.merchant_key.encode(), candidate.encode())
+
+
+def ensure(home: Path) -> Credentials:
+    """The secrets kept under `home`, made there when they are missing.
+
+    Several processes may call it at once: the first to finish wins, the others read its file.
+    CredentialsError when the folder cannot be used or the file is not ours.
+    """
+    keys = home / "keys"
+    path = keys / _FILE
+    try:
+        if path.exists():
+            return _read(keys)
+        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+        password = _new_password()
+        kept = {
+            "merchant_key": secrets.token_urlsafe(24),
+            "password_hash": generate_password_hash(password, method=_SCRYPT),
+            "signing_key": secrets.token_hex(32),
+        }
+        if not _write_first(path, json.dumps(kept, indent=1)):
+            return _read(keys)
+        _replace(keys / _MERCHANT_KEY_FILE, kept["merchant_key"] + "\n")
+    except OSError as problem:
+        raise CredentialsError(f"{path}: {problem.strerror or problem}") from problem
+    return Credentials(fresh_password=password, **kept)
+
+
+def forget(home: Path) -> None:
+    """Remove the secrets under `home`, so that the next `ensure` makes new ones."""
+    for name in (_FILE, _MERCHANT_KEY_FILE):
+        (home / "keys" / name).unlink(missing_ok=True)
+
+
+def _read(keys: Path) -> Credentials:
+    path = keys / _FILE
+    try:
+        kept = json.loads(path.read_text("utf-8"))
+        return Credentials(
+            merchant_key=str(kept["merchant_key"]),
+            password_hash=str(kept["password_hash"]),
+            signing_key=str(kept["signing_key"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        raise CredentialsError(
+            f"{path}: expected merchant_key, password_hash and signing_key; remove the file to "
+            "have new ones made"
+        ) from None
+
+
+def _new_password() -> str:
+    groups = ("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(3))
+    return "-".join(groups)
+
+
+def _write_first(path: Path, text: str) -> bool:
+    """Put `text` at `path` whole or not at all; False when another process was first."""
+    temporary = _temporary(path, text)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    return True
+
+
+def _replace(path: Path, text: str) -> None:
+    _temporary(path, text).replace(path)
+
+
+def _temporary(path: Path, text: str) -> Path:
+    descriptor, name = tempfile.mkstemp(prefix=".", dir=path.parent)  # mkstemp makes it 0600
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return Path(name)

@@ -1,0 +1,188 @@
+"""Answers kept under the key that the client chose, so that a repeated request is done once.
+
+A key is claimed by inserting its row before the work starts; the row survives a crash and then
+says that the outcome has to be looked up. The answer is stored with it and given again as it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from flask import Response
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.exc import IntegrityError
+
+from checkout.records import micros
+from checkout.web.problems import Problem
+
+KEY_LENGTH = 255
+KEPT = timedelta(days=7)
+_LEASE = timedelta(seconds=60)
+_HEADERS = ("Content-Type", "Location")
+
+metadata = MetaData()
+answers = Table(
+    "web_answers",
+    metadata,
+    Column("scope", String(32), primary_key=True),
+    Column("key", String(KEY_LENGTH), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    Column("status", Integer),  # none while the request is being worked on
+    Column("headers", Text),
+    Column("body", LargeBinary),
+    Column("created_at", BigInteger, nullable=False, index=True),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A stored answer: status, the headers that matter, body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def response(self) -> Response:
+        """The answer as it is sent again."""
+        response = Response(self.body, self.status, self.headers)
+        response.headers["Idempotency-Replayed"] = "true"
+        return response
+
+
+class Answers:
+    """Keeps one answer for each key of a scope ("api", "payer")."""
+
+    def __init__(
+        self, engine: Engine, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        metadata.create_all(engine, checkfirst=True)
+
+    def once(
+        self,
+        scope: str,
+        key: str,
+        fingerprint: str,
+        work: Callable[[], Response],
+        *,
+        patience_s: float = 0.0,
+    ) -> Response:
+        """Do `work` for a key that is new, else give its stored answer.
+
+        While another request with the key is at work this waits up to `patience_s`. Failures of
+        the server (5xx) and refusals of the door (401, 429) are not kept: they may be tried again;
+        504 is kept, since its outcome is unknown. Problem(key-reused, request-under-way,
+        request-interrupted).
+        """
+        if not self._claim(scope, key, fingerprint):
+            return self._earlier(scope, key, fingerprint, patience_s).response()
+        # A fault leaves the key claimed: whether money moved before it has to be looked up.
+        response = work()
+        if response.status_code in (401, 429) or (
+            response.status_code >= 500 and response.status_code != 504
+        ):
+            self._release(scope, key)
+        else:
+            self._keep(scope, key, response)
+        return response
+
+    def find(self, scope: str, key: str) -> Answer | None:
+        """The stored answer of a key, None where there is none yet."""
+        with self._engine.connect() as connection:
+            row = connection.execute(
+                select(answers).where(answers.c.scope == scope, answers.c.key == key)
+            ).first()
+        if row is None or row.status is None:
+            return None
+        return Answer(status=row.status, headers=json.loads(row.headers), body=bytes(row.body))
+
+    def forget_old(self) -> int:
+        """Drop answers older than a week; returns how many."""
+        limit = micros(self._clock() - KEPT)
+        with self._engine.begin() as connection:
+            return connection.execute(delete(answers).where(answers.c.created_at < limit)).rowcount
+
+    def _claim(self, scope: str, key: str, fingerprint: str) -> bool:
+        row = {
+            "scope": scope,
+            "key": key,
+            "fingerprint": fingerprint,
+            "created_at": micros(self._clock()),
+        }
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(insert(answers), row)
+        except IntegrityError:
+            return False
+        return True
+
+    def _earlier(self, scope: str, key: str, fingerprint: str, patience_s: float) -> Answer:
+        until = time.monotonic() + patience_s
+        while True:
+            with self._engine.connect() as connection:
+                row = connection.execute(
+                    select(answers.c.fingerprint, answers.c.created_at).where(
+                        answers.c.scope == scope, answers.c.key == key
+                    )
+                ).first()
+            if row is not None and row.fingerprint != fingerprint:
+                detail = "Idempotency-Key: it was used with another request; choose a new one."
+                raise Problem(kind="key-reused", detail=detail, field="Idempotency-Key")
+            found = self.find(scope, key)
+            if found is not None:
+                return found
+            if row is not None and row.created_at < micros(self._clock() - _LEASE):
+                detail = "Read the order to learn what came of it, then use a new key."
+                raise Problem(kind="request-interrupted", detail=detail)
+            if time.monotonic() >= until:
+                detail = "The first request with this key has not been answered yet."
+                raise Problem(kind="request-under-way", detail=detail, retry_after_s=1)
+            time.sleep(0.05)
+
+    def _keep(self, scope: str, key: str, response: Response) -> None:
+        headers = {name: response.headers[name] for name in _HEADERS if name in response.headers}
+        with self._engine.begin() as connection:
+            connection.execute(
+                update(answers)
+                .where(answers.c.scope == scope, answers.c.key == key)
+                .values(
+                    status=response.status_code,
+                    headers=json.dumps(headers),
+                    body=response.get_data(),
+                )
+            )
+
+    def _release(self, scope: str, key: str) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(
+                delete(answers).where(answers.c.scope == scope, answers.c.key == key)
+            )
+
+
+def fingerprint(*parts: bytes | str) -> str:
+    """SHA-256 over the parts of a request that make it the same request."""
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode() if isinstance(part, str) else part
+        digest.update(len(encoded).to_bytes(8) + encoded)
+    return digest.hexdigest()

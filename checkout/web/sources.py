@@ -1,0 +1,87 @@
+"""What the pages read from the other rooms, in the form in which they show it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from datetime import date
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from checkout.payments import Payment, PaymentState
+from checkout.web.problems import Problem
+
+if TYPE_CHECKING:
+    from checkout.shop import Shop
+
+_PAYMENTS_COMPARED = 1000
+
+
+def pay_by_payer_code(shop: Shop, order_id: str, text: str) -> Payment:
+    """Pay an order by what the counter scanned from a phone; Problem(payer-code) for the rest."""
+    shop.orders.get(order_id)
+    raise Problem(kind="payer-code", detail="text: it is no payer's code of this shop's wallets.")
+
+
+def static_codes(shop: Shop) -> list[dict[str, Any]]:
+    """The stickers that this shop has printed."""
+    return []
+
+
+def settlement(shop: Shop, day: date) -> dict[str, Any] | None:
+    """The closed day, None while it is open."""
+    return None
+
+
+def comparison(shop: Shop) -> dict[str, Any]:
+    """Figures of this shop's own sales, by mode, real and emulated never mixed.
+
+    Times are milliseconds; `modelled_ms` is what a model added, which is taken out of
+    `software_ms`.
+    """
+    sales = [each for each in shop.payments.recent(_PAYMENTS_COMPARED) if each.kind == "sale"]
+    groups: dict[tuple[str, bool], list[Payment]] = defaultdict(list)
+    for payment in sales:
+        groups[str(payment.mode), payment.emulated].append(payment)
+    return {
+        "payments": len(sales),
+        "groups": [
+            {"mode": mode, "emulated": emulated, **_figures(payments)}
+            for (mode, emulated), payments in sorted(groups.items())
+        ],
+    }
+
+
+def _figures(payments: list[Payment]) -> dict[str, Any]:
+    done = [each for each in payments if each.finished_at is not None]
+    paid = [each for each in done if each.state is PaymentState.APPROVED]
+    declined = Counter(
+        each.response_code or "none" for each in done if each.state is PaymentState.DECLINED
+    )
+    return {
+        "payments": len(payments),
+        "paid": len(paid),
+        "declined_by_response_code": dict(sorted(declined.items())),
+        "unknown": sum(each.state is PaymentState.UNKNOWN for each in payments),
+        "reversed": sum(each.state is PaymentState.REVERSED for each in payments),
+        "software_ms": _spread([each.total_ms - each.modelled_ms for each in paid]),
+        "modelled_ms": _spread([each.modelled_ms for each in paid]),
+        "total_ms": _spread([each.total_ms for each in paid]),
+        "messages": _spread([float(len(each.steps)) for each in paid]),
+        "bytes": _spread([float(_bytes(each)) for each in paid]),
+    }
+
+
+def _bytes(payment: Payment) -> int:
+    return sum(step["bytes_sent"] + step["bytes_received"] for step in payment.steps)
+
+
+def _spread(values: list[float]) -> dict[str, float] | None:
+    if not values:
+        return None
+    ordered = sorted(values)
+    ninetieth = ordered[min(len(ordered) - 1, round(0.9 * (len(ordered) - 1)))]
+    return {
+        "median": round(median(ordered), 3),
+        "p90": round(ninetieth, 3),
+        "max": round(ordered[-1], 3),
+    }

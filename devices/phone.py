@@ -1,0 +1,339 @@
+"""The emulated phone: reads the picture of a code, then speaks the same HTTP as a real phone.
+
+It knows nothing of the shop but what its pages say: it follows the form, types the PIN and reads
+the result. The time that a person would take is modelled apart and never slept.
+"""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from devices.qr import scanner
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MOST_REDIRECTS = 5
+
+
+class PhoneError(Exception):
+    """The phone could not go on: no code in the picture, no page, no form."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One HTTP response; `headers` has lower-case names, bytes count whole messages."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    bytes_sent: int
+    bytes_received: int
+
+
+class Network(Protocol):
+    """How the phone reaches a server."""
+
+    def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        """One exchange; OSError where the server cannot be reached."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Human:
+    """Times that a person takes, in milliseconds; a model, so nobody waits for them.
+
+    The defaults are estimates: aiming the camera, reading payee and amount, typing six digits at
+    about three a second (Card, Moran and Newell, The Psychology of Human-Computer Interaction,
+    keystroke-level model: 0.28 s a keystroke, 1.35 s of thought).
+    """
+
+    aim_ms: float = 1800.0
+    read_ms: float = 1350.0
+    digit_ms: float = 280.0
+
+    @property
+    def pin_ms(self) -> float:
+        """Thinking of the PIN, typing six digits, pressing the button."""
+        return self.read_ms + 7 * self.digit_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One step of the phone's story; times in milliseconds from the first one."""
+
+    what: str
+    at_ms: float
+    took_ms: float
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    modelled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhoneResult:
+    """What the payer sees in the end.
+
+    `outcome` is paid, declined, unknown, reversed, wrong-pin, expired, used or refused;
+    `modelled_ms` is the part of `exchanges` that a person would have taken.
+    """
+
+    outcome: str
+    text: str
+    url: str
+    payment: str | None = None
+    response_code: str | None = None
+    exchanges: tuple[Exchange, ...] = ()
+
+    @property
+    def modelled_ms(self) -> float:
+        """Milliseconds that the model of the phone's user added."""
+        return sum(each.took_ms for each in self.exchanges if each.modelled)
+
+
+class Phone:
+    """A phone in the hand of one payer, who picks the account `payer` and types `pin`."""
+
+    def __init__(
+        self,
+        payer: str,
+        *,
+        pin: str = "123456",
+        network: Network | None = None,
+        human: Human | None = None,
+        monotonic: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._payer = payer
+        self._pin = pin
+        self._network = network or HttpNetwork()
+        self._human = human or Human()
+        self._monotonic = monotonic
+
+    def scan(self, picture: bytes | Path) -> str:
+        """The text of the one code in a picture; PhoneError where there is none or several."""
+        try:
+            content = picture.read_bytes() if isinstance(picture, Path) else picture
+            texts = {found.text for found in scanner.read_all(content)}
+        except (OSError, scanner.ScanError) as error:
+            raise PhoneError(f"picture: {error}") from None
+        if len(texts) != 1:
+            found = "none" if not texts else str(len(texts))
+            raise PhoneError(f"picture: expected one code, found {found}")
+        return texts.pop()
+
+    def pay(self, picture: bytes | Path, *, fresh: bool = True) -> PhoneResult:
+        """Scan, look, confirm with the PIN, read the result.
+
+        With `fresh` a code that has run out is exchanged for a fresh one, as its page offers.
+        PhoneError where the picture, the page or the network is of no use.
+        """
+        story = _Story(self._monotonic)
+        began = story.now_ms()
+        url = self.scan(picture)
+        story.add("read the picture of the code", began)
+        story.model("aim the camera at the code", self._human.aim_ms)
+        return self._pay_at(url, story, fresh=fresh)
+
+    def open(self, url: str, *, fresh: bool = True) -> PhoneResult:
+        """Pay at an address that some other camera has read."""
+        return self._pay_at(url, _Story(self._monotonic), fresh=fresh)
+
+    def _pay_at(self, url: str, story: _Story, *, fresh: bool) -> PhoneResult:
+        visit = _Visit(self._network, story)
+        page = visit.get(url, "open the page of the code")
+        if fresh and page.outcome == "expired" and page.fresh_link is not None:
+            page = visit.get(urljoin(visit.url, page.fresh_link), "ask for a fresh code")
+        if page.form is None:
+            return self._result(page, visit, story)
+        story.model("read payee and amount", self._human.read_ms)
+        story.model("type the PIN", self._human.pin_ms)
+        if self._payer not in page.form.payers:
+            raise PhoneError(f"payer: the page offers no account called {self._payer!r}")
+        fields = {**page.form.hidden, "payer": self._payer, "pin": self._pin}
+        target = urljoin(visit.url, page.form.action)
+        return self._result(visit.post(target, fields, "confirm the payment"), visit, story)
+
+    def _result(self, page: _Page, visit: _Visit, story: _Story) -> PhoneResult:
+        outcome = page.outcome or ("wrong-pin" if page.pin_refused else "refused")
+        return PhoneResult(
+            outcome=outcome,
+            text=" ".join(page.said.split()),
+            url=visit.url,
+            payment=page.payment,
+            response_code=page.response_code,
+            exchanges=tuple(story.exchanges),
+        )
+
+
+class HttpNetwork:
+    """HTTP/1.1 over a socket of its own, one connection kept per server (RFC 9112)."""
+
+    def __init__(self, *, timeout_s: float = 20.0) -> None:
+        self._timeout_s = timeout_s
+
+    def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        """One exchange on a new connection; OSError where the server cannot be reached."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or parts.hostname is None:
+            raise PhoneError(f"address: expected http or https, got {url[:60]!r}")
+        kind = (
+            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        )
+        connection = kind(parts.hostname, parts.port, timeout=self._timeout_s)
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        try:
+            connection.request(method, target, body=body or None, headers=headers)
+            response = connection.getresponse()
+            content = response.read()
+        except http.client.HTTPException as error:
+            raise OSError(f"no HTTP answer: {error}") from error
+        finally:
+            connection.close()
+        received = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(
+            status=response.status,
+            headers=received,
+            body=content,
+            bytes_sent=_size(f"{method} {target} HTTP/1.1", headers) + len(body),
+            bytes_received=_size(f"HTTP/1.1 {response.status}", received) + len(content),
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class _Form:
+    action: str
+    hidden: dict[str, str] = field(default_factory=dict)
+    payers: list[str] = field(default_factory=list)
+
+
+class _Page(HTMLParser):
+    """The parts of a page that a payer acts upon."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__()
+        self.form: _Form | None = None
+        self.outcome: str | None = None
+        self.payment: str | None = None
+        self.response_code: str | None = None
+        self.fresh_link: str | None = None
+        self.pin_refused = False
+        self.said = ""
+        self._inside = 0
+        self.feed(markup)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = {name: value or "" for name, value in attrs}
+        self._inside += tag == "main"
+        if tag == "form" and "data-pay" in attributes:
+            self.form = _Form(action=attributes.get("action", ""))
+        if tag == "input" and self.form is not None:
+            self._field(attributes)
+        if "data-outcome" in attributes:
+            self.outcome = attributes["data-outcome"]
+            self.payment = attributes.get("data-payment") or None
+            self.response_code = attributes.get("data-response-code") or None
+        if tag == "a" and attributes.get("href", "").endswith("/fresh"):
+            self.fresh_link = attributes["href"]
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside -= tag == "main"
+
+    def handle_data(self, data: str) -> None:
+        if self._inside > 0:
+            self.said += data
+
+    def _field(self, attributes: dict[str, str]) -> None:
+        form = self.form
+        if form is None:
+            return
+        name, value = attributes.get("name", ""), attributes.get("value", "")
+        if attributes.get("type") == "hidden":
+            form.hidden[name] = value
+        elif name == "payer":
+            form.payers.append(value)
+        elif name == "pin":
+            self.pin_refused = attributes.get("aria-invalid") == "true"
+
+
+class _Visit:
+    """One phone's way through the pages: follows redirects, keeps the story."""
+
+    def __init__(self, network: Network, story: _Story) -> None:
+        self._network = network
+        self._story = story
+        self._headers = {"User-Agent": "checkout-emulated-phone", "Accept": "text/html"}
+        self.url = ""
+
+    def get(self, url: str, what: str) -> _Page:
+        return self._fetch("GET", url, {}, b"", what)
+
+    def post(self, url: str, fields: dict[str, str], what: str) -> _Page:
+        parts = urlsplit(url)
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Origin": f"{parts.scheme}://{parts.netloc}",
+        }
+        return self._fetch("POST", url, headers, urlencode(fields).encode(), what)
+
+    def _fetch(
+        self, method: str, url: str, headers: dict[str, str], body: bytes, what: str
+    ) -> _Page:
+        for _ in range(_MOST_REDIRECTS):
+            answer = self._once(method, url, headers, body, what)
+            if answer.status not in _REDIRECTS:
+                self.url = url
+                return _Page(answer.body.decode("utf-8", "replace"))
+            url = urljoin(url, answer.headers.get("location", ""))
+            method, headers, body, what = "GET", {}, b"", "follow to the result"
+        raise PhoneError(f"address: more than {_MOST_REDIRECTS} redirects")
+
+    def _once(
+        self, method: str, url: str, headers: dict[str, str], body: bytes, what: str
+    ) -> Answer:
+        began = self._story.now_ms()
+        try:
+            answer = self._network.request(method, url, {**self._headers, **headers}, body)
+        except OSError as error:
+            raise PhoneError(f"network: {error}") from error
+        self._story.add(
+            f"{method} {what}", began, sent=answer.bytes_sent, received=answer.bytes_received
+        )
+        return answer
+
+
+class _Story:
+    """Measured steps as they happen, modelled ones where a person would have taken the time."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._origin = monotonic()
+        self.exchanges: list[Exchange] = []
+
+    def now_ms(self) -> float:
+        return (self._monotonic() - self._origin) * 1000
+
+    def add(self, what: str, began_ms: float, *, sent: int = 0, received: int = 0) -> None:
+        self.exchanges.append(
+            Exchange(
+                what=what,
+                at_ms=began_ms,
+                took_ms=self.now_ms() - began_ms,
+                bytes_sent=sent,
+                bytes_received=received,
+            )
+        )
+
+    def model(self, what: str, took_ms: float) -> None:
+        self.exchanges.append(
+            Exchange(what=what, at_ms=self.now_ms(), took_ms=took_ms, modelled=True)
+        )
+
+
+def _size(first_line: str, headers: dict[str, str]) -> int:
+    """Bytes of a message's head: first line, headers, the empty line."""
+    lines = [first_line, *(f"{name}: {value}" for name, value in headers.items())]
+    return sum(len(line.encode()) + 2 for line in lines) + 2

@@ -1,0 +1,150 @@
+// Keeps one order's page true: each event fetches the part of the page that it changed.
+"use strict";
+
+const stage = document.getElementById("stage");
+const said = document.getElementById("said");
+const order = stage.dataset.order;
+let renewal = 0;
+let asking = null;
+let askAgain = false;
+
+const WORDS = {
+  paid: "Paid", preauthorised: "Held", declined: "Declined", expired: "This order has run out",
+  cancelled: "Cancelled", authorizing: "Paying", "paid-late": "Paid too late", refunded: "Refunded",
+};
+
+function state() {
+  return stage.querySelector("[data-state]").dataset.state;
+}
+
+async function part() {
+  const answer = await fetch(`/orders/${order}/stage`);
+  if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+  const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+  return parsed.querySelector("[data-state]");
+}
+
+// The next picture is decoded before it replaces the old one, so that nothing flashes.
+async function swapCode(fresh) {
+  const shown = document.getElementById("code");
+  const next = fresh.querySelector("#code");
+  if (!shown || !next || shown.dataset.code === next.dataset.code) return;
+  const picture = new Image();
+  picture.src = next.getAttribute("src");
+  await picture.decode();
+  shown.src = picture.src;
+  shown.dataset.code = next.dataset.code;
+  shown.dataset.renewIn = next.dataset.renewIn;
+  document.getElementById("link").textContent = fresh.querySelector("#link").textContent;
+}
+
+function swapReader(fresh) {
+  const shown = stage.querySelector(".tap-card");
+  const next = fresh.querySelector(".tap-card");
+  if (!shown || !next || shown.innerHTML === next.innerHTML) return;
+  const opened = shown.querySelector("details[open]") !== null;
+  const focused = shown.contains(document.activeElement) ? document.activeElement.value : null;
+  shown.replaceChildren(...next.childNodes);
+  if (opened && shown.querySelector("details")) shown.querySelector("details").open = true;
+  if (focused) shown.querySelector(`button[value="${CSS.escape(focused)}"]`)?.focus();
+}
+
+async function refresh() {
+  const fresh = await part();
+  const same = fresh.dataset.state === "open" && state() === "open"
+    && !fresh.querySelector(".declined") && !stage.querySelector(".declined");
+  if (same) {
+    await swapCode(fresh);
+    swapReader(fresh);
+  } else {
+    const before = stage.innerHTML;
+    stage.replaceChildren(fresh);
+    if (before !== stage.innerHTML) announce(fresh);
+  }
+  prepare();
+}
+
+function announce(fresh) {
+  const verdict = fresh.querySelector(".verdict h2, .declined");
+  said.textContent = (verdict ? verdict.textContent : WORDS[fresh.dataset.state] || "").trim();
+  fresh.querySelector("[data-next]")?.focus({ preventScroll: true });
+}
+
+// One request at a time; what happens meanwhile is asked for once more after it.
+function update() {
+  if (asking) {
+    askAgain = true;
+    return;
+  }
+  asking = refresh()
+    .catch(() => setTimeout(update, 1000))
+    .finally(() => {
+      asking = null;
+      if (askAgain) {
+        askAgain = false;
+        update();
+      }
+    });
+}
+
+async function copy(button) {
+  const text = document.getElementById("link").textContent;
+  const label = button.querySelector("span");
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    // No clipboard interface on plain http: the old way still works there.
+    const box = document.createElement("textarea");
+    box.value = text;
+    document.body.append(box);
+    box.select();
+    document.execCommand("copy");
+    box.remove();
+    button.focus();
+  }
+  label.textContent = "Copied";
+  said.textContent = "The link has been copied";
+  setTimeout(() => { label.textContent = "Copy link"; }, 2000);
+}
+
+function prepare() {
+  clearTimeout(renewal);
+  const code = document.getElementById("code");
+  const button = stage.querySelector("[data-copy]");
+  if (button) button.hidden = false;
+  if (code) renewal = setTimeout(update, Number(code.dataset.renewIn) * 1000);
+}
+
+stage.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (button) copy(button);
+});
+
+stage.addEventListener("submit", (event) => {
+  const form = event.target.closest("[data-tap]");
+  if (!form) return;
+  event.preventDefault();
+  const body = new FormData(form);
+  body.set("card", event.submitter.value);
+  fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } }).catch(() => {});
+});
+
+// The order's last minutes are shown, not before: a clock in sight only hurries people.
+const end = performance.now() + Number(document.getElementById("time-left")?.dataset.left || 0) * 1000;
+setInterval(() => {
+  const timer = document.getElementById("time-left");
+  if (!timer) return;
+  const left = Math.round((end - performance.now()) / 1000);
+  timer.hidden = left > 120;
+  timer.textContent = left > 0 ? `This order stays open for another ${left} s.` : "";
+  if (left <= 0 && state() === "open") update();
+}, 1000);
+
+const events = new EventSource(`/orders/${order}/events`);
+for (const kind of ["snapshot", "order-authorizing", "order-paid", "order-paid-late", "order-declined", "order-expired",
+  "order-cancelled", "order-refunded", "order-unknown", "payment-reversed", "code-renewed", "reader-state"]) {
+  events.addEventListener(kind, update);
+}
+window.addEventListener("pagehide", () => events.close());
+window.addEventListener("pageshow", (event) => { if (event.persisted) window.location.reload(); });
+prepare();
