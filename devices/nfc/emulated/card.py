@@ -32,6 +32,7 @@ from devices.nfc.emulated.memory import LimitedUseKey, memory_from
 from devices.nfc.emulated.personalisation import FORMAT, card_path, lock_path
 from devices.nfc.emulated.profiles import CardProfile, profile_from
 from devices.nfc.emulated.storage import CardFileError, CardInUse, FileLock, read_json, write_json
+from devices.nfc.emulated.tables import ProfileError
 from devices.nfc.emulated.unionpay import UnionPayApplication
 from devices.nfc.emulated.visa import VisaApplication
 
@@ -304,7 +305,7 @@ class EmulatedCard:
                 self._image = image_from(content["image"])
                 self._digest: str = content["digest"]
             memory = memory_from(content["memory"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, ProfileError) as error:
             raise CardFileError(f"{self._path}: damaged card state ({error!r})") from error
         self._content: dict[str, Any] = content
         self._chip = Chip(

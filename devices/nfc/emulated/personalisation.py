@@ -275,9 +275,7 @@ def _record_transaction(profile: CardProfile, image: CardImage, memory: Memory) 
     memory.recorded = application(chip).processing_options(values + secrets.token_bytes(4))
 
 
-def _write(
-    path: Path, digest: str, profile: CardProfile, image: CardImage, memory: Memory
-) -> None:
+def _write(path: Path, digest: str, profile: CardProfile, image: CardImage, memory: Memory) -> None:
     content = {
         "format": FORMAT,
         "digest": digest,

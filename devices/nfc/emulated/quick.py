@@ -15,6 +15,7 @@ from devices.nfc.emulated.application import Chip, Refused, Status, record
 
 PDOL = ber.dol(_9F66=4, _9F02=6, _9F03=6, _9F1A=2, _95=5, _5F2A=2, _9A=3, _9C=1, _9F37=4)
 _LONGEST_RESPONSE = 256
+_LONGEST_SIGNATURE = 128
 _REFUND = 0x20
 
 
@@ -87,7 +88,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """A cryptogram, the issuer application data that it covers, and the key of the issuer's answer."""
+    """A cryptogram, the issuer application data under it, and the key of the issuer's answer."""
 
     cryptogram: bytes
     issuer_data: bytes
@@ -101,6 +102,9 @@ class QuickPayment:
         self.chip = chip
         self._last_record_extra = b""
         self._answer_key = b""
+
+    def prepare(self) -> None:
+        """Refuse a transaction that the card can't sign, before it is counted."""
 
     def sign(self, terminal: Mapping[str, bytes], kind: Kind, atc: int) -> Signed:
         """The scheme's cryptogram over this transaction."""
@@ -133,7 +137,7 @@ class QuickPayment:
         raise Refused(Status.CONDITIONS_NOT_SATISFIED)
 
     def external_authenticate(self, answer: bytes) -> bytes:
-        """The issuer's answer to this tap's ARQC, once: the right one resets the offline counter."""
+        """The issuer's answer to this tap's ARQC, once; if right it resets the offline counter."""
         memory = self.chip.memory
         if not memory.unconfirmed or not self._answer_key:
             raise Refused(Status.CONDITIONS_NOT_SATISFIED)
@@ -197,6 +201,7 @@ class QuickPayment:
         self, terminal: Mapping[str, bytes], qualifiers: Qualifiers, decision: Decision
     ) -> bytes:
         chip, profile = self.chip, self.chip.profile
+        self.prepare()
         atc = chip.next_atc()
         signed = self.sign(terminal, decision.kind, atc)
         self._answer_key = signed.answer_key
@@ -235,13 +240,13 @@ class QuickPayment:
         return response
 
     def _fit(self, objects: dict[str, bytes], extra: dict[str, bytes]) -> bytes:
-        """Template 77; the signature moves to the last record where the answer would be too long.
+        """Template 77; the signature of a key over 1024 bits comes with the last record instead.
 
-        A UnionPay key of more than 1024 bits always makes it so.
+        So it does where the answer would otherwise be longer than a short response can be.
         """
         response = ber.tlv("77", ber.encode(objects | extra))
         self._last_record_extra = b""
-        if len(response) > _LONGEST_RESPONSE - 2:
+        if extra and (len(extra["9F4B"]) > _LONGEST_SIGNATURE or len(response) > _LONGEST_RESPONSE):
             self._last_record_extra = ber.encode(extra)
             response = ber.tlv("77", ber.encode(objects))
         return response

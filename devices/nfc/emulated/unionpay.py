@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from devices.nfc.emulated import cryptograms
+from devices.nfc.emulated.memory import LimitedUseKey
 from devices.nfc.emulated.quick import Kind, QuickPayment, Signed
 
 _KEY_INDEX = 0x01
@@ -14,12 +15,17 @@ _ALGORITHM_TDES = b"\x01"
 class UnionPayApplication(QuickPayment):
     """9F10 is 07, key index, version, CVR (03 and three bytes), then algorithm or key serial."""
 
+    _limited: LimitedUseKey | None = None
+
+    def prepare(self) -> None:
+        if not self.chip.image.card_key:
+            self._limited = self.chip.use_limited_key()
+
     def sign(self, terminal: Mapping[str, bytes], kind: Kind, atc: int) -> Signed:
         cvr = bytes((0x03, kind.cvr, 0x00, 0x00))
-        if self.chip.image.card_key:
-            key, version, tail = self.chip.image.card_key, 0x01, _ALGORITHM_TDES
-        else:
-            limited = self.chip.use_limited_key()
+        key, version, tail = self.chip.image.card_key, 0x01, _ALGORITHM_TDES
+        limited = self._limited
+        if limited is not None:
             key, version, tail = limited.key, 0x02, b"\x04" + limited.serial.to_bytes(4, "big")
         session_key = cryptograms.unionpay_session_key(key, atc)
         cryptogram = cryptograms.unionpay_cryptogram(
