@@ -1,0 +1,423 @@
+"""The report as one HTML file that opens anywhere: no script, no other host, fit to print."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from checkout.comparison.charts import Axis, Line, Part, bars, plot
+from checkout.comparison.markup import Markup, join, tag
+from checkout.comparison.matrix import matrix_table
+from checkout.comparison.models import load_models
+from checkout.comparison.page_places import overtaking_section, places_section
+from checkout.comparison.reference import ReferenceTable, reference_tables
+from checkout.comparison.results import Column, Comparison
+from checkout.comparison.sequence import sequences
+from checkout.comparison.wording import count, money, share, span
+
+_CSS = Path(__file__).with_name("page.css")
+
+_PARTIES = ("issuer", "network", "acquirer", "operator", "bank")
+
+
+def html_page(found: Comparison) -> str:
+    """The whole report."""
+    sections: list[tuple[str, str, Markup]] = [
+        ("glance", "At a glance", _glance(found)),
+        ("sale", "One sale, message by message", _stories(found)),
+        ("time", "Where the time goes", _time(found)),
+        ("money", "Who gets the money", _money(found)),
+    ]
+    if found.sweeps:
+        sections.append(("overtaking", "Where taps overtake codes", _overtaking(found)))
+    if found.places:
+        sections.append(("places", "Eight places", _places(found)))
+    if found.faults:
+        sections.append(("faults", "When something fails", _faults(found)))
+    if found.attacks:
+        sections.append(("attacks", "When somebody attacks", _attacks(found)))
+    sections.append(("steps", "The steps and where they are laid down", _reference()))
+    sections.append(("models", "What was modelled, and from what", _models()))
+    body = tag(
+        "main",
+        _header(found, [(name, title) for name, title, _ in sections]),
+        [join(tag("h2", title, id=name), content) for name, title, content in sections],
+        _footer(found),
+    )
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", "A code and a tap, side by side"),
+        tag("style", Markup(_CSS.read_text("utf-8"))),
+    )
+    return "<!doctype html>\n" + tag("html", head, tag("body", body), lang="en")
+
+
+def _header(found: Comparison, sections: Sequence[tuple[str, str]]) -> Markup:
+    links = [tag("li", tag("a", title, href=f"#{name}")) for name, title in sections]
+    facts = [
+        ("sales a way", count(found.payments)),
+        ("seed", str(found.seed)),
+        ("baskets", found.scenario),
+        ("checkout", found.version),
+    ]
+    return tag(
+        "header",
+        tag("h1", "A code and a tap, side by side"),
+        tag(
+            "p",
+            "The same sales paid by scanning a code and by tapping a card, each run through the "
+            "whole of the software. Money, banks' decisions, cards and air are simulated; the time "
+            "of people, cards and networks is modelled and marked so.",
+            class_="lead",
+        ),
+        tag(
+            "div",
+            [tag("span", f"{name} ", tag("b", value)) for name, value in facts],
+            class_="run",
+        ),
+        tag("nav", tag("ul", links), aria_label="Sections"),
+    )
+
+
+def _glance(found: Comparison) -> Markup:
+    heads = [_head(column) for column in found.columns]
+    return join(tag("div", heads, class_="heads"), comparison_table(found))
+
+
+def _head(column: Column) -> Markup:
+    whole, software = column.whole_ms, column.software_ms
+    return tag(
+        "div",
+        tag("h3", column.title),
+        tag("div", span(whole.median if whole else None), class_="big"),
+        tag("p", "from the amount to the goodbye, modelled with people in it"),
+        tag("p", f"software alone {span(software.median if software else None)}, measured"),
+        tag("p", f"fees {share(column.cost_share, 2)} of sales"),
+        class_=f"head {column.mode}",
+    )
+
+
+_Read = Callable[[Column], str]
+
+
+def table_rows(found: Comparison) -> list[tuple[str, list[tuple[str, str, _Read]]]]:
+    """The comparison's rows in groups: name, how it was found, and how a column reads."""
+    spreads: list[tuple[str, str, _Read]] = []
+    for name, attribute, how in (
+        ("software", "software_ms", "measured"),
+        ("people, card, air and network", "modelled_ms", "modelled"),
+        ("whole sale", "whole_ms", "modelled"),
+        ("shop certain of the money", "certain_shop_ms", "modelled"),
+        ("payer certain of the money", "certain_payer_ms", "modelled"),
+    ):
+        for rank in ("median", "p95", "p99"):
+            if rank == "median" or attribute in ("software_ms", "whole_ms"):
+                spreads.append((f"{name}, {rank}", how, _spread(attribute, rank)))
+    trips = sorted({party for column in found.columns for party in column.round_trips})
+    return [
+        ("Time", spreads),
+        (
+            "Traffic of one approved sale",
+            [
+                ("messages", "counted", lambda one: count(round(one.mean("messages"), 1))),
+                *((f"round trips, {party}", "counted", _trips(party)) for party in trips),
+                ("bytes on air", "counted", lambda one: count(round(one.mean("bytes_air")))),
+                ("bytes on the wire", "counted", lambda one: count(round(one.mean("bytes_wire")))),
+            ],
+        ),
+        (
+            "How sales ended",
+            [
+                ("approved", "counted", lambda one: count(len(one.approved))),
+                ("declined", "counted", lambda one: count(one.count("declined"))),
+                *((f"declined: {why}", "counted", _declined(why)) for why in _reasons(found)),
+                *((f"uncertain: {how}", "counted", _resolved(how)) for how in _resolutions(found)),
+            ],
+        ),
+        (
+            "Money",
+            [
+                ("sold", "counted", lambda one: money(one.sold_minor, found.currency)),
+                ("fees, share of sales", "counted", lambda one: share(one.cost_share, 3)),
+            ],
+        ),
+    ]
+
+
+def comparison_table(found: Comparison) -> Markup:
+    """Every figure of every way to pay."""
+    head = [tag("th", one.title, class_=f"n {one.mode}", scope="col") for one in found.columns]
+    body = []
+    for group, rows in table_rows(found):
+        width = len(found.columns) + 1
+        body.append(tag("tr", tag("th", group, colspan=width, scope="rowgroup"), class_="group"))
+        for name, how, read in rows:
+            cells = [tag("td", read(column), class_="n") for column in found.columns]
+            label = tag("th", name, tag("span", how, class_="how"), scope="row")
+            body.append(tag("tr", label, cells))
+    table = tag("table", tag("thead", tag("tr", tag("th", ""), head)), tag("tbody", body))
+    return tag("div", table, class_="wide")
+
+
+def _spread(attribute: str, rank: str) -> _Read:
+    def read(column: Column) -> str:
+        found = getattr(column, attribute)
+        return span(getattr(found, rank) if found is not None else None)
+
+    return read
+
+
+def _trips(party: str) -> _Read:
+    return lambda column: count(round(column.round_trips.get(party, 0.0), 1))
+
+
+def _declined(reason: str) -> _Read:
+    return lambda column: count(column.declines.get(reason, 0))
+
+
+def _resolved(how: str) -> _Read:
+    return lambda column: count(column.unknowns.get(how, 0))
+
+
+def _reasons(found: Comparison) -> list[str]:
+    return sorted({reason for column in found.columns for reason in column.declines})
+
+
+def _resolutions(found: Comparison) -> list[str]:
+    return sorted({how for column in found.columns for how in column.unknowns})
+
+
+def _stories(found: Comparison) -> Markup:
+    if not found.stories:
+        return tag("p", "No sale was approved, so there is none to show.")
+    return join(
+        tag(
+            "p",
+            "The same amount by each mode on one time axis: software time as measured. Bars are "
+            "time until the answer; dashed lines mark when each side was certain of the money.",
+            class_="note",
+        ),
+        sequences(found.stories),
+    )
+
+
+def _time(found: Comparison) -> Markup:
+    natures = ("human", "machine", "air", "card", "network")
+    stacked = {}
+    for column in found.columns:
+        spent = column.modelled_by_nature()
+        parts = [
+            Part(title=one, kind=one, value=spent[one], shown=span(spent[one]))
+            for one in natures
+            if spent.get(one)
+        ]
+        software = column.software_ms
+        if software is not None:
+            own = software.median
+            parts.append(Part(title="software", kind="software", value=own, shown=span(own)))
+        stacked[column.title] = parts
+    return join(
+        tag("p", "Mean of the modelled parts and median of the measured software.", class_="note"),
+        bars(stacked, label="Time of one sale by what takes it"),
+        tag("div", _whole_plot(found), _software_plot(found), class_="plots"),
+    )
+
+
+def _whole_plot(found: Comparison) -> Markup:
+    lines = [
+        Line(
+            title=one.title,
+            kind=one.mode,
+            points=_rising([s.whole_ms for s in one.approved]),
+            dashed=index % 2 == 1,
+        )
+        for index, one in enumerate(found.columns)
+    ]
+    return _curves(lines, "Whole sale, modelled with people in it", 1000, "s")
+
+
+def _software_plot(found: Comparison) -> Markup:
+    lines = [
+        Line(
+            title=one.title,
+            kind=one.mode,
+            points=_rising([s.software_ms for s in one.approved]),
+            dashed=index % 2 == 1,
+        )
+        for index, one in enumerate(found.columns)
+    ]
+    return _curves(lines, "Software alone, measured", 1, "ms")
+
+
+def _curves(lines: Sequence[Line], title: str, unit: int, name: str) -> Markup:
+    ends = [line.points[-1][0] for line in lines if len(line.points) > 1]
+    high = max(ends, default=1.0)
+    step = _nice(high / 5)
+    ticks = []
+    at = 0.0
+    while at <= high:
+        ticks.append((at, f"{at / unit:g}"))
+        at += step
+    x = Axis(low=0, high=high, ticks=ticks, title=name)
+    y = Axis(low=0, high=1, ticks=[(p / 4, share(p / 4)) for p in range(5)], title="sales done")
+    return tag("section", tag("h3", title), plot(lines, x, y, label=title))
+
+
+def _rising(values: Sequence[float]) -> list[tuple[float, float]]:
+    ordered = sorted(values)
+    if len(ordered) < 2:
+        return []
+    # The last percent would squeeze all the rest into a corner.
+    kept = ordered[: max(2, int(len(ordered) * 0.99))]
+    every = max(1, len(kept) // 200)
+    return [(kept[i], (i + 1) / len(ordered)) for i in range(0, len(kept), every)]
+
+
+def _nice(wanted: float) -> float:
+    size = 1.0
+    while size * 10 <= wanted:
+        size *= 10
+    while size > wanted and size > 1e-6:
+        size /= 10
+    return next(size * factor for factor in (1, 2, 5, 10) if size * factor >= wanted)
+
+
+def _money(found: Comparison) -> Markup:
+    rows = {}
+    for column in found.columns:
+        income = column.income_minor
+        rows[column.title] = [
+            Part(
+                title=party,
+                kind="network-party" if party == "network" else party,
+                value=1000 * income.get(party, 0) / column.sold_minor,
+                shown=f"{1000 * income.get(party, 0) / column.sold_minor:.2f}",
+            )
+            for party in _PARTIES
+            if column.sold_minor
+        ]
+    return join(
+        tag(
+            "p", "Of every 1,000 taken, this much goes to others than the merchant.", class_="note"
+        ),
+        bars(rows, label="Fees of every 1,000 taken, by who gets them"),
+    )
+
+
+def _overtaking(found: Comparison) -> Markup:
+    return join(
+        tag(
+            "p",
+            "In the shaded field taps bring more sales than codes: there are terminals enough, and "
+            "small enough a share of sales needs a PIN. Each point comes from runs of the queues "
+            "with the same people.",
+        ),
+        overtaking_section(found.places, found.sweeps),
+    )
+
+
+def _places(found: Comparison) -> Markup:
+    return join(
+        tag(
+            "p",
+            "Many shops of each kind, simulated customer by customer; times to serve add up "
+            "modelled steps and the software time measured above. The same people come each time; "
+            "only what the shop takes differs.",
+        ),
+        places_section(found.places, found.sweeps),
+    )
+
+
+def _faults(found: Comparison) -> Markup:
+    return join(
+        tag("p", "Each fault was really brought about; what is shown is what came of it."),
+        matrix_table(found.faults),
+    )
+
+
+def _attacks(found: Comparison) -> Markup:
+    return join(
+        tag("p", "Each attack was really attempted against the running software."),
+        matrix_table(found.attacks),
+    )
+
+
+def _reference() -> Markup:
+    return join(_reference_table(table) for table in reference_tables())
+
+
+def _reference_table(table: ReferenceTable) -> Markup:
+    rows = [
+        tag(
+            "tr",
+            tag("td", str(index), class_="n"),
+            tag("td", f"{step.source} → {step.target}"),
+            tag("td", step.what),
+            tag("td", step.clause),
+        )
+        for index, step in enumerate(table.steps, 1)
+    ]
+    head = tag("tr", [tag("th", name, scope="col") for name in ("", "who", "what", "clause")])
+    return join(
+        tag("h3", table.title, class_=table.mode),
+        tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="wide"),
+    )
+
+
+def _models() -> Markup:
+    models = load_models()
+    rows = [
+        tag(
+            "tr",
+            tag("td", step.title),
+            tag("td", step.nature),
+            tag("td", span(step.time_ms.median), class_="n"),
+            tag("td", span(step.time_ms.p95), class_="n"),
+            tag("td", step.basis),
+            tag("td", step.source),
+        )
+        for step in models.steps.values()
+        if step.nature != "software"
+    ]
+    names = ("step", "nature", "median", "95 of 100 below", "basis", "source")
+    head = tag("tr", [tag("th", name, scope="col") for name in names])
+    whole = [
+        tag(
+            "tr",
+            tag("td", models.ways[name.removesuffix("-pin")].title + _with_pin(name)),
+            tag("td", span(_mean(name)), class_="n"),
+            tag("td", span(total.mean_s * 1000), class_="n"),
+            tag("td", total.source),
+        )
+        for name, total in models.published.items()
+    ]
+    columns = ("whole payment", "modelled mean", "published mean", "source")
+    check = tag("tr", [tag("th", name, scope="col") for name in columns])
+    return join(
+        tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="wide"),
+        tag("h3", "The sums against whole payments that others timed"),
+        tag("div", tag("table", tag("thead", check), tag("tbody", whole)), class_="wide"),
+    )
+
+
+def _with_pin(name: str) -> str:
+    return ", with PIN" if name.endswith("-pin") else ""
+
+
+def _mean(name: str) -> float:
+    return load_models().mean_ms(name.removesuffix("-pin"), with_pin=name.endswith("-pin"))
+
+
+def _footer(found: Comparison) -> Markup:
+    return tag(
+        "footer",
+        [tag("p", note) for note in found.notes],
+        tag(
+            "p",
+            f"Run again with --seed {found.seed} --payments {found.payments}: everything but measured "
+            "times comes out the same.",
+        ),
+    )

@@ -1,0 +1,190 @@
+"""The scenarios' part of the report: who is served, where taps lead, what matters most."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from checkout.comparison.charts import Axis, Line, Part, Swing, bars, plot, tornado
+from checkout.comparison.markup import Markup, join, tag
+from checkout.comparison.places import PlaceResult, WorldResult
+from checkout.comparison.scenarios import Scenario
+from checkout.comparison.sweep import Measure, Overtaking, Sensitivity, Sweep
+from checkout.comparison.wording import limit, seconds, share
+
+_WORLDS = {
+    "qr": "codes only",
+    "nfc": "taps only",
+    "both": "both",
+    "neither": "cash only",
+}
+
+
+def overtaking_section(places: Sequence[PlaceResult], sweeps: Sequence[Sweep]) -> Markup:
+    """The question in pictures: at which penetration and limit do taps overtake codes."""
+    found = {sweep.scenario: sweep for sweep in sweeps}
+    pictures = [
+        tag(
+            "section",
+            tag("h3", place.scenario.title),
+            tag("p", _answer(place.scenario, found[place.scenario.name]), class_="note"),
+            overtaking_plot(place.scenario, found[place.scenario.name].overtaking["sales"]),
+        )
+        for place in places
+        if place.scenario.name in found
+    ]
+    return tag("div", pictures, class_="plots")
+
+
+def overtaking_plot(scenario: Scenario, found: Overtaking) -> Markup:
+    """Penetration over tap limit: above the line taps bring more, below it codes."""
+    limits = [max(one, 500) for one in found.limits_minor]
+    edge = [found.penetration_at(index) for index in range(len(limits))]
+    line = [(float(at), 1.0 if one is None else one) for at, one in zip(limits, edge, strict=True)]
+    shaded = [point for point, one in zip(line, edge, strict=True) if one is not None]
+    x = Axis(
+        low=limits[0],
+        high=limits[-1],
+        ticks=[
+            (float(at), limit(one, scenario.currency))
+            for at, one in zip(limits, found.limits_minor, strict=True)
+        ],
+        title=f"most that a card pays without PIN, {scenario.currency}",
+        logarithmic=True,
+    )
+    y = Axis(
+        low=0,
+        high=1,
+        ticks=[(part / 4, share(part / 4)) for part in range(5)],
+        title="shops with a terminal",
+    )
+    area = [*shaded, (shaded[-1][0], 1.0), (shaded[0][0], 1.0)] if len(shaded) > 1 else ()
+    here = (float(max(scenario.tap_limit_minor, 500)), scenario.terminal_penetration)
+    return plot(
+        [Line(title="taps lead above this line", kind="nfc", points=_reached(line, edge))],
+        x,
+        y,
+        label=f"{scenario.title}: terminal penetration at which taps overtake codes, by tap limit",
+        area=(area, "nfc") if area else None,
+        marks=[(*here, "as it stands")],
+    )
+
+
+def _reached(
+    line: Sequence[tuple[float, float]], edge: Sequence[float | None]
+) -> list[tuple[float, float]]:
+    return [point for point, one in zip(line, edge, strict=True) if one is not None]
+
+
+def _answer(scenario: Scenario, found: Sweep) -> str:
+    sales = found.overtaking["sales"]
+    index = min(
+        range(len(sales.limits_minor)),
+        key=lambda one: abs(sales.limits_minor[one] - scenario.tap_limit_minor),
+    )
+    needed = sales.penetration_at(index)
+    standing = (
+        f"{share(scenario.terminal_penetration)} of shops have a terminal, "
+        f"{share(scenario.code_penetration)} a code."
+    )
+    if needed is None:
+        return f"Codes lead at any penetration and limit tried. {standing}"
+    ahead = "taps lead" if scenario.terminal_penetration > needed else "codes lead"
+    return f"Taps overtake at {share(needed)}; as it stands {ahead}. {standing}"
+
+
+def places_section(places: Sequence[PlaceResult], sweeps: Sequence[Sweep]) -> Markup:
+    """Each scenario: customers by what became of them, the waits, and what the result hangs on."""
+    found = {sweep.scenario: sweep for sweep in sweeps}
+    return join(_place(place, found.get(place.scenario.name)) for place in places)
+
+
+def _place(place: PlaceResult, found: Sweep | None) -> Markup:
+    scenario = place.scenario
+    worlds = {_WORLDS[world]: place.worlds[world] for world in ("qr", "nfc", "both")}
+    return tag(
+        "section",
+        tag("h3", scenario.title, id=f"place-{scenario.name}"),
+        tag("p", scenario.story, class_="note"),
+        bars(
+            {title: _fates(result) for title, result in worlds.items()},
+            label=f"{scenario.title}: customers by what became of them",
+            full=1.0,
+        ),
+        _queue_table(worlds),
+        _sensitivity(scenario, found) if found is not None else None,
+    )
+
+
+def _fates(result: WorldResult) -> list[Part]:
+    came = max(result.arrived, 1)
+    fates = (
+        ("paid by code", "qr", result.modes.get("qr", 0)),
+        ("paid by tap", "nfc", result.modes.get("nfc", 0)),
+        ("paid cash", "cash", result.modes.get("cash", 0)),
+        ("lost: nothing to pay with", "lost", result.unable),
+        ("lost: gave up waiting or paying", "gave-up", result.impatient + result.abandoned),
+    )
+    return [
+        Part(title=title, kind=kind, value=part / came, shown=share(part / came))
+        for title, kind, part in fates
+    ]
+
+
+def _queue_table(worlds: dict[str, WorldResult]) -> Markup:
+    figures = (
+        ("wait, mean", lambda one: seconds(one.mean_wait_s)),
+        ("wait, 95 of 100 below", lambda one: seconds(one.p95_wait_s)),
+        ("people in line, mean", lambda one: f"{one.mean_line:.1f}"),
+        ("counters busy", lambda one: share(one.busy)),
+        ("fees, share of sales", lambda one: share(one.fees_minor / max(one.sold_minor, 1), 2)),
+        ("value lost with customers", lambda one: share(_lost_share(one), 1)),
+    )
+    head = [tag("th", title, class_="n", scope="col") for title in worlds]
+    rows = [
+        tag(
+            "tr",
+            tag("th", name, scope="row"),
+            [tag("td", read(result), class_="n") for result in worlds.values()],
+        )
+        for name, read in figures
+    ]
+    table = tag("table", tag("thead", tag("tr", tag("th", ""), head)), tag("tbody", rows))
+    return tag("div", table, class_="wide")
+
+
+def _lost_share(result: WorldResult) -> float:
+    return result.lost_minor / max(result.sold_minor + result.lost_minor, 1)
+
+
+def _sensitivity(scenario: Scenario, found: Sweep) -> Markup:
+    return join(
+        tag(
+            "p",
+            f"Taps' lead over codes is now {100 * found.lead:+.0f} points of all who come. "
+            "What moves it most, one figure at a time:",
+            class_="note",
+        ),
+        tornado(
+            [_swing(one) for one in found.sensitivity[:6]],
+            found.lead,
+            label=f"{scenario.title}: what moves taps' lead over codes",
+            show="{:+.0%}",
+        ),
+    )
+
+
+def _swing(one: Sensitivity) -> Swing:
+    shares = one.high <= 1.0 and "times" not in one.title
+    low, high = (share(one.low), share(one.high)) if shares else (f"{one.low:g}", f"{one.high:g}")
+    return Swing(
+        title=f"{one.title}: {low} to {high}",
+        low_words=low,
+        high_words=high,
+        low=one.lead_low,
+        high=one.lead_high,
+    )
+
+
+def measure_title(measure: Measure) -> str:
+    """What is compared, in words."""
+    return {"sales": "sales paid electronically", "take": "what the merchant keeps"}[measure]
