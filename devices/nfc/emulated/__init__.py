@@ -9,7 +9,7 @@ from devices.nfc.emulated.behaviour import Behaviour, Delay, Pull
 from devices.nfc.emulated.card import EmulatedCard, State, open_card
 from devices.nfc.emulated.in_process import InProcessReader, in_process
 from devices.nfc.emulated.memory import LimitedUseKey
-from devices.nfc.emulated.personalisation import card_path, personalise
+from devices.nfc.emulated.personalisation import card_path, install, personalise
 from devices.nfc.emulated.profiles import CardProfile, load_profile, profile_names
 from devices.nfc.emulated.storage import CardFileError, CardInUse
 from devices.nfc.emulated.tables import ProfileError
@@ -31,6 +31,7 @@ __all__ = [
     "card_path",
     "ensure_authority",
     "in_process",
+    "install",
     "load_profile",
     "open_card",
     "personalise",

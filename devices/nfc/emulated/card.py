@@ -116,8 +116,7 @@ class EmulatedCard:
     @property
     def keys_left(self) -> int:
         """How many taps a phone's limited-use keys are still good for now."""
-        now = self._clock()
-        return sum(key.uses for key in self._chip.memory.keys if key.usable(now))
+        return self._chip.memory.uses_left(self._clock())
 
     @property
     def step(self) -> int:
@@ -198,8 +197,7 @@ class EmulatedCard:
         try:
             if not powered:
                 self._load()
-            now, memory = self._clock(), self._chip.memory
-            memory.keys = [key for key in (*memory.keys, *keys) if key.usable(now)]
+            self._chip.memory.take_keys(keys, self._clock())
             self._commit()
         finally:
             if not powered:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +40,9 @@ class Memory:
     """The non-volatile memory; `offline_minor` is what was approved offline since the last reset.
 
     `recorded` is the GPO answer that a replaying card repeats, empty while it has none.
-    `unconfirmed` is the last ARQC, until the issuer's answer to it arrives.
+    `unconfirmed` is the last ARQC, until the issuer's answer to it arrives. `last_serial` is the
+    newest limited-use key that was ever handed out; `holder_confirmed` says that a phone's holder
+    has confirmed the payment to come.
     """
 
     atc: int = 0
@@ -49,6 +51,17 @@ class Memory:
     keys: list[LimitedUseKey] = field(default_factory=list)
     recorded: bytes = b""
     unconfirmed: bytes = b""
+    last_serial: int = 0
+    holder_confirmed: bool = False
+
+    def uses_left(self, now: float) -> int:
+        """How many taps the limited-use keys are good for at this time."""
+        return sum(key.uses for key in self.keys if key.usable(now))
+
+    def take_keys(self, keys: Iterable[LimitedUseKey], now: float) -> None:
+        """Add new limited-use keys and drop those that are spent or expired."""
+        self.keys = [key for key in (*self.keys, *keys) if key.usable(now)]
+        self.last_serial = max((self.last_serial, *(key.serial for key in self.keys)))
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -58,6 +71,8 @@ class Memory:
             "keys": [key.as_json() for key in self.keys],
             "recorded": self.recorded.hex(),
             "unconfirmed": self.unconfirmed.hex(),
+            "last_serial": self.last_serial,
+            "holder_confirmed": self.holder_confirmed,
         }
 
 
@@ -78,4 +93,6 @@ def memory_from(content: Mapping[str, Any]) -> Memory:
         ],
         recorded=bytes.fromhex(content["recorded"]),
         unconfirmed=bytes.fromhex(content["unconfirmed"]),
+        last_serial=content.get("last_serial", 0),
+        holder_confirmed=content.get("holder_confirmed", False),
     )

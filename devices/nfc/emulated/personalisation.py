@@ -20,12 +20,19 @@ from devices.nfc.emulated.authority import Authority, ensure_authority
 from devices.nfc.emulated.image import CardImage, Records
 from devices.nfc.emulated.memory import LimitedUseKey, Memory, memory_from
 from devices.nfc.emulated.profiles import CardProfile
-from devices.nfc.emulated.storage import locked, private_folder, read_json, write_json
+from devices.nfc.emulated.storage import (
+    FileLock,
+    locked,
+    private_folder,
+    read_json,
+    write_json,
+)
 from devices.nfc.emulated.unionpay import UnionPayApplication
 from devices.nfc.emulated.visa import VisaApplication
 
 FORMAT = 1
 _CERTIFICATE_EXPIRY = "1240"
+_FEW_USES = 2
 _AIP = {"fdda-01": b"\x3c\x00", "fdda-00": b"\x3c\x00", "cda": b"\x19\x80", "none": b"\x1c\x00"}
 
 
@@ -45,17 +52,21 @@ def personalise(
     """Make the card of a profile under this installation's CA, once; return its state file.
 
     `card_key` is the card's 16-byte cryptogram key as the issuer derived it. A phone without a
-    secure element is given limited-use `keys` instead of it, or first ones derived from it. A card
-    that is there already stays as it is; where profile or keys have changed since, it is made
-    again and goes on counting transactions from where it was. Raises ValueError for a key of
-    another length, OSError where the home can't be written.
+    secure element is given limited-use `keys` instead of it, or a batch derived from it, and again
+    when it has run low and is not on a reader. A card that is there already otherwise stays as it
+    is; where profile or keys have changed since, it is made again and goes on counting transactions
+    from where it was. Raises ValueError for a key of another length, OSError where the home can't
+    be written.
     """
     if len(card_key) != 16:
         raise ValueError(f"card_key: expected 16 bytes, got {len(card_key)}")
     authority = ensure_authority(home)
     path = card_path(profile.name, home)
     digest = _digest(profile, card_key, authority)
-    if path.exists() and read_json(path).get("digest") == digest:
+    started = time.time() if now is None else now
+    if path.exists() and (content := read_json(path)).get("digest") == digest:
+        if _runs_low(profile, content, started):
+            _top_up(path, profile, keys, card_key, started)
         return path
     private_folder(path.parent)
     with locked(lock_path(path)):
@@ -65,8 +76,9 @@ def personalise(
         image = build_image(profile, card_key, authority)
         memory = Memory()
         if profile.phone and profile.phone.limited_use_keys:
-            started = time.time() if now is None else now
-            memory.keys = list(keys) if keys else first_keys(profile, card_key, started)
+            known = memory_from(before["memory"]).last_serial if before else 0
+            batch = keys if keys else derived_keys(profile, card_key, started, after=known)
+            memory.take_keys(batch, started)
         if before:
             memory.atc = memory_from(before["memory"]).atc
         if profile.trouble.replay == "recorded":
@@ -112,8 +124,10 @@ def build_image(profile: CardProfile, card_key: bytes, authority: Authority) -> 
     )
 
 
-def first_keys(profile: CardProfile, card_key: bytes, now: float) -> list[LimitedUseKey]:
-    """The keys that a phone is handed at enrolment, serial numbers from 1."""
+def derived_keys(
+    profile: CardProfile, card_key: bytes, now: float, *, after: int
+) -> list[LimitedUseKey]:
+    """A batch of keys as a token service hands them to a phone, serial numbers after `after`."""
     phone = profile.phone
     assert phone is not None
     expires_at = int(now) + phone.key_life_h * 3600
@@ -124,8 +138,36 @@ def first_keys(profile: CardProfile, card_key: bytes, now: float) -> list[Limite
             expires_at=expires_at,
             uses=phone.key_uses,
         )
-        for serial in range(1, phone.limited_use_keys + 1)
+        for serial in range(after + 1, after + 1 + phone.limited_use_keys)
     ]
+
+
+def _runs_low(profile: CardProfile, content: dict[str, Any], now: float) -> bool:
+    if profile.phone is None or not profile.phone.limited_use_keys:
+        return False
+    return memory_from(content["memory"]).uses_left(now) <= _FEW_USES
+
+
+def _top_up(
+    path: Path,
+    profile: CardProfile,
+    keys: Sequence[LimitedUseKey] | None,
+    card_key: bytes,
+    now: float,
+) -> None:
+    """Hand an idle phone its next batch, as a wallet fetches it in the background."""
+    lock = FileLock(lock_path(path))
+    if not lock.acquire(0.0):
+        return
+    try:
+        content = read_json(path)
+        memory = memory_from(content["memory"])
+        if memory.uses_left(now) <= _FEW_USES:
+            batch = keys or derived_keys(profile, card_key, now, after=memory.last_serial)
+            memory.take_keys(batch, now)
+            write_json(path, content | {"memory": memory.as_json()})
+    finally:
+        lock.release()
 
 
 def _quick_files(

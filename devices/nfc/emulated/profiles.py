@@ -55,13 +55,16 @@ class OfflineLimits:
 class Phone:
     """What a payment token on a phone adds to a card.
 
-    `limited_use_keys` is how many keys a phone without a secure element is first given, 0 where
+    `confirms` says when the holder verifies on the phone: `before` every tap, or `when-asked`: a
+    tap that requires it is answered "see phone" (6986), and the next one goes through.
+    `limited_use_keys` is how many keys a phone without a secure element is given at a time, 0 where
     the keys stay in a secure element; each has `key_uses` taps and `key_life_h` hours.
     """
 
     token_requestor: str
     payment_account_reference: str
     form_factor: bytes
+    confirms: Literal["before", "when-asked"] = "before"
     limited_use_keys: int = 0
     key_uses: int = 1
     key_life_h: int = 24 * 30
@@ -251,6 +254,7 @@ def _phone(table: Table | None) -> Phone | None:
     phone = Phone(
         token_requestor=table.text("token_requestor", pattern=r"\d{11}"),
         payment_account_reference=table.text("payment_account_reference", pattern=r"[0-9A-Z]{29}"),
+        confirms=table.choice("confirms", ("before", "when-asked"), "before"),
         form_factor=table.hex("form_factor", bytes.fromhex("23800000")),
         limited_use_keys=table.number("limited_use_keys", 0, low=0, high=200),
         key_uses=table.number("key_uses", 1, low=1, high=100),

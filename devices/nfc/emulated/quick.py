@@ -12,6 +12,7 @@ from enum import Enum
 
 from devices.nfc.emulated import ber, certificates, cryptograms
 from devices.nfc.emulated.application import Chip, Refused, Status, record
+from devices.nfc.emulated.profiles import Phone
 
 PDOL = ber.dol(_9F66=4, _9F02=6, _9F03=6, _9F1A=2, _95=5, _5F2A=2, _9A=3, _9C=1, _9F37=4)
 _LONGEST_RESPONSE = 256
@@ -76,6 +77,10 @@ class Qualifiers:
     @property
     def on_device_supported(self) -> bool:
         return bool(self.raw[2] & 0x40)
+
+    @property
+    def signature_version_01(self) -> bool:
+        return bool(self.raw[3] & 0x80)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,8 +179,8 @@ class QuickPayment:
         A phone whose holder has already confirmed on it says so unasked.
         """
         cvms = self.chip.profile.cvms
-        if "on-device" in cvms and (qualifiers.on_device_supported or self.chip.profile.phone):
-            return 0x0080, False
+        if self.chip.profile.phone is not None and "on-device" in cvms:
+            return self._confirmed_on_device(self.chip.profile.phone, qualifiers), False
         if not qualifiers.cvm_required:
             return 0x0000, False
         for cvm in cvms:
@@ -186,6 +191,18 @@ class QuickPayment:
             if cvm == "none":
                 return 0x0000, False
         return None, False
+
+    def _confirmed_on_device(self, phone: Phone, qualifiers: Qualifiers) -> int:
+        """CTQ of a phone; where its holder must still confirm, that happens before the next tap."""
+        memory = self.chip.memory
+        if phone.confirms == "before" or memory.holder_confirmed:
+            memory.holder_confirmed = False
+            return 0x0080
+        if not qualifiers.cvm_required:
+            return 0x0000
+        memory.holder_confirmed = True
+        self.chip.commit()
+        raise Refused(Status.SEE_PHONE)
 
     def _within_limits(self, terminal: Mapping[str, bytes]) -> bool:
         limits, profile = self.chip.profile.offline, self.chip.profile
@@ -232,7 +249,7 @@ class QuickPayment:
         }
         if profile.phone:
             objects["9F6E"] = profile.phone.form_factor
-        extra = self._dynamic_signature(terminal, atc, ctq) if authenticate else {}
+        extra = self._dynamic_signature(terminal, qualifiers, atc, ctq) if authenticate else {}
         response = self._fit(objects, extra)
         if profile.trouble.replay == "first":
             chip.memory.recorded = response
@@ -258,14 +275,17 @@ class QuickPayment:
         return oda | (0x0800 if profile.on_expiry == "online" else 0)
 
     def _dynamic_signature(
-        self, terminal: Mapping[str, bytes], atc: int, ctq: int
+        self, terminal: Mapping[str, bytes], qualifiers: Qualifiers, atc: int, ctq: int
     ) -> dict[str, bytes]:
-        """fDDA version 01 covers amount, currency and 9F69; version 00 the number alone."""
+        """fDDA: version 01 covers amount, currency and 9F69; version 00 the number alone.
+
+        Version 01 is for terminals that know it (TTQ byte 4 bit 8).
+        """
         icc_key = self.chip.image.icc_key
         assert icc_key is not None
         dynamic = b"\x02" + atc.to_bytes(2, "big")
         covered, objects = terminal["9F37"], {}
-        if self.chip.profile.oda == "fdda-01":
+        if self.chip.profile.oda == "fdda-01" and qualifiers.signature_version_01:
             related = b"\x01" + self.chip.random_bytes(4) + ctq.to_bytes(2, "big")
             objects["9F69"] = related
             covered += terminal["9F02"] + terminal["5F2A"] + related

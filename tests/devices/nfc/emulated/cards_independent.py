@@ -90,7 +90,7 @@ class Tap:
     amount: int = 1280
     currency: str = "0156"
     country: str = "0156"
-    ttq: str = "26804000"
+    ttq: str = "26804080"
     kind: str = "00"
     date: str = "260115"
     un: bytes = bytes.fromhex("11223344")

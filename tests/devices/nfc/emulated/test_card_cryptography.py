@@ -33,7 +33,7 @@ FDDA = [p.name for p in _NORMAL if p.oda.startswith("fdda") and not p.behaviour.
 @pytest.mark.parametrize("name", FDDA)
 def test_certificates_static_hash_and_fdda_verify_under_the_public_ca_key(name, make_card, ca_keys):
     card = make_card(name)
-    tap = quick_tap(card, card.profile.aid, Tap(ttq="27804000"))
+    tap = quick_tap(card, card.profile.aid, Tap(ttq="27804080"))
     dynamic = check_fdda(tap, ca_keys[card.profile.aid[:10]])
     assert dynamic == b"\x02" + tap.objects["9F36"]
     assert tap.objects["5A"].hex() == card.profile.pan
@@ -42,6 +42,12 @@ def test_certificates_static_hash_and_fdda_verify_under_the_public_ca_key(name, 
 def test_version_00_signs_the_unpredictable_number_alone(make_card, ca_keys):
     card = make_card(oda="fdda-00")
     tap = quick_tap(card, card.profile.aid)
+    assert "9F69" not in tap.objects
+    check_fdda(tap, ca_keys["A000000333"])
+
+
+def test_a_terminal_that_knows_version_00_only_gets_that(make_card, ca_keys):
+    tap = quick_tap(make_card(), "A000000333010101", Tap(ttq="26804000"))
     assert "9F69" not in tap.objects
     check_fdda(tap, ca_keys["A000000333"])
 
@@ -55,7 +61,7 @@ def test_version_01_covers_the_amount(make_card, ca_keys):
 
 
 def test_the_signature_carries_the_same_qualifiers_as_the_answer(make_card):
-    tap = quick_tap(make_card(), "A000000333010101", Tap(ttq="26C04000"))
+    tap = quick_tap(make_card(), "A000000333010101", Tap(ttq="26C04080"))
     assert tap.objects["9F69"][0] == 1
     assert tap.objects["9F69"][5:] == tap.objects["9F6C"] == bytes.fromhex("8000")
 
@@ -71,7 +77,7 @@ def test_a_key_above_1024_bits_signs_in_the_last_record(make_card, ca_keys):
 def test_every_answer_fits_a_short_response(make_card):
     for name in FDDA:
         card = make_card(name)
-        tap = quick_tap(card, card.profile.aid, Tap(ttq="27C04000"))
+        tap = quick_tap(card, card.profile.aid, Tap(ttq="27C04080"))
         assert len(tap.answer) <= 256
 
 
@@ -152,7 +158,7 @@ def test_unionpay_cryptogram_is_what_the_card_key_and_transaction_give(make_card
 
 
 def test_limited_use_key_cryptogram_names_its_key_by_serial_number(make_card):
-    tap = quick_tap(make_card("hce-phone"), "A000000333010101", Tap(ttq="26C04000"))
+    tap = quick_tap(make_card("hce-phone"), "A000000333010101", Tap(ttq="26C04080"))
     issuer_data = tap.objects["9F10"]
     assert issuer_data[:8] == bytes.fromhex("07010203A0000004")
     serial = issuer_data[8:]

@@ -20,8 +20,8 @@ from devices.nfc.emulated.profiles import OfflineLimits
 
 AID = "A000000333010101"
 ARQC, TC, AAC = b"\x80", b"\x40", b"\x00"
-MAY_OFFLINE = "26004000"  # qPBOC, online PIN, signature; online not required
-OFFLINE_ONLY = "2E004000"
+MAY_OFFLINE = "26004080"  # qPBOC, online PIN, signature; online not required
+OFFLINE_ONLY = "2E004080"
 
 
 def kind(card, **tap) -> bytes:
@@ -29,7 +29,7 @@ def kind(card, **tap) -> bytes:
 
 
 def test_online_when_the_terminal_requires_it(make_card):
-    assert kind(make_card(), ttq="26804000") == ARQC
+    assert kind(make_card(), ttq="26804080") == ARQC
 
 
 def test_offline_within_its_limits_when_the_terminal_allows(make_card):
@@ -102,12 +102,12 @@ def test_a_wrong_answer_resets_nothing(make_card):
 @pytest.mark.parametrize(
     ("cvms", "ttq", "ctq", "decided"),
     [
-        (("online-pin", "signature"), "26404000", "8000", ARQC),
-        (("signature", "online-pin"), "26404000", "4000", TC),
-        (("online-pin",), "22404000", None, AAC),  # the terminal has no PIN pad
-        (("online-pin",), "32404000", None, "6984"),  # but a contact slot
-        (("none",), "22404000", "0000", TC),
-        (("online-pin",), "26004000", "0000", TC),  # nothing required
+        (("online-pin", "signature"), "26404080", "8000", ARQC),
+        (("signature", "online-pin"), "26404080", "4000", TC),
+        (("online-pin",), "22404080", None, AAC),  # the terminal has no PIN pad
+        (("online-pin",), "32404080", None, "6984"),  # but a contact slot
+        (("none",), "22404080", "0000", TC),
+        (("online-pin",), "26004080", "0000", TC),  # nothing required
     ],
 )
 def test_cardholder_verification(cvms, ttq, ctq, decided, make_card):
@@ -131,10 +131,10 @@ def test_qualifiers_carry_the_issuers_choices(make_card):
 
 def test_signature_for_online_only_when_asked_if_the_profile_says_so(make_card):
     card = make_card("visa-abroad")
-    plain = quick_tap(card, card.profile.aid, Tap(ttq="26804000"))
+    plain = quick_tap(card, card.profile.aid, Tap(ttq="26804080"))
     assert "94" not in plain.objects
     assert "9F4B" not in plain.objects
-    asked = quick_tap(card, card.profile.aid, Tap(ttq="27804000"))
+    asked = quick_tap(card, card.profile.aid, Tap(ttq="27804080"))
     assert "94" in asked.objects
     assert "9F4B" in asked.objects
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from cards_independent import CARD_KEY, Tap, gpo_command, quick_tap, select, send
 
-from devices.nfc.emulated import LimitedUseKey, open_card
+from devices.nfc.emulated import LimitedUseKey, open_card, personalise
 from devices.nfc.emulated.profiles import Phone
 
 AID = "A000000333010101"
-TTQ = "26C04000"
+TTQ = "26C04080"
 
 
 class Clock:
@@ -51,7 +52,7 @@ def test_a_phone_shows_its_token_reference_and_verification(make_card):
 
 
 def test_an_hce_phone_goes_online_without_a_signature(make_card):
-    tap = quick_tap(make_card("hce-phone"), AID, Tap(ttq="27004000", amount=1))
+    tap = quick_tap(make_card("hce-phone"), AID, Tap(ttq="27004080", amount=1))
     assert tap.objects["9F27"] == b"\x80"
     assert not {"9F4B", "9F46", "90"} & set(tap.objects)
     assert tap.objects["82"] == bytes.fromhex("1C00"), "it claims no data authentication"
@@ -106,6 +107,31 @@ def test_replenishing_works_while_the_phone_is_on_the_reader(make_card):
     )
     assert card.keys_left == 2
     assert pay(card) == "9000"
+
+
+def test_a_phone_off_the_reader_is_topped_up_when_it_runs_low(make_card, cards_home):
+    card = make_card("hce-phone", phone=few_keys(3))
+    assert pay(card) == "9000"
+    personalise(card.profile, card_key=CARD_KEY, home=cards_home)
+    assert card.keys_left == 2, "nothing happens while it is on a reader"
+    card.power_off()
+    personalise(card.profile, card_key=CARD_KEY, home=cards_home)
+    card.power_on()
+    assert card.keys_left == 5
+    serials = [quick_tap(card, AID, Tap(ttq=TTQ)).objects["9F10"][11] for _ in range(5)]
+    assert serials == [2, 3, 4, 5, 6], "no serial number is ever used for another key"
+
+
+def test_a_phone_that_asks_its_holder_when_asked_wants_a_second_tap(make_card):
+    phone = replace(few_keys(5), confirms="when-asked")
+    card = make_card("hce-phone", phone=phone)
+    assert quick_tap(card, AID, Tap(ttq="26804080")).objects["9F6C"] == b"\x00\x00"
+    assert pay(card) == "6986"
+    card.power_off()
+    card.power_on()
+    assert quick_tap(card, AID, Tap(ttq=TTQ)).objects["9F6C"] == b"\x00\x80"
+    assert pay(card) == "6986", "one confirmation is for one payment"
+    assert card.atc == 2, "see phone counts no transaction"
 
 
 def test_phones_change_their_uid_at_every_presentation(make_card):

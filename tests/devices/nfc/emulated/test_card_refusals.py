@@ -122,13 +122,13 @@ def test_a_failed_select_keeps_the_selected_application(make_card):
 def test_processing_options_need_a_reader_for_quick_payments(make_card):
     card = make_card()
     select(card, AID)
-    assert send(card, gpo_command(Tap(ttq="86804000").pdol()))[1] == "6985"
+    assert send(card, gpo_command(Tap(ttq="86804080").pdol()))[1] == "6985"
 
 
 def test_amounts_that_are_not_decimal_are_refused(make_card):
     card = make_card()
     select(card, AID)
-    values = bytearray(Tap(ttq="26004000").pdol())
+    values = bytearray(Tap(ttq="26004080").pdol())
     values[4] = 0xAB
     assert send(card, gpo_command(bytes(values)))[1] == "6A80"
 
