@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from devices.nfc.contract import TransportError
-from devices.nfc.emulated.iso14443_4 import PresentedCard
+from devices.nfc.emulated.iso14443_3 import limits_from_ats
+from devices.nfc.emulated.iso14443_4 import CardLeft, IsoDepTarget, PresentedCard
 from devices.nfc.emulated.pn532 import Pn532Emulator
 from devices.nfc.emulated.udp import UdpEmulator
+from devices.nfc.nfcpy_reader import Listener
 from devices.nfc.reader_path import parse_path
 
 
@@ -33,9 +36,15 @@ def serve_card(
     if parsed.kind == "udp":
         _hold(card, lambda: _open_udp(parsed.host, parsed.port), stop, ready, returns_after_s)
         return
-    from devices.nfc.nfcpy_reader import listen_as_card
-
-    listen_as_card(card, path, stop, ready=ready)
+    if card.technology != "A":
+        raise TransportError("unsupported-card", "type B: no reader that nfcpy drives can pose so")
+    listener = Listener(path)
+    try:
+        ready(path)
+        while not stop.is_set():
+            _pose(card, listener, stop)
+    finally:
+        listener.close()
 
 
 def _hold(
@@ -53,6 +62,25 @@ def _hold(
                 continue
             if not stop.wait(returns_after_s) and not emulator.cards:
                 emulator.present(card)
+
+
+def _pose(card: PresentedCard, listener: Listener, stop: threading.Event) -> None:
+    """Wait half a second for a terminal; answer it until its field goes off."""
+    frame = listener.wait_for_terminal(card.uid, card.sak, card.ats, 0.5)
+    if frame is None:
+        return
+    card.power_on()
+    try:
+        blocks = IsoDepTarget(card, limits_from_ats(card.ats, fsdi=8, cid=0))
+        while frame is not None and not stop.is_set() and not blocks.deselected:
+            answer = blocks.on_frame(frame)
+            if answer is not None and answer.after_s:
+                time.sleep(answer.after_s)
+            frame = listener.answer(None if answer is None else answer.frame, 5.0)
+    except CardLeft:
+        return
+    finally:
+        card.power_off()
 
 
 def _open_pty() -> Pn532Emulator:

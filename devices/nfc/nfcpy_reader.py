@@ -13,9 +13,8 @@ import os
 import select
 import struct
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import nfc.clf
@@ -29,8 +28,6 @@ import nfc.clf.udp
 
 from devices.nfc.air_reader import Air, AirReader, Found, Signal
 from devices.nfc.contract import ReaderGone, SeveralCards, TransportError
-from devices.nfc.emulated.iso14443_3 import limits_from_ats
-from devices.nfc.emulated.iso14443_4 import CardLeft, IsoDepTarget, PresentedCard
 from devices.nfc.iso_dep import FrameError, FrameTimeout
 from devices.nfc.reader_path import ReaderPath, SerialLock, parse_path
 
@@ -174,14 +171,34 @@ def _refused(place: str, error: BaseException) -> TransportError:
 
 # Serial ports
 
+_ACK = bytearray(b"\x00\x00\xff\x00\xff\x00")
+
 
 class _PatientTty(nfc.clf.transport.TTY):
-    """nfcpy's serial port, with time enough for a loaded machine."""
+    """nfcpy's serial port, with time enough for a loaded machine.
+
+    nfcpy takes a normal frame of 255 bytes for an extended one and waits for more that never
+    comes; both kinds are told apart here.
+    """
 
     patience_ms = 500
 
     def read(self, timeout: int) -> bytearray | None:
-        return super().read(max(timeout, self.patience_ms))
+        if self.tty is None:
+            raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+        self.tty.timeout = max(timeout, self.patience_ms) / 1000
+        frame = bytearray(self.tty.read(6))
+        if not frame:
+            raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        if frame == _ACK:
+            return frame
+        if len(frame) == 6:
+            length = frame[3]
+            if frame[3:5] == b"\xff\xff":
+                frame += self.tty.read(3)
+                length = frame[5] << 8 | frame[6]
+            frame += self.tty.read(length + 1)
+        return frame
 
     def abandon(self) -> None:
         """Close the port although the other end may be gone."""
@@ -501,63 +518,57 @@ class _UdpAir:
 # A reader as a card
 
 
-def listen_as_card(
-    card: PresentedCard,
-    path: str,
-    stop: threading.Event,
-    *,
-    ready: Callable[[str], None] = lambda path: None,
-) -> None:
-    """Let the reader at `path` pose as `card` (type A) until `stop` is set.
+class Listener:
+    """A reader that poses as a type A card towards a real terminal: frames in, frames out.
 
-    Chips that listen choose the UID themselves but for three bytes, and answer RATS themselves.
-    Raises TransportError: unsupported-reader where the reader can't listen, unsupported-card for a
-    type B card, or as open_reader does.
+    Chips that listen answer anticollision and RATS by themselves, and choose all of the UID but
+    its last three bytes. Raises TransportError("unsupported-reader") where the reader can't.
     """
-    if card.technology != "A":
-        raise TransportError("unsupported-card", "type B: no reader that nfcpy drives can pose so")
-    air = _open_air(parse_path(path))
-    try:
-        device = getattr(air, "_device", None)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._air = _open_air(parse_path(path))
+        device = getattr(self._air, "_device", None)
         assert isinstance(device, nfc.clf.device.Device)
-        ready(path)
-        while not stop.is_set():
-            with _faults():
-                _pose_once(device, card, stop)
-    except ReaderGone as error:
-        if isinstance(error.__context__, nfc.clf.UnsupportedTargetError):
-            raise TransportError(
-                "unsupported-reader", f"{path}: this reader can't act as a card"
-            ) from None
-        raise
-    finally:
-        air.close()
+        self._device = device
+        self._activated: nfc.clf.LocalTarget | None = None
 
+    def wait_for_terminal(self, uid: bytes, sak: int, ats: bytes, timeout_s: float) -> bytes | None:
+        """The first frame after a terminal's RATS; None when none came. Raises ReaderGone."""
+        local = nfc.clf.LocalTarget(
+            "106A",
+            sens_res=bytearray(b"\x04\x00"),
+            sdd_res=bytearray(b"\x08") + bytearray(uid[-3:]),
+            sel_res=bytearray([sak | 0x20]),
+            rats_res=bytearray(ats),
+        )
+        try:
+            with _faults(), suppress(nfc.clf.CommunicationError):
+                self._device.mute()
+                self._activated = self._device.listen_tta(local, timeout_s)
+                if self._activated is not None and self._activated.tt4_cmd:
+                    return bytes(self._activated.tt4_cmd)
+        except ReaderGone as error:
+            if isinstance(error.__context__, nfc.clf.UnsupportedTargetError):
+                raise TransportError(
+                    "unsupported-reader", f"{self._path}: this reader can't act as a card"
+                ) from None
+            raise
+        return None
 
-def _pose_once(device: nfc.clf.device.Device, card: PresentedCard, stop: threading.Event) -> None:
-    """Wait half a second for a terminal; answer it until it switches its field off."""
-    device.mute()
-    local = nfc.clf.LocalTarget(
-        "106A",
-        sens_res=bytearray(b"\x04\x00"),
-        sdd_res=bytearray(b"\x08") + bytearray(card.uid[-3:]),
-        sel_res=bytearray([card.sak | 0x20]),
-        rats_res=bytearray(card.ats),
-    )
-    activated = device.listen_tta(local, 0.5)
-    if activated is None or not activated.tt4_cmd:
-        return
-    card.power_on()
-    try:
-        blocks = IsoDepTarget(card, limits_from_ats(card.ats, fsdi=8, cid=0))
-        frame: bytearray | None = activated.tt4_cmd
-        while frame is not None and not stop.is_set() and not blocks.deselected:
-            answer = blocks.on_frame(bytes(frame))
-            if answer is not None and answer.after_s:
-                time.sleep(answer.after_s)
-            reply = bytearray(answer.frame) if answer is not None else None
-            frame = device.send_rsp_recv_cmd(activated, reply, 5.0)
-    except (CardLeft, nfc.clf.CommunicationError):
-        return
-    finally:
-        card.power_off()
+    def answer(self, frame: bytes | None, timeout_s: float) -> bytes | None:
+        """Send the card's frame (None: keep silent); return the terminal's next, None at its end.
+
+        Raises ReaderGone.
+        """
+        if self._activated is None:
+            return None
+        reply = None if frame is None else bytearray(frame)
+        with _faults(), suppress(nfc.clf.CommunicationError):
+            received = self._device.send_rsp_recv_cmd(self._activated, reply, timeout_s)
+            return bytes(received) if received else None
+        return None
+
+    def close(self) -> None:
+        """Give the reader back; safe to call twice."""
+        self._air.close()

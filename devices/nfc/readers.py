@@ -75,8 +75,8 @@ def in_words(reports: Iterable[ReaderReport]) -> str:
         lines += [f"    {line}" for line in (report.problem, *report.remedy.splitlines()) if line]
     if not lines:
         return (
-            "No reader found. Plug in one that nfcpy drives (ACR122U, RC-S380, SCL3711, or a PN532\n"
-            "on a serial port), or use emulated cards: --reader emulated."
+            "No reader found. Plug in one that nfcpy drives (ACR122U, RC-S380, SCL3711, or a\n"
+            "PN532 on a serial port), or use emulated cards: --reader emulated."
         )
     return "\n".join(lines)
 

@@ -96,9 +96,10 @@ class _Powered:
         self.state = State.PROTOCOL
 
     def _on_block(self, frame: bytes) -> Answer | None:
-        assert self._blocks is not None
-        answer = self._blocks.on_frame(frame)
-        if self._blocks.deselected:
+        blocks = self._blocks
+        assert blocks is not None
+        answer = blocks.on_frame(frame)
+        if blocks.deselected:
             self.state, self._blocks = State.HALT, None
         return answer
 

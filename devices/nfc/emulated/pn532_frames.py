@@ -77,7 +77,7 @@ def response_frame(code: int, payload: bytes) -> bytes:
     """The chip's answer to a command: its code plus one, and the payload, in a frame."""
     content = bytes([_TO_HOST, code + 1]) + payload
     length = len(content)
-    if length < 256:
+    if length < 255:  # 255 would still fit, but hosts mistake it for an extended frame
         head = bytes([length, -length & 0xFF])
     else:
         size = bytes([length >> 8, length & 0xFF])

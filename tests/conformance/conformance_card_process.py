@@ -1,0 +1,27 @@
+"""A card in a process of its own: lines of JSON on standard input put it on and take it off."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from conformance_cards import CardSpec, SuiteCard
+
+from devices.nfc.emulated.pn532 import Pn532Emulator
+from devices.nfc.emulated.udp import UdpEmulator
+
+
+def main() -> None:
+    where = sys.argv[1]
+    emulator = Pn532Emulator() if where == "pty" else UdpEmulator("localhost", 0)
+    with emulator:
+        print(emulator.path, flush=True)
+        for line in sys.stdin:
+            emulator.remove()
+            if line.strip() != "remove":
+                emulator.present(SuiteCard(CardSpec(**json.loads(line))))
+            print("done", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""What the reader suite runs on: a reader, and a hand that puts cards on it and pulls plugs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, cast
+
+import nfc.clf.transport
+import pytest
+from conformance_cards import CardSpec, SuiteCard
+from fake_usb import FakeAcr122, FakeBus, FakeRcs380, FakeReader
+
+from devices.nfc.contract import Reader
+from devices.nfc.emulated.card import EmulatedCard
+from devices.nfc.emulated.in_process import InProcessReader
+from devices.nfc.emulated.pn532 import Pn532Emulator
+from devices.nfc.nfcpy_reader import open_reader
+
+_HERE = Path(__file__).parent
+_ROOT = _HERE.parents[1]
+
+ANY_CARD = "any-card"  # cards of any make-up can be presented
+TYPE_B = "type-b"
+UNPLUG = "unplug"  # the reader can be pulled out and put back
+TWO_CARDS = "two-cards"  # the chip can tell two cards from one
+AIR = "air"  # there is a radio with frames between reader and card
+REMOVAL = "removal"  # cards can be taken away
+
+
+class Rig(Protocol):
+    """One transport under test."""
+
+    abilities: frozenset[str]
+
+    @property
+    def reader(self) -> Reader: ...
+
+    def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None: ...
+
+    def remove(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class InProcessRig:
+    """No air at all: the shortest way to a card."""
+
+    abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B})
+
+    def __init__(self) -> None:
+        self._field = InProcessReader()
+        self.reader: Reader = self._field
+
+    def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None:
+        self._field.present(cast(EmulatedCard, SuiteCard(spec, on_command)))
+
+    def remove(self) -> None:
+        self._field.take_away()
+
+    def close(self) -> None:
+        self.reader.close()
+
+
+class PtyRig:
+    """A PN532 on a pseudo-terminal under nfcpy's own pn532 driver."""
+
+    abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, UNPLUG, TWO_CARDS, AIR})
+
+    def __init__(self, folder: Path) -> None:
+        self._port = folder / "port"
+        self.emulator = Pn532Emulator()
+        self._link()
+        self.reader: Reader = open_reader(f"pn532:{self._port}")
+
+    def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None:
+        self.emulator.present(SuiteCard(spec, on_command))
+
+    def remove(self) -> None:
+        self.emulator.remove()
+
+    def unplug(self) -> None:
+        self.emulator.unplug()
+
+    def plug(self) -> None:
+        self.emulator.close()
+        self.emulator = Pn532Emulator()
+        self._link()
+
+    def close(self) -> None:
+        self.reader.close()
+        self.emulator.close()
+
+    def _link(self) -> None:
+        self._port.unlink(missing_ok=True)
+        self._port.symlink_to(self.emulator.device)
+
+
+class UsbRig:
+    """A faked USB reader under nfcpy's own driver for it."""
+
+    def __init__(self, device: FakeReader, patch: pytest.MonkeyPatch) -> None:
+        self.device = device
+        self.bus = FakeBus(device)
+        install(self.bus, patch)
+        self.abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, UNPLUG, AIR})
+        if isinstance(device, FakeAcr122):
+            self.abilities |= {TWO_CARDS}
+        self.reader: Reader = open_reader("usb")
+
+    def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None:
+        self.device.field.present(SuiteCard(spec, on_command))
+
+    def remove(self) -> None:
+        self.device.field.remove()
+
+    def unplug(self) -> None:
+        self.device.unplug()
+
+    def plug(self) -> None:
+        self.device.plug()
+
+    def close(self) -> None:
+        self.reader.close()
+
+
+class OtherProcessRig:
+    """The card in another process: on nfcpy's simulated air, or behind a PN532 there."""
+
+    def __init__(self, where: str) -> None:
+        self.abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, AIR})
+        self._process = subprocess.Popen(
+            [sys.executable, str(_HERE / "conformance_card_process.py"), where],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+        )
+        self.reader: Reader = open_reader(self._answer())
+
+    def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None:
+        assert on_command is None, "the card is in another process"
+        self._tell(spec.as_text())
+
+    def remove(self) -> None:
+        self._tell("remove")
+
+    def close(self) -> None:
+        self.reader.close()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(timeout=10)
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        assert self._answer() == "done"
+
+    def _answer(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+class HardwareRig:
+    """The reader named by --reader, with a real payment card lying on it."""
+
+    abilities = frozenset({AIR})
+
+    def __init__(self, path: str) -> None:
+        self.reader: Reader = open_reader(path)
+
+    def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None:
+        return
+
+    def remove(self) -> None:
+        return
+
+    def close(self) -> None:
+        self.reader.close()
+
+
+def install(bus: FakeBus, patch: pytest.MonkeyPatch) -> None:
+    """Let nfcpy and the diagnosis see this bus, with permission for every device on it."""
+    patch.setattr(nfc.clf.transport, "libusb", bus)
+    patch.setattr("devices.nfc.readers.usb1", bus)
+    patch.setattr(os, "access", lambda path, mode: True)
+
+
+def make_rig(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Rig:
+    """The rig of that name."""
+    if name == "in-process":
+        return InProcessRig()
+    if name == "pty":
+        return PtyRig(folder)
+    if name == "udp":
+        return OtherProcessRig("udp")
+    if name == "acr122u":
+        return UsbRig(FakeAcr122(), patch)
+    return UsbRig(FakeRcs380(), patch)
+
+
+def reader_threads() -> int:
+    """How many threads of readers and emulators are alive."""
+    names = ("reader ", "pn532-emulator", "udp-card")
+    return sum(thread.name.startswith(names) for thread in threading.enumerate())

@@ -1,0 +1,300 @@
+"""USB without hardware: an ACR122U and an RC-S380 below nfcpy's own drivers.
+
+`FakeBus` stands in for the module usb1. Behind each reader is the same emulated field that the
+pseudo-terminal's PN532 has, so the drivers talk to an ISO/IEC 14443-4 card.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import usb1
+
+from devices.nfc.emulated.iso14443_3 import Collision, Field, Technology
+from devices.nfc.emulated.pn532_chip import InvalidSyntax, Pn532Chip, StillPolling
+
+
+class FakeReader:
+    """One USB reader: what enumeration shows of it, and what it answers.
+
+    Knobs: `plugged`, `busy` (claiming fails), `refused` (opening fails), `kernel_driver`,
+    `wrong_driver` (Windows), `hangs` (reads time out).
+    """
+
+    vendor = 0
+    product = 0
+    manufacturer = ""
+    product_name = ""
+    usb_class = 0x0B
+
+    def __init__(self, *, bus: int = 1, address: int = 4) -> None:
+        self.bus = bus
+        self.address = address
+        self.field = Field()
+        self.plugged = True
+        self.busy = False
+        self.refused = False
+        self.kernel_driver = False
+        self.wrong_driver = False
+        self.hangs = False
+        self.written: list[bytes] = []
+        self.answers: deque[bytes] = deque()
+
+    def received(self, frame: bytes) -> None:
+        """Take what the host wrote, append the answers."""
+        raise NotImplementedError
+
+    def unplug(self) -> None:
+        """Pull the plug: every transfer fails from now on."""
+        self.plugged = False
+        self.answers.clear()
+        self.field.remove()
+        self.field.switch(False)
+
+    def plug(self) -> None:
+        """Plug it in again: it gets a new address, as USB gives it."""
+        self.address += 1
+        self.answers.clear()
+        self.plugged = True
+
+
+class FakeAcr122(FakeReader):
+    """An ACS ACR122U, firmware 2.07: PN532 commands inside CCID."""
+
+    vendor = 0x072F
+    product = 0x2200
+    manufacturer = "ACS"
+    product_name = "ACR122U PICC Interface"
+
+    def __init__(self, **place: int) -> None:
+        super().__init__(**place)
+        self.chip = Pn532Chip(self.field, time.sleep)
+        self.lights: list[bytes] = []
+        self.powered_down = False
+
+    def received(self, frame: bytes) -> None:
+        command = frame[10:]
+        if frame[0] == 0x62:
+            self._reply(b"\x3b\x00")
+        elif command.startswith(b"\xff\x00\x48"):
+            self._reply(b"ACR122U207")
+        elif command.startswith(b"\xff\x00\x40"):
+            self.lights.append(command)
+            self._reply(b"\x90\x02")
+        elif command.startswith(b"\xff\x00\x00\x00"):
+            self._reply(self._chip_command(command[5:]))
+        else:
+            self._reply(b"\x90\x00")
+
+    def _chip_command(self, command: bytes) -> bytes:
+        self.powered_down |= command[1] == 0x16
+        try:
+            response = self.chip.execute(command[1], command[2:])
+        except (InvalidSyntax, StillPolling):
+            return b"\x63\x00"
+        return bytes([0xD5, command[1] + 1]) + response + b"\x90\x00"
+
+    def _reply(self, content: bytes) -> None:
+        self.answers.append(struct.pack("<BI5B", 0x80, len(content), 0, 0, 0, 0, 0) + content)
+
+
+class FakeRcs380(FakeReader):
+    """A Sony RC-S380/S: NFC Port-100 frames, raw radio frames inside."""
+
+    vendor = 0x054C
+    product = 0x06C1
+    manufacturer = "SONY"
+    product_name = "RC-S380/S"
+    usb_class = 0xFF
+
+    def __init__(self, **place: int) -> None:
+        super().__init__(**place)
+        self._technology: Technology = "A"
+
+    def received(self, frame: bytes) -> None:
+        if frame == b"\x00\x00\xff\x00\xff\x00":
+            self.answers.clear()
+            return
+        length = int.from_bytes(frame[5:7], "little")
+        content = frame[8 : 8 + length]
+        answer = bytes([0xD7, content[1] + 1]) + self._execute(content[1], content[2:])
+        self.answers.append(b"\x00\x00\xff\x00\xff\x00")
+        size = struct.pack("<H", len(answer))
+        checks = bytes([-sum(size) & 0xFF]), bytes([-sum(answer) & 0xFF])
+        self.answers.append(
+            b"\x00\x00\xff\xff\xff" + size + checks[0] + answer + checks[1] + b"\x00"
+        )
+
+    def _execute(self, code: int, parameters: bytes) -> bytes:
+        if code == 0x00:
+            self._technology = "A" if parameters[1] == 3 else "B"
+        if code == 0x06:
+            self.field.switch(bool(parameters[0]))
+        if code in (0x20, 0x22):
+            return b"\x11\x01"
+        if code == 0x04:
+            return self._radio(struct.unpack("<H", parameters[:2])[0] / 10_000, parameters[2:])
+        return b"\x00"
+
+    def _radio(self, timeout_s: float, frame: bytes) -> bytes:
+        self.field.switch(True)
+        try:
+            answer = self.field.exchange(frame, self._technology)
+        except Collision:
+            return b"\x08\x00\x00\x00"
+        if answer is None or answer.after_s > timeout_s:
+            time.sleep(timeout_s)
+            return b"\x80\x00\x00\x00"
+        time.sleep(answer.after_s)
+        return b"\x00\x00\x00\x00\x08" + answer.frame
+
+
+class FakeOther(FakeReader):
+    """Any other device, by vendor and product."""
+
+    def __init__(self, vendor: int, product: int, *, usb_class: int = 0x0B) -> None:
+        super().__init__(address=9)
+        self.vendor = vendor
+        self.product = product
+        self.usb_class = usb_class
+
+    def received(self, frame: bytes) -> None:
+        raise AssertionError("nobody should talk to this device")
+
+
+class FakeBus:
+    """The module usb1 with these devices and no others; the rest of it is the real one."""
+
+    def __init__(self, *readers: FakeReader) -> None:
+        self.readers = list(readers)
+        self.open_handles = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(usb1, name)
+
+    def USBContext(self) -> _Context:
+        return _Context(self)
+
+
+class _Context:
+    def __init__(self, bus: FakeBus) -> None:
+        self._bus = bus
+
+    def __enter__(self) -> _Context:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return
+
+    def exit(self) -> None:
+        return
+
+    def getDeviceList(self, skip_on_error: bool = False) -> list[_Device]:
+        return [_Device(self._bus, reader) for reader in self._bus.readers if reader.plugged]
+
+
+class _Endpoint:
+    def __init__(self, address: int) -> None:
+        self._address = address
+
+    def getAddress(self) -> int:
+        return self._address
+
+    def getAttributes(self) -> int:
+        return 0x02  # bulk
+
+    def getMaxPacketSize(self) -> int:
+        return 64
+
+
+class _Setting:
+    def __init__(self, reader: FakeReader) -> None:
+        self._reader = reader
+
+    def getClass(self) -> int:
+        return self._reader.usb_class
+
+    def iterEndpoints(self) -> Iterator[_Endpoint]:
+        return iter((_Endpoint(0x02), _Endpoint(0x82)))
+
+
+class _Device:
+    def __init__(self, bus: FakeBus, reader: FakeReader) -> None:
+        self._bus = bus
+        self._reader = reader
+
+    def getVendorID(self) -> int:
+        return self._reader.vendor
+
+    def getProductID(self) -> int:
+        return self._reader.product
+
+    def getBusNumber(self) -> int:
+        return self._reader.bus
+
+    def getDeviceAddress(self) -> int:
+        return self._reader.address
+
+    def iterSettings(self) -> Iterator[_Setting]:
+        return iter((_Setting(self._reader),))
+
+    def getManufacturer(self) -> str:
+        return self._reader.manufacturer
+
+    def getProduct(self) -> str:
+        return self._reader.product_name
+
+    def open(self) -> _Handle:
+        if self._reader.refused:
+            raise usb1.USBErrorAccess
+        if self._reader.wrong_driver:
+            raise usb1.USBErrorNotSupported
+        return _Handle(self._bus, self._reader)
+
+
+class _Handle:
+    def __init__(self, bus: FakeBus, reader: FakeReader) -> None:
+        self._bus = bus
+        self._reader = reader
+        self._address = reader.address
+        self._open = True
+        bus.open_handles += 1
+
+    def claimInterface(self, interface: int) -> None:
+        if self._reader.busy or self._reader.kernel_driver:
+            raise usb1.USBErrorBusy
+
+    def releaseInterface(self, interface: int) -> None:
+        return
+
+    def kernelDriverActive(self, interface: int) -> bool:
+        return self._reader.kernel_driver
+
+    def bulkWrite(self, endpoint: int, frame: bytes, timeout: int = 0) -> int:
+        self._present()
+        if frame and not self._reader.hangs:
+            self._reader.written.append(frame)
+            self._reader.received(frame)
+            self._present()
+        return len(frame)
+
+    def bulkRead(self, endpoint: int, length: int, timeout: int = 0) -> bytes:
+        self._present()
+        if not self._reader.answers:
+            assert timeout, "a read without a time limit can hang for ever"
+            time.sleep(timeout / 1000 if self._reader.hangs else 0)
+            raise usb1.USBErrorTimeout
+        return self._reader.answers.popleft()
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._bus.open_handles -= 1
+
+    def _present(self) -> None:
+        if not self._reader.plugged or self._reader.address != self._address:
+            raise usb1.USBErrorNoDevice
