@@ -1,0 +1,99 @@
+"""Walking a card's CVM list (EMV Book 3, 10.5; EMV Contactless Book C-2, CVM selection)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from devices.nfc.kernel.result import Cvm
+from devices.nfc.kernel.session import Session, Tvr
+
+#: What the cardholder verification rules call the methods this terminal may know: the lower six
+#: bits of a CV rule's first byte, the bit of 9F33 byte 2 that supports it, and what it comes to.
+_METHODS: Final = {
+    0x02: (0x40, Cvm.ONLINE_PIN),
+    0x1E: (0x20, Cvm.SIGNATURE),
+    0x1F: (0x08, Cvm.NONE),
+}
+_OFFLINE_PIN: Final = frozenset((0x01, 0x03, 0x04, 0x05))  # of contact cards
+_FAIL: Final = 0x00
+_CASH: Final = 0x01
+_CASHBACK: Final = 0x09
+
+
+def verify_cardholder(session: Session) -> None:
+    """Choose the cardholder verification and set CVM results (9F34), 9F33 and the TVR."""
+    session.step = "cardholder-verification"
+    terminal = session.terminal
+    required = session.indicators.cvm_required
+    supported = terminal.capabilities_cvm_required if required else terminal.capabilities_no_cvm
+    capabilities = terminal.capabilities
+    session.terminal_values[0x9F33] = bytes((capabilities[0], supported, capabilities[2]))
+    aip = session.card[0x82][0]
+    if aip & 0x02:  # the card's device verifies its holder
+        session.cvm = Cvm.ON_DEVICE if required else Cvm.NONE
+        _conclude(session, b"\x01\x00\x02" if required else b"\x3f\x00\x02")
+        return
+    if not aip & 0x10:
+        _conclude(session, b"\x3f\x00\x00")
+        return
+    rules = session.card.get(0x8E, b"")
+    if len(rules) < 10 or len(rules) % 2:
+        session.flag(Tvr.ICC_DATA_MISSING)
+        _conclude(session, b"\x3f\x00\x00")
+        return
+    _walk(session, rules, supported)
+
+
+def _walk(session: Session, rules: bytes, supported: int) -> None:
+    amounts = int.from_bytes(rules[:4], "big"), int.from_bytes(rules[4:8], "big")
+    last = None
+    for at in range(8, len(rules), 2):
+        rule, condition = rules[at], rules[at + 1]
+        if not _holds(session, condition, rule, supported, amounts):
+            continue
+        method = rule & 0x3F
+        bit, cvm = _METHODS.get(method, (0, Cvm.NONE))
+        if bit & supported:
+            session.cvm = cvm
+            if cvm is Cvm.ONLINE_PIN:
+                session.flag(Tvr.ONLINE_PIN_ENTERED)
+            # the terminal can't know yet how a PIN or signature will turn out
+            _conclude(session, bytes((rule, condition, 2 if cvm is Cvm.NONE else 0)))
+            return
+        if method not in _METHODS and method not in _OFFLINE_PIN and method != _FAIL:
+            session.flag(Tvr.UNRECOGNISED_CVM)
+        last = bytes((rule, condition, 1))
+        if not rule & 0x40:
+            break
+    session.flag(Tvr.CARDHOLDER_NOT_VERIFIED)
+    _conclude(session, last or b"\x3f\x00\x01")
+
+
+def _holds(
+    session: Session, condition: int, rule: int, supported: int, amounts: tuple[int, int]
+) -> bool:
+    """Whether the rule's condition holds (EMV Book 3, Annex C3)."""
+    kind = session.transaction.kind
+    if condition == 0x00:
+        return True
+    if condition in (0x01, 0x04):
+        return kind == _CASH
+    if condition == 0x02:
+        return kind not in (_CASH, _CASHBACK)
+    if condition == 0x03:
+        method = rule & 0x3F
+        return method == _FAIL or bool(_METHODS.get(method, (0, Cvm.NONE))[0] & supported)
+    if condition == 0x05:
+        return kind == _CASHBACK
+    if condition not in (0x06, 0x07, 0x08, 0x09):
+        return False
+    currency = session.card.get(0x9F42, session.terminal_values[0x5F2A])
+    if currency != session.terminal_values[0x5F2A]:
+        return False
+    bound = amounts[0] if condition < 0x08 else amounts[1]
+    amount = session.transaction.amount_minor
+    return amount < bound if condition in (0x06, 0x08) else amount > bound
+
+
+def _conclude(session: Session, results: bytes) -> None:
+    session.terminal_values[0x9F34] = results

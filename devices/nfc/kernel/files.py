@@ -1,0 +1,130 @@
+"""Getting the card's data: GET PROCESSING OPTIONS and READ RECORD (EMV Book 3, 10.1 and 10.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from devices.nfc import tlv
+from devices.nfc.apdu import ApduError, get_processing_options, read_record
+from devices.nfc.kernel.result import Outcome
+from devices.nfc.kernel.session import Ended, SelectNext, Session
+from devices.nfc.oda_recovery import SignedRecord
+
+#: Cards have about ten records; one that lists more than this means to keep the terminal busy.
+_MAX_RECORDS: Final = 64
+
+_MAG_STRIPE_ENTRY: Final = bytes.fromhex("08010100")
+_M_CHIP_ENTRIES: Final = bytes.fromhex("10010101 18010200 20010200")
+_M_CHIP_FOR_CDA: Final = bytes.fromhex("10010101 18010100 20010200")
+_M_CHIP_FOR_SDA: Final = bytes.fromhex("10010101 18010200")
+
+
+def initiate_application(session: Session) -> None:
+    """Fill the PDOL, send GET PROCESSING OPTIONS and take in its answer.
+
+    Raises SelectNext or Ended as EMV Contactless Books C-2, C-3 and C-7 tell for the status word.
+    """
+    session.step = "get-processing-options"
+    try:
+        entries = tlv.parse_dol(session.card.get(0x9F38, b""), "PDOL")
+        session.pdol_values = tlv.fill_dol(entries, session.dol_values())
+        command = get_processing_options(session.pdol_values)
+    except (tlv.TlvError, ApduError) as error:
+        raise SelectNext(f"the application's PDOL can't be filled: {error}") from None
+    session.cryptogram_asked = True
+    response = session.send(command, "GET PROCESSING OPTIONS")
+    if response.sw == 0x6986:
+        raise Ended(Outcome.SEE_PHONE, "the payer must verify on the phone, then tap it again")
+    if response.sw == 0x6984:
+        raise Ended(Outcome.USE_ANOTHER_INTERFACE, "the card asks for its contact chip (SW 6984)")
+    if not response.ok:
+        raise SelectNext(f"GET PROCESSING OPTIONS answered {response.sw:04X}")
+    _take_options(session, response.body)
+    aip = session.card.get(0x82)
+    if aip is None or len(aip) != 2:
+        raise Ended(Outcome.TRY_ANOTHER_CARD, "the card sent no application interchange profile")
+
+
+def _take_options(session: Session, body: bytes) -> None:
+    if body[:1] == b"\x80":  # format 1: AIP and AFL end to end
+        value = _single(body, 0x80, "GPO answer").value
+        if len(value) < 2:
+            raise Ended(Outcome.TRY_ANOTHER_CARD, "the GPO answer in format 1 is too short")
+        session.card[0x82] = value[:2]
+        if len(value) > 2:
+            session.card[0x94] = value[2:]
+        return
+    session.keep(_single(body, 0x77, "GPO answer").children)
+
+
+def read_records(session: Session) -> None:
+    """Read every record that the AFL lists, and set aside those that the issuer signed.
+
+    Raises Ended where the AFL is broken, a record is missing or is no TLV.
+    """
+    _read(session, session.card.get(0x94, b""))
+
+
+def read_chip_records(session: Session) -> None:
+    """The same for Mastercard, less what its file structure keeps for other modes.
+
+    In EMV mode a first AFL entry 08010100 is for mag-stripe mode (Book C-2). The M/Chip layout that
+    goes on with 10010101 18010200 20010200 has the static signature in record 2 of SFI 3 and the
+    card's certificate in SFI 4, so that a reader takes the one or the other.
+    """
+    afl = session.card.get(0x94, b"")
+    aip = session.card[0x82]
+    if aip[1] & 0x80 and afl[:4] == _MAG_STRIPE_ENTRY:
+        afl = afl[4:]
+        if afl == _M_CHIP_ENTRIES:
+            afl = _M_CHIP_FOR_CDA if aip[0] & 0x01 else _M_CHIP_FOR_SDA
+    _read(session, afl)
+
+
+def _read(session: Session, afl: bytes) -> None:
+    for sfi, number, signed in _located(afl):
+        session.step = f"read-record-{sfi}-{number}"
+        response = session.send(read_record(sfi, number), f"READ RECORD {number} of SFI {sfi}")
+        if not response.ok:
+            raise Ended(
+                Outcome.TRY_ANOTHER_CARD,
+                f"record {number} of SFI {sfi} is missing (SW {response.sw:04X})",
+            )
+        if signed:
+            session.signed_records.append(SignedRecord(sfi=sfi, body=response.body))
+        if sfi <= 10:
+            session.keep(_single(response.body, 0x70, "record").children)
+        elif signed or response.body[:1] == b"\x70":
+            session.keep(_parsed(response.body, "record"))
+
+
+def _located(afl: bytes) -> Iterator[tuple[int, int, bool]]:
+    """SFI, record number and whether the issuer signed it, for all records of an AFL."""
+    if len(afl) % 4:
+        raise Ended(Outcome.TRY_ANOTHER_CARD, "the AFL is not a multiple of 4 bytes")
+    count = 0
+    for at in range(0, len(afl), 4):
+        sfi, first, last, signed = afl[at] >> 3, *afl[at + 1 : at + 4]
+        sound = 1 <= sfi <= 30 and 1 <= first <= last and signed <= last - first + 1
+        if not sound or afl[at] & 0x07:
+            raise Ended(Outcome.TRY_ANOTHER_CARD, f"AFL entry {afl[at : at + 4].hex().upper()}")
+        count += last - first + 1
+        if count > _MAX_RECORDS:
+            raise Ended(Outcome.TRY_ANOTHER_CARD, f"the AFL lists over {_MAX_RECORDS} records")
+        for number in range(first, last + 1):
+            yield sfi, number, number - first < signed
+
+
+def _single(body: bytes, tag: int, field: str) -> tlv.Node:
+    nodes = _parsed(body, field)
+    if len(nodes) != 1 or nodes[0].tag != tag:
+        raise Ended(Outcome.TRY_ANOTHER_CARD, f"the {field} is not in template {tag:X}")
+    return nodes[0]
+
+
+def _parsed(body: bytes, field: str) -> tuple[tlv.Node, ...]:
+    try:
+        return tlv.parse(body, field)
+    except tlv.TlvError as error:
+        raise Ended(Outcome.TRY_ANOTHER_CARD, f"broken TLV: {error}") from None

@@ -1,0 +1,171 @@
+"""The flow in which the terminal decides first: restrictions, verification, risk, GENERATE AC.
+
+The steps of EMV Book 3, chapter 10, as EMV Contactless Book C-2 runs them in EMV mode. The
+Mastercard kernel is made of them; the UnionPay kernel falls back on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from devices.nfc import tlv
+from devices.nfc.apdu import internal_authenticate
+from devices.nfc.kernel.cvm_list import verify_cardholder
+from devices.nfc.kernel.generate_ac import analyse, generate
+from devices.nfc.kernel.result import Outcome
+from devices.nfc.kernel.session import Ended, Session, Tvr
+from devices.nfc.oda import (
+    Method,
+    Verdict,
+    authenticate_dynamic,
+    authenticate_static,
+    failure,
+    not_performed,
+)
+from devices.nfc.oda_recovery import OdaFailed
+
+_AIP_BIT: Final = {Method.SDA: 0x40, Method.DDA: 0x20, Method.CDA: 0x01}
+_DEFAULT_DDOL: Final = bytes.fromhex("9F3704")
+
+
+def run(session: Session, *, methods: Sequence[Method]) -> None:
+    """Walk a card whose records are read to its outcome. Always raises Ended.
+
+    `methods` are the ways of offline data authentication that the kernel knows, best first.
+    """
+    require_card_data(session)
+    authenticate(session, methods)
+    restrict(session)
+    verify_cardholder(session)
+    manage_risk(session)
+    generate(session, analyse(session))
+
+
+def require_card_data(session: Session) -> None:
+    """Check that number, expiry and CDOL1 came (EMV Book 3, 7.2). Raises Ended."""
+    session.step = "check-card-data"
+    for tag in (0x5F24, 0x8C):
+        if tag not in session.card:
+            raise Ended(Outcome.TRY_ANOTHER_CARD, f"the card did not send tag {tag:X}")
+    if session.pan is None:
+        raise Ended(Outcome.TRY_ANOTHER_CARD, "the card sent no account number (5A)")
+
+
+def authenticate(session: Session, methods: Sequence[Method]) -> None:
+    """Offline data authentication by the best method that both know (EMV Book 3, 10.3).
+
+    SDA and DDA end here. For CDA the card's key is recovered; where that fails the TVR says so and
+    the cryptogram is asked for without a signature.
+    """
+    session.step = "offline-data-authentication"
+    aip = session.card[0x82][0]
+    method = next((method for method in methods if aip & _AIP_BIT[method]), None)
+    if method is None:
+        session.conclude_oda(not_performed("not-supported"))
+    elif session.masked is not None:
+        _repeat_masked(session, method)
+    elif method is Method.SDA:
+        result = authenticate_static(session.evidence(), session.ca_keys, session.transaction.day)
+        session.terminal_values.update(result.recovered)
+        session.conclude_oda(result)
+    elif method is Method.DDA:
+        _challenge(session)
+    else:
+        _prepare_combined(session)
+
+
+def _prepare_combined(session: Session) -> None:
+    try:
+        session.icc_key = session.evidence().icc_key(session.ca_keys, session.transaction.day)
+        session.combined = True
+    except OdaFailed as failed:
+        session.conclude_oda(failure(Method.CDA, failed))
+
+
+def _challenge(session: Session) -> None:
+    """DDA: have the card sign the DDOL (EMV Book 2, 6.5; Book 3, 6.5.9)."""
+    try:
+        entries = tlv.parse_dol(session.card.get(0x9F49, _DEFAULT_DDOL), "DDOL")
+    except tlv.TlvError:
+        session.conclude_oda(failure(Method.DDA, OdaFailed("ddol-missing")))
+        return
+    values = tlv.fill_dol(entries, session.dol_values())
+    if len(values) > 255 or all(entry.tag != 0x9F37 for entry in entries):
+        session.conclude_oda(failure(Method.DDA, OdaFailed("ddol-missing")))
+        return
+    response = session.send(internal_authenticate(values), "INTERNAL AUTHENTICATE")
+    if not response.ok:
+        raise Ended(Outcome.TRY_ANOTHER_CARD, f"INTERNAL AUTHENTICATE answered {response.sw:04X}")
+    try:
+        nodes = tlv.parse(response.body, "INTERNAL AUTHENTICATE answer")
+    except tlv.TlvError as error:
+        raise Ended(Outcome.TRY_ANOTHER_CARD, f"broken TLV: {error}") from None
+    signature = tlv.find(nodes, 0x9F4B) or tlv.find(nodes, 0x80)
+    if signature is not None:
+        session.card[0x9F4B] = signature
+    result = authenticate_dynamic(
+        session.evidence(), session.ca_keys, session.transaction.day, terminal_values=values
+    )
+    session.terminal_values.update(result.recovered)
+    session.conclude_oda(result)
+
+
+def _repeat_masked(session: Session, method: Method) -> None:
+    """Go the way that the recorded tap went, since masked data can't be verified."""
+    recorded = session.masked
+    assert recorded is not None
+    early = recorded.reason is None or not recorded.reason.startswith(
+        ("dynamic-signature", "transaction-values")
+    )
+    if recorded.verdict is not Verdict.PASSED and early:
+        session.conclude_oda(recorded)
+    session.combined = method is Method.CDA and not (
+        recorded.verdict is not Verdict.PASSED and early
+    )
+    session.oda = not_performed("masked", method)
+
+
+def restrict(session: Session) -> None:
+    """Processing restrictions: version, usage, dates (EMV Book 3, 10.4). Sets the TVR."""
+    session.step = "processing-restrictions"
+    card, terminal = session.card, session.terminal_values
+    if card.get(0x9F08, terminal[0x9F09]) != terminal[0x9F09]:
+        session.flag(Tvr.VERSIONS_DIFFER)
+    usage = card.get(0x9F07)
+    if usage is not None and len(usage) == 2 and not _usage_allows(session, usage):
+        session.flag(Tvr.SERVICE_NOT_ALLOWED)
+    today = _sortable(terminal[0x9A])
+    if 0x5F25 in card and _sortable(card[0x5F25]) > today:
+        session.flag(Tvr.NOT_YET_EFFECTIVE)
+    if _sortable(card[0x5F24]) < today:
+        session.flag(Tvr.EXPIRED)
+
+
+def _usage_allows(session: Session, usage: bytes) -> bool:
+    """Application usage control against country and type (EMV Book 3, table of 9F07)."""
+    first = usage[0]
+    if not first & 0x01:  # valid at terminals other than ATMs
+        return False
+    country = session.card.get(0x5F28)
+    if country is None:
+        return True
+    domestic = country == session.terminal_values[0x9F1A]
+    kind = session.transaction.kind
+    if kind == 0x01:
+        return bool(first & (0x80 if domestic else 0x40))
+    if kind == 0x09:
+        return bool(usage[1] & (0x80 if domestic else 0x40))
+    return bool(first & (0x28 if domestic else 0x14))  # goods or services
+
+
+def _sortable(yymmdd: bytes) -> str:
+    digits = yymmdd.hex()
+    return ("20" if digits[:2] < "50" else "19") + digits
+
+
+def manage_risk(session: Session) -> None:
+    """Terminal risk management: the floor limit (EMV Book 3, 10.6.1; Book C-2)."""
+    session.step = "terminal-risk-management"
+    if session.indicators.floor_exceeded:
+        session.flag(Tvr.FLOOR_LIMIT_EXCEEDED)

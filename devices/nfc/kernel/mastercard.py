@@ -1,0 +1,56 @@
+"""The Mastercard contactless kernel: M/Chip in EMV mode, kernel 2 (EMV Contactless Book C-2).
+
+Mag-stripe mode is out of scope: a card that knows only that is sent to another interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from devices.nfc.kernel import full
+from devices.nfc.kernel.cvm_list import verify_cardholder
+from devices.nfc.kernel.files import initiate_application, read_chip_records
+from devices.nfc.kernel.generate_ac import analyse, generate
+from devices.nfc.kernel.result import Outcome
+from devices.nfc.kernel.session import Ended, Session
+from devices.nfc.oda import Method
+
+
+def run(session: Session) -> None:
+    """Walk the card to its outcome. Always raises Ended or SelectNext."""
+    for step in STEPS:
+        step(session)
+
+
+def require_emv_mode(session: Session) -> None:
+    """Turn away a card that has no CDOL1 but the data of mag-stripe mode."""
+    session.step = "choose-mode"
+    if 0x8C not in session.card and (0x9F6B in session.card or 0x56 in session.card):
+        raise Ended(
+            Outcome.USE_ANOTHER_INTERFACE, "the card knows mag-stripe mode only, the terminal EMV"
+        )
+
+
+def authenticate_offline(session: Session) -> None:
+    """CDA; SDA for the first generation of PayPass M/Chip cards."""
+    full.authenticate(session, (Method.CDA, Method.SDA))
+
+
+def request_cryptogram(session: Session) -> None:
+    """Terminal action analysis, GENERATE AC, and what the card made of it."""
+    generate(session, analyse(session))
+
+
+#: The transaction flow in its order.
+STEPS: Final[tuple[Callable[[Session], None], ...]] = (
+    initiate_application,
+    read_chip_records,
+    require_emv_mode,
+    full.require_card_data,
+    authenticate_offline,
+    full.restrict,
+    verify_cardholder,
+    full.manage_risk,
+    request_cryptogram,
+)
