@@ -131,7 +131,9 @@ def parse_rates(text: str) -> RateTable:
         markups = {
             key: Fraction(value.removesuffix("%")) / 100 for key, value in tables["markup"].items()
         }
-    except (KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+    except RateError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError) as error:
         raise RateError(f"rates: {error}") from None
     if days != sorted(set(days)) or not days:
         raise RateError("rates: expected at least one day, in order of effective_from")

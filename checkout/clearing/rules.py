@@ -198,7 +198,10 @@ def _tariff(entry: dict[str, Any]) -> Tariff:
 
 
 def _ppm(rate: str) -> int:
-    millionths = Fraction(rate.removesuffix("%")) * (MILLION // 100)
+    try:
+        millionths = Fraction(rate.removesuffix("%")) * (MILLION // 100)
+    except (ValueError, ZeroDivisionError):
+        raise RulesError(f"rate: expected percent, got {rate!r}") from None
     if not rate.endswith("%") or millionths.denominator != 1 or not 0 <= millionths <= MILLION:
         raise RulesError(f"rate: expected percent with at most four decimals, got {rate!r}")
     return int(millionths)
