@@ -41,7 +41,7 @@ def run_switch(config: Config, stop: threading.Event) -> None:
 
 def run_terminal(config: Config, stop: threading.Event) -> None:
     """The reader's owner, and the shop's housekeeping (expiry, repeated reversals)."""
-    from checkout.acceptance.nfc.process import run
+    from checkout.terminal import run
 
     run(config, stop, ready=say_ready)
 

@@ -50,11 +50,16 @@ class Step:
 
 
 class Trace:
-    """Collects steps of one payment from any thread; `monotonic` is seconds."""
+    """Collects steps of one payment from any thread; `monotonic` is seconds.
 
-    def __init__(self, *, monotonic: Callable[[], float] = time.perf_counter) -> None:
+    `began_s_ago` is for a story whose first step came before this process heard of it.
+    """
+
+    def __init__(
+        self, *, monotonic: Callable[[], float] = time.perf_counter, began_s_ago: float = 0.0
+    ) -> None:
         self._monotonic = monotonic
-        self._origin = monotonic()
+        self._origin = monotonic() - began_s_ago
         self._lock = threading.Lock()
         self._steps: list[Step] = []
 

@@ -13,10 +13,8 @@ from typing import Literal, Protocol
 
 from devices.nfc.contract import (
     Card,
-    CardGone,
     Reader,
     ReaderGone,
-    SeveralCards,
     TransportError,
 )
 
@@ -59,7 +57,10 @@ class Till(Protocol):
         """Show the reader's state."""
 
     def between_taps(self, reader: Reader) -> None:
-        """Called about ten times a second while nothing is being read."""
+        """Called a few times a second while nothing is being read."""
+
+    def after_tap(self, reader: Reader) -> None:
+        """Called once a card has been read and released."""
 
 
 class TapLoop:
@@ -68,7 +69,6 @@ class TapLoop:
     def __init__(self, open_reader: Callable[[], Reader], till: Till) -> None:
         self._open_reader = open_reader
         self._till = till
-        self._told: tuple[str, str] | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Serve taps; a reader that is missing or unplugged is tried again each second."""
@@ -98,12 +98,10 @@ class TapLoop:
             self._till.tell(reader, "ready", "tap here")
             try:
                 card = reader.wait_for_card(_SENSE_S)
-            except SeveralCards as error:
+            except ReaderGone:
+                raise
+            except TransportError as error:  # two cards, one that was lost, one that cannot pay
                 self._show(reader, Verdict(state="retry", message=str(error), signal="failure"))
-                continue
-            except CardGone:
-                message = "card seen but lost: present it again"
-                self._show(reader, Verdict(state="retry", message=message, signal="failure"))
                 continue
             if card is not None:
                 self._take(reader, card, charge, stop)
@@ -114,10 +112,11 @@ class TapLoop:
             verdict = self._till.tapped(charge, card, reader)
         finally:
             reader.release()
+        self._till.after_tap(reader)
         self._show(reader, verdict)
         # One presentation is one tap: the same card lying there must not pay the next order.
         while not stop.is_set() and not reader.wait_for_removal(_REMOVAL_S):
-            self._till.between_taps(reader)
+            self._till.tell(reader, verdict.state, verdict.message)
 
     def _show(self, reader: Reader, verdict: Verdict) -> None:
         reader.signal(verdict.signal)

@@ -1,0 +1,32 @@
+"""`checkout card`: an emulated card or phone on a path that another process can tap."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+
+from checkout.commands.common import config_from
+from checkout.demo import make_card
+from devices.nfc.card_server import serve_card
+from devices.nfc.emulated import load_profile, open_card
+
+
+def run(options: argparse.Namespace) -> int:
+    """Present the card until SIGTERM or Ctrl-C; the first line out is the path for `--reader`."""
+    config = config_from(options)
+    profile = load_profile(options.name)
+    make_card(options.name, config.home)
+    card = open_card(profile.name, config.home)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+    def tell(path: str) -> None:
+        sys.stdout.write(path + "\n")
+        sys.stdout.flush()
+        sys.stderr.write(f"{profile.title} ({profile.masked_pan}), emulated; Ctrl-C ends it\n")
+
+    serve_card(card, options.on, stop, ready=tell)
+    return 0

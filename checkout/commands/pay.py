@@ -1,0 +1,121 @@
+"""`checkout pay`: one whole sale without a browser - order, code or tap, clearing, receipt."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from checkout.commands.common import config_from, console, print_json
+from checkout.config import Config
+from checkout.demo import DEFAULT_PAYER, DEMO_PIN, Payer
+from checkout.demo import payer as find_payer
+from checkout.money import Money
+from checkout.orders import Order
+from checkout.payments import Payment, PaymentState
+from checkout.shop import Shop
+
+_PAID, _FAULT, _DECLINED, _UNKNOWN = 0, 1, 3, 4
+
+#: How long an unanswered payment may take to be reversed before the command says "unknown".
+_SETTLE_S = 5.0
+
+
+def run(options: argparse.Namespace) -> int:
+    """Sell for the amount and print what happened."""
+    amount = Money.parse(options.amount, options.currency)
+    who = find_payer(options.payer or DEFAULT_PAYER)
+    config = config_from(options)
+    shop = Shop.open(config, own_switch=True)
+    try:
+        order = shop.orders.create(amount_minor=amount.amount_minor, currency=amount.currency)
+        payment = _pay(shop, config, options, order, who)
+        if payment.state is PaymentState.UNKNOWN:
+            payment = _settle(shop, payment)
+        order = shop.orders.get(order.id)
+        if order.payment_id is None:
+            # Nobody waits at a counter for a second try.
+            order = shop.orders.cancel(order.id)
+    finally:
+        shop.close()
+    if options.json:
+        print_json(_as_json(order, payment))
+    else:
+        _show(order, payment)
+    return {
+        PaymentState.APPROVED: _PAID,
+        PaymentState.DECLINED: _DECLINED,
+        PaymentState.REVERSED: _DECLINED,
+    }.get(payment.state, _UNKNOWN)
+
+
+def _pay(
+    shop: Shop, config: Config, options: argparse.Namespace, order: Order, who: Payer
+) -> Payment:
+    pin = options.pin or DEMO_PIN
+    if options.mode == "qr":
+        from checkout.commands.pay_qr import pay_by_code
+
+        return pay_by_code(shop, order, who, pin)
+    from checkout.commands.pay_nfc import pay_by_tap
+
+    path = options.reader or ("emulated" if options.payer else "auto")
+    return pay_by_tap(shop, config, order, who, pin, path)
+
+
+def _settle(shop: Shop, payment: Payment) -> Payment:
+    deadline = time.monotonic() + _SETTLE_S
+    while payment.state is PaymentState.UNKNOWN and time.monotonic() < deadline:
+        shop.payments.sweep()
+        payment = shop.payments.get(payment.id)
+        time.sleep(0.2)
+    return payment
+
+
+def _as_json(order: Order, payment: Payment) -> dict[str, Any]:
+    return {
+        "order": {
+            "id": order.id,
+            "reference": order.reference,
+            "amount_minor": order.amount_minor,
+            "currency": order.currency,
+            "state": str(order.state),
+        },
+        "payment": payment.as_json(),
+        "timing_ms": payment.timing_json(),
+        "steps": list(payment.steps),
+    }
+
+
+def _show(order: Order, payment: Payment) -> None:
+    from rich.table import Table
+
+    out = console()
+    way = {"qr": "code", "nfc": "tap"}[payment.mode]
+    emulated = ", emulated card and air" if payment.emulated else ""
+    out.print(f"{order.amount}  {payment.as_json()['state']} by {way} ({payment.scheme}{emulated})")
+    out.print(f"{payment.pan}  {payment.response_text}  approval {payment.approval_code or '-'}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, justify in (
+        ("#", "right"),
+        ("at ms", "right"),
+        ("from", "left"),
+        ("to", "left"),
+        ("what", "left"),
+        ("sent", "right"),
+        ("received", "right"),
+    ):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for step in payment.steps:
+        table.add_row(
+            str(step["n"]),
+            f"{step['at_ms']:.1f}",
+            step["from"],
+            step["to"],
+            step["what"],
+            str(step["bytes_sent"]),
+            str(step["bytes_received"]),
+        )
+    out.print(table)
+    modelled = f", of it {payment.modelled_ms:.0f} ms modelled" if payment.modelled_ms else ""
+    out.print(f"{payment.total_ms:.0f} ms{modelled}")

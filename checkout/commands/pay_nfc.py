@@ -1,0 +1,68 @@
+"""The tap of `checkout pay --mode nfc`."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from checkout.acceptance.nfc import tap
+from checkout.config import Config
+from checkout.demo import Payer, payer_of_account
+from checkout.orders import Order, ShopError
+from checkout.payments import Payment
+from checkout.readers import EmulatedReader, choose_reader, next_card
+from checkout.shop import Shop
+from checkout.terminal import modelled_air_ms
+from checkout.trace import Trace
+from devices.nfc.contract import TransportError
+from devices.nfc.kernel import Outcome
+
+_CARD_WITHIN_S = 30.0
+
+
+def pay_by_tap(
+    shop: Shop, config: Config, order: Order, who: Payer, pin: str, path: str
+) -> Payment:
+    """Wait for one card and settle the order with it; a torn tap may be tried again."""
+    reader = choose_reader(path, config.home)
+    try:
+        if isinstance(reader, EmulatedReader):
+            reader.lay(who.name)
+        else:
+            sys.stderr.write(f"{reader.name}: tap a card for {order.amount}\n")
+        terminal = tap.load(config.home, clock=shop.orders.clock)
+        deadline = time.monotonic() + _CARD_WITHIN_S
+        resume = None
+        while True:
+            card = next_card(reader, max(0.1, deadline - time.monotonic()))
+            trace = Trace()
+            result = tap.walk(
+                terminal,
+                card,
+                tap.purchase(terminal, order.amount_minor, order.currency),
+                reader=reader,
+                trace=trace,
+                resume=resume,
+            )
+            reader.release()
+            evidence = tap.evidence(result)
+            if evidence is not None:
+                break
+            sentence = f"{tap.instruction(result)[1]} ({result.reason})"
+            if result.outcome is not Outcome.TRY_AGAIN or time.monotonic() > deadline:
+                raise ShopError(result.outcome, f"tap: {sentence}")
+            if isinstance(reader, EmulatedReader):
+                raise TransportError("card-gone", f"tap: {sentence}")
+            sys.stderr.write(sentence + "\n")
+            resume = result.resume
+        return shop.payments.pay_by_tap(
+            order.id,
+            evidence,
+            emulated=reader.emulated,
+            payer=payer_of_account(evidence.pan),
+            pin=pin if result.online_pin_required else None,
+            modelled_ms=modelled_air_ms(result, reader, trace),
+            trace=trace,
+        )
+    finally:
+        reader.close()

@@ -1,0 +1,18 @@
+"""`checkout readers`: what is plugged in, what stops it, and how to mend that."""
+
+from __future__ import annotations
+
+import argparse
+
+from checkout.commands.common import console, print_json
+from devices.nfc.readers import diagnose, in_words
+
+
+def run(options: argparse.Namespace) -> int:
+    """Report in plain words, or as JSON."""
+    reports = diagnose()
+    if options.json:
+        print_json({"readers": [report.as_json() for report in reports]})
+    else:
+        console().print(in_words(reports), markup=False)
+    return 0

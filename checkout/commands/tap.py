@@ -1,0 +1,86 @@
+"""`checkout tap`: one card through the terminal kernel, no clearing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from checkout.acceptance.nfc import tap
+from checkout.commands.common import CommandError, config_from, console, print_json
+from checkout.demo import DEFAULT_PAYER
+from checkout.money import Money
+from checkout.readers import EmulatedReader, choose_reader, next_card
+from devices.nfc.kernel import Outcome, TapResult, Transaction
+from devices.nfc.transcript import record
+
+_DONE = (Outcome.ONLINE_REQUEST, Outcome.OFFLINE_APPROVED)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Wait for a card, walk it, say what came of it."""
+    config = config_from(options)
+    amount = Money.parse(options.amount, options.currency)
+    reader = choose_reader(options.reader, config.home)
+    try:
+        if isinstance(reader, EmulatedReader):
+            reader.lay(DEFAULT_PAYER)
+        terminal = _terminal(options, config.home)
+        transaction = tap.purchase(terminal, amount.amount_minor, amount.currency)
+        if not options.json and not reader.emulated:
+            sys.stderr.write(f"{reader.name}: tap a card for {amount}\n")
+        card = next_card(reader, options.timeout)
+        result = tap.walk(terminal, card, transaction, reader=reader)
+        reader.release()
+        reader.signal("success" if result.outcome in _DONE else "failure")
+    finally:
+        reader.close()
+    if options.record is not None:
+        _record(options.record, result, transaction, terminal)
+    if options.json:
+        print_json(result.as_json() | {"reason": result.reason})
+    else:
+        _show(result, amount, reader.name)
+    if result.outcome is Outcome.COMMUNICATION_ERROR:
+        sys.stderr.write(f"checkout tap: {result.reason}\n")
+        return 1
+    return 0 if result.outcome in _DONE else 3
+
+
+def _terminal(options: argparse.Namespace, home: Path) -> tap.Terminal:
+    try:
+        return tap.load(
+            home,
+            clock=lambda: datetime.now(UTC),
+            terminal=options.terminal or "china",
+            ca_keys=options.ca_keys,
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"terminal or ca-keys: {error}") from None
+
+
+def _record(file: Path, result: TapResult, transaction: Transaction, terminal: tap.Terminal) -> None:
+    text = record(result, transaction=transaction, terminal=terminal.data)
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"record: {error}") from None
+
+
+def _show(result: TapResult, amount: Money, reader: str) -> None:
+    out = console()
+    out.print(f"{amount} on {reader}: {result.outcome} ({result.reason})")
+    if result.aid is not None:
+        card = f"{result.label or '-'}  {result.masked_pan or '-'}  expires {result.expiry or '-'}"
+        out.print(f"{card}  AID {result.aid.hex().upper()}  kernel {result.kernel or '-'}")
+    oda = f"{result.oda.method} {result.oda.verdict}"
+    oda += f" ({result.oda.reason})" if result.oda.reason else ""
+    out.print(
+        f"cryptogram {result.cryptogram or '-'}  ATC {result.atc.hex() if result.atc else '-'}  "
+        f"TVR {result.tvr.hex().upper()}  CVM {result.cvm}  ODA {oda}"
+    )
+    for exchange in result.masked_exchanges():
+        out.print(f"\n{exchange.name}  {exchange.elapsed_ms:.2f} ms")
+        out.print(f"  > {exchange.command.hex().upper()}")
+        out.print(f"  < {exchange.response.hex().upper()}")

@@ -1,0 +1,129 @@
+"""Which reader a `--reader` path means, and the emulated one that stands in where none is plugged in.
+
+Paths: `auto`, `emulated`, `none`, `transcript:FILE`, and every path of `devices.nfc.reader_path`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Literal
+
+from checkout.demo import make_card
+from devices.nfc.contract import Card, Reader, ReaderGone, TransportError
+from devices.nfc.emulated import EmulatedCard, open_card
+from devices.nfc.emulated.pn532 import Pn532Emulator
+from devices.nfc.nfcpy_reader import open_reader
+from devices.nfc.transcript import TranscriptReader
+
+
+class EmulatedReader:
+    """A PN532 on a pseudo-terminal in this process, driven by nfcpy, and cards to lay on it.
+
+    Card and air are emulated; the frames between host and reader, and the driver, are real.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._chip = Pn532Emulator()
+        try:
+            self._reader: Reader = open_reader(self._chip.path)
+        except BaseException:
+            self._chip.close()
+            raise
+        self._laid: EmulatedCard | None = None
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return "emulated PN532"
+
+    @property
+    def path(self) -> str:
+        """What `--reader` takes."""
+        return "emulated"
+
+    @property
+    def emulated(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def card(self) -> EmulatedCard | None:
+        """The card that lies on the reader."""
+        return self._laid
+
+    def lay(self, name: str) -> EmulatedCard:
+        """Lay the emulated card `name` on the reader, in place of the one there."""
+        make_card(name, self._home)
+        self.take_away()
+        card = open_card(name, self._home)
+        self._laid = card
+        self._chip.present(card)
+        return card
+
+    def take_away(self) -> None:
+        """Leave the reader empty."""
+        if self._laid is not None:
+            self._chip.remove()
+            self._laid = None
+
+    def wait_for_card(self, timeout_s: float) -> Card | None:
+        """See the contract."""
+        return self._reader.wait_for_card(timeout_s)
+
+    def release(self) -> None:
+        """See the contract."""
+        self._reader.release()
+
+    def wait_for_removal(self, timeout_s: float) -> bool:
+        """See the contract."""
+        return self._reader.wait_for_removal(timeout_s)
+
+    def signal(self, result: Literal["success", "failure", "ready", "off"]) -> None:
+        """See the contract."""
+        self._reader.signal(result)
+
+    def close(self) -> None:
+        """See the contract."""
+        self.take_away()
+        self._reader.close()
+        self._chip.close()
+
+
+def choose_reader(path: str, home: Path) -> Reader:
+    """Open the reader that `path` means; TransportError says in one line why it cannot be.
+
+    `auto` takes a USB reader where one is plugged in and usable, else the emulated one. A reader
+    that is plugged in but cannot be used is an error, not a reason to emulate one.
+    """
+    if path == "none":
+        raise TransportError("no-reader", "reader: switched off with --reader none")
+    if path == "emulated":
+        return EmulatedReader(home)
+    if path == "auto":
+        try:
+            return open_reader("usb")
+        except TransportError as error:
+            if error.reason not in ("no-reader", "not-found"):
+                raise
+            return EmulatedReader(home)
+    if path.startswith("transcript:"):
+        return TranscriptReader.open(path.removeprefix("transcript:"))
+    return open_reader(path)
+
+
+def next_card(reader: Reader, timeout_s: float, stop: threading.Event | None = None) -> Card:
+    """The next card presented within the time; TransportError(no-card) when none was."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0 or (stop is not None and stop.is_set()):
+            raise TransportError("no-card", f"no card was presented within {timeout_s:g} s")
+        try:
+            card = reader.wait_for_card(min(left, 1.0))
+        except ReaderGone:
+            raise
+        if card is not None:
+            return card

@@ -1,0 +1,154 @@
+"""The terminal process: the tap loop over the shop's orders, and the shop's housekeeping."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from checkout.acceptance.nfc import tap
+from checkout.acceptance.nfc.tap_loop import Charge, TapLoop, Verdict
+from checkout.config import Config
+from checkout.demo import payer_of_account
+from checkout.orders import ShopError
+from checkout.payment_records import Payment, PaymentState
+from checkout.readers import EmulatedReader, choose_reader
+from checkout.shop import Shop
+from checkout.trace import Trace
+from devices.nfc.air_time import modelled_ms
+from devices.nfc.contract import Card, Reader
+from devices.nfc.emulated import CardFileError, CardInUse, ProfileError
+from devices.nfc.kernel import Resume, TapResult
+
+_HOUSEKEEPING_S = 0.5
+_STATUS_EVERY_S = 1.0
+_log = logging.getLogger("checkout.terminal")
+
+
+class ShopTill:
+    """What the tap loop needs of the shop."""
+
+    def __init__(self, shop: Shop, terminal: tap.Terminal) -> None:
+        self._shop = shop
+        self._terminal = terminal
+        self._told: tuple[str, str, str] | None = None
+        self._told_at = 0.0
+        self._resume: Resume | None = None
+
+    def charge(self) -> Charge | None:
+        """The newest open order."""
+        order = self._shop.orders.payable()
+        if order is None:
+            return None
+        return Charge(
+            order_id=order.id, amount_minor=order.amount_minor, currency=order.currency
+        )
+
+    def tapped(self, charge: Charge, card: Card, reader: Reader) -> Verdict:
+        """Walk the card, then settle the order with what it gave."""
+        trace = Trace()
+        result = tap.walk(
+            self._terminal,
+            card,
+            tap.purchase(self._terminal, charge.amount_minor, charge.currency),
+            reader=reader,
+            trace=trace,
+            resume=self._resume,
+        )
+        self._resume = result.resume
+        evidence = tap.evidence(result)
+        if evidence is None:
+            state, sentence = tap.instruction(result)
+            return Verdict(state=state, message=sentence, signal="failure")
+        try:
+            payment = self._shop.payments.pay_by_tap(
+                charge.order_id,
+                evidence,
+                emulated=reader.emulated,
+                payer=payer_of_account(evidence.pan),
+                modelled_ms=modelled_air_ms(result, reader, trace),
+                trace=trace,
+            )
+        except ShopError as error:
+            return Verdict(state="refused", message=str(error), signal="failure")
+        return _verdict(payment)
+
+    def tell(self, reader: Reader | None, state: str, message: str) -> None:
+        """Show the reader's state; said again each second, so that silence means it is gone."""
+        name = "" if reader is None else reader.name
+        now = time.monotonic()
+        if (name, state, message) == self._told and now - self._told_at < _STATUS_EVERY_S:
+            return
+        self._told, self._told_at = (name, state, message), now
+        emulated = False if reader is None else reader.emulated
+        self._shop.terminal.tell(name, state, message, emulated=emulated)
+
+    def between_taps(self, reader: Reader) -> None:
+        """Lay the emulated card that someone asked for on an emulated reader."""
+        if not isinstance(reader, EmulatedReader):
+            return
+        name = self._shop.terminal.next_card()
+        if name is None:
+            return
+        try:
+            reader.lay(name)
+        except (ProfileError, CardInUse, CardFileError) as error:
+            self.tell(reader, "retry", str(error))
+
+    def after_tap(self, reader: Reader) -> None:
+        """An emulated card is lifted as soon as it has been read."""
+        if isinstance(reader, EmulatedReader):
+            reader.take_away()
+
+
+def modelled_air_ms(result: TapResult, reader: Reader, trace: Trace) -> float:
+    """The air and card time that an emulated tap did not take; recorded as a modelled step."""
+    if not reader.emulated or not result.exchanges:
+        return 0.0
+    modelled = modelled_ms(result.exchanges)
+    trace.record(
+        "card",
+        "terminal",
+        "air and chip time of such a tap",
+        took_ms=modelled.total_ms,
+        at_ms=trace.now_ms(),
+        nature="modelled",
+        detail=modelled.as_json(),
+    )
+    return modelled.total_ms
+
+
+def _verdict(payment: Payment) -> Verdict:
+    if payment.state is PaymentState.APPROVED:
+        return Verdict(state="paid", message="paid", signal="success")
+    if payment.state is PaymentState.DECLINED:
+        message = f"declined: {payment.response_text}"
+        return Verdict(state="declined", message=message, signal="failure")
+    return Verdict(
+        state="unknown", message="no answer: the payment is being reversed", signal="failure"
+    )
+
+
+def run(config: Config, stop: threading.Event, *, ready: Callable[[], None]) -> None:
+    """Own the reader until `stop`; housekeeping runs beside it in a thread of its own."""
+    shop = Shop.open(config)
+    keeper = threading.Thread(target=_keep_house, args=(shop, stop), name="housekeeping")
+    keeper.start()
+    try:
+        terminal = tap.load(config.home, clock=shop.orders.clock)
+        loop = TapLoop(lambda: choose_reader(config.reader, config.home), ShopTill(shop, terminal))
+        ready()
+        loop.run(stop)
+    finally:
+        stop.set()
+        keeper.join(3)
+        shop.close()
+
+
+def _keep_house(shop: Shop, stop: threading.Event) -> None:
+    while not stop.wait(_HOUSEKEEPING_S):
+        try:
+            shop.payments.sweep()
+        except Exception:  # the shop must be kept whatever one round met
+            _log.exception("housekeeping failed; it is tried again")

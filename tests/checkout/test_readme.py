@@ -1,0 +1,92 @@
+"""The README's two commands are the ones that are run here, letter by letter."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.S)
+
+
+def test_the_readme_has_two_commands_and_the_second_runs_these_tests() -> None:
+    assert len(BLOCKS) == 2
+    assert BLOCKS[1].strip() == "tests/run"
+    assert os.access(ROOT / "tests" / "run", os.X_OK)
+    assert "\ntests/run\n" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_every_command_of_the_table_exists() -> None:
+    from checkout.cli import parser
+
+    shown = re.findall(r"^\| `checkout ([a-z]+)", README, re.M)
+    assert len(shown) == 11
+    known = parser().format_help()
+    for name in shown:
+        assert f"    {name} " in known
+
+
+def tracked_files() -> list[str]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    return [name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+
+
+@pytest.mark.timeout(900)
+def test_the_first_command_starts_a_checkout_from_nothing(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", 8000)) == 0:
+            pytest.skip("port 8000, which the command uses, is taken on this machine")
+    tree = tmp_path / "fresh"
+    for name in tracked_files():
+        if not name.startswith("tests/"):
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+    environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "PYTHONPATH")}
+    environment["CHECKOUT_HOME"] = str(tmp_path / "home")
+    said = tmp_path / "said"
+    with said.open("wb") as out:
+        process = subprocess.Popen(
+            ["bash", "-c", BLOCKS[0]],
+            cwd=tree,
+            env=environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        page = wait_for_counter(process, said)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+    assert "<html" in page
+    text = said.read_text(encoding="utf-8")
+    assert "Counter  http://localhost:8000/" in text
+    assert "Operator's password" in text
+    assert "█" in text or "▀" in text
+
+
+def wait_for_counter(process: subprocess.Popen[bytes], said: Path) -> str:
+    deadline = time.monotonic() + 840
+    while time.monotonic() < deadline:
+        assert process.poll() is None, said.read_text(encoding="utf-8")
+        if "Ctrl-C stops" in said.read_text(encoding="utf-8"):
+            with urllib.request.urlopen("http://localhost:8000/", timeout=20) as answer:
+                return str(answer.read().decode())
+        time.sleep(0.25)
+    raise AssertionError(said.read_text(encoding="utf-8"))
