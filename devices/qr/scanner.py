@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import zxingcpp
-from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError, WebPImagePlugin
+from PIL import Image, ImageChops, ImageFilter, ImageOps, UnidentifiedImageError, WebPImagePlugin
 
 from devices.qr.drawing import DrawingError, is_svg, rasterise
 
@@ -32,7 +32,7 @@ _SYMBOLOGIES = zxingcpp.BarcodeFormats(
 )
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError,
                struct.error, zlib.error)  # fmt: skip
-_WIDE, _NARROW = 2_000, 700
+_MIDDLING = 1_200
 
 # A picture that claims more pixels than Pillow trusts is an error, not a line on stderr.
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
@@ -116,7 +116,9 @@ def _opened(content: bytes) -> Image.Image:
                 raise ImageTooLarge(
                     f"expected at most {MOST_PIXELS} pixels, got {image.width} x {image.height}"
                 )
-            image.draft("L", (2 * _WIDE, 2 * _WIDE))  # a JPEG is unpacked no larger than needed
+            image.draft(
+                "L", (2 * _MIDDLING, 2 * _MIDDLING)
+            )  # a JPEG is unpacked no larger than needed
             upright = ImageOps.exif_transpose(image)
             if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
                 white = Image.new("RGBA", upright.size, "white")
@@ -141,27 +143,21 @@ def _unknown(content: bytes) -> str:
 
 
 def _lights(image: Image.Image) -> Iterator[Image.Image]:
-    """The picture as it is, then in other lights, from the likeliest to help to the last."""
+    """The picture as it is, then in other lights, the likeliest to help first."""
     yield image
-    longest = max(image.size)
-    if longest > _WIDE:
-        image = ImageOps.contain(image, (_WIDE, _WIDE))
+    if max(image.size) > _MIDDLING:
+        image = ImageOps.contain(image, (_MIDDLING, _MIDDLING))
         yield image
     framed = ImageOps.expand(image, border=max(image.size) // 12 + 8, fill=255)
-    yield framed
     contrasted = ImageOps.autocontrast(framed, cutoff=2)
-    yield contrasted
+    doubled = contrasted.resize((framed.width * 2, framed.height * 2), Image.Resampling.BICUBIC)
+    yield doubled.filter(ImageFilter.GaussianBlur(2))
+    yield contrasted.filter(ImageFilter.GaussianBlur(1))
+    yield doubled
+    yield framed
     yield contrasted.filter(ImageFilter.GaussianBlur(1.5))
-    if longest > _NARROW:
-        yield ImageOps.contain(contrasted, (_NARROW, _NARROW))
-    else:
-        doubled = contrasted.resize((framed.width * 2, framed.height * 2), Image.Resampling.BICUBIC)
-        yield doubled
-        yield doubled.filter(ImageFilter.UnsharpMask(4, 250, 0))
-    yield contrasted.filter(ImageFilter.UnsharpMask(3, 200, 0))
-    yield contrasted.filter(ImageFilter.MedianFilter(5))
-    for degrees in (20, 45):
-        yield contrasted.rotate(degrees, Image.Resampling.BILINEAR, expand=True, fillcolor=255)
+    around = framed.filter(ImageFilter.BoxBlur(25))
+    yield ImageOps.autocontrast(ImageChops.subtract(framed, around, 1, 128), cutoff=1)
 
 
 def _scans(image: Image.Image) -> tuple[Scan, ...]:
