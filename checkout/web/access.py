@@ -139,7 +139,7 @@ class Door:
         """Guard every request of `app` and put the security headers on every answer."""
         app.extensions["checkout.door"] = self
         app.before_request(self._admit)
-        app.after_request(self._harden)
+        app.after_request(harden)
 
     def standing(self, asked: Request) -> Standing:
         """Who asks; Problem(not-signed-in) for a wrong merchant key."""
@@ -216,12 +216,13 @@ class Door:
             detail = "Open this page by the machine's address, its name or its public URL."
             raise Problem(kind="wrong-host", detail=detail)
 
-    @staticmethod
-    def _harden(response: Response) -> Response:
-        for name, value in _HEADERS.items():
-            response.headers.setdefault(name, value)
-        response.headers.setdefault("Cache-Control", "no-store")
-        return response
+
+def harden(response: Response) -> Response:
+    """Put the security headers on an answer that does not have them yet."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
 
 
 def check_origin(asked: Request) -> None:

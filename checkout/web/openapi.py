@@ -117,7 +117,7 @@ def _paths() -> Schema:
 
 
 def _parameters() -> Schema:
-    identifier = {"type": "string", "pattern": "^[a-z]{3}_[0-9A-Z]{16}$"}
+    identifier = {"type": "string", "pattern": "^[a-z]{3}_[0-9a-z]{16}$"}
     return {
         "orderId": _in_path("order_id", identifier),
         "paymentId": _in_path("payment_id", identifier),

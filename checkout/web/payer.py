@@ -16,6 +16,7 @@ from flask.typing import ResponseReturnValue
 
 from checkout.acceptance.contract import Mode
 from checkout.orders import CodeLookup, Order, OrderState, ShopError
+from checkout.web import phone_trace
 from checkout.web.access import open_to_all
 from checkout.web.idempotency import fingerprint
 from checkout.web.problems import KINDS, Problem
@@ -135,18 +136,25 @@ def _pay_once(code: str, payer: str, pin: str) -> ResponseReturnValue:
     if _PIN.fullmatch(pin) is None:
         trouble = "Type the six digits of the demo account's PIN."
         return _form(order, code, payer=payer, pin_trouble=trouble, status=422)
+    shop = the_shop()
     try:
-        payment = the_shop().payments.pay_by_code(code, payer=payer, pin=pin)
+        return phone_trace.told(
+            lambda trace: shop.payments.pay_by_code(code, payer=payer, pin=pin, trace=trace),
+            lambda payment: _answer(payment, order, code, payer),
+        )
     except ShopError as error:
         return _refused(error, order, code, payer)
+
+
+def _answer(payment: Payment, order: Order, code: str, payer: str) -> Response:
     if payment.response_code in (_WRONG_PIN, _PIN_BLOCKED):
         return _wrong_pin(payment.response_code, order, code, payer)
-    answer = redirect(receipt_path(payment.id), 303)
-    remember_payer(answer, payer)  # type: ignore[arg-type]
+    answer = make_response(redirect(receipt_path(payment.id), 303))
+    remember_payer(answer, payer)
     return answer
 
 
-def _wrong_pin(response_code: str, order: Order, code: str, payer: str) -> ResponseReturnValue:
+def _wrong_pin(response_code: str, order: Order, code: str, payer: str) -> Response:
     trouble = "That PIN is wrong. Nothing was charged."
     if response_code == _PIN_BLOCKED:
         trouble = "The PIN was wrong too often: this account is blocked. Choose another account."
@@ -180,18 +188,21 @@ def _form(
     left_s = (shop.orders.resolve_code(code).order.expires_at - shop.orders.clock()).total_seconds()
     if code.upper() == order.code:
         left_s = (order.code_expires_at - shop.orders.clock()).total_seconds()
-    page = render_template(
-        "payer/pay.html",
-        order=order,
-        code=code,
-        accounts=accounts(),
-        chosen=payer or request.cookies.get(PAYER_COOKIE, ""),
-        submission=secrets.token_urlsafe(18),
-        trouble=trouble,
-        pin_trouble=pin_trouble,
-        left_s=max(left_s, 0),
+    return phone_trace.form_page(
+        lambda opened: render_template(
+            "payer/pay.html",
+            order=order,
+            code=code,
+            accounts=accounts(),
+            chosen=payer or request.cookies.get(PAYER_COOKIE, ""),
+            submission=secrets.token_urlsafe(18),
+            opened=opened,
+            trouble=trouble,
+            pin_trouble=pin_trouble,
+            left_s=max(left_s, 0),
+        ),
+        status,
     )
-    return make_response(page, status)
 
 
 def accounts() -> dict[str, list[Payer]]:

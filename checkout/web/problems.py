@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from flask import Flask, Response, jsonify, make_response, render_template, request
@@ -17,7 +15,6 @@ from checkout.orders import ShopError
 API_PREFIX = "/api/"
 PROBLEM_TYPES = "/api/v1/problems/"
 _LOG = logging.getLogger("checkout.web")
-_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 #: Kind of problem -> (HTTP status, title). A kind is stable; programs may switch on it.
 KINDS: dict[str, tuple[int, str]] = {
@@ -61,18 +58,24 @@ KINDS: dict[str, tuple[int, str]] = {
 }
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
 class Problem(Exception):
     """A refusal of the pages or the API; `kind` is one of `KINDS`."""
 
-    kind: str
-    detail: str
-    field: str | None = None
-    retry_after_s: float | None = None
-    headers: Mapping[str, str] = _NO_HEADERS
-
-    def __str__(self) -> str:
-        return self.detail
+    def __init__(
+        self,
+        *,
+        kind: str,
+        detail: str,
+        field: str | None = None,
+        retry_after_s: float | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.field = field
+        self.retry_after_s = retry_after_s
+        self.headers = dict(headers or {})
 
     @property
     def status(self) -> int:

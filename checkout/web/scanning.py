@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devices.qr import scanner
+from devices.qr.scanner import ScanError, read_all
 
 
 class NotReadable(ValueError):
@@ -14,8 +14,8 @@ def texts_in(picture: bytes) -> list[str]:
     if not picture:
         raise NotReadable("Choose a photo of the code first.")
     try:
-        found = [scan.text for scan in scanner.read_all(picture)]
-    except scanner.ScanError as error:
+        found = [scan.text for scan in read_all(picture)]
+    except ScanError as error:
         raise NotReadable(f"The picture cannot be read: {error}") from None
     if not found:
         raise NotReadable(

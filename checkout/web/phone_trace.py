@@ -1,0 +1,89 @@
+"""A real phone's part in a payment's story, as far as the shop can see it.
+
+The page's form carries, signed, when the page was opened and how large it was; what lies between
+that and the PIN is the payer's time. An emulated phone tells its own side, so nothing is added.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, make_response, request
+
+from checkout.payments import Payment, PaymentState
+from checkout.trace import Trace
+from checkout.web.access import harden
+from checkout.web.views import seal, the_shop, unseal
+
+_PURPOSE = "opened"
+_LONGEST_S = 900.0
+_PLACE = "@@opened@@"
+
+
+def form_page(render: Callable[[str], str], status: int) -> Response:
+    """The page that `render` makes around the signed mark of its own opening."""
+    page = render(_PLACE)
+    # A mark of the same length goes in, so that the page is as long as the mark says.
+    first = seal(_PURPOSE, [time.time(), request_bytes(), 10_000 + len(page)])
+    length = len(page.encode()) - len(_PLACE) + len(first)
+    bytes_shown = length + response_bytes(make_response("", status))
+    mark = seal(_PURPOSE, [time.time(), request_bytes(), bytes_shown])
+    return make_response(page.replace(_PLACE, mark), status)
+
+
+def told(pay: Callable[[Trace], Payment], answer: Callable[[Payment], Response]) -> Response:
+    """Run `pay` with a trace that begins when the payer opened the page, and `answer` it."""
+    if "X-Own-Trace" in request.headers:
+        return answer(pay(Trace()))
+    began, asked, shown = _opening()
+    waited_s = min(max(time.time() - began, 0.0), _LONGEST_S)
+    trace = Trace(began_s_ago=waited_s)
+    trace.record(
+        "phone", "shop", "open the page of the code", sent=asked, received=shown, at_ms=0.0
+    )
+    trace.record(
+        "payer",
+        "phone",
+        "read payee and amount, type the PIN",
+        at_ms=0.0,
+        took_ms=waited_s * 1000,
+        nature="waited",
+    )
+    confirmed_ms = trace.now_ms()
+    confirmed = len(trace.steps()) + 1
+    trace.record("phone", "shop", "confirm with the PIN", sent=request_bytes(), at_ms=confirmed_ms)
+    payment = pay(trace)
+    response = answer(payment)
+    if payment.state in (PaymentState.APPROVED, PaymentState.DECLINED):
+        ending = {
+            "bytes_received": response_bytes(response),
+            "took_ms": round(trace.now_ms() - confirmed_ms, 3),
+        }
+        steps: list[dict[str, Any]] = [
+            {**step, **ending} if step["n"] == confirmed else step for step in payment.steps
+        ]
+        the_shop().payments.records.retell(payment.id, steps, modelled_ms=payment.modelled_ms)
+    return response
+
+
+def request_bytes() -> int:
+    """The size of this HTTP request: line, headers, body (RFC 9112)."""
+    line = len(f"{request.method} {request.full_path.rstrip('?')} HTTP/1.1") + 2
+    headers = sum(len(name) + len(value) + 4 for name, value in request.headers.items())
+    return line + headers + 2 + (request.content_length or 0)
+
+
+def response_bytes(response: Response) -> int:
+    """The size of an HTTP response with the headers that every answer gets."""
+    hardened = harden(response)
+    headers = sum(len(name) + len(value) + 4 for name, value in hardened.headers.items())
+    return len(f"HTTP/1.1 {hardened.status}") + 2 + headers + 2 + len(hardened.get_data())
+
+
+def _opening() -> tuple[float, int, int]:
+    mark = unseal(_PURPOSE, request.form.get("opened", ""))
+    if isinstance(mark, list) and len(mark) == 3:
+        return float(mark[0]), int(mark[1]), int(mark[2])
+    return time.time(), 0, 0
