@@ -49,7 +49,7 @@ def describe(message: bytes) -> dict[str, Any]:
     message give ``{"error": ...}``.
     """
     try:
-        fields = unpack(message)
+        fields = unpack(message, masked=True)
     except CodecError as error:
         return {"error": str(error), "bytes": len(message)}
     return describe_fields(fields)

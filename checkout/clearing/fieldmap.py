@@ -78,7 +78,7 @@ def question_of(fields: Fields, now: datetime) -> Question:
     message_type = REPEATS.get(fields["t"], fields["t"])
     required = REQUIRED.get(message_type)
     if required is None:
-        raise CodecError("t", f"no such request: {message_type}", fields=fields)
+        raise CodecError("t", f"no such request: {message_type}", fields=fields, response_code="12")
     for number in required:
         if number not in fields:
             raise CodecError(number, f"missing in a {message_type}", fields=fields)
@@ -202,7 +202,9 @@ def _request(fields: Fields, message_type: str, now: datetime) -> AuthorizationR
     if kind is None:  # the condition matters only where it tells two types apart
         kind = _TYPES.get((message_type, fields["3"][:2], condition != "06"))
     if kind is None:
-        raise CodecError("3", f"no {fields['3'][:2]} in a {message_type}", fields=fields)
+        raise CodecError(
+            "3", f"no {fields['3'][:2]} in a {message_type}", fields=fields, response_code="12"
+        )
     return _request_of_kind(fields, kind, now)
 
 

@@ -27,13 +27,20 @@ _DIGITS = frozenset(b"0123456789")
 class CodecError(ValueError):
     """Bytes or values that are no message; `field` and `position` say where.
 
-    `fields` holds what could be read before, so that an answer with 30 can echo it.
+    `fields` holds what could be read before, so that an answer can echo it; `response_code` is
+    what the answer says: 30, or 12 for a request that nobody serves.
     """
 
     def __init__(
-        self, field: str, message: str, position: int = 0, fields: Fields | None = None
+        self,
+        field: str,
+        message: str,
+        position: int = 0,
+        fields: Fields | None = None,
+        response_code: str = "30",
     ) -> None:
         super().__init__(f"DE{field} at byte {position}: {message}")
+        self.response_code = response_code
         self.field = field
         self.position = position
         self.fields: Fields = {} if fields is None else fields
@@ -46,8 +53,11 @@ def frame(message: bytes) -> bytes:
     return len(message).to_bytes(LENGTH_BYTES) + message
 
 
-def unpack(message: bytes) -> Fields:
-    """Read one message without its length; CodecError names the first field that is wrong."""
+def unpack(message: bytes, *, masked: bool = False) -> Fields:
+    """Read one message without its length; CodecError names the first field that is wrong.
+
+    `masked` is for messages out of the log, whose card numbers are no numbers any more.
+    """
     _check_bitmaps(message)
     try:
         fields, encoded = iso8583.decode(message, _SPEC)
@@ -58,7 +68,7 @@ def unpack(message: bytes) -> Fields:
         raise CodecError("t", f"not readable: {error}") from None
     for number, value in fields.items():
         known = _WELL_FORMED.get(number)
-        if known is not None and known(value) is None:
+        if known is not None and known(value) is None and not masked:
             good = {key: kept for key, kept in fields.items() if key != number}
             raise CodecError(number, f"expected form {BY_NUMBER[number].form}", fields=good)
         # int() behind pyiso8583 takes signs and underscores for a length; a length is digits.
@@ -105,5 +115,13 @@ def pack(fields: Fields) -> bytes:
 
 
 def answer_type(message_type: str) -> str | None:
-    """The message type that answers `message_type`; None where nothing does."""
-    return ANSWERS.get(message_type)
+    """The message type that answers `message_type`; None where nothing does.
+
+    A request nobody serves has an answer all the same: the next function of its class. Answers
+    themselves, with an odd third digit, have none.
+    """
+    if message_type in ANSWERS:
+        return ANSWERS[message_type]
+    if len(message_type) != 4 or not message_type.isdigit() or int(message_type[2]) % 2:
+        return None
+    return f"{message_type[:2]}{int(message_type[2]) + 1}0"

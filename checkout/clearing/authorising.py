@@ -1,0 +1,166 @@
+"""Purchases, pre-authorisations, offline advices and balance enquiries: routed and decided."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from checkout.clearing.backend import HOLD_DAYS, Backend, Outcome, Turn, refuse
+from checkout.clearing.booking import hold_legs, sale_legs
+from checkout.clearing.holders import micros
+from checkout.clearing.issuer import Authorisation, Routed
+from checkout.clearing.messages import (
+    AuthorizationRequest,
+    AuthorizationResponse,
+    TransactionType,
+)
+from checkout.clearing.participants import CardKind, Role
+from checkout.clearing.tokens import (
+    TokenRefusal,
+    detokenise,
+    verify_token_cryptogram,
+)
+from checkout.money import mask_account
+
+#: An amount from here on is absurd in any currency of the table.
+ABSURD_MINOR = 10**11
+
+
+class Authorising:
+    """Answers questions that ask for money, or how much there is."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def answer(self, request: AuthorizationRequest, turn: Turn) -> Outcome:
+        """Route, decide, hold; IccError and PinBlockError where DE55 or DE52 can't be read."""
+        if not 0 < request.amount_minor < ABSURD_MINOR and (
+            request.transaction_type is not TransactionType.BALANCE
+        ):
+            return refuse(request, "13", "amount-not-positive-or-absurd")
+        acquirer = self._backend.participants.by_institution.get(request.acquirer)
+        if acquirer is None or acquirer.role is not Role.ACQUIRER:
+            return refuse(request, "12", "acquirer-unknown")
+        routed = self.route(request, turn)
+        if isinstance(routed, TokenRefusal):
+            return refuse(request, routed.response_code, routed.reason)
+        if request.transaction_type is TransactionType.BALANCE:
+            return self._balance(routed, turn)
+        authorisation = self._backend.issuers.authorize(
+            routed, pin_key=turn.pin_key, on=turn.business_date
+        )
+        return self._conclude(routed, authorisation, turn)
+
+    def route(self, request: AuthorizationRequest, turn: Turn) -> Routed | TokenRefusal:
+        """Find the account and its range, through the token service where DE2 is a token."""
+        participants = self._backend.participants
+        card_range = participants.range_of(request.account)
+        if card_range is None:
+            return TokenRefusal(response_code="14", reason="no-such-range")
+        if card_range.card_kind is not CardKind.TOKEN:
+            return Routed(
+                request=request,
+                card=request.account,
+                account=request.account,
+                card_range=card_range,
+                account_range=card_range,
+            )
+        token = self._backend.vault.find(request.account)
+        found = detokenise(token, request, on=turn.business_date)
+        if isinstance(found, TokenRefusal):
+            return found
+        account_range = participants.range_of(found.account)
+        if account_range is None:
+            return TokenRefusal(response_code="14", reason="token-of-nobody")
+        return Routed(
+            request=request,
+            card=request.account,
+            account=found.account,
+            card_range=card_range,
+            account_range=account_range,
+            token_cryptogram_valid=self._token_cryptogram(request),
+            detokenised=found,
+        )
+
+    def _token_cryptogram(self, request: AuthorizationRequest) -> bool | None:
+        """Whether DE63's cryptogram fits and its counter is new; None where none was needed."""
+        if request.icc is not None or request.token_cryptogram is None:
+            return None
+        key = self._backend.keys.card_key(request.account, request.pan_sequence)
+        verdict = verify_token_cryptogram(key, request)
+        card = f"{request.account}/online"
+        last = self._backend.holders.last_counter(card)
+        if not verdict.valid or (last is not None and verdict.atc <= last):
+            return False
+        self._backend.holders.see_counter(card, verdict.atc)
+        return True
+
+    def _conclude(self, routed: Routed, authorisation: Authorisation, turn: Turn) -> Outcome:
+        request, decision = routed.request, authorisation.decision
+        approved = decision.approved
+        if approved:
+            self._hold(routed, authorisation, turn)
+        abroad = authorisation.parties
+        billed = abroad is not None and approved and abroad.billing_currency != request.currency
+        response = AuthorizationResponse(
+            response_code=decision.response_code,
+            stan=request.stan,
+            rrn=request.rrn,
+            approval_code=turn.approval_code if approved else None,
+            settlement_date=turn.business_date,
+            icc=authorisation.icc,
+            billing_amount_minor=abroad.billing_minor if abroad and billed else None,
+            billing_currency=abroad.billing_currency if abroad and billed else None,
+            account_reference=(
+                routed.detokenised.reference if routed.detokenised is not None else None
+            ),
+            masked_account=(
+                mask_account(routed.account) if routed.account != routed.card else None
+            ),
+        )
+        return Outcome(response=response, reason=decision.reason)
+
+    def book_advised(self, routed: Routed, turn: Turn) -> None:
+        """Book what was approved elsewhere, without asking whether the money is there."""
+        self._hold(routed, self._backend.issuers.price(routed, turn.business_date), turn)
+
+    def _hold(self, routed: Routed, authorisation: Authorisation, turn: Turn) -> None:
+        """Hold the money and count it against the account's limits."""
+        request, parties, split = routed.request, authorisation.parties, authorisation.split
+        assert parties is not None and split is not None
+        preauthorised = request.transaction_type is TransactionType.PREAUTHORISATION
+        legs = hold_legs(parties) if preauthorised else sale_legs(parties, split)
+        expires = turn.now + timedelta(days=HOLD_DAYS)
+        self._backend.book(
+            turn,
+            request,
+            legs,
+            payer=routed.account,
+            holder=parties.holder,
+            billing_minor=parties.billing_minor,
+            billing_currency=parties.billing_currency,
+            house=authorisation.house,
+            expires_us=micros(expires) if preauthorised else None,
+        )
+        for account, amount in authorisation.counted:
+            self._backend.holders.spend(account, turn.business_date, amount, request.initiation)
+
+    def _balance(self, routed: Routed, turn: Turn) -> Outcome:
+        """How much there is, for whom has proved to be the account's payer."""
+        request = routed.request
+        probe = replace(routed, request=replace(request, amount_minor=1))
+        authorisation = self._backend.issuers.identify(probe, pin_key=turn.pin_key)
+        state = self._backend.holders.state(routed.account)
+        if not authorisation.decision.approved or state is None:
+            decision = authorisation.decision
+            return refuse(request, decision.response_code, decision.reason)
+        return Outcome(
+            response=AuthorizationResponse(
+                response_code="00",
+                stan=request.stan,
+                rrn=request.rrn,
+                settlement_date=turn.business_date,
+                balance_minor=state.available_minor,
+                icc=authorisation.icc,
+            )
+        )

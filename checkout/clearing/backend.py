@@ -1,0 +1,179 @@
+"""What the rooms of the switch share: store, books, keys, rules, and the outcome of a message."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from checkout.clearing.accounts import DemoWorld, demo_accounts
+from checkout.clearing.fx import RateTable, demo_rates
+from checkout.clearing.holders import Holders, day_number, micros
+from checkout.clearing.issuer import Issuers
+from checkout.clearing.keystore import KeyStore
+from checkout.clearing.ledger import Leg, Status, transfers_of
+from checkout.clearing.messages import AuthorizationRequest, AuthorizationResponse
+from checkout.clearing.participants import Participants, demo_participants
+from checkout.clearing.rows import EntryRow, ResolutionRow
+from checkout.clearing.rules import House, Rules, rules_of_china
+from checkout.clearing.settlement import settlement_date
+from checkout.clearing.store import Store
+from checkout.clearing.vault import Vault
+
+#: A pre-authorisation holds the payer's money for this long.
+HOLD_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Who and what the backend is about: accounts, participants, rules and rates."""
+
+    accounts: DemoWorld = field(default_factory=demo_accounts)
+    participants: Participants = field(default_factory=demo_participants)
+    rules: Rules = field(default_factory=rules_of_china)
+    rates: RateTable = field(default_factory=demo_rates)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """An answer and why: `reason` is for the log, never for the wire."""
+
+    response: AuthorizationResponse
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One message being answered: its number, the moment, the session's PIN key."""
+
+    seq: int
+    now: datetime
+    pin_key: bytes | None = field(default=None, repr=False)
+
+    @property
+    def business_date(self) -> date:
+        """The date that what happens now belongs to."""
+        return settlement_date(self.now)
+
+    @property
+    def approval_code(self) -> str:
+        """Six digits that no other message of the last million has."""
+        return f"{self.seq % 1_000_000:06d}"
+
+
+class Backend:
+    """Everything behind the switch, put together once."""
+
+    def __init__(
+        self,
+        store: Store,
+        keys: KeyStore,
+        world: World,
+        *,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self.store = store
+        self.keys = keys
+        self.world = world
+        self.participants = world.participants
+        self.random_bytes = random_bytes
+        self.holders = Holders(
+            store,
+            world.accounts,
+            world.participants,
+            pepper=lambda: keys.secret("pin-pepper"),
+            random_bytes=random_bytes,
+        )
+        self.vault = Vault(store, world, secret=lambda: keys.secret("account-reference"))
+        self.issuers = Issuers(
+            holders=self.holders,
+            keys=keys,
+            participants=world.participants,
+            rules=world.rules,
+            rates=world.rates,
+        )
+
+    def open_books(self, now: datetime) -> None:
+        """Opening balances and payment tokens of a fresh database."""
+        self.holders.open_accounts(now)
+        self.vault.provision_demo(now)
+        self.store.commit()
+
+    def forget(self) -> None:
+        """Drop what is in memory after a batch that could not be written."""
+        self.store.roll_back()
+        self.holders.forget()
+        self.vault.forget()
+
+    def book(
+        self,
+        turn: Turn,
+        request: AuthorizationRequest,
+        legs: tuple[Leg, ...],
+        *,
+        payer: str,
+        holder: str,
+        billing_minor: int,
+        billing_currency: str,
+        house: House = House.FOUR_PARTY,
+        kind: str | None = None,
+        original: int | None = None,
+        expires_us: int | None = None,
+        amount_minor: int | None = None,
+    ) -> EntryRow:
+        """Enter what `request` comes to as a pending entry; its id is the message's number.
+
+        Without legs, such as for a void, there is nothing to wait for.
+        """
+        acquirer = self.participants.by_institution[request.acquirer]
+        entry = EntryRow(
+            id=turn.seq,
+            kind=kind or request.transaction_type.value,
+            house=house.value,
+            status=Status.PENDING if legs else Status.POSTED,
+            business_date=day_number(turn.business_date),
+            at_us=micros(turn.now),
+            expires_us=expires_us,
+            original=original,
+            payer=payer,
+            amount_minor=request.amount_minor if amount_minor is None else amount_minor,
+            currency=request.currency,
+            billing_minor=billing_minor,
+            billing_currency=billing_currency,
+            acquirer=acquirer.id,
+            holder=holder,
+            merchant=request.merchant_id,
+            mcc=request.mcc,
+            rrn=request.rrn,
+            initiation=request.initiation.value,
+        )
+        self.store.enter(entry, transfers_of(entry.id, legs))
+        return entry
+
+    def resolve(self, turn: Turn, entry: EntryRow, status: Status) -> None:
+        """End a pending entry, because of the message of this turn."""
+        self.store.resolve(
+            entry,
+            ResolutionRow(
+                entry=entry.id,
+                status=status,
+                at_us=micros(turn.now),
+                business_date=day_number(turn.business_date),
+                cause=turn.seq,
+            ),
+        )
+
+
+def refuse(request: AuthorizationRequest, code: str, reason: str) -> Outcome:
+    """A decline."""
+    return Outcome(
+        response=AuthorizationResponse(response_code=code, stan=request.stan, rrn=request.rrn),
+        reason=reason,
+    )
+
+
+def message_key(transmitted_at: datetime, stan: int, acquirer: str, terminal: str) -> str:
+    """What makes a request the same one: DE7, DE11, DE32 and DE41."""
+    institution = acquirer.lstrip("0") or "0"
+    return f"{transmitted_at:%Y%m%d%H%M%S}{stan:06d}|{institution}|{terminal}"

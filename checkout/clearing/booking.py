@@ -1,0 +1,208 @@
+"""Which accounts a payment moves money between: legs for every kind of entry. No I/O.
+
+Names end in the currency. `payer/...` are deposits and credit lines, `position/...` what a
+participant owes the others (credit) or is owed (debit) until settlement, `merchant/...` what a
+merchant is owed, `income/...` and `expense/...` fees. Every entry's positions add up to zero, so
+netting does too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from checkout.clearing.accounts import Account
+from checkout.clearing.fees import FeeSplit
+from checkout.clearing.ledger import Leg, Transfer
+from checkout.clearing.rules import House
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parties:
+    """Who stands around one payment, by participant id; amounts are in `currency`.
+
+    `holder` keeps the payer's account, whose currency is `billing_currency`; `bank` and
+    `bank_account` are those of a wallet's linked account in a quick payment.
+    """
+
+    account: str
+    billing_currency: str
+    billing_minor: int
+    holder: str
+    acquirer: str
+    merchant: str
+    currency: str
+    network: str = "network"
+    bank: str | None = None
+    linked_account: str | None = None
+
+
+def payer_account(number: str, currency: str) -> str:
+    """Ledger name of a payer's account."""
+    return f"payer/{number}/{currency}"
+
+
+def position(participant: str, currency: str) -> str:
+    """Ledger name of what a participant owes the others (credit) or is owed (debit)."""
+    return f"position/{participant}/{currency}"
+
+
+def opening_legs(account: Account, holder: str) -> tuple[Leg, ...]:
+    """What an account is opened with; a debt opens the other way round."""
+    own = payer_account(account.account, account.currency)
+    equity = f"opening/{holder}/{account.currency}"
+    debit, credit = (equity, own) if account.balance_minor >= 0 else (own, equity)
+    return (_leg(debit, credit, abs(account.balance_minor), "opening"),)
+
+
+def hold_legs(parties: Parties) -> tuple[Leg, ...]:
+    """A pre-authorisation: the payer's money is held, nobody else has any of it yet."""
+    return (
+        _leg(
+            payer_account(parties.account, parties.billing_currency),
+            f"held/{parties.holder}/{parties.billing_currency}",
+            parties.billing_minor,
+            "hold",
+        ),
+    )
+
+
+def sale_legs(parties: Parties, split: FeeSplit) -> tuple[Leg, ...]:
+    """A sale from payer to merchant with everyone's fees."""
+    if split.house is House.THREE_PARTY:
+        return _wallet_legs(parties, split)
+    return _network_legs(parties, split)
+
+
+def return_legs(parties: Parties, split: FeeSplit) -> tuple[Leg, ...]:
+    """A refund: a sale of `split` the other way round."""
+    return tuple(
+        Leg(
+            debit=one.credit,
+            credit=one.debit,
+            amount_minor=one.amount_minor,
+            currency=one.currency,
+            purpose=f"returned {one.purpose}",
+        )
+        for one in sale_legs(parties, split)
+    )
+
+
+def split_of(amount_minor: int, house: House, transfers: Iterable[Transfer]) -> FeeSplit:
+    """The fees of a sale as they were booked."""
+    booked = {one.purpose: one.amount_minor for one in transfers}
+    return FeeSplit(
+        amount_minor=amount_minor,
+        house=house,
+        interchange_minor=booked.get("interchange", 0),
+        network_from_acquirer_minor=booked.get("network fee from acquirer", 0),
+        network_from_issuer_minor=booked.get("network fee from issuer", 0),
+        acquirer_minor=booked.get("acquirer fee", 0),
+        operator_minor=booked.get("operator fee", 0),
+        bank_minor=booked.get("bank fee", 0),
+    )
+
+
+def payer_of(transfers: Iterable[Transfer]) -> str:
+    """The account number that a sale or hold was paid from; empty where it was nobody's."""
+    for one in transfers:
+        for side in (one.debit, one.credit):
+            if side.startswith("payer/"):
+                return side.split("/")[1]
+    return ""
+
+
+def _network_legs(parties: Parties, split: FeeSplit) -> tuple[Leg, ...]:
+    """Issuer, network, acquirer, merchant; the issuer owes amount less its part of the fees."""
+    currency = parties.currency
+    issuer = position(parties.holder, currency)
+    acquirer = position(parties.acquirer, currency)
+    network = position(parties.network, currency)
+    merchant = f"merchant/{parties.acquirer}/{parties.merchant}/{currency}"
+    return (
+        *_payer_legs(parties, split.amount_minor, issuer),
+        _leg(acquirer, merchant, split.merchant_minor, "sale"),
+        _leg(
+            acquirer,
+            f"income/{parties.acquirer}/acquiring/{currency}",
+            split.acquirer_minor,
+            "acquirer fee",
+        ),
+        _leg(
+            issuer,
+            f"income/{parties.holder}/interchange/{currency}",
+            split.interchange_minor,
+            "interchange",
+        ),
+        _leg(
+            f"expense/{parties.holder}/network/{currency}",
+            issuer,
+            split.network_from_issuer_minor,
+            "network fee, issuer",
+        ),
+        _leg(
+            network,
+            f"income/{parties.network}/issuers/{currency}",
+            split.network_from_issuer_minor,
+            "network fee from issuer",
+        ),
+        _leg(
+            network,
+            f"income/{parties.network}/acquirers/{currency}",
+            split.network_from_acquirer_minor,
+            "network fee from acquirer",
+        ),
+    )
+
+
+def _payer_legs(parties: Parties, amount_minor: int, issuer: str) -> tuple[Leg, ...]:
+    """Out of the payer's account, through an exchange account where the currency is another."""
+    payer = payer_account(parties.account, parties.billing_currency)
+    if parties.billing_currency == parties.currency:
+        return (_leg(payer, issuer, amount_minor, "purchase"),)
+    return (
+        _leg(
+            payer,
+            f"exchange/{parties.holder}/{parties.billing_currency}",
+            parties.billing_minor,
+            "purchase, billed",
+        ),
+        _leg(
+            f"exchange/{parties.holder}/{parties.currency}",
+            issuer,
+            amount_minor,
+            "purchase, exchanged",
+        ),
+    )
+
+
+def _wallet_legs(parties: Parties, split: FeeSplit) -> tuple[Leg, ...]:
+    """The operator stands between payer and merchant; a linked bank pays it in quick payment."""
+    currency = parties.currency
+    operator = position(parties.holder, currency)
+    merchant = f"merchant/{parties.holder}/{parties.merchant}/{currency}"
+    income = f"income/{parties.holder}/wallet/{currency}"
+    paid_out = (
+        _leg(operator, merchant, split.merchant_minor, "sale"),
+        _leg(operator, income, split.operator_minor, "operator fee"),
+    )
+    if parties.bank is None or parties.linked_account is None:
+        own = payer_account(parties.account, currency)
+        return (_leg(own, operator, split.amount_minor, "wallet payment"), *paid_out)
+    bank = position(parties.bank, currency)
+    linked = payer_account(parties.linked_account, currency)
+    return (
+        _leg(linked, bank, split.amount_minor, "quick payment"),
+        _leg(bank, f"income/{parties.bank}/wallet/{currency}", split.bank_minor, "bank fee"),
+        *paid_out,
+    )
+
+
+def _leg(debit: str, credit: str, amount_minor: int, purpose: str) -> Leg:
+    return Leg(
+        debit=debit,
+        credit=credit,
+        amount_minor=amount_minor,
+        currency=debit[-3:],
+        purpose=purpose,
+    )

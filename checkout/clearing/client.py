@@ -1,0 +1,281 @@
+"""The shop's end of the line to the switch: many threads, one connection, ISO 8583 both ways."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from checkout.clearing.answermap import plain_answer_of, response_of
+from checkout.clearing.dump import describe
+from checkout.clearing.fieldmap import fields_of
+from checkout.clearing.iso8583 import CodecError, Fields, answer_type
+from checkout.clearing.keystore import KeyStore
+from checkout.clearing.line import Line, LineBroken, NotSent, open_line
+from checkout.clearing.messages import (
+    REVERSAL_REASONS,
+    AuthorizationRequest,
+    AuthorizationResponse,
+    NetworkFunction,
+    NetworkMessage,
+    Operation,
+    OriginalElements,
+    PlainAnswer,
+    Question,
+    Reversal,
+)
+from checkout.clearing.participants import Participant, demo_participants
+from checkout.clearing.pin import encrypt_pin_block
+from checkout.clearing.rendezvous import Address, SwitchRunning, find
+
+__all__ = ["Exchange", "NoAnswer", "NotSent", "OperationFailed", "SwitchClient", "open_client"]
+
+DEFAULT_PARTICIPANT = "market-acquirer"
+Clock = Callable[[], datetime]
+
+
+class NoAnswer(Exception):
+    """The message may have arrived and been acted upon: its outcome is unknown, reverse it."""
+
+
+class OperationFailed(Exception):
+    """The switch refused a back-office operation; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One question and its answer; sizes include the two bytes of length."""
+
+    response: AuthorizationResponse
+    request_bytes: bytes = field(repr=False)
+    response_bytes: bytes = field(repr=False)
+    took_ms: float
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes on the wire towards the switch."""
+        return len(self.request_bytes) + 2
+
+    @property
+    def bytes_received(self) -> int:
+        """Bytes on the wire from the switch."""
+        return len(self.response_bytes) + 2
+
+    @property
+    def request_dump(self) -> dict[str, Any]:
+        """The question field by field, card numbers masked."""
+        return describe(self.request_bytes)
+
+    @property
+    def response_dump(self) -> dict[str, Any]:
+        """The answer field by field, card numbers masked."""
+        return describe(self.response_bytes)
+
+
+class SwitchClient:
+    """Speaks for one acquirer; safe for many threads, connects and signs on when first needed."""
+
+    def __init__(
+        self,
+        address: Callable[[], Address | None],
+        participant: Participant,
+        zone_key: Callable[[], bytes],
+        *,
+        clock: Clock = lambda: datetime.now(UTC),
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
+        self._address = address
+        self._participant = participant
+        self._zone_key = zone_key
+        self._clock = clock
+        self._on_close = on_close
+        self._lock = threading.Lock()
+        self._line: Line | None = None
+        self._stan = 0
+        self._closed = False
+
+    def authorize(self, request: AuthorizationRequest, *, timeout_s: float = 10.0) -> Exchange:
+        """Ask and wait; a decline is in the answer.
+
+        Raises NotSent (nothing left this machine) or NoAnswer (the caller must reverse).
+        """
+        return self._financial(request, request.terminal_id, timeout_s)
+
+    def reverse(
+        self, request: AuthorizationRequest, *, reason: str = "time-out", timeout_s: float = 10.0
+    ) -> Exchange:
+        """Undo `request`; may be repeated until it is answered, it takes effect once.
+
+        `reason` is one of REVERSAL_REASONS. Raises NotSent or NoAnswer.
+        """
+        original = OriginalElements(
+            message_type=fields_of(request)["t"],
+            stan=request.stan,
+            transmitted_at=request.transmitted_at,
+            acquirer=request.acquirer,
+            forwarder=request.forwarder,
+        )
+        reversal = Reversal(
+            request=_naming(request, original),
+            reason=REVERSAL_REASONS.get(reason, REVERSAL_REASONS["shop"]),
+        )
+        return self._financial(reversal, request.terminal_id, timeout_s)
+
+    def encrypt_pin(self, pin: str, account: str) -> bytes:
+        """DE52 for this session: ISO 9564 format 0. Raises NotSent or PinBlockError."""
+        line = self._connected(10.0)
+        assert line.pin_key is not None
+        return encrypt_pin_block(pin, account, line.pin_key)
+
+    def echo(self, *, timeout_s: float = 5.0) -> float:
+        """Milliseconds that the switch takes to answer an echo; raises NotSent or NoAnswer."""
+        message = NetworkMessage(
+            function=NetworkFunction.ECHO,
+            stan=self._next_stan(),
+            transmitted_at=self._clock(),
+            participant=self._participant.institution,
+        )
+        began = time.perf_counter()
+        self._exchange(message, "", timeout_s)
+        return (time.perf_counter() - began) * 1000
+
+    def operate(
+        self, name: str, arguments: dict[str, Any] | None = None, *, timeout_s: float = 60.0
+    ) -> dict[str, Any]:
+        """Have the switch do a back-office operation and return what it says.
+
+        Raises OperationFailed, NotSent or NoAnswer.
+        """
+        operation = Operation(
+            name=name,
+            arguments=json.dumps(arguments or {}),
+            stan=self._next_stan(),
+            transmitted_at=self._clock(),
+            participant=self._participant.institution,
+        )
+        fields, _, _, _ = self._exchange(operation, "", timeout_s)
+        answer: PlainAnswer = plain_answer_of(fields)
+        told: dict[str, Any] = json.loads(answer.content or "{}")
+        if answer.response_code != "00":
+            raise OperationFailed(str(told.get("error", f"{name}: {answer.response_code}")))
+        return told
+
+    def close(self) -> None:
+        """Hang up, and stop the switch where this process started it; safe to call twice."""
+        with self._lock:
+            line, self._line = self._line, None
+            on_close, self._on_close = self._on_close, None
+            self._closed = True
+        if line is not None:
+            line.close()
+        if on_close is not None:
+            on_close()
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def _financial(
+        self, question: AuthorizationRequest | Reversal, terminal: str, timeout_s: float
+    ) -> Exchange:
+        fields, sent, received, took_ms = self._exchange(question, terminal, timeout_s)
+        try:
+            response = response_of(fields, self._clock())
+        except CodecError as error:
+            raise NoAnswer(f"the answer can't be read: {error}") from None
+        return Exchange(
+            response=response, request_bytes=sent, response_bytes=received, took_ms=took_ms
+        )
+
+    def _exchange(
+        self, question: Question, terminal: str, timeout_s: float
+    ) -> tuple[Fields, bytes, bytes, float]:
+        fields = fields_of(question)
+        line = self._connected(timeout_s)
+        expected = (answer_type(fields["t"]) or "", fields["11"], terminal)
+        began = time.perf_counter()
+        try:
+            sent, received, answer = line.ask(fields, expected, timeout_s)
+        except LineBroken as error:
+            self._drop(line)
+            raise NoAnswer(str(error)) from None
+        return answer, sent, received, (time.perf_counter() - began) * 1000
+
+    def _connected(self, timeout_s: float) -> Line:
+        with self._lock:
+            if self._closed:
+                raise NotSent("the client is closed")
+            if self._line is None or self._line.is_broken:
+                if self._line is not None:
+                    self._line.close()
+                    self._line = None
+                address = self._address()
+                if address is None:
+                    raise NotSent("no switch is running")
+                self._line = open_line(
+                    address,
+                    self._participant.institution,
+                    self._zone_key,
+                    clock=self._clock,
+                    timeout_s=min(timeout_s, 5.0),
+                )
+            return self._line
+
+    def _drop(self, line: Line) -> None:
+        with self._lock:
+            if self._line is line and line.is_broken:
+                self._line = None
+        if line.is_broken:
+            line.close()
+
+    def _next_stan(self) -> int:
+        """Trace numbers of network messages and operations; those of payments are the caller's."""
+        with self._lock:
+            self._stan = self._stan % 999_999 + 1
+            return self._stan
+
+
+def open_client(
+    home: Path,
+    database_url: str,
+    *,
+    start: bool = True,
+    clock: Clock = lambda: datetime.now(UTC),
+    participant: str = DEFAULT_PARTICIPANT,
+) -> SwitchClient:
+    """A client of the running switch of this database.
+
+    With `start`, one is started in this process where none runs, and stopped, after answering
+    what it was sent, when the client is closed. Raises DatabaseError or KeyStoreError.
+    """
+    found = demo_participants().by_id[participant]
+    keys = KeyStore(home)
+    on_close: Callable[[], None] | None = None
+    if start and find(home, database_url) is None:
+        from checkout.clearing.own_switch import OwnSwitch
+
+        try:
+            on_close = OwnSwitch(home, database_url, clock=clock).stop
+        except SwitchRunning:
+            _await_note(home, database_url)
+    return SwitchClient(
+        lambda: find(home, database_url),
+        found,
+        lambda: keys.zone_key(participant),
+        clock=clock,
+        on_close=on_close,
+    )
+
+
+def _await_note(home: Path, database_url: str) -> None:
+    """Another process was faster; it is about to publish its address."""
+    deadline = time.monotonic() + 5.0
+    while find(home, database_url) is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _naming(request: AuthorizationRequest, original: OriginalElements) -> AuthorizationRequest:
+    return replace(request, original=original, pin_block=None, icc=None)

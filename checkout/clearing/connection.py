@@ -1,0 +1,129 @@
+"""One TCP connection of the switch: bytes in, whole messages out, answers back, all bounded."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+from checkout.clearing.answermap import refusal_fields
+from checkout.clearing.iso8583 import LENGTH_BYTES, MAX_MESSAGE, CodecError, frame, unpack
+from checkout.clearing.sessions import Session
+
+READ_BYTES = 1 << 16
+#: Unread messages and unsent answers of one connection; beyond them it isn't read any more.
+MAX_INPUT = 1 << 20
+MAX_OUTPUT = 1 << 20
+
+
+class Connection:
+    """Buffers of one client; `over` once it is to be closed, `reason` why."""
+
+    def __init__(self, accepted: socket.socket, name: str) -> None:
+        self.socket = accepted
+        self.session = Session(name=name)
+        self.reason = ""
+        self.watched = 1
+        self._input = bytearray()
+        self._output = bytearray()
+        self._ended = False
+        self._broken = False
+        self._taken: list[bytes] = []
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come or go."""
+        return self._broken or (self._ended and not self._output and not self.waiting)
+
+    @property
+    def has_output(self) -> bool:
+        """Whether answers wait for room."""
+        return bool(self._output)
+
+    @property
+    def may_read(self) -> bool:
+        """Whether there is room for more."""
+        full = len(self._input) >= MAX_INPUT or len(self._output) >= MAX_OUTPUT
+        return not (self._ended or full)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a whole message lies in the buffer."""
+        if len(self._input) < LENGTH_BYTES:
+            return False
+        return len(self._input) >= LENGTH_BYTES + int.from_bytes(self._input[:LENGTH_BYTES])
+
+    def read(self) -> None:
+        """Take what has arrived."""
+        if not self.may_read:
+            return
+        try:
+            arrived = self.socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._broken = True
+            return
+        if arrived:
+            self._input += arrived
+        else:
+            self._ended = True
+
+    def messages(self, most: int) -> Iterator[bytes]:
+        """Whole messages without their length; a length that can't be ends the connection."""
+        self._taken = []
+        at = 0
+        while len(self._taken) < most and not self._broken and not self.reason:
+            head = self._input[at : at + LENGTH_BYTES]
+            if len(head) < LENGTH_BYTES:
+                break
+            length = int.from_bytes(head)
+            if not 0 < length <= MAX_MESSAGE:
+                self.give_up(f"a message of {length} bytes")
+                break
+            end = at + LENGTH_BYTES + length
+            if len(self._input) < end:
+                break
+            message = bytes(self._input[at + LENGTH_BYTES : end])
+            at = end
+            self._taken.append(message)
+            yield message
+        del self._input[:at]
+
+    def answer(self, messages: tuple[bytes, ...]) -> None:
+        """Queue answers for sending."""
+        for message in messages:
+            self._output += frame(message)
+
+    def failed(self) -> tuple[bytes, ...]:
+        """What to say when the turn could not be written: 96 to each of its messages."""
+        answers: list[bytes] = []
+        for message in self._taken:
+            try:
+                refusal = refusal_fields(unpack(message), "96")
+            except CodecError:
+                continue
+            if refusal is not None:
+                answers.append(self.session.seal(refusal))
+        return tuple(answers)
+
+    def flush(self) -> None:
+        """Send as much as goes now."""
+        while self._output and not self._broken:
+            try:
+                sent = self.socket.send(self._output)
+            except BlockingIOError:
+                return
+            except OSError:
+                self._broken = True
+                return
+            del self._output[:sent]
+
+    def give_up(self, reason: str) -> None:
+        """Close this connection; what it still had to say is not heard."""
+        self.reason = reason
+        self._ended = True
+        self._input.clear()
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self.socket.close()

@@ -1,0 +1,261 @@
+"""The payers' accounts as their holders' books have them: balance, PIN tries, counters, usage."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, datetime
+
+from checkout.clearing import schema
+from checkout.clearing.accounts import Account, AccountState, AccountStatus, DemoWorld
+from checkout.clearing.booking import opening_legs, payer_account
+from checkout.clearing.decision import Usage
+from checkout.clearing.ledger import Status, transfers_of
+from checkout.clearing.messages import Initiation
+from checkout.clearing.participants import Participants
+from checkout.clearing.pin import PIN_TRIES, PinVerdict, check_pin, pin_verification
+from checkout.clearing.rows import EntryRow
+from checkout.clearing.settlement import settlement_date
+from checkout.clearing.store import Store
+
+_DAYS_KEPT = 32
+_CODES = (Initiation.DYNAMIC_CODE, Initiation.PAYER_CODE)
+
+
+def day_number(on: date) -> int:
+    """A date as yyyymmdd, the way the tables keep it."""
+    return on.year * 10000 + on.month * 100 + on.day
+
+
+def micros(instant: datetime) -> int:
+    """Microseconds since the epoch of an aware instant."""
+    return round(instant.timestamp() * 1_000_000)
+
+
+class Holders:
+    """All accounts of the world, with their state kept in memory and in the store's batch.
+
+    `pepper` is called once, when a PIN is first checked.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        world: DemoWorld,
+        participants: Participants,
+        *,
+        pepper: Callable[[], bytes],
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._store = store
+        self._world = world
+        self._participants = participants
+        self._pepper = pepper
+        self._random_bytes = random_bytes
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what is in memory, after a batch that could not be written."""
+        self._states: dict[str, AccountState] = {}
+        self._pins: dict[str, bytes | None] = {}
+        self._counters: dict[str, int | None] = {}
+        self._usage: dict[str, dict[int, Usage]] = {}
+
+    def open_accounts(self, now: datetime) -> None:
+        """Book the opening balance of every account that has none yet."""
+        known = {row[0] for row in self._store.query("SELECT account FROM clearing_holders")}
+        for account in self._world.accounts.values():
+            if account.account not in known:
+                self._open(account, now)
+
+    def account(self, number: str) -> Account | None:
+        """What is agreed about an account; None for nobody's number."""
+        return self._world.accounts.get(number)
+
+    def state(self, number: str) -> AccountState | None:
+        """The account with its balance of now; None for nobody's number."""
+        kept = self._states.get(number)
+        if kept is None:
+            account = self._world.accounts.get(number)
+            if account is None:
+                return None
+            kept = self._states[number] = self._read(account)
+        held = self._store.balance(payer_account(number, kept.account.currency))
+        return replace(kept, balance_minor=held.posted, held_minor=held.debits_pending)
+
+    def usage(self, number: str, on: date) -> Usage:
+        """What the account has paid on a business date, and in its year so far."""
+        day = day_number(on)
+        days = self._usage.setdefault(number, {})
+        found = days.get(day)
+        if found is None:
+            if len(days) >= _DAYS_KEPT:
+                del days[next(iter(days))]
+            found = days[day] = self._read_usage(number, day)
+        return found
+
+    def spend(self, number: str, on: date, amount_minor: int, initiation: Initiation) -> None:
+        """Count a payment into day, year and whole; a negative amount takes one back."""
+        before = self.usage(number, on)
+        after = Usage(
+            day_minor=max(before.day_minor + amount_minor, 0),
+            year_minor=max(before.year_minor + amount_minor, 0),
+            static_code_day_minor=max(
+                before.static_code_day_minor
+                + (amount_minor if initiation is Initiation.STATIC_CODE else 0),
+                0,
+            ),
+            dynamic_code_day_minor=max(
+                before.dynamic_code_day_minor + (amount_minor if initiation in _CODES else 0), 0
+            ),
+            day_count=max(before.day_count + (1 if amount_minor > 0 else -1), 0),
+        )
+        day = day_number(on)
+        self._keep_usage(number, day, after)
+        row = (
+            number,
+            day,
+            after.day_minor,
+            after.static_code_day_minor,
+            after.dynamic_code_day_minor,
+            after.day_count,
+        )
+        self._store.put(schema.PUT_USAGE, f"{number}/{day}", row)
+        self._count_whole(number, amount_minor)
+
+    def last_counter(self, card: str) -> int | None:
+        """The last ATC seen of a card, which is named by its number and PSN."""
+        if card not in self._counters:
+            rows = self._store.query("SELECT atc FROM clearing_counters WHERE card = ?", (card,))
+            self._counters[card] = rows[0][0] if rows else None
+        return self._counters[card]
+
+    def see_counter(self, card: str, atc: int) -> None:
+        """Remember the ATC of a cryptogram that was right."""
+        self._counters[card] = atc
+        self._store.put(schema.PUT_COUNTER, card, (card, atc))
+
+    def verify_pin(self, number: str, pin: str) -> PinVerdict:
+        """Check a PIN and count the try; the account must exist."""
+        state = self.state(number)
+        assert state is not None
+        kept = self._pins.get(number)
+        if kept is None:
+            kept = pin_verification(
+                state.account.pin, number, salt=self._random_bytes(16), pepper=self._pepper()
+            )
+        verdict = check_pin(
+            pin, number, kept, pepper=self._pepper(), tries_left=state.pin_tries_left
+        )
+        if self._pins.get(number) is None or verdict.tries_left != state.pin_tries_left:
+            self._pins[number] = kept
+            self._keep(number, replace(state, pin_tries_left=verdict.tries_left))
+        return verdict
+
+    def set_status(self, number: str, status: AccountStatus) -> None:
+        """Block or free an account; the account must exist."""
+        state = self.state(number)
+        assert state is not None
+        self._keep(number, replace(state, status=status))
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def _open(self, account: Account, now: datetime) -> None:
+        number = self._store.next_seq()
+        on = day_number(settlement_date(now))
+        holder = self._participants.holder_of(account.account)
+        holder_id = "" if holder is None else holder.id
+        entry = EntryRow(
+            id=number,
+            kind="opening",
+            house="",
+            status=Status.POSTED,
+            business_date=on,
+            at_us=micros(now),
+            expires_us=None,
+            original=None,
+            payer=account.masked,
+            amount_minor=account.balance_minor,
+            currency=account.currency,
+            billing_minor=account.balance_minor,
+            billing_currency=account.currency,
+            acquirer="",
+            holder=holder_id,
+            merchant="",
+            mcc="",
+            rrn="",
+            initiation="",
+        )
+        legs = opening_legs(account, holder_id)
+        self._store.enter(entry, transfers_of(number, legs))
+        self._keep(
+            account.account,
+            AccountState(
+                account=account,
+                balance_minor=account.balance_minor,
+                status=account.status,
+                pin_tries_left=PIN_TRIES,
+            ),
+        )
+
+    def _read(self, account: Account) -> AccountState:
+        rows = self._store.query(
+            "SELECT status, pin_kept, pin_tries_left, spent_minor FROM clearing_holders "
+            "WHERE account = ?",
+            (account.account,),
+        )
+        if not rows:
+            return AccountState(account=account, balance_minor=0, status=account.status)
+        status, pin_kept, tries_left, spent = rows[0]
+        self._pins[account.account] = None if pin_kept is None else bytes(pin_kept)
+        return AccountState(
+            account=account,
+            balance_minor=0,
+            status=AccountStatus(status),
+            pin_tries_left=tries_left,
+            spent_minor=spent,
+        )
+
+    def _keep(self, number: str, state: AccountState) -> None:
+        self._states[number] = state
+        row = (
+            number,
+            state.status,
+            self._pins.get(number),
+            state.pin_tries_left,
+            state.spent_minor,
+        )
+        self._store.put(schema.PUT_HOLDER, number, row)
+
+    def _count_whole(self, number: str, amount_minor: int) -> None:
+        """The limit on the whole exists for one class of wallet accounts only; spare the others."""
+        state = self.state(number)
+        if state is not None and state.account.account_class is not None:
+            spent = max(state.spent_minor + amount_minor, 0)
+            if state.account.kind == "wallet":
+                self._keep(number, replace(state, spent_minor=spent))
+
+    def _read_usage(self, number: str, day: int) -> Usage:
+        year = day // 10000 * 10000
+        rows = self._store.query(
+            "SELECT day, day_minor, static_minor, dynamic_minor, day_count FROM clearing_usage "
+            "WHERE account = ? AND day BETWEEN ? AND ?",
+            (number, year, year + 9999),
+        )
+        today = next((row for row in rows if row[0] == day), (day, 0, 0, 0, 0))
+        return Usage(
+            day_minor=today[1],
+            year_minor=sum(row[1] for row in rows),
+            static_code_day_minor=today[2],
+            dynamic_code_day_minor=today[3],
+            day_count=today[4],
+        )
+
+    def _keep_usage(self, number: str, day: int, usage: Usage) -> None:
+        """The year's total goes along to the year's other days that are in memory."""
+        days = self._usage[number]
+        for other, kept in days.items():
+            if other // 10000 == day // 10000:
+                days[other] = replace(kept, year_minor=usage.year_minor)
+        days[day] = usage

@@ -1,0 +1,201 @@
+"""Double entry: accounts, immutable transfers in linked entries, and how an entry ends. No I/O.
+
+An entry is one business event with its transfers: all of them are pending together, and a single
+resolution posts, voids or expires them together. Nothing is ever changed or deleted; what posted
+wrongly is put right by another entry the other way round. Ids are chosen by the caller, so that
+writing the same thing twice is found out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+LEGS_PER_ENTRY = 16
+
+
+class LedgerError(Exception):
+    """Something that would break the books; it is a fault of the program, never a decline."""
+
+
+class Status(StrEnum):
+    """How far an entry has come; the last three are final."""
+
+    PENDING = "pending"
+    POSTED = "posted"
+    VOIDED = "voided"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leg:
+    """One transfer yet to be numbered: `amount_minor` of `currency` from `debit` to `credit`."""
+
+    debit: str
+    credit: str
+    amount_minor: int
+    currency: str
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """An immutable transfer; both accounts keep `currency`, and the amount is more than zero."""
+
+    id: int
+    entry: int
+    debit: str
+    credit: str
+    amount_minor: int
+    currency: str
+    purpose: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """Totals of one account in minor units; what a payer owns is credits less debits."""
+
+    debits_pending: int = 0
+    credits_pending: int = 0
+    debits_posted: int = 0
+    credits_posted: int = 0
+
+    @property
+    def posted(self) -> int:
+        """Credits less debits of what is posted."""
+        return self.credits_posted - self.debits_posted
+
+    @property
+    def available(self) -> int:
+        """What may be spent: posted less what is held; pending credits don't count yet."""
+        return self.credits_posted - self.debits_posted - self.debits_pending
+
+    def plus(self, other: Balance) -> Balance:
+        """Both balances added; LedgerError where a pending total would fall below zero."""
+        added = Balance(
+            debits_pending=self.debits_pending + other.debits_pending,
+            credits_pending=self.credits_pending + other.credits_pending,
+            debits_posted=self.debits_posted + other.debits_posted,
+            credits_posted=self.credits_posted + other.credits_posted,
+        )
+        if added.debits_pending < 0 or added.credits_pending < 0:
+            raise LedgerError(f"pending total below zero: {added}")
+        return added
+
+
+ZERO = Balance()
+
+
+def transfers_of(entry: int, legs: Iterable[Leg]) -> tuple[Transfer, ...]:
+    """Number the legs of an entry, leaving out those of nothing; LedgerError for a wrong leg."""
+    numbered: list[Transfer] = []
+    for leg in legs:
+        if leg.amount_minor == 0:
+            continue
+        if leg.amount_minor < 0:
+            raise LedgerError(f"{leg.purpose}: expected an amount above zero: {leg.amount_minor}")
+        if leg.debit == leg.credit:
+            raise LedgerError(f"{leg.purpose}: both sides are {leg.debit}")
+        if currency_of_account(leg.debit) != leg.currency or (
+            currency_of_account(leg.credit) != leg.currency
+        ):
+            raise LedgerError(f"{leg.purpose}: accounts of two currencies, not {leg.currency}")
+        numbered.append(
+            Transfer(
+                id=entry * LEGS_PER_ENTRY + len(numbered),
+                entry=entry,
+                debit=leg.debit,
+                credit=leg.credit,
+                amount_minor=leg.amount_minor,
+                currency=leg.currency,
+                purpose=leg.purpose,
+            )
+        )
+    if len(numbered) > LEGS_PER_ENTRY:
+        raise LedgerError(f"entry {entry}: more than {LEGS_PER_ENTRY} transfers")
+    return tuple(numbered)
+
+
+def reversed_legs(transfers: Iterable[Transfer], purpose: str) -> tuple[Leg, ...]:
+    """The same transfers the other way round: what undoes an entry that has been posted."""
+    return tuple(
+        Leg(
+            debit=one.credit,
+            credit=one.debit,
+            amount_minor=one.amount_minor,
+            currency=one.currency,
+            purpose=f"{purpose} {one.purpose}",
+        )
+        for one in transfers
+    )
+
+
+def currency_of_account(name: str) -> str:
+    """An account's name ends in its currency: ``payer/9999011000000010/CNY``."""
+    return name[-3:]
+
+
+def changes(
+    transfers: Iterable[Transfer], before: Status | None, after: Status
+) -> dict[str, Balance]:
+    """What going from one status to another does to the balance of each account.
+
+    `before` is None for a new entry. LedgerError for a step that an entry can't take: the final
+    statuses stay.
+    """
+    if before not in (None, Status.PENDING) or after is before:
+        raise LedgerError(f"an entry that is {before} can't become {after}")
+    if before is None and after not in (Status.PENDING, Status.POSTED):
+        raise LedgerError(f"a new entry can't be {after}")
+    pending = (after is Status.PENDING) - (before is Status.PENDING)
+    posted = int(after is Status.POSTED)
+    moved: dict[str, Balance] = {}
+    for one in transfers:
+        moved[one.debit] = _added(
+            moved.get(one.debit, ZERO),
+            debits_pending=pending * one.amount_minor,
+            debits_posted=posted * one.amount_minor,
+        )
+        moved[one.credit] = _added(
+            moved.get(one.credit, ZERO),
+            credits_pending=pending * one.amount_minor,
+            credits_posted=posted * one.amount_minor,
+        )
+    return moved
+
+
+def _added(
+    balance: Balance,
+    *,
+    debits_pending: int = 0,
+    credits_pending: int = 0,
+    debits_posted: int = 0,
+    credits_posted: int = 0,
+) -> Balance:
+    return Balance(
+        debits_pending=balance.debits_pending + debits_pending,
+        credits_pending=balance.credits_pending + credits_pending,
+        debits_posted=balance.debits_posted + debits_posted,
+        credits_posted=balance.credits_posted + credits_posted,
+    )
+
+
+def check_trial_balance(balances: Mapping[str, Balance]) -> dict[str, Balance]:
+    """Totals per currency over all accounts; LedgerError unless debits equal credits in each."""
+    totals: dict[str, Balance] = {}
+    for name, balance in balances.items():
+        currency = currency_of_account(name)
+        totals[currency] = _added(
+            totals.get(currency, ZERO),
+            debits_pending=balance.debits_pending,
+            credits_pending=balance.credits_pending,
+            debits_posted=balance.debits_posted,
+            credits_posted=balance.credits_posted,
+        )
+    for currency, total in totals.items():
+        if total.debits_posted != total.credits_posted:
+            raise LedgerError(f"{currency}: posted debits and credits differ: {total}")
+        if total.debits_pending != total.credits_pending:
+            raise LedgerError(f"{currency}: pending debits and credits differ: {total}")
+    return totals

@@ -1,0 +1,105 @@
+"""The switch's log: what was said, with card numbers masked and secrets blanked in the bytes."""
+
+from __future__ import annotations
+
+from checkout.clearing.backend import Outcome
+from checkout.clearing.messages import (
+    AuthorizationRequest,
+    NetworkMessage,
+    Operation,
+    PlainAnswer,
+    Question,
+    Reversal,
+)
+from checkout.clearing.rows import MessageRow
+from checkout.money import mask_account
+
+
+def logged_message(
+    seq: int,
+    at_us: int,
+    peer: str,
+    message_type: str,
+    question: Question | None,
+    key: str | None,
+    outcome: Outcome | PlainAnswer,
+    message: bytes,
+    answer: bytes | None,
+) -> MessageRow:
+    """The log's row of one question and its answer."""
+    if isinstance(outcome, Outcome):
+        code, reason = outcome.response.response_code, outcome.reason
+        approval_code = outcome.response.approval_code
+    else:
+        code, reason, approval_code = outcome.response_code, outcome.content, None
+    request: AuthorizationRequest | None = None
+    kind, stan = "", 0
+    if isinstance(question, AuthorizationRequest):
+        request, kind = question, question.transaction_type.value
+    elif isinstance(question, Reversal):
+        request, kind = question.request, "reversal"
+    elif isinstance(question, NetworkMessage):
+        kind, stan = question.function.name.lower().replace("_", "-"), question.stan
+    elif isinstance(question, Operation):
+        kind, stan = question.name, question.stan
+    if request is None:
+        return MessageRow(
+            seq=seq,
+            at_us=at_us,
+            took_us=0,
+            peer=peer,
+            message_type=message_type,
+            kind=kind,
+            key=key,
+            account="",
+            amount_minor=0,
+            currency="",
+            response_code=code,
+            reason=reason[:200],
+            approval_code=None,
+            rrn="",
+            stan=stan,
+            terminal="",
+            merchant="",
+            request=message if question is not None else b"",
+            response=answer,
+        )
+    return MessageRow(
+        seq=seq,
+        at_us=at_us,
+        took_us=0,
+        peer=peer,
+        message_type=message_type,
+        kind=kind,
+        key=key,
+        account=mask_account(request.account),
+        amount_minor=request.amount_minor,
+        currency=request.currency,
+        response_code=code,
+        reason=reason[:200],
+        approval_code=approval_code,
+        rrn=request.rrn,
+        stan=request.stan,
+        terminal=request.terminal_id,
+        merchant=request.merchant_id,
+        request=blanked(message, request),
+        response=None if answer is None else blanked(answer, request),
+    )
+
+
+def blanked(message: bytes, request: AuthorizationRequest) -> bytes:
+    """The bytes with the card number masked (also in track 2) and the PIN block zeroed.
+
+    Lengths stay, so that the log can be read field by field. The MAC no longer fits, which is as
+    well: nothing in the log can be sent again.
+    """
+    account = request.account.encode("ascii")
+    shown = message.replace(account, mask_account(request.account).encode("ascii"))
+    if request.track2 is not None:
+        track = request.track2.encode("ascii")
+        masked = track.replace(account, mask_account(request.account).encode("ascii"))
+        hidden = masked[: len(account) + 1] + b"0" * (len(track) - len(account) - 1)
+        shown = shown.replace(masked, hidden)
+    if request.pin_block is not None:
+        shown = shown.replace(request.pin_block, bytes(len(request.pin_block)))
+    return shown

@@ -1,0 +1,85 @@
+"""Network management: signing on and off, echo, cut-over, and the exchange of session keys."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from checkout.clearing.answermap import answer_fields
+from checkout.clearing.backend import Backend
+from checkout.clearing.fieldmap import fields_of
+from checkout.clearing.iso8583 import Fields
+from checkout.clearing.keystore import KeyUsage, wrap_key
+from checkout.clearing.messages import (
+    NetworkFunction,
+    NetworkMessage,
+    PlainAnswer,
+    SessionKey,
+)
+from checkout.clearing.participants import Role
+from checkout.clearing.sessions import Session
+
+_F = NetworkFunction
+_USAGE = {SessionKey.PIN: KeyUsage.PIN_ENCRYPTION, SessionKey.MAC: KeyUsage.MAC}
+
+
+class Management:
+    """Answers 0820 and hands session keys out in 0800."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._stan = 0
+
+    def answer(
+        self, message: NetworkMessage, fields: Fields, session: Session, now: datetime
+    ) -> tuple[bytes, ...]:
+        """The 0830, and after a key-reset request the 0800 with the new key."""
+        code = self._code(message, session)
+        plain = PlainAnswer(response_code=code, stan=message.stan, session_key=message.session_key)
+        sealed = session.seal(answer_fields(fields, plain))
+        if code == "00" and message.function is _F.SIGN_OFF:
+            session.sign_off()
+        if code != "00" or message.function is not _F.KEY_RESET:
+            return (sealed,)
+        assert message.session_key is not None
+        return (sealed, self._offer(message.session_key, session, now))
+
+    def key_taken(self, fields: Fields, session: Session) -> None:
+        """0810: the receiver has the key that was sent under this STAN, or says why not."""
+        stan = int(fields.get("11", "0"))
+        if stan in session.offered and fields.get("39") == "00":
+            session.take(stan)
+
+    def _code(self, message: NetworkMessage, session: Session) -> str:
+        if message.key_block is not None:
+            return "12"  # keys come from the switch
+        if message.function is _F.SIGN_ON:
+            found = self._backend.participants.by_institution.get(message.participant)
+            if found is None or found.role is not Role.ACQUIRER:
+                return "12"
+            if session.participant is not None and session.participant is not found:
+                return "12"
+            session.participant = found
+            return "00"
+        if session.participant is None or (message.participant != session.participant.institution):
+            return "12"
+        if message.function is _F.KEY_RESET and message.session_key is None:
+            return "30"
+        return "00"
+
+    def _offer(self, kind: SessionKey, session: Session, now: datetime) -> bytes:
+        assert session.participant is not None
+        self._stan = self._stan % 999_999 + 1
+        key = session.offer(self._stan, kind, self._backend.random_bytes)
+        zone_key = self._backend.keys.zone_key(session.participant.id)
+        return session.seal(
+            fields_of(
+                NetworkMessage(
+                    function=_F.KEY_RESET,
+                    stan=self._stan,
+                    transmitted_at=now,
+                    participant=session.participant.institution,
+                    session_key=kind,
+                    key_block=wrap_key(zone_key, key, _USAGE[kind]),
+                )
+            )
+        )

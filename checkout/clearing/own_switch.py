@@ -1,0 +1,26 @@
+"""A switch in a thread of this process, for commands that find none running."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from checkout.clearing.service import Clock, SwitchServer
+
+
+class OwnSwitch:
+    """Runs from construction until `stop`; SwitchRunning where there is one already."""
+
+    def __init__(self, home: Path, database_url: str, *, clock: Clock) -> None:
+        self._stop = threading.Event()
+        self._server = SwitchServer.open(home, database_url, clock=clock)
+        self._thread = threading.Thread(
+            target=self._server.run, args=(self._stop,), name="switch", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer what has arrived, then end."""
+        self._stop.set()
+        self._server.wake()
+        self._thread.join()

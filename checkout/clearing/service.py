@@ -1,0 +1,222 @@
+"""The switch as a process: one thread, one loop, many connections.
+
+Each turn takes what has arrived from every connection, decides all of it, writes it in one durable
+commit and only then answers. Nothing is handed between threads.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from checkout.clearing.backend import Backend, World
+from checkout.clearing.connection import Connection
+from checkout.clearing.engines import open_clearing_engine
+from checkout.clearing.keystore import KeyStore
+from checkout.clearing.ledger import LedgerError
+from checkout.clearing.rendezvous import Address, Seat, take_seat
+from checkout.clearing.store import Store
+from checkout.clearing.switch import Garbage, Switch
+from checkout.database import DatabaseError
+
+Clock = Callable[[], datetime]
+log = logging.getLogger("checkout.switch")
+
+#: Messages of one connection decided in one turn; the rest waits for the next one.
+TURN_MESSAGES = 256
+DRAIN_S = 3.0
+
+
+def utc_now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
+
+
+class SwitchServer:
+    """Listens, answers, and is the only one that does so for its database.
+
+    `bind` is host and port, port 0 for any free one. Make one with `open`; `run` returns when
+    `stop` is set and what had arrived has been answered.
+    """
+
+    def __init__(
+        self, switch: Switch, backend: Backend, listener: socket.socket, seat: Seat, clock: Clock
+    ) -> None:
+        self._switch = switch
+        self._backend = backend
+        self._listener = listener
+        self._seat = seat
+        self._clock = clock
+        self._selector = selectors.DefaultSelector()
+        self._connections: set[Connection] = set()
+        self._waker, self._wake_end = socket.socketpair()
+        self._served = 0
+
+    @classmethod
+    def open(
+        cls,
+        home: Path,
+        database_url: str,
+        *,
+        bind: Address = ("127.0.0.1", 0),
+        wait_s: float = 0.0,
+        clock: Clock = utc_now,
+        world: World | None = None,
+    ) -> SwitchServer:
+        """Take the seat, open the books, listen and publish the address.
+
+        Raises SwitchRunning, DatabaseError, KeyStoreError, or OSError where the port is taken.
+        """
+        seat = take_seat(home, database_url, wait_s=wait_s)
+        try:
+            listener = socket.create_server(bind, backlog=256)
+            listener.setblocking(False)
+            store = Store(open_clearing_engine(database_url))
+            backend = Backend(store, KeyStore(home), world or World())
+            backend.open_books(clock())
+            server = cls(Switch(backend), backend, listener, seat, clock)
+            seat.publish(server.address)
+        except BaseException:
+            seat.leave()
+            raise
+        return server
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+        host, port = self._listener.getsockname()[:2]
+        return str(host), int(port)
+
+    def run(self, stop: threading.Event, ready: Callable[[Address], None] | None = None) -> None:
+        """Serve until `stop` is set, then answer what has arrived and close."""
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._wake_end, selectors.EVENT_READ)
+        if ready is not None:
+            ready(self.address)
+        try:
+            while not stop.is_set():
+                self._turn(0.2)
+            self._drain()
+        finally:
+            self._close()
+
+    def wake(self) -> None:
+        """Make `run` look at `stop` at once; from any thread."""
+        with_suppressed_error(lambda: self._waker.send(b"\0"))
+
+    # -- one turn -------------------------------------------------------------------------------
+
+    def _turn(self, timeout_s: float) -> None:
+        arrived: list[Connection] = []
+        if any(one.waiting for one in self._connections):
+            timeout_s = 0.0
+        for key, events in self._selector.select(timeout_s):
+            if key.fileobj is self._listener:
+                self._accept()
+            elif key.fileobj is self._wake_end:
+                self._wake_end.recv(64)
+            else:
+                connection: Connection = key.data
+                if events & selectors.EVENT_WRITE:
+                    connection.flush()
+                if events & selectors.EVENT_READ:
+                    connection.read()
+                arrived.append(connection)
+        arrived += [one for one in self._connections if one.waiting and one not in arrived]
+        if arrived:
+            self._decide(arrived)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                accepted, peer = self._listener.accept()
+            except OSError:
+                return
+            accepted.setblocking(False)
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = Connection(accepted, f"{peer[0]}:{peer[1]}")
+            self._connections.add(connection)
+            self._selector.register(accepted, selectors.EVENT_READ, connection)
+
+    def _decide(self, arrived: list[Connection]) -> None:
+        """Decide everything, commit once, answer."""
+        answers: list[tuple[Connection, tuple[bytes, ...]]] = []
+        now = self._clock()
+        try:
+            for connection in arrived:
+                for message in connection.messages(TURN_MESSAGES):
+                    answers.append((connection, self._answer(connection, message, now)))
+            self._backend.store.commit()
+        except Exception as error:  # whatever it is, the switch goes on without that turn
+            known = isinstance(error, DatabaseError | LedgerError)
+            log.error("a turn was rolled back: %s", error, exc_info=not known)
+            self._backend.forget()
+            answers = [(one, one.failed()) for one in arrived]
+        for connection, sealed in answers:
+            connection.answer(sealed)
+            self._served += len(sealed)
+        for connection in arrived:
+            self._tend(connection)
+
+    def _answer(self, connection: Connection, message: bytes, now: datetime) -> tuple[bytes, ...]:
+        try:
+            return self._switch.receive(message, connection.session, now)
+        except Garbage as error:
+            connection.give_up(str(error))
+            return ()
+
+    def _tend(self, connection: Connection) -> None:
+        """Send what goes, watch for room where it doesn't, close what is over."""
+        connection.flush()
+        if connection.over:
+            if connection.reason:
+                log.warning("%s: closed, %s", connection.session.peer, connection.reason)
+            self._selector.unregister(connection.socket)
+            self._connections.discard(connection)
+            connection.close()
+            return
+        wanted = selectors.EVENT_READ if connection.may_read else 0
+        if connection.has_output:
+            wanted |= selectors.EVENT_WRITE
+        if wanted != connection.watched:
+            connection.watched = wanted
+            self._selector.modify(connection.socket, wanted or selectors.EVENT_WRITE, connection)
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def _drain(self) -> None:
+        """No new connections; answer what has been sent, then go."""
+        self._selector.unregister(self._listener)
+        self._listener.close()
+        deadline = time.monotonic() + DRAIN_S
+        quiet = 0
+        while quiet < 2 and time.monotonic() < deadline:
+            served = self._served
+            self._turn(0.02)
+            busy = any(one.has_output or one.waiting for one in self._connections)
+            quiet = 0 if busy or self._served != served else quiet + 1
+
+    def _close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+        self._listener.close()
+        self._waker.close()
+        self._wake_end.close()
+        self._selector.close()
+        self._backend.store.close()
+        self._seat.leave()
+
+
+def with_suppressed_error(action: Callable[[], object]) -> None:
+    """Run something whose failure means only that the other side has gone."""
+    try:
+        action()
+    except OSError:
+        return

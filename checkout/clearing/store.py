@@ -1,0 +1,285 @@
+"""What the switch remembers: read from the clearing tables, written to them in batches.
+
+A batch is everything decided in one turn of the switch's loop. Until `commit` it lives in memory,
+where the turn's later messages already see it; afterwards it is durable as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from checkout.clearing import schema
+from checkout.clearing.engines import Engine, Row
+from checkout.clearing.ledger import (
+    LEGS_PER_ENTRY,
+    ZERO,
+    Balance,
+    LedgerError,
+    Status,
+    Transfer,
+    changes,
+)
+from checkout.clearing.rows import (
+    SELECT_ENTRY,
+    SELECT_MESSAGE,
+    SELECT_TRANSFER,
+    EntryRow,
+    MessageRow,
+    ResolutionRow,
+    entry_parameters,
+    entry_row,
+    message_parameters,
+    message_row,
+    resolution_parameters,
+    transfer_row,
+)
+
+
+@dataclass(slots=True)
+class _Batch:
+    messages: dict[int, MessageRow] = field(default_factory=dict)
+    by_key: dict[str, MessageRow] = field(default_factory=dict)
+    entries: dict[int, EntryRow] = field(default_factory=dict)
+    followers: dict[int, list[EntryRow]] = field(default_factory=dict)
+    transfers: dict[int, tuple[Transfer, ...]] = field(default_factory=dict)
+    resolutions: dict[int, ResolutionRow] = field(default_factory=dict)
+    accounts: list[Row] = field(default_factory=list)
+    balances: set[str] = field(default_factory=set)
+    forestalled: dict[str, int] = field(default_factory=dict)
+    others: dict[tuple[str, str], Row] = field(default_factory=dict)
+
+    def is_empty(self) -> bool:
+        """Whether nothing at all waits to be written."""
+        return not (self.messages or self.entries or self.resolutions or self.others)
+
+
+class Store:
+    """The clearing tables with their uncommitted batch; used by one thread, the only writer."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        engine.define(schema.TABLES)
+        self._batch = _Batch()
+        self._balances: dict[str, Balance] = {}
+        self._account_ids: dict[str, int] = {}
+        self._load()
+
+    def _load(self) -> None:
+        self._batch = _Batch()
+        self._balances.clear()
+        rows = self._engine.query("SELECT name, id FROM clearing_accounts")
+        self._account_ids = dict(rows)
+        top = self._engine.query("SELECT coalesce(max(seq), 0) FROM clearing_messages")[0][0]
+        self._next_seq = int(top) + 1
+
+    # -- reading, the uncommitted batch included ------------------------------------------------
+
+    def next_seq(self) -> int:
+        """A new number for a message and the entry that it makes."""
+        self._next_seq += 1
+        return self._next_seq - 1
+
+    def message_by_key(self, key: str) -> MessageRow | None:
+        """The question that carried `key`, with its answer."""
+        found = self._batch.by_key.get(key)
+        if found is not None:
+            return found
+        rows = self._engine.query(SELECT_MESSAGE + "message_key = ?", (key,))
+        return message_row(rows[0]) if rows else None
+
+    def entry(self, entry_id: int) -> EntryRow | None:
+        """One entry by its id."""
+        found = self._batch.entries.get(entry_id)
+        if found is not None:
+            return found
+        rows = self._engine.query(SELECT_ENTRY + "id = ?", (entry_id,))
+        return entry_row(rows[0]) if rows else None
+
+    def followers(self, entry_id: int) -> tuple[EntryRow, ...]:
+        """The entries that name this one as their original: refunds, completions, disputes."""
+        rows = self._engine.query(SELECT_ENTRY + "original = ? ORDER BY id", (entry_id,))
+        kept = tuple(entry_row(row) for row in rows)
+        return kept + tuple(self._batch.followers.get(entry_id, ()))
+
+    def transfers(self, entry_id: int) -> tuple[Transfer, ...]:
+        """The transfers of one entry."""
+        found = self._batch.transfers.get(entry_id)
+        if found is not None:
+            return found
+        first = entry_id * LEGS_PER_ENTRY
+        rows = self._engine.query(
+            SELECT_TRANSFER + "t.id BETWEEN ? AND ? ORDER BY t.id",
+            (first, first + LEGS_PER_ENTRY - 1),
+        )
+        return tuple(transfer_row(row) for row in rows)
+
+    def status(self, entry: EntryRow) -> Status:
+        """How far an entry has come by now."""
+        found = self.resolution(entry.id)
+        return entry.status if found is None else found.status
+
+    def resolution(self, entry_id: int) -> ResolutionRow | None:
+        """How a pending entry ended; None while it hasn't."""
+        found = self._batch.resolutions.get(entry_id)
+        if found is not None:
+            return found
+        rows = self._engine.query(
+            "SELECT entry, status, at_us, business_date, cause FROM clearing_resolutions "
+            "WHERE entry = ?",
+            (entry_id,),
+        )
+        if not rows:
+            return None
+        entry, status, at_us, business_date, cause = rows[0]
+        return ResolutionRow(
+            entry=entry,
+            status=Status(status),
+            at_us=at_us,
+            business_date=business_date,
+            cause=cause,
+        )
+
+    def balance(self, account: str) -> Balance:
+        """The balance of a payer's account; others are aggregated by who reads them."""
+        found = self._balances.get(account)
+        if found is None:
+            found = self._read_balance(account)
+            self._balances[account] = found
+        return found
+
+    def is_forestalled(self, key: str) -> bool:
+        """Whether the message of this key was reversed before it arrived."""
+        if key in self._batch.forestalled:
+            return True
+        return bool(
+            self._engine.query("SELECT 1 FROM clearing_forestalled WHERE message_key = ?", (key,))
+        )
+
+    def query(self, sql: str, parameters: Row = ()) -> list[Row]:
+        """Rows as they were committed last; for what is not on the hot path."""
+        return self._engine.query(sql, parameters)
+
+    # -- adding to the batch --------------------------------------------------------------------
+
+    def add_message(self, row: MessageRow) -> None:
+        """Log a question and its answer."""
+        self._batch.messages[row.seq] = row
+        if row.key is not None:
+            self._batch.by_key[row.key] = row
+
+    def enter(self, entry: EntryRow, transfers: tuple[Transfer, ...]) -> None:
+        """Book an entry; LedgerError where its id is taken or a transfer isn't its own."""
+        if entry.id in self._batch.entries:
+            raise LedgerError(f"entry {entry.id}: stands already")
+        if any(one.entry != entry.id for one in transfers):
+            raise LedgerError(f"entry {entry.id}: a transfer of another entry")
+        self._move(transfers, None, entry.status)
+        self._batch.entries[entry.id] = entry
+        self._batch.transfers[entry.id] = transfers
+        if entry.original is not None:
+            self._batch.followers.setdefault(entry.original, []).append(entry)
+
+    def resolve(self, entry: EntryRow, resolution: ResolutionRow) -> None:
+        """Post, void or expire a pending entry; LedgerError where it has ended already."""
+        self._move(self.transfers(entry.id), self.status(entry), resolution.status)
+        self._batch.resolutions[entry.id] = resolution
+
+    def forestall(self, key: str, at_us: int) -> None:
+        """Remember that the message of this key is to be refused when it arrives."""
+        self._batch.forestalled[key] = at_us
+
+    def put(self, sql: str, name: str, row: Row) -> None:
+        """Write a row at the next commit; a later one of the same name replaces it."""
+        self._batch.others[(sql, name)] = row
+
+    # -- making it durable ----------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Write the batch in one durable transaction; DatabaseError leaves nothing of it."""
+        batch = self._batch
+        if batch.is_empty():
+            return
+        transfers = [self._transfer_row(one) for legs in batch.transfers.values() for one in legs]
+        balances = [self._balance_row(name) for name in batch.balances]
+        statements: list[tuple[str, list[Row]]] = [
+            (schema.ADD_ACCOUNT, batch.accounts),
+            (schema.ADD_MESSAGE, [message_parameters(row) for row in batch.messages.values()]),
+            (schema.ADD_ENTRY, [entry_parameters(row) for row in batch.entries.values()]),
+            (schema.ADD_TRANSFER, transfers),
+            (
+                schema.ADD_RESOLUTION,
+                [resolution_parameters(row) for row in batch.resolutions.values()],
+            ),
+            (schema.PUT_BALANCE, balances),
+            (schema.PUT_FORESTALLED, list(batch.forestalled.items())),
+        ]
+        grouped: dict[str, list[Row]] = {}
+        for (sql, _), row in batch.others.items():
+            grouped.setdefault(sql, []).append(row)
+        statements += grouped.items()
+        self._engine.write((sql, rows) for sql, rows in statements if rows)
+        self._batch = _Batch()
+
+    def roll_back(self) -> None:
+        """Forget the batch and what was derived from it."""
+        self._load()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._engine.close()
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def _move(self, transfers: Iterable[Transfer], before: Status | None, after: Status) -> None:
+        for name, change in changes(transfers, before, after).items():
+            if name.startswith("payer/"):
+                self._balances[name] = self.balance(name).plus(change)
+                self._batch.balances.add(name)
+
+    def _account_id(self, name: str) -> int:
+        found = self._account_ids.get(name)
+        if found is None:
+            found = len(self._account_ids) + 1
+            self._account_ids[name] = found
+            self._batch.accounts.append((found, name))
+        return found
+
+    def _read_balance(self, account: str) -> Balance:
+        number = self._account_ids.get(account)
+        if number is None:
+            return ZERO
+        rows = self._engine.query(
+            "SELECT debits_pending, credits_pending, debits_posted, credits_posted "
+            "FROM clearing_balances WHERE account = ?",
+            (number,),
+        )
+        if not rows:
+            return ZERO
+        debits_pending, credits_pending, debits_posted, credits_posted = rows[0]
+        return Balance(
+            debits_pending=debits_pending,
+            credits_pending=credits_pending,
+            debits_posted=debits_posted,
+            credits_posted=credits_posted,
+        )
+
+    def _transfer_row(self, one: Transfer) -> Row:
+        return (
+            one.id,
+            one.entry,
+            self._account_id(one.debit),
+            self._account_id(one.credit),
+            one.amount_minor,
+            one.purpose,
+        )
+
+    def _balance_row(self, name: str) -> Row:
+        held = self._balances[name]
+        return (
+            self._account_id(name),
+            held.debits_pending,
+            held.credits_pending,
+            held.debits_posted,
+            held.credits_posted,
+        )

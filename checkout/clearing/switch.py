@@ -1,0 +1,245 @@
+"""The switch: one message in, its answer out. Checks, routes, finds duplicates, keeps the log.
+
+Whoever calls commits what was decided before any answer leaves. No sockets here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from checkout.clearing.answermap import answer_fields, refusal_fields
+from checkout.clearing.authorising import Authorising
+from checkout.clearing.backend import Backend, Outcome, Turn, message_key, refuse
+from checkout.clearing.fieldmap import question_of
+from checkout.clearing.following import Following
+from checkout.clearing.holders import micros
+from checkout.clearing.icc import IccError
+from checkout.clearing.iso8583 import CodecError, Fields, unpack
+from checkout.clearing.log import logged_message
+from checkout.clearing.management import Management
+from checkout.clearing.messages import (
+    AuthorizationRequest,
+    NetworkMessage,
+    Operation,
+    PlainAnswer,
+    Reversal,
+    TransactionType,
+)
+from checkout.clearing.operations import Operations
+from checkout.clearing.pin import PinBlockError
+from checkout.clearing.reversing import Reversing
+from checkout.clearing.sessions import Session
+
+_ADVICES = {
+    TransactionType.COMPLETION_ADVICE,
+    TransactionType.OFFLINE_ADVICE,
+    TransactionType.REFUND,
+}
+_NOT_REPEATED = {"p", "1", "64", "128"}
+_FRESH = {
+    TransactionType.PURCHASE,
+    TransactionType.PREAUTHORISATION,
+    TransactionType.BALANCE,
+}
+
+
+class Garbage(Exception):
+    """Bytes that can't even be answered; the connection is to be closed."""
+
+
+class Switch:
+    """Decides messages one after another; used by one thread."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        authorising = Authorising(backend)
+        self._authorising = authorising
+        self._following = Following(backend, authorising)
+        self._reversing = Reversing(backend)
+        self._management = Management(backend)
+        self._operations = Operations(backend)
+
+    def receive(self, message: bytes, session: Session, now: datetime) -> tuple[bytes, ...]:
+        """The answers to one message, in order; Garbage where nobody could answer it.
+
+        LedgerError and DatabaseError are faults: the caller rolls the batch back.
+        """
+        try:
+            fields = unpack(message)
+        except CodecError as error:
+            return self._refused(message, error.fields, error.response_code, error, session, now)
+        if fields["t"] == "0810":
+            self._management.key_taken(fields, session)
+            return ()
+        if not session.accepts(message, fields):
+            return self._refused(message, fields, "A0", "MAC is missing or wrong", session, now)
+        try:
+            question = question_of(fields, now)
+        except CodecError as error:
+            return self._refused(message, error.fields, error.response_code, error, session, now)
+        if isinstance(question, NetworkMessage):
+            return self._managed(message, fields, question, session, now)
+        refusal = _out_of_order(question, session)
+        if refusal is not None:
+            return self._refused(message, fields, "12", refusal, session, now)
+        if isinstance(question, Operation):
+            return self._operated(message, fields, question, session, now)
+        return self._answered(message, fields, question, session, now)
+
+    def _answered(
+        self,
+        message: bytes,
+        fields: Fields,
+        question: AuthorizationRequest | Reversal,
+        session: Session,
+        now: datetime,
+    ) -> tuple[bytes, ...]:
+        turn = Turn(seq=self._backend.store.next_seq(), now=now, pin_key=session.pin_key)
+        request = question if isinstance(question, AuthorizationRequest) else question.request
+        key = None
+        if isinstance(question, Reversal):
+            outcome = self._reversing.answer(question, turn)
+        else:
+            key = message_key(
+                request.transmitted_at, request.stan, request.acquirer, request.terminal_id
+            )
+            earlier = self._backend.store.message_by_key(key)
+            if earlier is not None:
+                key = None
+                if question.transaction_type in _ADVICES and earlier.response is not None:
+                    return (session.seal(_said_again(earlier.response, fields)),)
+                outcome = refuse(request, "94", "duplicate")
+            elif self._backend.store.is_forestalled(key):
+                outcome = refuse(request, "68", "reversed-before-it-came")
+            else:
+                outcome = self._decide(question, turn)
+        answer = session.seal(answer_fields(fields, outcome.response))
+        row = logged_message(
+            turn.seq,
+            micros(now),
+            session.peer,
+            fields["t"],
+            question,
+            key,
+            outcome,
+            message,
+            answer,
+        )
+        self._backend.store.add_message(row)
+        return (answer,)
+
+    def _decide(self, request: AuthorizationRequest, turn: Turn) -> Outcome:
+        try:
+            if request.transaction_type in _FRESH:
+                return self._authorising.answer(request, turn)
+            if request.transaction_type is TransactionType.OFFLINE_ADVICE:
+                return self._following.offline(request, turn)
+            return self._following.answer(request, turn)
+        except IccError as error:
+            return refuse(request, "30", str(error))
+        except PinBlockError as error:
+            return refuse(request, "12", str(error))
+
+    def _managed(
+        self,
+        message: bytes,
+        fields: Fields,
+        question: NetworkMessage,
+        session: Session,
+        now: datetime,
+    ) -> tuple[bytes, ...]:
+        answers = self._management.answer(question, fields, session, now)
+        self._log_plain(message, fields, question, answers[0], session, now)
+        return answers
+
+    def _operated(
+        self,
+        message: bytes,
+        fields: Fields,
+        question: Operation,
+        session: Session,
+        now: datetime,
+    ) -> tuple[bytes, ...]:
+        seq = self._backend.store.next_seq()
+        answer = self._operations.answer(question, Turn(seq=seq, now=now))
+        sealed = session.seal(answer_fields(fields, answer))
+        self._log_plain(message, fields, question, sealed, session, now, seq)
+        return (sealed,)
+
+    def _refused(
+        self,
+        message: bytes,
+        fields: Fields,
+        code: str,
+        why: object,
+        session: Session,
+        now: datetime,
+    ) -> tuple[bytes, ...]:
+        """A message that is no question: answered where type and STAN could be read."""
+        refusal = refusal_fields(fields, code)
+        if refusal is None:
+            raise Garbage(str(why))
+        answer = session.seal(refusal)
+        outcome = PlainAnswer(response_code=code, stan=int(refusal["11"]), content=str(why))
+        row = logged_message(
+            self._backend.store.next_seq(),
+            micros(now),
+            session.peer,
+            fields["t"],
+            None,
+            None,
+            outcome,
+            message,
+            answer,
+        )
+        self._backend.store.add_message(row)
+        return (answer,)
+
+    def _log_plain(
+        self,
+        message: bytes,
+        fields: Fields,
+        question: NetworkMessage | Operation,
+        answer: bytes,
+        session: Session,
+        now: datetime,
+        seq: int | None = None,
+    ) -> None:
+        code = unpack(answer).get("39", "")
+        row = logged_message(
+            self._backend.store.next_seq() if seq is None else seq,
+            micros(now),
+            session.peer,
+            fields["t"],
+            question,
+            None,
+            PlainAnswer(response_code=code, stan=question.stan),
+            message,
+            answer,
+        )
+        self._backend.store.add_message(row)
+
+
+def _out_of_order(
+    question: AuthorizationRequest | Reversal | Operation, session: Session
+) -> str | None:
+    """Why a connection may not say this yet; None where it may."""
+    if session.participant is None:
+        return "not signed on"
+    if isinstance(question, Operation):
+        sender = question.participant
+    elif isinstance(question, Reversal):
+        sender = question.request.forwarder
+    else:
+        sender = question.forwarder
+    if sender != session.participant.institution:
+        return "DE33 is not who signed on"
+    return None
+
+
+def _said_again(logged: bytes, question: Fields) -> Fields:
+    """An answer out of the log, with what it repeats from the question put back in."""
+    earlier = unpack(logged, masked=True)
+    code = PlainAnswer(response_code=earlier["39"], stan=0)
+    again = {name: held for name, held in earlier.items() if name not in _NOT_REPEATED}
+    return again | answer_fields(question, code)
