@@ -38,7 +38,7 @@ class Axis:
 
 
 _WIDE, _TALL = 440, 270
-_LEFT, _RIGHT, _TOP, _BOTTOM = 50, 14, 14, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 14, 44
 
 
 def plot(
@@ -47,10 +47,10 @@ def plot(
     y: Axis,
     *,
     label: str,
-    area: tuple[Sequence[tuple[float, float]], str] | None = None,
+    areas: Sequence[tuple[Sequence[tuple[float, float]], str, str]] = (),
     marks: Sequence[tuple[float, float, str]] = (),
 ) -> Markup:
-    """Curves over two axes; `area` is a filled shape and its class, `marks` are dots with words."""
+    """Curves over two axes; `areas` are shapes with title and class, `marks` dots with words."""
 
     def at(point: tuple[float, float]) -> tuple[float, float]:
         return (
@@ -63,8 +63,8 @@ def plot(
         return "M" + "L".join(f"{number(px)} {number(py)}" for px, py in placed)
 
     parts: list[Markup] = []
-    if area is not None and len(area[0]) > 2:
-        parts.append(tag("path", d=path(area[0]) + "Z", class_=f"area {area[1]}"))
+    for shape, _, kind in areas:
+        parts.append(tag("path", d=path(shape) + "Z", class_=f"area {kind}"))
     parts.extend(_grid(x, y))
     for line in lines:
         if len(line.points) > 1:
@@ -87,7 +87,9 @@ def plot(
     picture = tag(
         "svg", tag("title", label), parts, viewBox=f"0 0 {_WIDE} {_TALL}", class_="plot", role="img"
     )
-    return tag("figure", picture, legend([(line.title, line.kind) for line in lines]))
+    named = [(title, f"{kind} area") for _, title, kind in areas]
+    named += [(line.title, f"{line.kind}{' dashed' if line.dashed else ''}") for line in lines]
+    return tag("figure", picture, legend(named))
 
 
 def _grid(x: Axis, y: Axis) -> list[Markup]:
@@ -109,12 +111,12 @@ def _grid(x: Axis, y: Axis) -> list[Markup]:
     parts.append(
         tag("text", x.title, x=middle, y=_TALL - 6, text_anchor="middle", class_="tick name")
     )
-    turned = f"rotate(-90 12 {(_TOP + floor) / 2})"
+    turned = f"rotate(-90 10 {(_TOP + floor) / 2})"
     parts.append(
         tag(
             "text",
             y.title,
-            x=12,
+            x=10,
             y=(_TOP + floor) / 2,
             text_anchor="middle",
             transform=turned,

@@ -156,7 +156,8 @@ def comparison_table(found: Comparison) -> Markup:
         body.append(tag("tr", tag("th", group, colspan=width, scope="rowgroup"), class_="group"))
         for name, how, read in rows:
             cells = [tag("td", read(column), class_="n") for column in found.columns]
-            label = tag("th", name, tag("span", how, class_="how"), scope="row")
+            marked = tag("span", how, class_="how") if how != "counted" else None
+            label = tag("th", name, marked, scope="row")
             body.append(tag("tr", label, cells))
     table = tag("table", tag("thead", tag("tr", tag("th", ""), head)), tag("tbody", body))
     return tag("div", table, class_="wide")
@@ -311,8 +312,8 @@ def _overtaking(found: Comparison) -> Markup:
     return join(
         tag(
             "p",
-            "In the shaded field taps bring more sales than codes: there are terminals enough, and "
-            "small enough a share of sales needs a PIN. Each point comes from runs of the queues "
+            "How many shops must have a terminal for taps to bring more sales than codes, and what "
+            "the limit for taps without PIN does to that. Every point comes from runs of queues "
             "with the same people.",
         ),
         overtaking_section(found.places, found.sweeps),
@@ -417,7 +418,7 @@ def _footer(found: Comparison) -> Markup:
         [tag("p", note) for note in found.notes],
         tag(
             "p",
-            f"Run again with --seed {found.seed} --payments {found.payments}: everything but measured "
-            "times comes out the same.",
+            f"Run again with --seed {found.seed} --payments {found.payments}: everything but "
+            "measured times comes out the same.",
         ),
     )

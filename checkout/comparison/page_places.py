@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from checkout.comparison.charts import Axis, Line, Part, Swing, bars, plot, tornado
+from checkout.comparison.charts import Axis, Part, Swing, bars, plot, tornado
 from checkout.comparison.markup import Markup, join, tag
 from checkout.comparison.places import PlaceResult, WorldResult
 from checkout.comparison.scenarios import Scenario
@@ -38,9 +38,11 @@ def overtaking_section(places: Sequence[PlaceResult], sweeps: Sequence[Sweep]) -
 def overtaking_plot(scenario: Scenario, found: Overtaking) -> Markup:
     """Penetration over tap limit: above the line taps bring more, below it codes."""
     limits = [max(one, 500) for one in found.limits_minor]
-    edge = [found.penetration_at(index) for index in range(len(limits))]
-    line = [(float(at), 1.0 if one is None else one) for at, one in zip(limits, edge, strict=True)]
-    shaded = [point for point, one in zip(line, edge, strict=True) if one is not None]
+    line = []
+    for index, at in enumerate(limits):
+        needed = found.penetration_at(index)
+        line.append((float(at), 1.0 if needed is None else needed))
+    corners = [(line[-1][0], 0.0), (line[0][0], 0.0)], [(line[-1][0], 1.0), (line[0][0], 1.0)]
     x = Axis(
         low=limits[0],
         high=limits[-1],
@@ -57,31 +59,23 @@ def overtaking_plot(scenario: Scenario, found: Overtaking) -> Markup:
         ticks=[(part / 4, share(part / 4)) for part in range(5)],
         title="shops with a terminal",
     )
-    area = [*shaded, (shaded[-1][0], 1.0), (shaded[0][0], 1.0)] if len(shaded) > 1 else ()
     here = (float(max(scenario.tap_limit_minor, 500)), scenario.terminal_penetration)
     return plot(
-        [Line(title="taps lead above this line", kind="nfc", points=_reached(line, edge))],
+        [],
         x,
         y,
         label=f"{scenario.title}: terminal penetration at which taps overtake codes, by tap limit",
-        area=(area, "nfc") if area else None,
+        areas=[
+            ([*line, *corners[0]], "codes bring more sales", "qr"),
+            ([*line, *corners[1]], "taps bring more sales", "nfc"),
+        ],
         marks=[(*here, "as it stands")],
     )
 
 
-def _reached(
-    line: Sequence[tuple[float, float]], edge: Sequence[float | None]
-) -> list[tuple[float, float]]:
-    return [point for point, one in zip(line, edge, strict=True) if one is not None]
-
-
 def _answer(scenario: Scenario, found: Sweep) -> str:
     sales = found.overtaking["sales"]
-    index = min(
-        range(len(sales.limits_minor)),
-        key=lambda one: abs(sales.limits_minor[one] - scenario.tap_limit_minor),
-    )
-    needed = sales.penetration_at(index)
+    needed = sales.penetration_at(sales.nearest(scenario.tap_limit_minor))
     standing = (
         f"{share(scenario.terminal_penetration)} of shops have a terminal, "
         f"{share(scenario.code_penetration)} a code."
@@ -131,7 +125,7 @@ def _fates(result: WorldResult) -> list[Part]:
 
 
 def _queue_table(worlds: dict[str, WorldResult]) -> Markup:
-    figures = (
+    figures: tuple[tuple[str, Callable[[WorldResult], str]], ...] = (
         ("wait, mean", lambda one: seconds(one.mean_wait_s)),
         ("wait, 95 of 100 below", lambda one: seconds(one.p95_wait_s)),
         ("people in line, mean", lambda one: f"{one.mean_line:.1f}"),
@@ -166,9 +160,9 @@ def _sensitivity(scenario: Scenario, found: Sweep) -> Markup:
         ),
         tornado(
             [_swing(one) for one in found.sensitivity[:6]],
-            found.lead,
+            100 * found.lead,
             label=f"{scenario.title}: what moves taps' lead over codes",
-            show="{:+.0%}",
+            show="{:+.0f}",
         ),
     )
 
@@ -180,8 +174,8 @@ def _swing(one: Sensitivity) -> Swing:
         title=f"{one.title}: {low} to {high}",
         low_words=low,
         high_words=high,
-        low=one.lead_low,
-        high=one.lead_high,
+        low=100 * one.lead_low,
+        high=100 * one.lead_high,
     )
 
 

@@ -51,6 +51,11 @@ class Overtaking:
         needed = self.code * self.code_penetration / taps
         return needed if needed <= 1 else None
 
+    def nearest(self, limit_minor: int) -> int:
+        """Index of the limit tried that lies next to one."""
+        tried = self.limits_minor
+        return min(range(len(tried)), key=lambda index: abs(tried[index] - limit_minor))
+
     def as_json(self) -> dict[str, object]:
         """The result as the JSON report has it."""
         return {
