@@ -6,11 +6,13 @@ the transports puts it on a reader. Nothing here imports the terminal's kernel o
 
 from devices.nfc.emulated.authority import Authority, CaPublicKey, ensure_authority
 from devices.nfc.emulated.behaviour import Behaviour, Delay, Pull
-from devices.nfc.emulated.card import EmulatedCard, State, open_card
+from devices.nfc.emulated.card import EmulatedCard, open_card
 from devices.nfc.emulated.in_process import InProcessReader, in_process
 from devices.nfc.emulated.memory import LimitedUseKey
 from devices.nfc.emulated.personalisation import card_path, install, personalise
-from devices.nfc.emulated.profiles import CardProfile, load_profile, profile_names
+from devices.nfc.emulated.presentation import State
+from devices.nfc.emulated.profile import CardProfile
+from devices.nfc.emulated.profiles import load_profile, profile_names
 from devices.nfc.emulated.storage import CardFileError, CardInUse
 from devices.nfc.emulated.tables import ProfileError
 

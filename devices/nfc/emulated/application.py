@@ -10,7 +10,7 @@ from typing import Protocol
 from devices.nfc.emulated import ber
 from devices.nfc.emulated.image import CardImage
 from devices.nfc.emulated.memory import ATC_LIMIT, LimitedUseKey, Memory
-from devices.nfc.emulated.profiles import CardProfile
+from devices.nfc.emulated.profile import CardProfile
 
 PPSE = b"2PAY.SYS.DDF01"
 

@@ -51,7 +51,10 @@ class MChipApplication:
             raise Refused(Status.CONDITIONS_NOT_SATISFIED)
         self._now = _Transaction(pdol_values=values, atc=self.chip.next_atc())
         self.chip.commit()
-        return ber.tlv("77", ber.encode({"82": self.chip.image.aip, "94": self.chip.image.afl}))
+        aip, afl = self.chip.image.aip, self.chip.image.afl
+        if self.chip.profile.gpo_format == 1:
+            return ber.tlv("80", aip + afl)
+        return ber.tlv("77", ber.encode({"82": aip, "94": afl}))
 
     def read_record(self, sfi: int, number: int) -> bytes:
         return record(self.chip, sfi, number)

@@ -19,7 +19,7 @@ from devices.nfc.emulated.application import Chip
 from devices.nfc.emulated.authority import Authority, ensure_authority
 from devices.nfc.emulated.image import CardImage, Records
 from devices.nfc.emulated.memory import LimitedUseKey, Memory, memory_from
-from devices.nfc.emulated.profiles import CardProfile
+from devices.nfc.emulated.profile import CardProfile
 from devices.nfc.emulated.storage import (
     FileLock,
     locked,
@@ -33,7 +33,14 @@ from devices.nfc.emulated.visa import VisaApplication
 FORMAT = 1
 _CERTIFICATE_EXPIRY = "1240"
 _FEW_USES = 2
-_AIP = {"fdda-01": b"\x3c\x00", "fdda-00": b"\x3c\x00", "cda": b"\x19\x80", "none": b"\x1c\x00"}
+_AIP = {
+    "fdda-01": b"\x3c\x00",
+    "fdda-00": b"\x3c\x00",
+    "sda": b"\x5c\x00",
+    "cda": b"\x19\x80",
+    "none": b"\x1c\x00",
+}
+_UNSIGNED = ("none", "sda")
 
 
 def card_path(name: str, home: Path) -> Path:
@@ -106,7 +113,7 @@ def lock_path(path: Path) -> Path:
 
 def build_image(profile: CardProfile, card_key: bytes, authority: Authority) -> CardImage:
     """The files and keys of one card, with a new RSA key pair where it signs."""
-    icc_key = rsa.generate(profile.icc_key_bits) if profile.oda != "none" else None
+    icc_key = rsa.generate(profile.icc_key_bits) if profile.oda not in _UNSIGNED else None
     build = _mastercard_files if profile.scheme == "mastercard" else _quick_files
     records, afl, short_afl = build(profile, authority, icc_key)
     kept_outside = profile.phone is not None and profile.phone.limited_use_keys > 0
@@ -184,7 +191,7 @@ def _quick_files(
     plain = {"5F34": bytes.fromhex(profile.pan_sequence), "5F20": b"DEMO CARDHOLDER"}
     plain |= _token_objects(profile)
     records: Records = {(3, 2): _record(plain)}
-    if icc_key is None:
+    if profile.oda == "none":
         records[3, 1] = _record(signed)
         return records, b"", bytes.fromhex("18010200")
     static = ber.encode(signed) + _AIP[profile.oda]
@@ -236,8 +243,9 @@ def _mastercard_files(
 
 
 def _certificate_records(
-    profile: CardProfile, authority: Authority, icc_key: rsa.RsaKey, static: bytes
+    profile: CardProfile, authority: Authority, icc_key: rsa.RsaKey | None, static: bytes
 ) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The issuer's certificate; and the card's own, or for SDA the signed static data."""
     rid, identifier = profile.aid[:10], profile.pan[:6]
     issuer_key = authority.issuer_key(rid, identifier)
     issuer = certificates.issuer_certificate(
@@ -247,6 +255,13 @@ def _certificate_records(
         expiry_mmyy=_CERTIFICATE_EXPIRY,
         serial=certificates.serial_number(issuer_key),
     )
+    one = {"8F": authority.index(rid), "90": issuer.certificate, "9F32": issuer.exponent}
+    if issuer.remainder:
+        one["92"] = issuer.remainder
+    if icc_key is None:
+        code = hashlib.sha256(profile.pan.encode()).digest()[:2]
+        signed = certificates.signed_static_data(issuer=issuer_key, dac=code, static=static)
+        return one, {"93": signed, "9F4A": b"\x82"}
     icc = certificates.icc_certificate(
         issuer=issuer_key,
         icc=icc_key,
@@ -258,9 +273,6 @@ def _certificate_records(
     certificate = icc.certificate
     if profile.trouble.tamper == "certificate":
         certificate = certificate[:-1] + bytes((certificate[-1] ^ 0x01,))
-    one = {"8F": authority.index(rid), "90": issuer.certificate, "9F32": issuer.exponent}
-    if issuer.remainder:
-        one["92"] = issuer.remainder
     two = {"9F46": certificate, "9F47": icc.exponent, "9F4A": b"\x82"}
     if icc.remainder:
         two["9F48"] = icc.remainder

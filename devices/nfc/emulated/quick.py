@@ -12,7 +12,7 @@ from enum import Enum
 
 from devices.nfc.emulated import ber, certificates, cryptograms
 from devices.nfc.emulated.application import Chip, Refused, Status, record
-from devices.nfc.emulated.profiles import Phone
+from devices.nfc.emulated.profile import Phone
 
 PDOL = ber.dol(_9F66=4, _9F02=6, _9F03=6, _9F1A=2, _95=5, _5F2A=2, _9A=3, _9C=1, _9F37=4)
 _LONGEST_RESPONSE = 256
@@ -226,7 +226,7 @@ class QuickPayment:
             chip.memory.offline_minor += _minor(terminal["9F02"])
         chip.memory.unconfirmed = signed.cryptogram if decision.kind is Kind.ARQC else b""
         chip.commit()
-        authenticate = chip.image.icc_key is not None and (
+        authenticate = bool(chip.image.afl) and (
             decision.kind is Kind.TC
             or (
                 decision.kind is Kind.ARQC
@@ -249,7 +249,8 @@ class QuickPayment:
         }
         if profile.phone:
             objects["9F6E"] = profile.phone.form_factor
-        extra = self._dynamic_signature(terminal, qualifiers, atc, ctq) if authenticate else {}
+        signs = authenticate and chip.image.icc_key is not None
+        extra = self._dynamic_signature(terminal, qualifiers, atc, ctq) if signs else {}
         response = self._fit(objects, extra)
         if profile.trouble.replay == "first":
             chip.memory.recorded = response

@@ -108,6 +108,29 @@ def test_any_changed_byte_of_the_signed_record_is_noticed(at, make_card, ca_keys
         check_fdda(tap, ca_keys["A000000333"])
 
 
+def test_signed_static_data_verify_on_a_card_without_a_key_pair(make_card, ca_keys):
+    card = make_card("unionpay-class2", oda="sda")
+    tap = quick_tap(card, card.profile.aid)
+    assert tap.objects["82"][0] & 0x60 == 0x40, "SDA and no DDA"
+    assert "9F46" not in tap.objects
+    n, e = recover_issuer(tap.objects, ca_keys["A000000333"], card.profile.pan)
+    covered = tap.static + tap.objects["82"]
+    body = recover(n, e, tap.objects["93"], covered, 3)
+    assert set(body[3:]) == {0xBB}
+    with pytest.raises(Wrong, match="hash"):
+        recover(n, e, tap.objects["93"], covered[:-1] + b"\x01", 3)
+
+
+def test_mastercard_may_answer_processing_options_in_format_1(make_card):
+    one, two = (make_card("mastercard-abroad", gpo_format=form) for form in (1, 2))
+    for card in (one, two):
+        select(card, "A0000000041010")
+    plain, _ = send(one, "80A8000002830000")
+    objects = flat(send(two, "80A8000002830000")[0])
+    assert plain[0] == 0x80
+    assert plain[2:] == objects["82"] + objects["94"]
+
+
 def test_ca_keys_have_the_lengths_that_certificates_must_cope_with(ca_keys):
     bits = {rid: len(key["modulus"]) * 4 for rid, key in ca_keys.items()}
     assert bits == {"A000000333": 1408, "A000000003": 1408, "A000000004": 1984}

@@ -16,7 +16,7 @@ from cards_independent import (
     send,
 )
 
-from devices.nfc.emulated.profiles import OfflineLimits
+from devices.nfc.emulated.profile import OfflineLimits
 
 AID = "A000000333010101"
 ARQC, TC, AAC = b"\x80", b"\x40", b"\x00"

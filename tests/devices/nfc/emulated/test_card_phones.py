@@ -8,7 +8,7 @@ from dataclasses import replace
 from cards_independent import CARD_KEY, Tap, gpo_command, quick_tap, select, send
 
 from devices.nfc.emulated import LimitedUseKey, open_card, personalise
-from devices.nfc.emulated.profiles import Phone
+from devices.nfc.emulated.profile import Phone
 
 AID = "A000000333010101"
 TTQ = "26C04080"

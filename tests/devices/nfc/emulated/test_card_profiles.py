@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from devices.nfc.emulated import ProfileError, load_profile, profile_names
-from devices.nfc.emulated.profiles import luhn_valid, profile_from
+from devices.nfc.emulated.profile import luhn_valid
+from devices.nfc.emulated.profiles import profile_from
 
 NAMES = {
     "unionpay-debit": "9999011000000019",
@@ -59,6 +60,8 @@ def test_a_profile_may_be_a_file_of_ones_own(tmp_path):
         ({"pan": 9999011000000019}, "pan"),
         ({"scheme": "amex"}, "scheme"),
         ({"oda": "cda"}, "oda"),
+        ({"oda": "sda", "scheme": "visa"}, "oda"),
+        ({"gpo_format": 1}, "gpo_format"),
         ({"kind": "phone"}, "phone"),
         ({"expiry": "3013"}, "expiry"),
         ({"colour": "red"}, "colour"),
