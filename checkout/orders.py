@@ -382,6 +382,8 @@ _ORDER_WITH_CODE = select(
     records.orders, records.codes.c.code, records.codes.c.expires_at.label("code_expires_at")
 ).where(
     records.orders.c.id == bindparam("order_id"),
+    records.codes.c.order_id == records.orders.c.id,
+    records.codes.c.order_id == records.orders.c.id,
     records.codes.c.code == _LATEST_CODE,
 )
 
