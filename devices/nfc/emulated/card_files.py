@@ -14,6 +14,14 @@ from devices.nfc.emulated.image import CardImage, Records
 from devices.nfc.emulated.profile import CardProfile
 
 _CERTIFICATE_EXPIRY = "1240"
+_AIP = {
+    "fdda-01": b"\x3c\x00",
+    "fdda-00": b"\x3c\x00",
+    "sda": b"\x5c\x00",
+    "cda": b"\x19\x80",
+    "none": b"\x1c\x00",
+}
+_UNSIGNED = ("none", "sda")
 
 
 def build_image(profile: CardProfile, card_key: bytes, authority: Authority) -> CardImage:

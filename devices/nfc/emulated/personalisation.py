@@ -29,14 +29,6 @@ from devices.nfc.emulated.visa import VisaApplication
 
 FORMAT = 1
 _FEW_USES = 2
-_AIP = {
-    "fdda-01": b"\x3c\x00",
-    "fdda-00": b"\x3c\x00",
-    "sda": b"\x5c\x00",
-    "cda": b"\x19\x80",
-    "none": b"\x1c\x00",
-}
-_UNSIGNED = ("none", "sda")
 
 
 def card_path(name: str, home: Path) -> Path:
