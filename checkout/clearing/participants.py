@@ -120,7 +120,8 @@ def parse_participants(text: str) -> Participants:
     tables = tomllib.loads(text)
     by_id: dict[str, Participant] = {}
     for entry in tables.get("participant", ()):
-        one = _built(Participant, {**entry, "role": Role(entry.get("role"))}, "participant")
+        role = _one_of(Role, entry.get("role"), "participant")
+        one = _built(Participant, {**entry, "role": role}, "participant")
         if one.id in by_id:
             raise ParticipantsError(f"participant: {one.id!r} stands twice")
         by_id[one.id] = one
@@ -128,8 +129,8 @@ def parse_participants(text: str) -> Participants:
     for entry in tables.get("range", ()):
         fields = {
             **entry,
-            "card_kind": CardKind(entry.get("card_kind")),
-            "scheme": Scheme(entry.get("scheme")),
+            "card_kind": _one_of(CardKind, entry.get("card_kind"), "range"),
+            "scheme": _one_of(Scheme, entry.get("scheme"), "range"),
         }
         held = _built(AccountRange, fields, "range")
         if held.participant not in by_id:
@@ -147,6 +148,14 @@ def parse_participants(text: str) -> Participants:
         by_institution={one.institution: one for one in by_id.values()},
         token_requestors={one.name: one for one in requestors},
     )
+
+
+def _one_of(kind: type[StrEnum], value: Any, entry: str) -> StrEnum:
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(kind)
+        raise ParticipantsError(f"{entry}: expected one of {known}, got {value!r}") from None
 
 
 def _built(kind: Any, fields: dict[str, Any], entry: str) -> Any:

@@ -102,6 +102,7 @@ def test_number_of_nobodys_range_belongs_to_nobody() -> None:
     ("text", "said"),
     [
         ("[[participant]]\nid='a'\nrole='issuer'", "participant"),
+        ("[[participant]]\nid='a'\nrole='king'", "king"),
         (
             "[[range]]\nprefix='999901'\nparticipant='a'\ncard_kind='debit'\nscheme='visa'",
             "no participant",

@@ -1,0 +1,289 @@
+"""The day's netting where rows no longer fit a Python loop: Ibis on DuckDB, or on Spark unchanged.
+
+Needs the extra `netting`. Rates every row by the rules of its date, nets and makes statements
+inside the engine, and agrees with `fees` and `settlement` to the minor unit.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from checkout.clearing.fees import FeeSplit
+from checkout.clearing.participants import CardKind
+from checkout.clearing.rules import GENERAL, MILLION, House, Rules, RulesError, Tariff
+from checkout.clearing.settlement import (
+    MerchantStatement,
+    Movement,
+    NetPosition,
+    SettledPayment,
+    assert_balanced,
+)
+
+#: Columns of an unrated row: what the switch knows of a payment, one row each.
+UNRATED = {
+    "settlement_date": "date",
+    "house": "string",
+    "movement": "string",
+    "amount_minor": "int64",
+    "currency": "string",
+    "card_kind": "string",
+    "mcc": "string",
+    "merchant": "string",
+    "holder": "string",
+    "network": "string",
+    "acquirer": "string",  # empty in the three-party house
+    "bank": "string",  # empty unless a linked bank pays
+}
+_FEES = (
+    "interchange_minor",
+    "network_from_acquirer_minor",
+    "network_from_issuer_minor",
+    "acquirer_minor",
+    "operator_minor",
+    "bank_minor",
+)
+#: Columns of a rated row, which `net_positions` and `merchant_statements` take.
+RATED = {
+    **{name: kind for name, kind in UNRATED.items() if name not in ("card_kind", "mcc")},
+    **dict.fromkeys(_FEES, "int64"),
+    "holder_currency": "string",  # that of the sale unless the holder settles in another
+    "holder_amount_minor": "int64",  # what it settles, if in another
+}
+# Tariff columns beside the tariff's own field names: part, rate, cap.
+_PARTS = (
+    ("interchange_minor", "issuer_ppm", "issuer_cap_minor"),
+    (
+        "network_from_acquirer_minor",
+        "network_from_acquirer_ppm",
+        "network_from_acquirer_cap_minor",
+    ),
+    ("network_from_issuer_minor", "network_from_issuer_ppm", "network_from_issuer_cap_minor"),
+    ("acquirer_minor", "acquirer_ppm", "acquirer_cap_minor"),
+)
+_NO_CAP = 2**62
+
+
+class NettingUnavailable(Exception):
+    """The extra `netting` is not installed."""
+
+
+def rated_rows(payments: Iterable[SettledPayment]) -> Any:
+    """Payments with their fees as an Ibis table in memory, in the columns of `RATED`."""
+    rows = [_row(one) for one in payments]
+    columns = {name: [row[name] for row in rows] for name in RATED}
+    return memory_table(columns, RATED)
+
+
+def memory_table(columns: Mapping[str, Sequence[Any]], schema: Mapping[str, str]) -> Any:
+    """Columns as an Ibis table in memory; `schema` as in `UNRATED` or `RATED`."""
+    ibis = _ibis()
+    arrow = importlib.import_module("pyarrow")
+    types = {name: ibis.dtype(kind).to_pyarrow() for name, kind in schema.items()}
+    return ibis.memtable(arrow.table(dict(columns), schema=arrow.schema(types)))
+
+
+def rate(unrated: Any, rules: Rules) -> Any:
+    """Add every fee to a table with the columns of `UNRATED`, by the rules of each row's date.
+
+    Sales only: what goes back with a refund depends on its sale (`fees.returned`). Exact for
+    amounts below 2**53 minor units. Returns a table with the columns of `RATED`; RulesError where
+    a row fits no rule set, or its card is neither debit, credit nor wallet.
+    """
+    ibis = _ibis()
+    categories = memory_table(
+        {"mcc": list(rules.categories), "category": list(rules.categories.values())},
+        {"mcc": "string", "category": "string"},
+    )
+    tariffs = memory_table(*_tariff_columns(rules))
+    table = unrated.left_join(categories, "mcc")
+    table = table.mutate(
+        category=table.category.fill_null(GENERAL),
+        place=ibis.ifelse(table.currency == "CNY", "home", "abroad"),
+        rule_set=sum(
+            (table.settlement_date >= one.effective_from).cast("int64") for one in rules.sets
+        ),
+    )
+    joined = table.left_join(tariffs, ["rule_set", "category", "place", "card_kind"])
+    unrated_rows = int(joined.filter(joined.wallet_operator_ppm.isnull()).count().execute())
+    if unrated_rows:
+        raise RulesError(f"tariff: {unrated_rows} rows fit no rule set and card")
+    three = joined.house == House.THREE_PARTY.value
+    found: dict[str, Any] = {}
+    for part, ppm, cap in _PARTS:
+        capped = ibis.least(_part(ibis, joined.amount_minor, joined[ppm]), joined[cap])
+        found[part] = ibis.ifelse(three, 0, capped).cast("int64")
+    fee = _part(ibis, joined.amount_minor, joined.wallet_operator_ppm)
+    to_bank = ibis.least(_part(ibis, joined.amount_minor, joined.wallet_bank_ppm), fee)
+    bank = ibis.ifelse(three & (joined.bank != ""), to_bank, 0)
+    found["bank_minor"] = bank.cast("int64")
+    found["operator_minor"] = ibis.ifelse(three, fee - bank, 0).cast("int64")
+    found["holder_currency"] = joined.currency
+    found["holder_amount_minor"] = ibis.literal(0, "int64")
+    return joined.mutate(**found).select(*RATED)
+
+
+def net_positions(rated: Any) -> tuple[NetPosition, ...]:
+    """Net positions of a table with the columns of `RATED`, computed in its engine."""
+    legs = _legs(_ibis(), rated)
+    found = (
+        legs.filter(legs.amount_minor != 0)
+        .group_by(["house", "participant", "currency"])
+        .aggregate(
+            received_minor=lambda t: t.amount_minor.sum(where=t.amount_minor > 0).fill_null(0),
+            owed_minor=lambda t: (-t.amount_minor).sum(where=t.amount_minor < 0).fill_null(0),
+            count=lambda t: t.count(),
+        )
+        .order_by(["house", "participant", "currency"])
+    )
+    positions = tuple(
+        NetPosition(
+            house=House(row["house"]),
+            participant=row["participant"],
+            currency=row["currency"],
+            received_minor=int(row["received_minor"]),
+            owed_minor=int(row["owed_minor"]),
+            count=int(row["count"]),
+        )
+        for row in found.to_pyarrow().to_pylist()
+    )
+    assert_balanced(positions)
+    return positions
+
+
+def merchant_statements(rated: Any) -> tuple[MerchantStatement, ...]:
+    """Merchants' statements of a table with the columns of `RATED`, computed in its engine."""
+    ibis = _ibis()
+    sign = _sign(ibis, rated)
+    fee = sum(rated[name] for name in _FEES if name != "network_from_issuer_minor")
+    table = rated.mutate(sign=sign, fee_minor=sign * fee)
+    found = (
+        table.group_by(["house", "merchant", "currency"])
+        .aggregate(
+            sales_count=lambda t: (t.sign > 0).sum(),
+            sales_minor=lambda t: t.amount_minor.sum(where=t.sign > 0).fill_null(0),
+            returns_count=lambda t: (t.sign < 0).sum(),
+            returns_minor=lambda t: t.amount_minor.sum(where=t.sign < 0).fill_null(0),
+            fees_minor=lambda t: t.fee_minor.sum(),
+        )
+        .order_by(["house", "merchant", "currency"])
+    )
+    return tuple(
+        MerchantStatement(
+            house=House(row["house"]),
+            merchant=row["merchant"],
+            currency=row["currency"],
+            sales_count=int(row["sales_count"]),
+            sales_minor=int(row["sales_minor"]),
+            returns_count=int(row["returns_count"]),
+            returns_minor=int(row["returns_minor"]),
+            fees_minor=int(row["fees_minor"]),
+            payout_minor=int(row["sales_minor"] - row["returns_minor"] - row["fees_minor"]),
+        )
+        for row in found.to_pyarrow().to_pylist()
+    )
+
+
+def _ibis() -> Any:
+    try:
+        return importlib.import_module("ibis")
+    except ImportError:
+        raise NettingUnavailable(
+            "netting: install the extra, pip install checkout[netting]"
+        ) from None
+
+
+def _row(payment: SettledPayment) -> dict[str, Any]:
+    split: FeeSplit = payment.split
+    abroad = payment.holder_currency not in (None, payment.currency)
+    return {
+        "settlement_date": payment.settlement_date,
+        "house": split.house.value,
+        "movement": payment.movement.value,
+        "amount_minor": split.amount_minor,
+        "currency": payment.currency,
+        "merchant": payment.merchant,
+        "holder": payment.holder,
+        "network": payment.network,
+        "acquirer": payment.acquirer or "",
+        "bank": payment.bank or "",
+        **{name: getattr(split, name) for name in _FEES},
+        "holder_currency": payment.holder_currency if abroad else payment.currency,
+        "holder_amount_minor": (payment.holder_amount_minor or 0) if abroad else 0,
+    }
+
+
+def _tariff_columns(rules: Rules) -> tuple[dict[str, list[Any]], dict[str, str]]:
+    """Every rule set, category, place and card spelled out, for a join."""
+    names = [name for _, ppm, cap in _PARTS for name in (ppm, cap)]
+    rows: list[dict[str, Any]] = []
+    categories = sorted({GENERAL, *rules.categories.values()})
+    for number, one in enumerate(rules.sets, start=1):
+        for category in categories:
+            for place in ("home", "abroad"):
+                for card in (CardKind.DEBIT, CardKind.CREDIT, CardKind.WALLET):
+                    tariff = Tariff()  # a wallet's rows take the wallet's fee alone
+                    if card is not CardKind.WALLET:
+                        tariff = one.tariff(category=category, card=card, place=place)
+                    rows.append(
+                        {
+                            "rule_set": number,
+                            "category": category,
+                            "place": place,
+                            "card_kind": card.value,
+                            "wallet_operator_ppm": one.wallet_operator_ppm,
+                            "wallet_bank_ppm": one.wallet_bank_ppm,
+                            **{
+                                name: _NO_CAP if (held := getattr(tariff, name)) is None else held
+                                for name in names
+                            },
+                        }
+                    )
+    text = ("category", "place", "card_kind")
+    schema = {name: "string" if name in text else "int64" for name in rows[0]}
+    return {name: [row[name] for row in rows] for name in schema}, schema
+
+
+def _part(ibis: Any, amount: Any, ppm: Any) -> Any:
+    """`ppm` millionths, half up, in whole numbers: millions and the rest apart, so that the one
+    division is of numbers that a double holds exactly."""
+    rest = amount % MILLION
+    millions = ((amount - rest) / MILLION).cast("int64")
+    doubled = rest * ppm * 2 + MILLION
+    return millions * ppm + ((doubled - doubled % (2 * MILLION)) / (2 * MILLION)).cast("int64")
+
+
+def _sign(ibis: Any, rated: Any) -> Any:
+    forward = [one.value for one in Movement if one.sign > 0]
+    return ibis.ifelse(rated.movement.isin(forward), 1, -1).cast("int64")
+
+
+def _legs(ibis: Any, rated: Any) -> Any:
+    """The legs of every row, one projection for each side of a payment, under each other."""
+    sign = _sign(ibis, rated)
+    four = rated.house == House.FOUR_PARTY.value
+    quick = ~four & (rated.bank != "")
+    abroad = rated.holder_currency != rated.currency
+    owed = rated.amount_minor - rated.interchange_minor + rated.network_from_issuer_minor
+    paid = rated.amount_minor - rated.interchange_minor - rated.network_from_acquirer_minor
+    between = rated.amount_minor - rated.bank_minor
+
+    def side(where: Any, participant: Any, currency: Any, amount: Any) -> Any:
+        return (
+            rated.mutate(leg_for=participant, leg_in=currency, leg_minor=sign * amount)
+            .filter(where)
+            .select("house", participant="leg_for", currency="leg_in", amount_minor="leg_minor")
+        )
+
+    return ibis.union(
+        side(four, rated.acquirer, rated.currency, paid),
+        side(four, rated.network, rated.currency, owed - paid),
+        side(four & ~abroad, rated.holder, rated.currency, -owed),
+        side(four & abroad, rated.network, rated.currency, -owed),
+        side(four & abroad, rated.network, rated.holder_currency, rated.holder_amount_minor),
+        side(four & abroad, rated.holder, rated.holder_currency, -rated.holder_amount_minor),
+        side(quick, rated.bank, rated.currency, -between),
+        side(quick, rated.holder, rated.currency, between),
+        distinct=False,
+    )
