@@ -63,6 +63,7 @@ def test_an_idle_card_refuses(command, status, make_card):
         ("80A8000002830000", "6700"),  # no PDOL values
         (gpo_command(Tap().pdol()[:-1]).hex(), "6700"),
         (gpo_command(Tap().pdol() + b"\0").hex(), "6700"),
+        ("80A80000058321AABBCC00", "6700"),  # fewer values than their length says
         ("80A80000", "6700"),
         ("80A8000023" + "85" + GPO[12:], "6A80"),  # not template 83
         ("80A80100" + GPO[8:], "6A86"),

@@ -74,6 +74,25 @@ def test_two_processes_starting_at_once_get_one_authority(tmp_path):
     assert all(set(key) == {"rid", "index", "modulus", "exponent"} for key in keys)
 
 
+def test_threads_starting_at_once_get_one_authority(tmp_path):
+    together = threading.Barrier(4)
+    seen: list[tuple[str, ...]] = []
+
+    def begin() -> None:
+        together.wait()
+        seen.append(tuple(key.modulus for key in ensure_authority(tmp_path).public_keys))
+
+    threads = [threading.Thread(target=begin) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 4
+    assert len(set(seen)) == 1
+    kept = json.loads((tmp_path / "keys" / "ca-public.json").read_text())
+    assert tuple(key["modulus"] for key in kept) == seen[0]
+
+
 def test_threads_making_one_card_make_it_once(tmp_path):
     profile = load_profile("unionpay-class2")
     ensure_authority(tmp_path)
