@@ -57,13 +57,17 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What the payer and the card brought along; None where there was nothing to check."""
+    """What the payer and the card brought along; None where there was nothing to check.
+
+    `limited_key_reason` says what is wrong with a phone's limited-use key, empty for nothing.
+    """
 
     pin: PinVerdict | None = None
     cryptogram: CryptogramVerdict | None = None
     atc: AtcVerdict | None = None
     cardholder: CardholderVerification = CardholderVerification.NONE
     token_cryptogram_valid: bool | None = None
+    limited_key_reason: str = ""
 
     @property
     def pin_verified(self) -> bool:
@@ -136,6 +140,8 @@ def _evidence_checks(request: AuthorizationRequest, evidence: Evidence) -> Itera
         yield Decision(response_code="63", reason=cryptogram.reason)
     if evidence.atc is not None and not evidence.atc.fresh:
         yield Decision(response_code="63", reason=f"atc-{evidence.atc.reason}")
+    if evidence.limited_key_reason:
+        yield Decision(response_code="05", reason=evidence.limited_key_reason)
     if cryptogram.kind == "AAC":
         yield Decision(response_code="05", reason="card-declined")
     if cryptogram.tvr[0] & _TVR_DISTRUST:

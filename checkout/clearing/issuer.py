@@ -20,6 +20,7 @@ from checkout.clearing.icc import cardholder_verification, read_icc, write_icc
 from checkout.clearing.keystore import KeyStore
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.clearing.participants import AccountRange, CardKind, Participants
+from checkout.clearing.phone_keys import serial_reason
 from checkout.clearing.pin import PinBlockError, PinVerdict, decrypt_pin_block
 from checkout.clearing.rules import House, Rules
 from checkout.clearing.tokens import Detokenised
@@ -231,13 +232,28 @@ class Issuers:
             amount_minor=request.amount_minor,
             currency=numeric_code(request.currency),
         )
+        counter = self._counter(routed, verdict)
         return Evidence(
             pin=pin,
             cryptogram=verdict,
-            atc=self._counter(routed, verdict),
+            atc=counter,
             cardholder=cardholder_verification(tags),
             token_cryptogram_valid=routed.token_cryptogram_valid,
+            limited_key_reason=self._limited_key(routed, verdict, counter),
         )
+
+    def _limited_key(
+        self, routed: Routed, verdict: CryptogramVerdict, counter: AtcVerdict | None
+    ) -> str:
+        """What is wrong with the phone's limited-use key, whose uses are counted by its serial."""
+        if verdict.key_serial is None or counter is None or not counter.fresh:
+            return ""
+        key = f"{routed.card}/key/{verdict.key_serial}"
+        uses = self._holders.last_counter(key) or 0
+        reason = serial_reason(uses)
+        if not reason:
+            self._holders.see_counter(key, uses + 1)
+        return reason
 
     def _counter(self, routed: Routed, verdict: CryptogramVerdict) -> AtcVerdict | None:
         """A counter is used up by a right cryptogram, whatever becomes of the payment."""

@@ -124,6 +124,15 @@ def use_key(record: LimitedKey | None, *, now: datetime, others_left: int = 0) -
     return KeyVerdict(valid=True, reason="", record=after, replenish=low)
 
 
+def serial_reason(uses_before: int) -> str:
+    """Why a limited-use key that has made so many payments makes no more; empty if it may.
+
+    For an issuer that sees serial numbers alone: however a phone counts, a key that was copied
+    off it is soon used up.
+    """
+    return "key-used-up" if uses_before >= LIMITED_USES else ""
+
+
 def needs_keys(records: Iterable[LimitedKey], *, now: datetime) -> bool:
     """Whether a phone's unexpired keys are good for too few payments."""
     left = sum(one.uses_left for one in records if now < one.expires_at)

@@ -266,7 +266,11 @@ def verify_token_cryptogram(
 
 
 def _within_domain(token: PaymentToken, request: AuthorizationRequest) -> bool:
-    online = request.entry_mode is EntryMode.ECOMMERCE and request.initiation is Initiation.ONLINE
+    online = (
+        request.entry_mode is EntryMode.ECOMMERCE
+        and request.initiation is Initiation.ONLINE
+        and request.token_cryptogram is not None
+    )
     match token.domain:
         case TokenDomain.CONTACTLESS:
             return (
@@ -281,6 +285,6 @@ def _within_domain(token: PaymentToken, request: AuthorizationRequest) -> bool:
                 Initiation.PAYER_CODE,
             )
         case TokenDomain.ONLINE:
-            return online and request.token_cryptogram is not None
+            return online
         case TokenDomain.MERCHANT:
             return online and request.merchant_id.strip() == (token.merchant or "").strip()

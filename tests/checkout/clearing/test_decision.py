@@ -223,6 +223,7 @@ def test_wrong_pin_is_answered_before_anything_about_money(code: str, reason: st
             ("63", "atc-replayed"),
         ),
         (Evidence(cryptogram=replace(GOOD, kind="AAC")), ("05", "card-declined")),
+        (Evidence(cryptogram=GOOD, limited_key_reason="key-used-up"), ("05", "key-used-up")),
         (Evidence(cryptogram=GOOD, atc=AtcVerdict(fresh=True)), ("00", "")),
     ],
 )

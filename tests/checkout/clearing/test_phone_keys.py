@@ -17,6 +17,7 @@ from checkout.clearing.phone_keys import (
     issue_keys,
     needs_keys,
     personalise_secure_element,
+    serial_reason,
     use_key,
 )
 from checkout.clearing.tokens import PaymentToken, TokenDomain, TokenError, TokenState
@@ -71,6 +72,13 @@ def test_key_expires_to_the_second() -> None:
     assert use_key(issued.record, now=end - timedelta(seconds=1)).valid
     assert use_key(issued.record, now=end).reason == "key-expired"
     assert needs_keys([issued.record], now=end)
+
+
+@pytest.mark.parametrize(
+    ("before", "reason"), [(0, ""), (LIMITED_USES - 1, ""), (LIMITED_USES, "key-used-up")]
+)
+def test_issuer_counts_payments_by_serial_number(before: int, reason: str) -> None:
+    assert serial_reason(before) == reason
 
 
 def test_key_that_was_never_given_out_is_unknown() -> None:

@@ -136,6 +136,13 @@ def test_number_replayed_as_a_tap_without_card_data_is_refused() -> None:
     assert isinstance(found, TokenRefusal) and found.reason == "token-outside-domain"
 
 
+@pytest.mark.parametrize("domain", [TokenDomain.ONLINE, TokenDomain.MERCHANT])
+def test_online_number_without_a_cryptogram_is_refused(domain: TokenDomain) -> None:
+    token = replace(TOKEN, domain=domain, merchant=TAP.merchant_id)
+    found = detokenise(token, replace(ONLINE, token_cryptogram=None), on=TODAY)
+    assert isinstance(found, TokenRefusal) and found.reason == "token-outside-domain"
+
+
 def test_token_for_one_merchant_is_refused_at_another() -> None:
     token = replace(TOKEN, domain=TokenDomain.MERCHANT, merchant="M00000000000001")
     elsewhere = replace(ONLINE, merchant_id="M00000000000002")
