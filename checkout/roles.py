@@ -68,7 +68,7 @@ def run_web(config: Config) -> None:
         respawn_failed_workers=True,
         respawn_interval=0.1,
         workers_kill_timeout=1,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,
         ssl_cert=certificate[0] if certificate else None,
         ssl_key=certificate[1] if certificate else None,
     ).serve()

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from checkout import records
 from checkout.clearing.client import SwitchClient, open_client
+from checkout.clearing.reading import ClearingReader
 from checkout.config import Config
 from checkout.database import open_engine
 from checkout.demo import Payer, payers
@@ -140,6 +141,7 @@ class Shop:
         )
         self.feed = Feed(engine, heartbeat_s=config.heartbeat_s)
         self.terminal = ReaderDesk(engine, clock)
+        self.books = ClearingReader(engine)
         self._close: list[Callable[[], None]] = []
 
     @classmethod

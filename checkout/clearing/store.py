@@ -54,6 +54,12 @@ class _Batch:
         return not (self.messages or self.entries or self.resolutions or self.others)
 
 
+_PENDING = (
+    "FROM clearing_entries e LEFT JOIN clearing_resolutions r ON r.entry = e.id "
+    "WHERE e.status = 'pending' AND r.entry IS NULL AND "
+)
+
+
 class Store:
     """The clearing tables with their uncommitted batch; used by one thread, the only writer."""
 
@@ -63,15 +69,21 @@ class Store:
         self._batch = _Batch()
         self._balances: dict[str, Balance] = {}
         self._account_ids: dict[str, int] = {}
+        self._numbers: dict[str, int | None] = {}
         self._load()
 
     def _load(self) -> None:
         self._batch = _Batch()
         self._balances.clear()
+        self._numbers.clear()
         rows = self._engine.query("SELECT name, id FROM clearing_accounts")
         self._account_ids = dict(rows)
-        top = self._engine.query("SELECT coalesce(max(seq), 0) FROM clearing_messages")[0][0]
-        self._next_seq = int(top) + 1
+        # Opening entries take numbers that no message has.
+        tops = (
+            self._engine.query("SELECT coalesce(max(seq), 0) FROM clearing_messages")[0][0],
+            self._engine.query("SELECT coalesce(max(id), 0) FROM clearing_entries")[0][0],
+        )
+        self._next_seq = max(map(int, tops)) + 1
 
     # -- reading, the uncommitted batch included ------------------------------------------------
 
@@ -156,6 +168,18 @@ class Store:
             self._engine.query("SELECT 1 FROM clearing_forestalled WHERE message_key = ?", (key,))
         )
 
+    def number(self, name: str) -> int | None:
+        """A number that is remembered by name; None where it was never put."""
+        if name not in self._numbers:
+            rows = self._engine.query("SELECT amount FROM clearing_numbers WHERE name = ?", (name,))
+            self._numbers[name] = rows[0][0] if rows else None
+        return self._numbers[name]
+
+    def put_number(self, name: str, amount: int) -> None:
+        """Remember a number by name."""
+        self._numbers[name] = amount
+        self.put(schema.PUT_NUMBER, name, (name, amount))
+
     def query(self, sql: str, parameters: Row = ()) -> list[Row]:
         """Rows as they were committed last; for what is not on the hot path."""
         return self._engine.query(sql, parameters)
@@ -179,6 +203,41 @@ class Store:
         self._batch.transfers[entry.id] = transfers
         if entry.original is not None:
             self._batch.followers.setdefault(entry.original, []).append(entry)
+
+    def resolve_many(
+        self, selection: str, parameters: Row, status: Status, turn: tuple[int, int, int]
+    ) -> int:
+        """End every pending entry that `selection` (a condition on `e`) picks; returns how many.
+
+        `turn` is instant, business date and cause. What was decided before in this turn is made
+        durable first; this goes on as one statement each, however many entries there are.
+        """
+        self.commit()
+        picked = _PENDING + selection
+        count = self._engine.query(f"SELECT count(*) {picked}", parameters)[0][0]
+        if not count:
+            return 0
+        moved = self._engine.query(
+            "SELECT a.name, sum(CASE WHEN t.debit = a.id THEN t.amount_minor ELSE 0 END), "
+            "sum(CASE WHEN t.credit = a.id THEN t.amount_minor ELSE 0 END) FROM clearing_accounts a "
+            "JOIN clearing_transfers t ON t.debit = a.id OR t.credit = a.id WHERE "
+            f"a.name LIKE 'payer/%' AND t.entry IN (SELECT e.id {picked}) GROUP BY a.name",
+            parameters,
+        )
+        posted = int(status is Status.POSTED)
+        for name, debits, credits in moved:
+            change = Balance(
+                debits_pending=-int(debits),
+                credits_pending=-int(credits),
+                debits_posted=posted * int(debits),
+                credits_posted=posted * int(credits),
+            )
+            self._balances[name] = self.balance(name).plus(change)
+            self._batch.balances.add(name)
+        insert = f"INSERT INTO clearing_resolutions SELECT e.id, ?, ?, ?, ? {picked}"
+        self._batch.others[(insert, "")] = (status.value, *turn, *parameters)
+        self.commit()
+        return int(count)
 
     def resolve(self, entry: EntryRow, resolution: ResolutionRow) -> None:
         """Post, void or expire a pending entry; LedgerError where it has ended already."""
