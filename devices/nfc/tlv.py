@@ -177,7 +177,9 @@ def fill_dol(entries: Iterable[DolEntry], values: Mapping[int, bytes]) -> bytes:
 
 def is_constructed(tag: int) -> bool:
     """Whether the tag is that of a template (bit 6 of its first byte)."""
-    return bool(tag_bytes(tag)[0] & 0x20)
+    while tag > 0xFF:
+        tag >>= 8
+    return bool(tag & 0x20)
 
 
 def _fit(value: bytes, length: int, form: Format) -> bytes:

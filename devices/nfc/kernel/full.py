@@ -43,13 +43,12 @@ def run(session: Session, *, methods: Sequence[Method]) -> None:
 
 
 def require_card_data(session: Session) -> None:
-    """Check that number, expiry and CDOL1 came (EMV Book 3, 7.2). Raises Ended."""
+    """Check that number, expiry and CDOL1 came (EMV Book 3, mandatory data). Raises Ended."""
     session.step = "check-card-data"
     for tag in (0x5F24, 0x8C):
         if tag not in session.card:
             raise Ended(Outcome.TRY_ANOTHER_CARD, f"the card did not send tag {tag:X}")
-    if session.pan is None:
-        raise Ended(Outcome.TRY_ANOTHER_CARD, "the card sent no account number (5A)")
+    session.require_account()
 
 
 def authenticate(session: Session, methods: Sequence[Method]) -> None:

@@ -77,8 +77,7 @@ def require_card_data(session: Session) -> None:
             raise Ended(Outcome.TRY_ANOTHER_CARD, f"the card did not send tag {tag:X}")
         if not shortest <= len(value) <= longest:
             raise Ended(Outcome.TRY_ANOTHER_CARD, f"tag {tag:X} has {len(value)} bytes")
-    if session.pan is None:
-        raise Ended(Outcome.TRY_ANOTHER_CARD, "the card sent no account number (57 or 5A)")
+    session.require_account()
 
 
 def read_decision(session: Session) -> None:
@@ -190,7 +189,8 @@ def _authenticate(session: Session, tolerate_bare: bool, static_allowed: bool) -
         return not_performed("not-asked-for-online")
     card, aip = session.card, session.card[0x82][0]
     dynamic = 0x9F4B in card or (aip & 0x20 and not online)
-    if not dynamic and static_allowed and aip & 0x40 and 0x93 in card:
+    static = static_allowed and aip & 0x40 and (0x93 in card or not online)
+    if not dynamic and static:
         return authenticate_static(session.evidence(), session.ca_keys, session.transaction.day)
     if not dynamic:  # an online answer need not carry what the terminal could verify
         return not_performed("no-card-data" if online else "not-supported")

@@ -186,6 +186,14 @@ class Session:
             digits = self.track2_digits.partition("D")[0]
         return digits if digits.isdigit() and 8 <= len(digits) <= 19 else None
 
+    def require_account(self) -> None:
+        """Raises Ended where there is no account number, or 57 and 5A name two."""
+        if self.pan is None:
+            raise Ended(Outcome.TRY_ANOTHER_CARD, "the card sent no account number (57 or 5A)")
+        track2 = self.track2_digits.partition("D")[0]
+        if track2 and track2 != self.pan:
+            raise Ended(Outcome.TRY_ANOTHER_CARD, "57 and 5A name two account numbers")
+
     @property
     def expiry(self) -> str | None:
         """YYMM from 5F24 or else from track 2."""
