@@ -174,7 +174,13 @@ def _limit_checks(
     # Nothing signs tag 9F34, so a plastic card that claims the phone's own check is not believed.
     on_device = evidence.cardholder is CardholderVerification.ON_DEVICE
     by_phone = on_device and request.account != account.account
-    verified = evidence.pin_verified or by_phone or bool(evidence.token_cryptogram_valid)
+    signed = evidence.cardholder is CardholderVerification.SIGNATURE
+    verified = (
+        evidence.pin_verified
+        or by_phone
+        or bool(evidence.token_cryptogram_valid)
+        or (signed and account.kind is CardKind.CREDIT)  # a debit card needs its PIN
+    )
     if not verified and fen is not None and fen > rules.quickpass_no_pin_minor:
         yield Decision(response_code="61", reason="over-no-pin-limit")
     yield from _code_limits(state, request, usage, rules, amount_minor)

@@ -199,6 +199,13 @@ def test_phones_own_check_counts_for_a_payment_token_and_not_for_a_plastic_card(
     assert answer(state(), asked, evidence=seen) == ("61", "over-no-pin-limit")
 
 
+def test_signature_is_enough_for_credit_and_not_for_debit() -> None:
+    seen = Evidence(cryptogram=GOOD, cardholder=CardholderVerification.SIGNATURE)
+    over = request(amount_minor=1_000_01)
+    assert answer(state(CREDIT), replace(over, account=CREDIT), evidence=seen)[0] == "00"
+    assert answer(state(), over, evidence=seen)[0] == "61"
+
+
 def test_claimed_online_pin_without_a_pin_is_none() -> None:
     seen = Evidence(cryptogram=GOOD, cardholder=CardholderVerification.ONLINE_PIN)
     assert answer(state(), request(amount_minor=1_000_01), evidence=seen)[0] == "61"
