@@ -48,7 +48,6 @@ def read_card(shop: Shop, order: Order, home: Path) -> Evidence:
 
 def test_two_hundred_races_are_each_won_once(shop: Shop, tmp_path: Path) -> None:
     make_card("unionpay-debit", tmp_path)
-    before = balance(shop)
     won: Counter[Mode] = Counter()
     for _ in range(RACES):
         order = shop.orders.create(amount_minor=1280)
@@ -83,10 +82,15 @@ def test_two_hundred_races_are_each_won_once(shop: Shop, tmp_path: Path) -> None
         for thread in (code, tapped):
             thread.join(30)
         assert len(approved) == 1, (approved, refused)
-        assert refused and refused[0] in ("order-busy", "already-paid", "used-code"), refused
+        assert refused
+        assert refused[0] in ("order-busy", "already-paid", "used-code"), refused
         after = shop.orders.get(order.id)
         assert (after.state, after.payment_id) == (OrderState.PAID, approved[0].id)
         won[approved[0].mode] += 1
     assert sum(won.values()) == RACES
-    assert balance(shop) == before == 0
-    assert charged(shop) == RACES * 1280
+    assert won[Mode.QR] and won[Mode.NFC], won  # else nobody raced
+    for totals in shop.books.trial_balance().values():
+        assert totals.debits_posted == totals.credits_posted
+    sales = [entry for entry in shop.books.entries(limit=1000) if entry.kind == "purchase"]
+    kept = [entry for entry in sales if str(entry.status) in ("pending", "posted")]
+    assert sum(entry.amount_minor for entry in kept) == RACES * 1280
