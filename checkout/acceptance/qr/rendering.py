@@ -23,6 +23,7 @@ __all__ = [
     "modules",
     "png",
     "png_of",
+    "png_of_lines",
     "svg",
     "svg_of",
     "terminal",
@@ -108,12 +109,20 @@ def png_of(rows: Sequence[str], module_pixels: int) -> bytes:
         lines.append(b"".join([widen[byte] for byte in packed])[:line_bytes])
         lines.append(again)
     lines.append(blank)
-    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    packer = zlib.compressobj(1, zlib.DEFLATED, 15, 9, zlib.Z_DEFAULT_STRATEGY)
-    content = packer.compress(b"".join(lines)) + packer.flush()
-    return b"".join(
-        (_PNG_SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", content), _chunk(b"IEND", b""))
-    )
+    return _file(side, side, b"".join(lines))
+
+
+def png_of_lines(row: str, *, module_pixels: int, height: int) -> bytes:
+    """A one-bit PNG of bars: `row` of 0 and 1, `height` pixels tall, four blank lines around."""
+    across, down = len(row) * module_pixels, height + 2 * MARGIN
+    if module_pixels < 1 or height < 1 or max(across, down) > _LARGEST_SIDE:
+        raise SymbolError(f"size: expected 1 to {_LARGEST_SIDE} pixels, got {across} x {down}")
+    pixels = "".join([("1" if bit == "0" else "0") * module_pixels for bit in row])
+    line_bytes = (across + 7) // 8
+    drawn = (int(pixels, 2) << -across % 8).to_bytes(line_bytes)
+    again = b"\x02" + bytes(line_bytes)
+    blank = b"\x00" + b"\xff" * line_bytes + again * (MARGIN - 1)
+    return _file(across, down, blank + b"\x00" + drawn + again * (height - 1) + blank)
 
 
 def svg_of(rows: Sequence[str], module_pixels: int) -> str:
@@ -154,6 +163,14 @@ def _strokes(size: int) -> dict[str, str]:
         commands["1" * length] = f"h{length}"
         commands["0" * length] = f"m{length} 0"
     return commands
+
+
+def _file(width: int, height: int, lines: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    content = zlib.compress(lines, 1)
+    return b"".join(
+        (_PNG_SIGNATURE, _chunk(b"IHDR", header), _chunk(b"IDAT", content), _chunk(b"IEND", b""))
+    )
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

@@ -1,0 +1,194 @@
+"""What `checkout qr make` and `checkout qr read` do, without their command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from checkout.acceptance.contract import Merchant
+from checkout.acceptance.qr import codes, rendering, stickers
+from checkout.acceptance.qr.link import build_link
+from checkout.acceptance.qr.mpm_objects import ADDITIONAL_RULES, LANGUAGE_RULES, ROOT_RULES
+from checkout.acceptance.qr.reading import Reading, best
+from checkout.acceptance.qr.stickers import Sticker
+from checkout.money import Money
+from devices.qr import scanner
+from devices.qr.scanner import NotAnImage
+
+#: Exit status of `qr read`.
+DONE, REFUSED = 0, 3
+
+_WRITTEN = (".png", ".svg")
+_PICTURES = frozenset(
+    {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".ppm", ".svg", ".heic", ".tif", ".tiff"}
+)
+_LONGEST_TEXT_FILE = 16_384
+_TEMPLATE_NAMES = {"62": "additional data", "64": "merchant in another language"}
+
+
+class CodeFileError(ValueError):
+    """A file that a code cannot be written to or read from, in one line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A code that was written: the `text` in it, the file, and its size in modules."""
+
+    text: str
+    path: Path
+    modules: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for `--json`."""
+        return {"text": self.text, "path": str(self.path), "modules": self.modules}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """What `qr read` found: the code to go on with, the texts of `others`, the exit status."""
+
+    reading: Reading
+    others: tuple[str, ...]
+    status: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {**self.reading.as_json(), "others": list(self.others)}
+
+
+def text_of_code(
+    *,
+    form: str,
+    code: str,
+    merchant: Merchant,
+    base_url: str,
+    key: bytes,
+    amount: Money | None = None,
+    currency: str = "CNY",
+    reference: str | None = None,
+) -> str:
+    """The text for an order's code or, without an amount, a sticker's: `form` is link or emv.
+
+    `key` is the shop's secret for EMV payloads. LinkError, CodecError where a value does not fit.
+    """
+    if form == "link":
+        return build_link(base_url, code)
+    if amount is None:
+        return codes.static_payload(
+            merchant=merchant, code=code, currency=currency, key=key, label=reference
+        )
+    return codes.dynamic_payload(
+        merchant=merchant, code=code, amount=amount, key=key, reference=reference
+    )
+
+
+def check_output(out: Path, *, static: bool = False) -> None:
+    """CodeFileError where `out` has an ending that cannot be written; nothing is made yet."""
+    endings = (*_WRITTEN, ".pdf") if static else _WRITTEN
+    if out.suffix.lower() not in endings:
+        raise CodeFileError(f"out: expected a name that ends in {' or '.join(endings)}, got {out}")
+
+
+def write(text: str, out: Path, *, module_pixels: int = 10) -> Made:
+    """Write `text` as a plain code to a .png or .svg file; OSError is the file's own."""
+    check_output(out)
+    if out.suffix.lower() == ".svg":
+        content = rendering.svg(text, module_pixels=module_pixels).encode()
+    else:
+        content = rendering.png(text, module_pixels=module_pixels)
+    out.write_bytes(content)
+    return Made(text=text, path=out, modules=len(rendering.modules(text)))
+
+
+def write_sticker(sticker: Sticker, out: Path, *, made_at: datetime) -> Made:
+    """Write a shop's sticker to a .png or .svg file, or a sheet of six to a .pdf."""
+    check_output(out, static=True)
+    suffix = out.suffix.lower()
+    if suffix == ".pdf":
+        out.write_bytes(stickers.sheet([sticker] * 6, made_at=made_at))
+    elif suffix == ".svg":
+        out.write_text(stickers.svg(sticker), encoding="utf-8")
+    else:
+        out.write_bytes(stickers.png(sticker))
+    return Made(text=sticker.text, path=out, modules=len(rendering.modules(sticker.text)))
+
+
+def read(source: str, *, lenient: bool = False) -> Read:
+    """Read a code from the picture or text file named `source`, or from `source` itself.
+
+    ScanError where a picture gives no text, CodeFileError where a file is missing or neither
+    picture nor text.
+    """
+    path = _file(source)
+    texts = (source,) if path is None else _texts(path)
+    reading = best(texts)
+    status = DONE if reading.accepted(lenient=lenient) else REFUSED
+    others = tuple(text for text in dict.fromkeys(texts) if text != reading.text)
+    return Read(reading=reading, others=others, status=status)
+
+
+def describe(found: Read) -> Iterator[str]:
+    """The same for people, line by line."""
+    reading = found.reading
+    yield f"{reading.kind}: {reading.verdict}"
+    for issue, place in zip(reading.issues, reading.places, strict=True):
+        yield f"  broken at {place}: {issue}"
+    yield from _fields(reading.fields, "")
+    if reading.kind == "other":
+        yield f"  text  {reading.text[:200]}"
+    for text in found.others:
+        yield f"also in the picture: {text[:200]}"
+
+
+def _file(source: str) -> Path | None:
+    """The file that `source` names, None where it is the text itself."""
+    try:
+        path = Path(source)
+        if path.is_file():
+            return path
+    except (OSError, ValueError):  # too long for a name, or with a NUL: a text
+        return None
+    if path.suffix.lower() in _PICTURES and "://" not in source and "\n" not in source:
+        raise CodeFileError(f"no such file: {source}")
+    return None
+
+
+def _texts(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(scan.text for scan in scanner.read(path))
+    except NotAnImage:
+        text = _text_in(path)
+        if text is None:
+            raise
+        return (text,)
+
+
+def _text_in(path: Path) -> str | None:
+    """A small text file's content less the newline that editors add; None for other files."""
+    if path.suffix.lower() in _PICTURES or not 0 < path.stat().st_size <= _LONGEST_TEXT_FILE:
+        return None
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    text = text.removesuffix("\n").removesuffix("\r")
+    return text if text and "\0" not in text else None
+
+
+def _fields(fields: dict[str, Any], indent: str, template: str = "") -> Iterator[str]:
+    for name, value in fields.items():
+        for each in value if isinstance(value, list) else [value]:
+            if isinstance(each, dict):
+                yield f"  {indent}{name}  {_TEMPLATE_NAMES.get(name, '')}".rstrip()
+                yield from _fields(each, indent + "  ", name)
+            else:
+                meaning = _meaning(template, name)
+                yield f"  {indent}{name}  {each}{f'  ({meaning})' if meaning else ''}"
+
+
+def _meaning(template: str, name: str) -> str:
+    rules = {"": ROOT_RULES, "62": ADDITIONAL_RULES, "64": LANGUAGE_RULES}.get(template, {})
+    return rules[name].name if name in rules else ""
