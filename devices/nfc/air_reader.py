@@ -40,7 +40,6 @@ POLL_PAUSE_S = 0.04
 EMPTY_ROUNDS = 2
 """How many rounds in a row must find nothing before a card counts as removed."""
 
-_WATCHDOG_S = 15.0
 _OPEN_WATCHDOG_S = 30.0
 _REOPEN_PAUSE_S = 0.25
 _ACTIVATION_TIMEOUT_S = 0.02
@@ -94,10 +93,19 @@ class AirReader:
 
     `open_air` is called now, and again whenever the reader was lost; it raises TransportError with
     the reason. A reader that was unplugged raises ReaderGone once and is opened again by the next
-    `wait_for_card` (or by `reopen`) as soon as it is back.
+    `wait_for_card` (or by `reopen`) as soon as it is back. A driver that has not come back within
+    `watchdog_s` seconds counts as lost too.
     """
 
-    def __init__(self, path: str, open_air: Callable[[], Air], *, emulated: bool) -> None:
+    def __init__(
+        self,
+        path: str,
+        open_air: Callable[[], Air],
+        *,
+        emulated: bool,
+        watchdog_s: float = 15.0,
+    ) -> None:
+        self._watchdog_s = watchdog_s
         self._path = path
         self._open_air = open_air
         self._emulated = emulated
@@ -258,10 +266,10 @@ class AirReader:
 
     # Between the caller and the thread
 
-    def _call(self, work: Callable[[], T], watchdog_s: float = _WATCHDOG_S) -> T:
+    def _call(self, work: Callable[[], T], watchdog_s: float | None = None) -> T:
         if self._closed:
             raise ReaderGone("the reader has been closed")
-        return self._thread.call(lambda: self._guarded(work), watchdog_s)
+        return self._thread.call(lambda: self._guarded(work), watchdog_s or self._watchdog_s)
 
     def _come_back(self, deadline: float) -> None:
         while self._air is None or self._thread.stuck:

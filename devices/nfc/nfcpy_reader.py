@@ -25,6 +25,7 @@ import nfc.clf.pn532
 import nfc.clf.rcs380
 import nfc.clf.transport
 import nfc.clf.udp
+import usb1
 
 from devices.nfc.air_reader import Air, AirReader, Found, Signal
 from devices.nfc.contract import ReaderGone, SeveralCards, TransportError
@@ -53,6 +54,7 @@ _DRIVER_FAULTS = (
     TypeError,
     ValueError,
     struct.error,
+    usb1.USBError,
     nfc.clf.Error,
     nfc.clf.pn53x.Chipset.Error,
     nfc.clf.rcs380.CommunicationError,
@@ -63,8 +65,8 @@ _DRIVER_FAULTS = (
 def open_reader(path: str) -> AirReader:
     """Open the reader that `path` names: any nfcpy path, or `pn532:DEVICE` for a serial PN532.
 
-    Raises TransportError with reason bad-path, no-reader, no-permission, busy, unsupported-reader
-    or reader-fault, and a message of one line.
+    Raises TransportError with reason bad-path, no-reader, no-permission, busy, wrong-driver,
+    unsupported-reader or reader-fault, and a message of one line.
     """
     parsed = parse_path(path)
     return AirReader(path, lambda: _open_air(parsed), emulated=parsed.emulated)
@@ -153,6 +155,12 @@ def _nothing_usable(path: ReaderPath, seen: list[tuple[int, int]]) -> TransportE
 def _refused(place: str, error: BaseException) -> TransportError:
     """Why a reader that is there can't be had, by the operating system's error."""
     number = getattr(error, "errno", None)
+    if isinstance(error, (usb1.USBErrorNotSupported, usb1.USBErrorNotFound)):
+        return TransportError(
+            "wrong-driver",
+            f"{place}: the system's own driver holds the reader; "
+            "`checkout readers` tells how to replace it",
+        )
     if number == errno.EACCES or isinstance(error, PermissionError):
         return TransportError(
             "no-permission",

@@ -12,7 +12,7 @@ from typing import Protocol, cast
 
 import nfc.clf.transport
 import pytest
-from conformance_cards import CardSpec, SuiteCard
+from conformance_cards import PPSE, PPSE_ANSWER, UNKNOWN_AID, CardSpec, SuiteCard
 from fake_usb import FakeAcr122, FakeBus, FakeRcs380, FakeReader
 
 from devices.nfc.contract import Reader
@@ -20,6 +20,7 @@ from devices.nfc.emulated.card import EmulatedCard
 from devices.nfc.emulated.in_process import InProcessReader
 from devices.nfc.emulated.pn532 import Pn532Emulator
 from devices.nfc.nfcpy_reader import open_reader
+from devices.nfc.transcript import TranscriptReader
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parents[1]
@@ -30,6 +31,7 @@ UNPLUG = "unplug"  # the reader can be pulled out and put back
 TWO_CARDS = "two-cards"  # the chip can tell two cards from one
 AIR = "air"  # there is a radio with frames between reader and card
 REMOVAL = "removal"  # cards can be taken away
+DESELECT = "deselect"  # a released card is out of reach
 
 
 class Rig(Protocol):
@@ -50,7 +52,7 @@ class Rig(Protocol):
 class InProcessRig:
     """No air at all: the shortest way to a card."""
 
-    abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B})
+    abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, DESELECT})
 
     def __init__(self) -> None:
         self._field = InProcessReader()
@@ -69,7 +71,7 @@ class InProcessRig:
 class PtyRig:
     """A PN532 on a pseudo-terminal under nfcpy's own pn532 driver."""
 
-    abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, UNPLUG, TWO_CARDS, AIR})
+    abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, UNPLUG, TWO_CARDS, AIR, DESELECT})
 
     def __init__(self, folder: Path) -> None:
         self._port = folder / "port"
@@ -107,7 +109,7 @@ class UsbRig:
         self.device = device
         self.bus = FakeBus(device)
         install(self.bus, patch)
-        self.abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, UNPLUG, AIR})
+        self.abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, UNPLUG, AIR, DESELECT})
         if isinstance(device, FakeAcr122):
             self.abilities |= {TWO_CARDS}
         self.reader: Reader = open_reader("usb")
@@ -132,7 +134,7 @@ class OtherProcessRig:
     """The card in another process: on nfcpy's simulated air, or behind a PN532 there."""
 
     def __init__(self, where: str) -> None:
-        self.abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, AIR})
+        self.abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, AIR, DESELECT})
         self._process = subprocess.Popen(
             [sys.executable, str(_HERE / "conformance_card_process.py"), where],
             stdin=subprocess.PIPE,
@@ -168,10 +170,29 @@ class OtherProcessRig:
         return self._process.stdout.readline().strip()
 
 
+class TranscriptRig:
+    """A recorded card: it says what it said, and is always there."""
+
+    abilities: frozenset[str] = frozenset()
+
+    def __init__(self) -> None:
+        lines = [f"> {PPSE.hex()}", f"< {PPSE_ANSWER.hex()}", f"> {UNKNOWN_AID.hex()}", "< 6A82"]
+        self.reader: Reader = TranscriptReader("\n".join(lines), "transcript:suite")
+
+    def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None:
+        return
+
+    def remove(self) -> None:
+        return
+
+    def close(self) -> None:
+        self.reader.close()
+
+
 class HardwareRig:
     """The reader named by --reader, with a real payment card lying on it."""
 
-    abilities = frozenset({AIR})
+    abilities = frozenset({AIR, DESELECT})
 
     def __init__(self, path: str) -> None:
         self.reader: Reader = open_reader(path)
@@ -199,8 +220,10 @@ def make_rig(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Rig:
         return InProcessRig()
     if name == "pty":
         return PtyRig(folder)
-    if name == "udp":
-        return OtherProcessRig("udp")
+    if name in ("udp", "pty-process"):
+        return OtherProcessRig(name.removesuffix("-process"))
+    if name == "transcript":
+        return TranscriptRig()
     if name == "acr122u":
         return UsbRig(FakeAcr122(), patch)
     return UsbRig(FakeRcs380(), patch)

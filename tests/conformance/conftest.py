@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conformance_rigs import HardwareRig, Rig, make_rig
 
-TRANSPORTS = ("in-process", "pty", "udp", "acr122u", "rc-s380")
+TRANSPORTS = ("in-process", "transcript", "pty", "udp", "acr122u", "rc-s380")
 
 
 def pytest_configure(config: pytest.Config) -> None:

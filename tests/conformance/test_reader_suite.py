@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from conformance_cards import PPSE, UNKNOWN_AID, CardSpec, echo, give, given
-from conformance_rigs import AIR, ANY_CARD, REMOVAL, TWO_CARDS, TYPE_B, UNPLUG, Rig
+from conformance_rigs import AIR, ANY_CARD, DESELECT, REMOVAL, TWO_CARDS, TYPE_B, UNPLUG, Rig
 
 from devices.nfc.contract import (
     Card,
@@ -30,8 +30,8 @@ def tap(rig: Rig) -> Card:
 def test_a_card_is_found_and_described(rig: Rig) -> None:
     rig.present(CardSpec())
     description = tap(rig).description
-    assert description.technology in ("A", "B")
-    assert len(description.uid) in (4, 7, 10)
+    assert description.technology in ("A", "B", "transcript")
+    assert len(description.uid) in ((0,) if description.technology == "transcript" else (4, 7, 10))
 
 
 def test_select_ppse_is_answered_with_a_directory(rig: Rig) -> None:
@@ -55,6 +55,7 @@ def test_a_released_card_is_found_again(rig: Rig) -> None:
         rig.reader.release()
 
 
+@pytest.mark.needs(DESELECT)
 def test_a_released_card_answers_no_more(rig: Rig) -> None:
     rig.present(CardSpec())
     card = tap(rig)

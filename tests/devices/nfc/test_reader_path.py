@@ -1,0 +1,123 @@
+"""What `--reader` takes and what it refuses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from devices.nfc.contract import TransportError
+from devices.nfc.nfcpy_reader import open_reader
+from devices.nfc.reader_path import ReaderPath, SerialLock, parse_path
+
+
+@pytest.mark.parametrize(
+    "path", ["usb", "usb:072f", "usb:072f:2200", "usb:001", "usb:001:023", "usb:1:4"]
+)
+def test_usb_paths_are_nfcpys(path: str) -> None:
+    assert parse_path(path) == ReaderPath(text=path, kind="usb")
+    assert not parse_path(path).emulated
+
+
+@pytest.mark.parametrize(
+    ("path", "device", "driver"),
+    [
+        ("pn532:/dev/pts/3", "/dev/pts/3", "pn532"),
+        ("pn532:COM3", "COM3", "pn532"),
+        ("tty:USB0:pn532", "/dev/ttyUSB0", "pn532"),
+        ("tty:AMA0:arygon", "/dev/ttyAMA0", "arygon"),
+        ("tty:reader-1:pn532", "/dev/reader-1", "pn532"),
+        ("tty:ACM0", "/dev/ttyACM0", ""),
+        ("tty", "", ""),
+        ("com:COM3:pn532", "COM3", "pn532"),
+        ("com:3:pn532", "COM3", "pn532"),
+    ],
+)
+def test_serial_paths_name_a_port_and_a_driver(path: str, device: str, driver: str) -> None:
+    parsed = parse_path(path)
+    assert parsed.kind == "serial"
+    assert (parsed.device, parsed.driver) == (device, driver)
+
+
+@pytest.mark.parametrize(
+    ("path", "host", "port"),
+    [
+        ("udp", "localhost", 54321),
+        ("udp:localhost:4000", "localhost", 4000),
+        ("udp::4000", "localhost", 4000),
+        ("udp:10.0.0.1", "10.0.0.1", 54321),
+    ],
+)
+def test_udp_paths_have_nfcpys_defaults(path: str, host: str, port: int) -> None:
+    parsed = parse_path(path)
+    assert (parsed.kind, parsed.host, parsed.port) == ("udp", host, port)
+    assert parsed.emulated
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "bluetooth",
+        "usb:",
+        "usb:zz",
+        "usb:072f:2200:1",
+        "pn532:",
+        "pn532:/dev/ttyUSB0; reboot",
+        "pn532:$(reboot)",
+        "pn532:/dev/tty USB0",
+        "tty:USB0:acr122",
+        "udp:localhost:99999",
+        "udp:local host:1",
+    ],
+)
+def test_anything_else_is_refused_with_what_was_expected(path: str) -> None:
+    with pytest.raises(TransportError, match="expected usb") as raised:
+        open_reader(path)
+    assert raised.value.reason == "bad-path"
+    assert "\n" not in str(raised.value)
+
+
+def test_a_pseudo_terminal_is_emulated_also_behind_a_link(tmp_path: Path) -> None:
+    controller, port = os.openpty()
+    link = tmp_path / "reader"
+    link.symlink_to(os.ttyname(port))
+    assert parse_path(f"pn532:{link}").emulated
+    assert not parse_path("pn532:/dev/ttyUSB0").emulated
+    os.close(controller)
+    os.close(port)
+
+
+def test_a_missing_port_is_no_reader() -> None:
+    with pytest.raises(TransportError) as raised:
+        open_reader("pn532:/dev/no-such-port")
+    assert raised.value.reason == "no-reader"
+    with pytest.raises(TransportError) as raised:
+        open_reader("tty:USB77:pn532")
+    assert raised.value.reason == "no-reader"
+
+
+def test_a_port_without_a_reader_is_no_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.nfc.nfcpy_reader._PatientTty.patience_ms", 50)
+    controller, port = os.openpty()
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(TransportError) as raised:
+        open_reader(f"pn532:{os.ttyname(port)}")
+    assert raised.value.reason == "no-reader"
+    assert len(os.listdir("/proc/self/fd")) == before
+    os.close(controller)
+    os.close(port)
+
+
+def test_a_port_is_held_by_one_reader_at_a_time() -> None:
+    controller, port = os.openpty()
+    device = os.ttyname(port)
+    held = SerialLock(device)
+    with pytest.raises(OSError, match="another program"):
+        SerialLock(device)
+    held.release()
+    held.release()
+    SerialLock(device).release()
+    os.close(controller)
+    os.close(port)
