@@ -15,7 +15,7 @@ import nfc.clf.pn532
 import nfc.clf.transport
 import nfc.tag
 import pytest
-from nfc_cards import EchoCard
+from nfc_cards import EchoCard, open_descriptors
 
 from devices.nfc.emulated.iso14443_4 import CardLeft
 from devices.nfc.emulated.pn532 import Pn532Emulator
@@ -267,13 +267,13 @@ def test_a_card_that_leaves_takes_its_answer_with_it(chip: Pn532Emulator, host: 
 
 
 def test_closing_gives_back_every_descriptor_and_thread() -> None:
-    before = len(os.listdir("/proc/self/fd")), threading.active_count()
+    before = open_descriptors(), threading.active_count()
     for _ in range(5):
         emulator = Pn532Emulator()
         emulator.present(EchoCard())
         emulator.close()
         emulator.close()
-    assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+    assert (open_descriptors(), threading.active_count()) == before
 
 
 def test_the_stream_takes_frames_in_any_pieces() -> None:

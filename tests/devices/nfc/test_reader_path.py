@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from nfc_cards import open_descriptors
 
 from devices.nfc.contract import TransportError
 from devices.nfc.nfcpy_reader import open_reader
@@ -101,11 +102,11 @@ def test_a_missing_port_is_no_reader() -> None:
 def test_a_port_without_a_reader_is_no_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.nfc.nfcpy_reader._PatientTty.patience_ms", 50)
     controller, port = os.openpty()
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     with pytest.raises(TransportError) as raised:
         open_reader(f"pn532:{os.ttyname(port)}")
     assert raised.value.reason == "no-reader"
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_descriptors() == before
     os.close(controller)
     os.close(port)
 
