@@ -27,4 +27,5 @@ def static_folder() -> Path:
 
 def is_open(path: str) -> bool:
     """Whether the static file `path` belongs to the payer's pages, which anyone may load."""
-    return path.split("/", 1)[0] in OPEN_FOLDERS
+    parts = path.replace("\\", "/").split("/")
+    return parts[0] in OPEN_FOLDERS and ".." not in parts

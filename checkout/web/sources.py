@@ -35,8 +35,8 @@ def settlement(shop: Shop, day: date) -> dict[str, Any] | None:
 def comparison(shop: Shop) -> dict[str, Any]:
     """Figures of this shop's own sales, by mode, real and emulated never mixed.
 
-    Times are milliseconds; `modelled_ms` is what a model added, which is taken out of
-    `software_ms`.
+    Times are milliseconds; `modelled_ms` is what a model added, `waited_ms` what people took;
+    `software_ms` is the rest.
     """
     sales = [each for each in shop.payments.recent(_PAYMENTS_COMPARED) if each.kind == "sale"]
     groups: dict[tuple[str, bool], list[Payment]] = defaultdict(list)
@@ -63,12 +63,20 @@ def _figures(payments: list[Payment]) -> dict[str, Any]:
         "declined_by_response_code": dict(sorted(declined.items())),
         "unknown": sum(each.state is PaymentState.UNKNOWN for each in payments),
         "reversed": sum(each.state is PaymentState.REVERSED for each in payments),
-        "software_ms": _spread([each.total_ms - each.modelled_ms for each in paid]),
+        "software_ms": _spread(
+            [max(each.total_ms - each.modelled_ms - waited_ms(each), 0.0) for each in paid]
+        ),
+        "waited_ms": _spread([waited_ms(each) for each in paid]),
         "modelled_ms": _spread([each.modelled_ms for each in paid]),
         "total_ms": _spread([each.total_ms for each in paid]),
         "messages": _spread([float(len(each.steps)) for each in paid]),
         "bytes": _spread([float(_bytes(each)) for each in paid]),
     }
+
+
+def waited_ms(payment: Payment) -> float:
+    """Milliseconds in which the software waited for a person."""
+    return float(sum(s["took_ms"] for s in payment.steps if s.get("nature") == "waited"))
 
 
 def _bytes(payment: Payment) -> int:
