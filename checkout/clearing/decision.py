@@ -106,6 +106,24 @@ def decide(
     return Decision(response_code="00")
 
 
+def deposit_decision(state: AccountState, *, amount_minor: int, rules: RuleSet) -> Decision:
+    """Whether money may come into a bank account: class III may hold only so much.
+
+    Refunds are not deposits: what the account has paid may always come back.
+    """
+    if amount_minor <= 0:
+        return Decision(response_code="13", reason="amount-not-positive")
+    if state.status is not AccountStatus.ACTIVE:
+        return Decision(response_code=_STATUS_CODES[state.status], reason=f"account-{state.status}")
+    graded = None if state.account.kind is CardKind.WALLET else state.account.account_class
+    if graded is not None and graded not in rules.bank_account:
+        return Decision(response_code="57", reason="class-not-offered")
+    limit = None if graded is None else rules.bank_account[graded].balance_minor
+    if limit is not None and state.balance_minor + amount_minor > limit:
+        return Decision(response_code="61", reason="over-balance-limit")
+    return Decision(response_code="00")
+
+
 def expired(expiry: str, business_date: date) -> bool:
     """Whether a card of this expiry (YYMM) is past its month's last day; a wrong YYMM is."""
     if len(expiry) != 4 or not expiry.isdigit() or not 1 <= int(expiry[2:]) <= 12:

@@ -10,7 +10,7 @@ import pytest
 
 from checkout.clearing.accounts import AccountState, AccountStatus, demo_accounts
 from checkout.clearing.cryptogram import AtcVerdict, CryptogramVerdict
-from checkout.clearing.decision import Decision, Evidence, Usage, decide, expired
+from checkout.clearing.decision import Decision, Evidence, Usage, decide, deposit_decision, expired
 from checkout.clearing.icc import CardholderVerification
 from checkout.clearing.messages import (
     AuthorizationRequest,
@@ -384,6 +384,44 @@ def test_classes_of_the_operators_payment_accounts(
     asked = request(account=WALLET, amount_minor=amount, **CODE)
     usage = Usage(year_minor=year)
     assert answer(held, asked, usage=usage, on=on, evidence=WITH_PIN)[0] == code
+
+
+@pytest.mark.parametrize(
+    ("account", "on", "balance", "amount", "code"),
+    [
+        (CLASS_III, date(2016, 3, 31), 0, 1, "57"),
+        (CLASS_III, date(2016, 4, 1), 0, 1_000_00, "00"),
+        (CLASS_III, date(2017, 12, 31), 999_99, 1, "00"),
+        (CLASS_III, date(2017, 12, 31), 999_99, 2, "61"),
+        (CLASS_III, date(2018, 1, 1), 999_99, 2, "00"),
+        (CLASS_III, date(2018, 1, 1), 0, 2_000_00, "00"),
+        (CLASS_III, date(2018, 1, 1), 0, 2_000_01, "61"),
+        (CLASS_II, TODAY, 0, 10_000_000_00, "00"),
+        (DEBIT, TODAY, 0, 10_000_000_00, "00"),
+        (DEBIT, TODAY, 0, 0, "13"),
+    ],
+)
+def test_class_iii_holds_only_so_much(
+    account: str, on: date, balance: int, amount: int, code: str
+) -> None:
+    held = state(account, balance_minor=balance)
+    found = deposit_decision(held, amount_minor=amount, rules=rules_of_china().on(on))
+    assert found.response_code == code
+
+
+def test_blocked_account_takes_no_deposit() -> None:
+    held = state(status=AccountStatus.BLOCKED)
+    rules = rules_of_china().on(TODAY)
+    assert deposit_decision(held, amount_minor=1, rules=rules).response_code == "62"
+
+
+def test_demo_accounts_keep_the_balance_limit_of_their_class() -> None:
+    rules = rules_of_china().on(TODAY)
+    for account in demo_accounts().accounts.values():
+        if account.account_class is not None and account.balance_minor:
+            empty = AccountState(account=account, balance_minor=0)
+            found = deposit_decision(empty, amount_minor=account.balance_minor, rules=rules)
+            assert found.approved or account.status is not AccountStatus.ACTIVE
 
 
 def test_holders_own_limits_on_amount_and_count() -> None:

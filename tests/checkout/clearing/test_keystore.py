@@ -44,10 +44,11 @@ def test_file_and_folder_are_the_owners_alone(tmp_path: Path) -> None:
     }
 
 
-def test_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
+def test_file_that_others_can_read_or_write_is_refused(tmp_path: Path, mode: int) -> None:
     KeyStore(tmp_path).card_key(ACCOUNT, "001")
     path = KeyStore(tmp_path).path
-    path.chmod(0o644)
+    path.chmod(mode)
     with pytest.raises(KeyStoreError, match="0600"):
         KeyStore(tmp_path).card_key(ACCOUNT, "001")
 

@@ -131,8 +131,18 @@ def test_payment_token_works_in_its_domain_and_a_stolen_one_nowhere_else(
             assert found == TokenRefusal(response_code="57", reason="token-outside-domain")
 
 
-def test_number_replayed_as_a_tap_without_card_data_is_refused() -> None:
-    found = detokenise(TOKEN, replace(TAP, icc=None), on=TODAY)
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"icc": None},
+        {"entry_mode": EntryMode.MANUAL},
+        {"entry_mode": EntryMode.CONTACTLESS_MAGSTRIPE},
+        {"entry_mode": EntryMode.CONTACT_CHIP},
+        {"initiation": Initiation.ONLINE},
+    ],
+)
+def test_almost_a_tap_is_none(changed: dict[str, Any]) -> None:
+    found = detokenise(TOKEN, replace(TAP, **changed), on=TODAY)
     assert isinstance(found, TokenRefusal) and found.reason == "token-outside-domain"
 
 
