@@ -83,10 +83,17 @@ def dynamic_payload(
 
 
 def static_payload(
-    *, merchant: Merchant, code: str, currency: str, key: bytes, label: str | None = None
+    *,
+    merchant: Merchant,
+    code: str,
+    currency: str,
+    key: bytes,
+    amount: Money | None = None,
+    label: str | None = None,
 ) -> str:
-    """The EMV payload of a printed sticker: the payer types the amount."""
-    return _signed(merchant, code, None, currency, key, label, dynamic=False)
+    """The EMV payload of a printed sticker: the payer types the amount, unless it has its own."""
+    currency = currency if amount is None else amount.currency
+    return _signed(merchant, code, amount, currency, key, label, dynamic=False)
 
 
 def open_payload(text: str, *, key: bytes) -> Offer:

@@ -69,16 +69,23 @@ def text_of_code(
     amount: Money | None = None,
     currency: str = "CNY",
     reference: str | None = None,
+    static: bool = False,
 ) -> str:
-    """The text for an order's code or, without an amount, a sticker's: `form` is link or emv.
+    """The text for an order's code, or for a sticker's: `form` is link or emv.
 
+    A sticker's may have an amount of its own; a code without one is always a sticker's.
     `key` is the shop's secret for EMV payloads. LinkError, CodecError where a value does not fit.
     """
     if form == "link":
         return build_link(base_url, code)
-    if amount is None:
+    if static or amount is None:
         return codes.static_payload(
-            merchant=merchant, code=code, currency=currency, key=key, label=reference
+            merchant=merchant,
+            code=code,
+            currency=currency,
+            key=key,
+            amount=amount,
+            label=reference,
         )
     return codes.dynamic_payload(
         merchant=merchant, code=code, amount=amount, key=key, reference=reference

@@ -27,12 +27,12 @@ _GREY = "0.35"
 class Sticker:
     """What one sticker says: `text` goes into the symbol, the rest is to be read.
 
-    `number` tells stickers of one shop apart; it is printed small, below.
+    `number` tells stickers of one shop apart, or names a fixed amount; it is printed small.
     """
 
     text: str
     payee: str
-    number: str
+    number: str = ""
     caption: str = "Scan to pay"
 
 

@@ -56,6 +56,14 @@ def test_sticker_leaves_the_amount_to_the_payer() -> None:
     assert offer.agrees_with(amount_minor=99, currency="CNY", merchant_id=offer.merchant_id)
 
 
+def test_sticker_may_have_an_amount_of_its_own() -> None:
+    text = codes.static_payload(
+        merchant=Merchant(), code=CODE, currency="CNY", key=KEY, amount=AMOUNT, label="Tea"
+    )
+    offer = codes.open_payload(text, key=KEY)
+    assert (offer.amount, offer.dynamic, offer.reference) == (AMOUNT, False, "Tea")
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
