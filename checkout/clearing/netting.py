@@ -1,7 +1,8 @@
 """The day's netting where rows no longer fit a Python loop: Ibis, by default on DuckDB.
 
-Needs the extra `netting`. The expressions name no engine; tests run them on DuckDB. Rates every row by the rules of its date, nets and makes statements
-inside the engine, and agrees with `fees` and `settlement` to the minor unit.
+Needs the extra `netting`. The expressions name no engine; tests run them on DuckDB. Rates every
+row by the rules of its date, nets and makes statements inside the engine, and agrees with `fees`
+and `settlement` to the minor unit.
 """
 
 from __future__ import annotations
