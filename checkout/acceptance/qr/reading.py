@@ -68,7 +68,8 @@ _WALLETS = (
     ("alipay", re.compile(r"https://qr\.alipay\.com/", re.IGNORECASE)),
     ("unionpay", re.compile(r"https://qr\.95516\.com/", re.IGNORECASE)),
 )
-_MPM_START = re.compile(r"\s*(?:00020[0-9]|[0-9]{4}.*6304.{4}\s*$)", re.DOTALL)
+# A merchant-presented payload, whole or damaged: it begins as one, or ends as one.
+_MPM = re.compile(r".{0,10}00020[0-9]|[0-9]{4}.*6304.{4}\s*$", re.DOTALL)
 
 
 def read(text: str) -> Reading:
@@ -113,7 +114,7 @@ def _consumer_presented(text: str) -> Reading | None:
 
 
 def _merchant_presented(text: str) -> Reading | None:
-    if _MPM_START.match(text) is None:
+    if _MPM.match(text) is None:
         return None
     return _of(Kind.EMV_MPM, emv_mpm.parse(text))
 
@@ -158,6 +159,6 @@ def _web_address(text: str, url: str) -> Reading | None:
 _IN_TURN: tuple[Callable[[str], Reading | None], ...] = (
     _barcode,
     _consumer_presented,
-    _merchant_presented,
     _link,
+    _merchant_presented,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import random
 import string
 
@@ -52,6 +53,11 @@ def payload(replace: dict[str, str | None]) -> str:
     return with_crc(
         join(tuple((tag, value) for tag, value in objects.items() if value is not None))
     )
+
+
+def test_example_in_the_documentation_runs() -> None:
+    ran = doctest.testmod(emv_mpm)
+    assert (ran.attempted, ran.failed) == (2, 0)
 
 
 def issues(text: str) -> tuple[str, ...]:

@@ -51,6 +51,8 @@ PAYER = PayerCodes(KEY, ["hce-phone"]).show("hce-phone", NOW)
         (EMV, Kind.EMV_MPM, Verdict.STRICT),
         (SHORT_OF_A_CITY, Kind.EMV_MPM, Verdict.NONCONFORMING),
         (EMV + "\n", Kind.EMV_MPM, Verdict.INVALID),
+        ("\ufeff" + EMV, Kind.EMV_MPM, Verdict.INVALID),
+        ("pay: " + EMV, Kind.EMV_MPM, Verdict.INVALID),
         (EMV[:40], Kind.EMV_MPM, Verdict.INVALID),
         ("5802CN" + EMV[:-8] + "63041234", Kind.EMV_MPM, Verdict.INVALID),
         (PAYER.emv, Kind.EMV_CPM, Verdict.STRICT),
