@@ -36,6 +36,7 @@ def run(session: Session, *, methods: Sequence[Method]) -> None:
     """
     require_card_data(session)
     authenticate(session, methods)
+    session.require_account()
     restrict(session)
     verify_cardholder(session)
     manage_risk(session)
@@ -43,12 +44,11 @@ def run(session: Session, *, methods: Sequence[Method]) -> None:
 
 
 def require_card_data(session: Session) -> None:
-    """Check that number, expiry and CDOL1 came (EMV Book 3, mandatory data). Raises Ended."""
+    """Check that expiry and CDOL1 came (EMV Book 3, mandatory data). Raises Ended."""
     session.step = "check-card-data"
     for tag in (0x5F24, 0x8C):
         if tag not in session.card:
             raise Ended(Outcome.TRY_ANOTHER_CARD, f"the card did not send tag {tag:X}")
-    session.require_account()
 
 
 def authenticate(session: Session, methods: Sequence[Method]) -> None:

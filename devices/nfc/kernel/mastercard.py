@@ -49,6 +49,7 @@ STEPS: Final[tuple[Callable[[Session], None], ...]] = (
     require_emv_mode,
     full.require_card_data,
     authenticate_offline,
+    Session.require_account,
     full.restrict,
     verify_cardholder,
     full.manage_risk,

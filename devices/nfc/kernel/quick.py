@@ -66,7 +66,7 @@ def online_capable(session: Session) -> bool:
 
 
 def require_card_data(session: Session) -> None:
-    """Check that what an authorisation needs came: number, AIP, ATC, IAD, cryptogram.
+    """Check that what an authorisation needs came: ATC, IAD, cryptogram.
 
     Raises Ended naming the first that is missing or has an impossible length.
     """
@@ -77,7 +77,6 @@ def require_card_data(session: Session) -> None:
             raise Ended(Outcome.TRY_ANOTHER_CARD, f"the card did not send tag {tag:X}")
         if not shortest <= len(value) <= longest:
             raise Ended(Outcome.TRY_ANOTHER_CARD, f"tag {tag:X} has {len(value)} bytes")
-    session.require_account()
 
 
 def read_decision(session: Session) -> None:

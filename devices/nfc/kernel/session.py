@@ -166,7 +166,7 @@ class Session:
             card=self.card,
             records=tuple(self.signed_records),
             rid=self.card[0x84][:5],
-            pan=self.pan or "",
+            pan=self._account,
         )
 
     def dol_values(self) -> dict[int, bytes]:
@@ -181,10 +181,13 @@ class Session:
     @property
     def pan(self) -> str | None:
         """The account number, from 5A or else from track 2; None where neither holds digits."""
-        digits = self.card.get(0x5A, b"").hex().upper().rstrip("F")
-        if not digits:
-            digits = self.track2_digits.partition("D")[0]
+        digits = self._account
         return digits if digits.isdigit() and 8 <= len(digits) <= 19 else None
+
+    @property
+    def _account(self) -> str:
+        number = self.card.get(0x5A, b"").hex().upper().rstrip("F")
+        return number or self.track2_digits.partition("D")[0]
 
     def require_account(self) -> None:
         """Raises Ended where there is no account number, or 57 and 5A name two."""

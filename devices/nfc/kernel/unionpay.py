@@ -72,6 +72,7 @@ STEPS: Final[tuple[Callable[[Session], None], ...]] = (
     read_decision,
     restrict,
     authenticate_offline,
+    Session.require_account,
     verify_cardholder,
     complete,
 )
