@@ -11,7 +11,7 @@ from checkout.comparison.places import PlaceResult
 from checkout.comparison.sweep import Sweep
 from checkout.trace import Step
 
-Outcome = Literal["approved", "declined", "unknown", "reversed", "not-tried"]
+Outcome = Literal["approved", "declined", "unknown", "reversed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,7 @@ class Sale:
     fault: str | None = None
     resolved: str | None = None
     shares_minor: Mapping[str, int] = field(default_factory=dict)
+    booked: int = 1  # how often the books hold the money: 1 for an approved sale, else 0
 
     @property
     def modelled_total_ms(self) -> float:

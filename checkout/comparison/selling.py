@@ -1,0 +1,234 @@
+"""One try to pay an order, by code or by tap, through the software as it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from checkout.acceptance.nfc import tap
+from checkout.acceptance.qr.link import build_link
+from checkout.acceptance.qr.rendering import png
+from checkout.comparison.stand import Pages, Stand
+from checkout.demo import DEMO_PIN, payer_of_account
+from checkout.orders import Order, ShopError
+from checkout.payment_records import Payment
+from checkout.readers import next_card
+from checkout.terminal import modelled_air_ms
+from checkout.trace import Trace
+from devices.nfc.air_time import ModelledTime, modelled_ms
+from devices.nfc.contract import Card, CardDescription, TransportError
+from devices.phone import Answer, HttpNetwork, Network, Phone, PhoneError
+
+WRONG_PIN = "654321"
+
+_CARD_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What one try came to.
+
+    `steps` are on the try's own clock; `software_ms` is the measured time; `shop_ms` when the shop
+    had its answer. `refused` says why there is no payment. `pins` counts PINs that were typed.
+    """
+
+    payment: Payment | None
+    steps: tuple[dict[str, Any], ...]
+    software_ms: float
+    shop_ms: float | None
+    payer_saw: str
+    refused: str = ""
+    pins: int = 0
+    air: ModelledTime | None = None
+
+
+def scan_and_pay(
+    stand: Stand,
+    order: Order,
+    payer: str,
+    pages: Pages,
+    *,
+    pin: str = DEMO_PIN,
+    network: Network | None = None,
+    fresh: bool = True,
+) -> Tried:
+    """The payer's phone scans the picture of the order's code and follows its page."""
+    began = time.perf_counter()
+    picture = png(build_link(stand.origin, order.code))
+    drawn_ms = (time.perf_counter() - began) * 1000
+    before = len(stand.shop.payments.of_order(order.id))
+    phone = Phone(payer, pin=pin, network=network or HttpNetwork())
+    try:
+        seen = phone.pay(picture, fresh=fresh)
+    except (PhoneError, OSError) as error:
+        took_ms = (time.perf_counter() - began) * 1000
+        return Tried(
+            payment=None,
+            steps=(),
+            software_ms=took_ms,
+            shop_ms=None,
+            payer_saw=f"no page: {error}",
+            refused="phone offline",
+            pins=1,
+        )
+    payments = stand.shop.payments.of_order(order.id)
+    payment = payments[-1] if len(payments) > before else None
+    if payment is None:
+        return Tried(
+            payment=None,
+            steps=(),
+            software_ms=drawn_ms + sum(one.took_ms for one in seen.exchanges if not one.modelled),
+            shop_ms=None,
+            payer_saw=seen.text or seen.outcome,
+            refused=seen.outcome,
+            pins=1,
+        )
+    steps = pages.story(seen, payment, len(picture))
+    return Tried(
+        payment=payment,
+        steps=tuple(steps),
+        software_ms=drawn_ms + _measured_end_ms(steps),
+        shop_ms=_shop_end_ms(steps),
+        payer_saw=seen.text or seen.outcome,
+        pins=1,
+    )
+
+
+def tap_and_pay(
+    stand: Stand,
+    order: Order,
+    payer: str,
+    *,
+    pin: str | None = DEMO_PIN,
+    wrap: Callable[[Card], Card] | None = None,
+    again: bool = True,
+    laid: bool = False,
+) -> Tried:
+    """The payer lays the card on the reader; with `again`, a torn tap is made once more.
+
+    `wrap` puts something between reader and card on the first tap. Without a PIN in `pin` none is
+    typed when one is asked for. `laid`: the card lies on the reader already.
+    """
+    reader = stand.reader
+    trace = Trace()
+    resume = None
+    wrapped = wrap
+    try:
+        for attempt in range(2):
+            if not (laid and attempt == 0):
+                reader.lay(payer)
+            card = next_card(reader, _CARD_WITHIN_S)
+            if wrapped is not None:
+                card, wrapped = wrapped(card), None
+            result = tap.walk(
+                stand.terminal,
+                card,
+                tap.purchase(stand.terminal, order.amount_minor, order.currency),
+                reader=reader,
+                trace=trace,
+                resume=resume,
+            )
+            reader.release()
+            evidence = tap.evidence(result)
+            resume = result.resume
+            if evidence is not None or not again:
+                break
+    except TransportError as error:
+        return _no_payment(trace, str(error), error.reason)
+    finally:
+        reader.take_away()
+    air = modelled_ms(result.exchanges)
+    asked = result.online_pin_required
+    if evidence is None:
+        sentence = tap.instruction(result)[1]
+        return _no_payment(trace, sentence, f"card refused: {result.outcome}", air=air)
+    if asked and pin is None:
+        return _no_payment(trace, "asks for the PIN", "no PIN was typed", air=air)
+    try:
+        payment = stand.shop.payments.pay_by_tap(
+            order.id,
+            evidence,
+            emulated=True,
+            payer=payer_of_account(evidence.pan),
+            pin=pin if asked else None,
+            modelled_ms=modelled_air_ms(result, reader, trace),
+            trace=trace,
+        )
+    except ShopError as error:
+        return _no_payment(trace, str(error), error.kind, air=air, pins=int(asked))
+    steps = [dict(step) for step in payment.steps]
+    return Tried(
+        payment=payment,
+        steps=tuple(steps),
+        software_ms=payment.total_ms - payment.modelled_ms,
+        shop_ms=_shop_end_ms(steps),
+        payer_saw=f"{payment.state}: {payment.response_text}"
+        if payment.response_code
+        else str(payment.state),
+        pins=int(asked),
+        air=air,
+    )
+
+
+def _no_payment(
+    trace: Trace, saw: str, refused: str, *, air: ModelledTime | None = None, pins: int = 0
+) -> Tried:
+    return Tried(
+        payment=None,
+        steps=tuple(step.as_json() for step in trace.steps()),
+        software_ms=trace.now_ms(),
+        shop_ms=None,
+        payer_saw=saw,
+        refused=refused,
+        pins=pins,
+        air=air,
+    )
+
+
+class FadingNetwork:
+    """A phone's network that fails `times` times when something is to be done by `method`."""
+
+    def __init__(self, *, method: str, times: int = 1) -> None:
+        self._method = method
+        self._times = times
+        self._inner = HttpNetwork()
+
+    def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        """One exchange; OSError where the network has faded."""
+        if self._times and method == self._method:
+            self._times -= 1
+            raise OSError("the phone has no network")
+        return self._inner.request(method, url, headers, body)
+
+
+class LeavingCard:
+    """A card that is taken away, or a reader that is, after some commands."""
+
+    def __init__(self, inner: Card, *, after: int, leave: Callable[[], None]) -> None:
+        self._inner = inner
+        self._left = after
+        self._leave = leave
+
+    @property
+    def description(self) -> CardDescription:
+        """As the card's."""
+        return self._inner.description
+
+    def transceive(self, command: bytes) -> bytes:
+        """As the card's, until it is gone."""
+        if self._left == 0:
+            self._leave()
+        self._left -= 1
+        return self._inner.transceive(command)
+
+
+def _measured_end_ms(steps: list[dict[str, Any]]) -> float:
+    ends = [step["at_ms"] + step["took_ms"] for step in steps if step["nature"] == "measured"]
+    return max(ends, default=0.0)
+
+
+def _shop_end_ms(steps: list[dict[str, Any]]) -> float | None:
+    asked = [step for step in steps if step["to"] == "switch"]
+    return asked[-1]["at_ms"] + asked[-1]["took_ms"] if asked else None
