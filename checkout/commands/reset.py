@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import shutil
 
+from sqlalchemy import inspect
+
 from checkout.clearing import rendezvous
 from checkout.commands.common import CommandError, config_from, console
 from checkout.database import is_postgresql, open_engine, sqlite_path
@@ -17,9 +19,12 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError("database: a checkout is running on it; stop that first")
     if is_postgresql(config.database_url):
         engine = open_engine(config.database_url)
+        ours = inspect(engine).get_table_names()
         with engine.begin() as connection:
-            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-            connection.exec_driver_sql("CREATE SCHEMA public")
+            # The database may hold others' tables too; ours begin like this and nothing else does.
+            for name in ours:
+                if name.startswith(("shop_", "clearing_", "web_")):
+                    connection.exec_driver_sql(f'DROP TABLE "{name}" CASCADE')
         engine.dispose()
     else:
         path = sqlite_path(config.database_url)

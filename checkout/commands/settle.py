@@ -1,0 +1,59 @@
+"""`checkout settle`: close the day and show who owes whom."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, date, datetime
+from typing import Any
+
+from rich.table import Table
+
+from checkout.clearing.client import open_client
+from checkout.clearing.settlement import settlement_date
+from checkout.commands.common import CommandError, config_from, console, print_json
+from checkout.money import Money
+from checkout.shop import Shop
+
+
+def run(options: argparse.Namespace) -> int:
+    """Close the settlement date, today's where none is named; closing twice changes nothing."""
+    day = _date(options.date)
+    config = config_from(options)
+    Shop.open(config).close()  # the database, or a clear word about it
+    client = open_client(config.home, config.database_url)
+    try:
+        told = client.operate("settle", {"date": day.isoformat()})
+    finally:
+        client.close()
+    if options.json:
+        print_json(told)
+    else:
+        _show(told, day)
+    return 0
+
+
+def _date(text: str | None) -> date:
+    if text is None:
+        return settlement_date(datetime.now(UTC))
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise CommandError(f"date: expected YYYY-MM-DD, got {text!r}") from None
+
+
+def _show(told: dict[str, Any], day: date) -> None:
+    out = console()
+    out.print(f"Settlement date {day}: closed")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("house", "participant", "currency"):
+        table.add_column(heading)
+    table.add_column("receives", justify="right")
+    for position in told.get("positions", []):
+        net = Money(amount_minor=int(position["net_minor"]), currency=position["currency"])
+        table.add_row(
+            str(position.get("house", "")),
+            str(position["participant"]),
+            position["currency"],
+            net.decimal(),
+        )
+    out.print(table)
