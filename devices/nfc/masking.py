@@ -92,7 +92,13 @@ def _mask_value(tag: int, value: bytes) -> bytes:
 
 
 def _mask_digits(pan: str) -> str:
-    return f"{pan[:6]}{'0' * (len(pan) - 10)}{pan[-4:]}" if len(pan) >= 13 else "0" * len(pan)
+    """First six and last four digits with zeros between, or nines where that was the number."""
+    for digit in "09":
+        kept = (pan[:6], pan[-4:]) if len(pan) >= 13 else ("", "")
+        masked = kept[0] + digit * (len(pan) - len(kept[0] + kept[1])) + kept[1]
+        if masked != pan:
+            break
+    return masked
 
 
 def _sweep(body: bytes, pans: Iterable[str]) -> bytes:

@@ -140,17 +140,14 @@ def _match(entry: tlv.Node, offers: tuple[Indicators, ...]) -> Candidate | None:
 
 
 def _kernel_asked(identifier: bytes | None) -> int:
-    """Kernel number that the card asks for, 0 where it leaves it to its AID, -1 for a foreign one.
+    """Kernel that the card asks for, 0 where it leaves it to its AID, -1 for a domestic one.
 
-    The first byte's upper two bits tell the kind of kernel: 00 and 01 international, 10 and 11
-    domestic, which this terminal has none of unless the short identifier is 0.
+    The upper two bits of the first byte are the kind of kernel; 10 and 11 are domestic kernels,
+    which this terminal has none of.
     """
     if not identifier:
         return 0
-    number = identifier[0] & 0x3F
-    if identifier[0] & 0x80:
-        return -1 if number or len(identifier) >= 3 else 0
-    return number
+    return -1 if identifier[0] & 0x80 else identifier[0]
 
 
 def _priority(indicator: bytes | None) -> int:
