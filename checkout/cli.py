@@ -17,6 +17,7 @@ from typing import NoReturn
 from checkout.config import DEFAULT_PORT, SWITCH_PORT
 from checkout.money import AmountError
 
+
 class _Parser(argparse.ArgumentParser):
     """argparse with its errors in one line."""
 

@@ -180,9 +180,7 @@ class PaymentRecords:
             values["approval_code"] = response.approval_code
         self.update(payment_id, **values)
 
-    def retell(
-        self, payment_id: str, steps: list[dict[str, Any]], *, modelled_ms: float
-    ) -> None:
+    def retell(self, payment_id: str, steps: list[dict[str, Any]], *, modelled_ms: float) -> None:
         """Keep a fuller story, told by the other side as well; times span all of its steps."""
         measured = max(
             (s["at_ms"] + s["took_ms"] for s in steps if s["nature"] == "measured"), default=0.0

@@ -1,4 +1,4 @@
-"""Which reader a `--reader` path means, and the emulated one that stands in where none is plugged in.
+"""Which reader a `--reader` path means, and the emulated one for where none is plugged in.
 
 Paths: `auto`, `emulated`, `none`, `transcript:FILE`, and every path of `devices.nfc.reader_path`.
 """

@@ -41,9 +41,7 @@ class ShopTill:
         order = self._shop.orders.payable()
         if order is None:
             return None
-        return Charge(
-            order_id=order.id, amount_minor=order.amount_minor, currency=order.currency
-        )
+        return Charge(order_id=order.id, amount_minor=order.amount_minor, currency=order.currency)
 
     def tapped(self, charge: Charge, card: Card, reader: Reader) -> Verdict:
         """Walk the card, then settle the order with what it gave."""

@@ -31,9 +31,7 @@ def _make(options: argparse.Namespace) -> int:
         if amount is None:
             code = shop.static_codes.create(label="sticker", currency=options.currency).code
         else:
-            order = shop.orders.create(
-                amount_minor=amount.amount_minor, currency=amount.currency
-            )
+            order = shop.orders.create(amount_minor=amount.amount_minor, currency=amount.currency)
             code = order.code
         text = command.text_of_code(
             form=options.format,
@@ -55,7 +53,9 @@ def _make(options: argparse.Namespace) -> int:
     out.print(f"{made.path}: {made.modules} modules a side", markup=False)
     out.print(made.text, markup=False)
     if amount is not None:
-        out.print(f"Payable for {config.code_ttl_s} s while `checkout serve` runs on this database.")
+        out.print(
+            f"Payable for {config.code_ttl_s} s while `checkout serve` runs on this database."
+        )
     return 0
 
 

@@ -30,8 +30,8 @@ def run(options: argparse.Namespace) -> int:
         path = sqlite_path(config.database_url)
         if path.exists():
             open_engine(config.database_url).dispose()  # refuses a file that is not ours
-        for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
-            name.unlink(missing_ok=True)
+        for ending in ("", "-wal", "-shm"):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
     shutil.rmtree(config.home / "cards", ignore_errors=True)
     console().print("The demo starts afresh: no orders, full accounts, new cards.")
     return 0

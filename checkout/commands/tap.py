@@ -60,7 +60,9 @@ def _terminal(options: argparse.Namespace, home: Path) -> tap.Terminal:
         raise CommandError(f"terminal or ca-keys: {error}") from None
 
 
-def _record(file: Path, result: TapResult, transaction: Transaction, terminal: tap.Terminal) -> None:
+def _record(
+    file: Path, result: TapResult, transaction: Transaction, terminal: tap.Terminal
+) -> None:
     text = record(result, transaction=transaction, terminal=terminal.data)
     try:
         file.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A whole `checkout serve` for tests: the real processes, on a free port, in a home of their own."""
+"""A whole `checkout serve` for tests: the real processes, a free port, a home of their own."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Serving:
         named = {pid: role_of(pid) for pid in children}
         for pid, name in list(named.items()):
             if name == "web":
-                named |= {worker: "worker" for worker in children_of(pid)}
+                named |= dict.fromkeys(children_of(pid), "worker")
         return named
 
     def stop(self) -> float:

@@ -42,7 +42,7 @@ def test_more_decimals_than_the_currency_has_are_refused(
 
 
 def test_an_unknown_currency_is_refused_by_name() -> None:
-    with pytest.raises(AmountError, match="^currency: expected one of CNY, "):
+    with pytest.raises(AmountError, match=r"^currency: expected one of CNY, "):
         Money.parse("1", "XYZ")
     with pytest.raises(AmountError, match="999"):
         currency_of("999")

@@ -60,7 +60,7 @@ def test_a_new_order_is_open_for_fifteen_minutes_and_its_code_for_one(orders: Or
 def test_an_amount_that_is_no_positive_whole_number_under_the_limit_is_refused(
     orders: Orders, amount: object
 ) -> None:
-    with pytest.raises(ShopError, match="^amount") as caught:
+    with pytest.raises(ShopError, match=r"^amount") as caught:
         orders.create(amount_minor=amount)  # type: ignore[arg-type]
     assert caught.value.kind == "amount"
     assert orders.recent() == ()

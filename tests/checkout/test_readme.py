@@ -8,8 +8,10 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.request
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,25 @@ def test_the_first_command_starts_a_checkout_from_nothing(tmp_path: Path) -> Non
     assert "Counter  http://localhost:8000/" in text
     assert "Operator's password" in text
     assert "█" in text or "▀" in text
+
+
+@pytest.mark.timeout(300)
+def test_a_wheel_carries_pages_styles_and_tables(tmp_path: Path) -> None:
+    built = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(tmp_path), "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("checkout-*.whl")
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    for name in tracked_files():
+        if name.startswith(("checkout/", "devices/")):
+            assert name in inside, f"{name} is missing from the wheel"
+        elif name.startswith("static/"):
+            assert f"checkout/{name}" in inside, f"{name} is missing from the wheel"
 
 
 def wait_for_counter(process: subprocess.Popen[bytes], said: Path) -> str:

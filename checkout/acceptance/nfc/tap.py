@@ -1,4 +1,4 @@
-"""One tap at this terminal: walk the card, keep the story, and sort out what it means for the sale."""
+"""One tap at this terminal: walk the card, keep the story, sort out what it means for a sale."""
 
 from __future__ import annotations
 
@@ -69,9 +69,7 @@ def load(
     own = ca_keys is None
     path = home / "keys" / "ca-public.json" if ca_keys is None else ca_keys
     text = path.read_text("utf-8") if not own or path.exists() else "[]"
-    return Terminal(
-        data=load_terminal(terminal), ca_keys=parse_ca_keys(text, own=own), clock=clock
-    )
+    return Terminal(data=load_terminal(terminal), ca_keys=parse_ca_keys(text, own=own), clock=clock)
 
 
 def purchase(
@@ -133,7 +131,7 @@ def record(trace: Trace, result: TapResult, began_ms: float) -> None:
 
 
 def evidence(result: TapResult) -> Evidence | None:
-    """What goes to the shop for a tap that decides something; None where the card must come again."""
+    """What goes to the shop for a tap that decides something; None where it must be repeated."""
     decision = _DECISIONS.get(result.outcome)
     if decision is None:
         return None
