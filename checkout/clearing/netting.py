@@ -1,14 +1,15 @@
-"""The day's netting where rows no longer fit a Python loop: Ibis, by default on DuckDB.
+"""The day's netting where rows no longer fit a Python loop: Ibis on DuckDB, on Spark unchanged.
 
-Needs the extra `netting`. The expressions name no engine; tests run them on DuckDB. Rates every
-row by the rules of its date, nets and makes statements inside the engine, and agrees with `fees`
-and `settlement` to the minor unit.
+Needs the extra `netting` (or `spark`). Rates every row by the rules of its date and sums inside
+the engine, and agrees with `fees` and `settlement` to the minor unit.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from checkout.clearing.fees import FeeSplit
@@ -45,7 +46,7 @@ _FEES = (
     "operator_minor",
     "bank_minor",
 )
-#: Columns of a rated row, which `net_positions` and `merchant_statements` take.
+#: Columns of a rated row, which `close_day` takes.
 RATED = {
     **{name: kind for name, kind in UNRATED.items() if name not in ("card_kind", "mcc")},
     **dict.fromkeys(_FEES, "int64"),
@@ -64,6 +65,9 @@ _PARTS = (
     ("acquirer_minor", "acquirer_ppm", "acquirer_cap_minor"),
 )
 _NO_CAP = 2**62
+# What moves by one row: to the acquirer, to the network, from the holder, from a holder abroad in
+# its own currency, from a linked bank to the operator.
+_LEGS = ("paid", "kept", "owed", "abroad", "between")
 
 
 class NettingUnavailable(Exception):
@@ -125,65 +129,24 @@ def rate(unrated: Any, rules: Rules) -> Any:
     return joined.mutate(**found).select(*RATED)
 
 
-def net_positions(rated: Any) -> tuple[NetPosition, ...]:
-    """Net positions of a table with the columns of `RATED`, computed in its engine."""
-    legs = _legs(_ibis(), rated)
-    found = (
-        legs.filter(legs.amount_minor != 0)
-        .group_by(["house", "participant", "currency"])
-        .aggregate(
-            received_minor=lambda t: t.amount_minor.sum(where=t.amount_minor > 0).fill_null(0),
-            owed_minor=lambda t: (-t.amount_minor).sum(where=t.amount_minor < 0).fill_null(0),
-            count=lambda t: t.count(),
-        )
-        .order_by(["house", "participant", "currency"])
-    )
-    positions = tuple(
-        NetPosition(
-            house=House(row["house"]),
-            participant=row["participant"],
-            currency=row["currency"],
-            received_minor=int(row["received_minor"]),
-            owed_minor=int(row["owed_minor"]),
-            count=int(row["count"]),
-        )
-        for row in found.to_pyarrow().to_pylist()
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayClose:
+    """What a day comes to: who owes whom, and what each merchant gets."""
+
+    positions: tuple[NetPosition, ...]
+    statements: tuple[MerchantStatement, ...]
+
+
+def close_day(rated: Any) -> DayClose:
+    """Net a table with the columns of `RATED` in its engine, reading it once.
+
+    The rows are first summed by merchant and parties; positions and statements both follow from
+    those sums, which are few.
+    """
+    groups = _totals(_ibis(), rated).to_pyarrow().to_pylist()
+    positions = _positions(groups)
     assert_balanced(positions)
-    return positions
-
-
-def merchant_statements(rated: Any) -> tuple[MerchantStatement, ...]:
-    """Merchants' statements of a table with the columns of `RATED`, computed in its engine."""
-    ibis = _ibis()
-    sign = _sign(ibis, rated)
-    fee = sum(rated[name] for name in _FEES if name != "network_from_issuer_minor")
-    table = rated.mutate(sign=sign, fee_minor=sign * fee)
-    found = (
-        table.group_by(["house", "merchant", "currency"])
-        .aggregate(
-            sales_count=lambda t: (t.sign > 0).sum(),
-            sales_minor=lambda t: t.amount_minor.sum(where=t.sign > 0).fill_null(0),
-            returns_count=lambda t: (t.sign < 0).sum(),
-            returns_minor=lambda t: t.amount_minor.sum(where=t.sign < 0).fill_null(0),
-            fees_minor=lambda t: t.fee_minor.sum(),
-        )
-        .order_by(["house", "merchant", "currency"])
-    )
-    return tuple(
-        MerchantStatement(
-            house=House(row["house"]),
-            merchant=row["merchant"],
-            currency=row["currency"],
-            sales_count=int(row["sales_count"]),
-            sales_minor=int(row["sales_minor"]),
-            returns_count=int(row["returns_count"]),
-            returns_minor=int(row["returns_minor"]),
-            fees_minor=int(row["fees_minor"]),
-            payout_minor=int(row["sales_minor"] - row["returns_minor"] - row["fees_minor"]),
-        )
-        for row in found.to_pyarrow().to_pylist()
-    )
+    return DayClose(positions=positions, statements=_statements(groups))
 
 
 def _ibis() -> Any:
@@ -255,36 +218,109 @@ def _part(ibis: Any, amount: Any, ppm: Any) -> Any:
     return millions * ppm + ((doubled - doubled % (2 * MILLION)) / (2 * MILLION)).cast("int64")
 
 
-def _sign(ibis: Any, rated: Any) -> Any:
+def _totals(ibis: Any, rated: Any) -> Any:
+    """Sums by merchant and parties: of each leg what is received, what is owed and how many."""
     forward = [one.value for one in Movement if one.sign > 0]
-    return ibis.ifelse(rated.movement.isin(forward), 1, -1).cast("int64")
-
-
-def _legs(ibis: Any, rated: Any) -> Any:
-    """The legs of every row, one projection for each side of a payment, under each other."""
-    sign = _sign(ibis, rated)
-    four = rated.house == House.FOUR_PARTY.value
-    quick = ~four & (rated.bank != "")
-    abroad = rated.holder_currency != rated.currency
+    sign = ibis.ifelse(rated.movement.isin(forward), 1, -1).cast("int64")
     owed = rated.amount_minor - rated.interchange_minor + rated.network_from_issuer_minor
     paid = rated.amount_minor - rated.interchange_minor - rated.network_from_acquirer_minor
-    between = rated.amount_minor - rated.bank_minor
+    fee = sum(rated[name] for name in _FEES if name != "network_from_issuer_minor")
+    table = rated.mutate(
+        sign=sign,
+        fee_minor=sign * fee,
+        leg_paid=sign * paid,
+        leg_kept=sign * (owed - paid),
+        leg_owed=-sign * owed,
+        leg_abroad=-sign * rated.holder_amount_minor,
+        leg_between=sign * (rated.amount_minor - rated.bank_minor),
+    )
+    sums: dict[str, Any] = {
+        "sales_count": (table.sign > 0).sum(),
+        "sales_minor": _sum(table.amount_minor, table.sign > 0),
+        "returns_count": (table.sign < 0).sum(),
+        "returns_minor": _sum(table.amount_minor, table.sign < 0),
+        "fees_minor": table.fee_minor.sum(),
+    }
+    for leg in _LEGS:
+        amount = table[f"leg_{leg}"]
+        sums[f"{leg}_in"] = _sum(amount, amount > 0)
+        sums[f"{leg}_out"] = _sum(-amount, amount < 0)
+        sums[f"{leg}_count"] = (amount != 0).sum()
+    return table.group_by(
+        "house",
+        "merchant",
+        "currency",
+        "holder",
+        "network",
+        "acquirer",
+        "holder_currency",
+        linked_bank=table.bank,
+    ).aggregate(**sums)
 
-    def side(where: Any, participant: Any, currency: Any, amount: Any) -> Any:
-        return (
-            rated.mutate(leg_for=participant, leg_in=currency, leg_minor=sign * amount)
-            .filter(where)
-            .select("house", participant="leg_for", currency="leg_in", amount_minor="leg_minor")
+
+def _sum(amount: Any, where: Any) -> Any:
+    return amount.sum(where=where).fill_null(0)
+
+
+def _positions(groups: Iterable[dict[str, Any]]) -> tuple[NetPosition, ...]:
+    """The legs of every group, summed by participant and currency."""
+    sums: dict[tuple[House, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+    for group in groups:
+        house = House(group["house"])
+        for participant, currency, leg, turned in _sides(house, group):
+            received, owed = ("out", "in") if turned else ("in", "out")
+            row = sums[house, participant, currency]
+            row[0] += int(group[f"{leg}_{received}"])
+            row[1] += int(group[f"{leg}_{owed}"])
+            row[2] += int(group[f"{leg}_count"])
+    return tuple(
+        NetPosition(
+            house=house,
+            participant=participant,
+            currency=currency,
+            received_minor=received,
+            owed_minor=owed,
+            count=count,
         )
+        for (house, participant, currency), (received, owed, count) in sorted(sums.items())
+        if count
+    )
 
-    return ibis.union(
-        side(four, rated.acquirer, rated.currency, paid),
-        side(four, rated.network, rated.currency, owed - paid),
-        side(four & ~abroad, rated.holder, rated.currency, -owed),
-        side(four & abroad, rated.network, rated.currency, -owed),
-        side(four & abroad, rated.network, rated.holder_currency, rated.holder_amount_minor),
-        side(four & abroad, rated.holder, rated.holder_currency, -rated.holder_amount_minor),
-        side(quick, rated.bank, rated.currency, -between),
-        side(quick, rated.holder, rated.currency, between),
-        distinct=False,
+
+def _sides(house: House, group: dict[str, Any]) -> Iterator[tuple[str, str, str, bool]]:
+    """Participant, currency and leg of a group; the flag where it is the leg's other side."""
+    here, there = group["currency"], group["holder_currency"]
+    if house is House.THREE_PARTY:
+        if group["linked_bank"]:
+            yield group["holder"], here, "between", False
+            yield group["linked_bank"], here, "between", True
+        return
+    yield group["acquirer"], here, "paid", False
+    yield group["network"], here, "kept", False
+    if here == there:
+        yield group["holder"], here, "owed", False
+        return
+    yield group["network"], here, "owed", False
+    yield group["holder"], there, "abroad", False
+    yield group["network"], there, "abroad", True
+
+
+def _statements(groups: Iterable[dict[str, Any]]) -> tuple[MerchantStatement, ...]:
+    names = ("sales_count", "sales_minor", "returns_count", "returns_minor", "fees_minor")
+    sums: dict[tuple[House, str, str], dict[str, int]] = defaultdict(
+        lambda: dict.fromkeys(names, 0)
+    )
+    for group in groups:
+        row = sums[House(group["house"]), group["merchant"], group["currency"]]
+        for name in names:
+            row[name] += int(group[name])
+    return tuple(
+        MerchantStatement(
+            house=house,
+            merchant=merchant,
+            currency=currency,
+            **row,
+            payout_minor=row["sales_minor"] - row["returns_minor"] - row["fees_minor"],
+        )
+        for (house, merchant, currency), row in sorted(sums.items())
     )

@@ -12,9 +12,9 @@ from checkout.clearing.fees import fees, returned
 from checkout.clearing.netting import (
     RATED,
     UNRATED,
+    DayClose,
+    close_day,
     memory_table,
-    merchant_statements,
-    net_positions,
     rate,
     rated_rows,
 )
@@ -92,8 +92,7 @@ def test_engine_nets_refunds_disputes_and_currencies_to_the_minor_unit() -> None
     sales = [_payment(_unrated(rng), number) for number in range(300)]
     rows = _with_refunds(sales, rng)
     table = rated_rows(rows)
-    assert net_positions(table) == net(rows)
-    assert merchant_statements(table) == statements(rows)
+    assert close_day(table) == DayClose(positions=net(rows), statements=statements(rows))
 
 
 def test_engine_rates_every_row_by_the_rules_of_its_date() -> None:
@@ -102,8 +101,7 @@ def test_engine_rates_every_row_by_the_rules_of_its_date() -> None:
     table = rate(_table(rows), rules_of_china())
     assert set(table.columns) == set(RATED)
     payments = [_payment(row, number) for number, row in enumerate(rows)]
-    assert net_positions(table) == net(payments)
-    assert merchant_statements(table) == statements(payments)
+    assert close_day(table) == DayClose(positions=net(payments), statements=statements(payments))
 
 
 @pytest.mark.parametrize("day", [date(2016, 9, 5), date(2016, 9, 6)])
@@ -129,11 +127,13 @@ def test_engine_rounds_and_caps_as_python_does_around_every_cap(day: date) -> No
     ]
     payments = [_payment(row, number) for number, row in enumerate(rows)]
     # A merchant a row: each statement shows that row's fees by themselves.
-    assert merchant_statements(rate(_table(rows), rules_of_china())) == statements(payments)
+    found = close_day(rate(_table(rows), rules_of_china()))
+    assert found.statements == statements(payments)
+    assert found.positions == net(payments)
 
 
 def test_empty_day_has_no_positions() -> None:
-    assert net_positions(rated_rows([])) == ()
+    assert close_day(rated_rows([])) == DayClose(positions=(), statements=())
 
 
 @pytest.mark.parametrize(
@@ -143,3 +143,26 @@ def test_row_that_no_rule_fits_is_not_dropped_in_silence(changed: dict[str, Any]
     rows = [_unrated(random.Random(2)), _unrated(random.Random(2)) | changed]
     with pytest.raises(RulesError, match="1 rows"):
         rate(_table(rows), rules_of_china())
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+def test_spark_agrees_without_a_changed_expression() -> None:
+    sql = pytest.importorskip("pyspark.sql")
+    ibis = pytest.importorskip("ibis")
+    session = (
+        sql.SparkSession.builder.master("local[1]")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.ui.enabled", "false")
+        .getOrCreate()
+    )
+    ibis.set_backend(ibis.pyspark.connect(session))
+    try:
+        rng = random.Random(566)
+        rows = [_unrated(rng) for _ in range(300)]
+        payments = [_payment(row, number) for number, row in enumerate(rows)]
+        expected = DayClose(positions=net(payments), statements=statements(payments))
+        assert close_day(rate(_table(rows), rules_of_china())) == expected
+    finally:
+        session.stop()
+        ibis.set_backend("duckdb")
