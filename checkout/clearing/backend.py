@@ -5,11 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from checkout.clearing.accounts import DemoWorld, demo_accounts
+from checkout.clearing.clock import SettableClock
 from checkout.clearing.fx import RateTable, demo_rates
-from checkout.clearing.holders import Holders, day_number, micros
+from checkout.clearing.holders import Holders, date_of, day_number, micros
 from checkout.clearing.issuer import Issuers
 from checkout.clearing.keystore import KeyStore
 from checkout.clearing.ledger import Leg, Status, transfers_of
@@ -45,16 +46,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One message being answered: its number, the moment, the session's PIN key."""
+    """One message being answered: its number, the moment and its business date, the PIN key."""
 
     seq: int
     now: datetime
+    business_date: date
     pin_key: bytes | None = field(default=None, repr=False)
-
-    @property
-    def business_date(self) -> date:
-        """The date that what happens now belongs to."""
-        return settlement_date(self.now)
 
     @property
     def approval_code(self) -> str:
@@ -71,9 +68,12 @@ class Backend:
         keys: KeyStore,
         world: World,
         *,
+        clock: SettableClock | None = None,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.store = store
+        self.clock = clock or SettableClock()
+        self.in_flight = 0  # answers that wait to be sent
         self.keys = keys
         self.world = world
         self.participants = world.participants
@@ -92,6 +92,7 @@ class Backend:
             participants=world.participants,
             rules=world.rules,
             rates=world.rates,
+            use_limited_key=lambda number, serial: self.vault.use_key(number, serial, self.clock()),
         )
 
     def open_books(self, now: datetime) -> None:
@@ -99,6 +100,21 @@ class Backend:
         self.holders.open_accounts(now)
         self.vault.provision_demo(now)
         self.store.commit()
+
+    def turn(self, now: datetime, pin_key: bytes | None = None) -> Turn:
+        """Number the next message; its date is the next one where the day was closed already."""
+        business_date = settlement_date(now)
+        closed = self.closed_through()
+        if closed is not None and business_date <= closed:
+            business_date = closed + timedelta(days=1)
+        return Turn(
+            seq=self.store.next_seq(), now=now, business_date=business_date, pin_key=pin_key
+        )
+
+    def closed_through(self) -> date | None:
+        """The last business date that was closed; None before the first."""
+        number = self.store.number("closed-through")
+        return None if number is None else date_of(number)
 
     def forget(self) -> None:
         """Drop what is in memory after a batch that could not be written."""

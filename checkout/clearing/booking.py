@@ -90,7 +90,7 @@ def return_legs(parties: Parties, split: FeeSplit) -> tuple[Leg, ...]:
 
 def split_of(amount_minor: int, house: House, transfers: Iterable[Transfer]) -> FeeSplit:
     """The fees of a sale as they were booked."""
-    booked = {one.purpose: one.amount_minor for one in transfers}
+    booked = {plain_purpose(one.purpose): one.amount_minor for one in transfers}
     return FeeSplit(
         amount_minor=amount_minor,
         house=house,
@@ -101,6 +101,13 @@ def split_of(amount_minor: int, house: House, transfers: Iterable[Transfer]) -> 
         operator_minor=booked.get("operator fee", 0),
         bank_minor=booked.get("bank fee", 0),
     )
+
+
+def plain_purpose(purpose: str) -> str:
+    """What a transfer was for before it was given back or undone."""
+    while purpose.startswith(("returned ", "reversed ")):
+        purpose = purpose.split(" ", 1)[1]
+    return purpose
 
 
 def payer_of(transfers: Iterable[Transfer]) -> str:

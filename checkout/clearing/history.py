@@ -8,6 +8,7 @@ from datetime import date
 from checkout.clearing.backend import Backend, message_key
 from checkout.clearing.booking import Parties, payer_of
 from checkout.clearing.fees import FeeSplit, fees
+from checkout.clearing.holders import date_of
 from checkout.clearing.ledger import Status, Transfer
 from checkout.clearing.messages import (
     AuthorizationRequest,
@@ -39,8 +40,7 @@ class Sale:
     @property
     def sold_on(self) -> date:
         """Its business date."""
-        number = self.entry.business_date
-        return date(number // 10000, number // 100 % 100, number % 100)
+        return date_of(self.entry.business_date)
 
     @property
     def is_hold(self) -> bool:

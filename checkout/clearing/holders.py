@@ -28,6 +28,11 @@ def day_number(on: date) -> int:
     return on.year * 10000 + on.month * 100 + on.day
 
 
+def date_of(number: int) -> date:
+    """The date that yyyymmdd stands for."""
+    return date(number // 10000, number // 100 % 100, number % 100)
+
+
 def micros(instant: datetime) -> int:
     """Microseconds since the epoch of an aware instant."""
     return round(instant.timestamp() * 1_000_000)

@@ -6,6 +6,7 @@ verifies PIN and cryptogram with the issuer's keys and counts what has to be cou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
@@ -20,7 +21,7 @@ from checkout.clearing.icc import cardholder_verification, read_icc, write_icc
 from checkout.clearing.keystore import KeyStore
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.clearing.participants import AccountRange, CardKind, Participants
-from checkout.clearing.phone_keys import serial_reason
+from checkout.clearing.phone_keys import KeyVerdict, serial_reason
 from checkout.clearing.pin import PinBlockError, PinVerdict, decrypt_pin_block
 from checkout.clearing.rules import House, Rules
 from checkout.clearing.tokens import Detokenised
@@ -71,12 +72,14 @@ class Issuers:
         participants: Participants,
         rules: Rules,
         rates: RateTable,
+        use_limited_key: Callable[[str, int], KeyVerdict],
     ) -> None:
         self._holders = holders
         self._keys = keys
         self._participants = participants
         self._rules = rules
         self._rates = rates
+        self._use_limited_key = use_limited_key
 
     def authorize(self, routed: Routed, *, pin_key: bytes | None, on: date) -> Authorisation:
         """Decide a purchase or pre-authorisation on the business date `on`.
@@ -263,6 +266,9 @@ class Issuers:
         fresh = atc_verdict(self._holders.last_counter(card), verdict.atc)
         if fresh.fresh:
             self._holders.see_counter(card, verdict.atc)
+        if fresh.fresh and verdict.key_serial is not None:
+            key = self._use_limited_key(routed.card, verdict.key_serial)
+            return fresh if key.valid else AtcVerdict(fresh=False, reason=key.reason)
         return fresh
 
     def _pin(self, routed: Routed, pin_key: bytes | None) -> PinVerdict | None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from checkout.clearing.accounts import AccountStatus
 from checkout.clearing.backend import Backend, Turn
+from checkout.clearing.closing import Closing
+from checkout.clearing.dispute_desk import DisputeDesk
+from checkout.clearing.disputes import Dispute, DisputeReason
 from checkout.clearing.messages import Operation, PlainAnswer
+from checkout.clearing.token_desk import TokenDesk
 
-Answer = dict[str, Any]
+Given = dict[str, Any]
 LONGEST_ANSWER = 3900
 
 
@@ -19,41 +24,104 @@ class OperationError(ValueError):
 
 
 class Operations:
-    """Answers 0600 by the operation's name; arguments and answer are JSON objects."""
+    """Answers 0600 by the operation's name; arguments and answer are JSON objects.
+
+    settle {date} · clock {at | advance_s} · idle · set-status {account, status} · charge-back
+    {rrn, reason, amount_minor} · represent {rrn} · decide {rrn, for_payer} · lapse {rrn} ·
+    request-token {account, requestor, domain, merchant} · verify-token {payment_token, method,
+    passed} · advance-token {payment_token, action} · token-keys {payment_token, kind} ·
+    personalise-token {payment_token}
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._by_name: dict[str, Callable[[Answer, Turn], Answer]] = {
-            "block-account": self._block_account,
-            "free-account": self._free_account,
+        self._closing = Closing(backend)
+        self._disputes = DisputeDesk(backend)
+        tokens = TokenDesk(backend)
+        self._by_name: dict[str, Callable[[Given, Turn], Given]] = {
+            "settle": self._settle,
+            "clock": self._clock,
+            "idle": self._idle,
+            "set-status": self._set_status,
+            "charge-back": self._charge_back,
+            "represent": lambda given, turn: _told(
+                self._disputes.represent(str(given["rrn"]), turn)
+            ),
+            "decide": lambda given, turn: _told(
+                self._disputes.decide(
+                    str(given["rrn"]), for_payer=given["for_payer"] is True, turn=turn
+                )
+            ),
+            "lapse": lambda given, turn: _told(self._disputes.lapse(str(given["rrn"]), turn)),
+            "request-token": tokens.request,
+            "verify-token": tokens.verify,
+            "advance-token": tokens.advance,
+            "token-keys": tokens.keys,
+            "personalise-token": tokens.personalise,
         }
 
     def answer(self, operation: Operation, turn: Turn) -> PlainAnswer:
         """00 with what the operation returns, 12 with the reason in `error`."""
         run = self._by_name.get(operation.name)
+        self._backend.store.commit()  # operations read the tables, and see all that came before
         try:
             if run is None:
-                raise OperationError(f"no operation {operation.name!r}")
+                raise OperationError(f"there is none; known are {', '.join(self._by_name)}")
             given = json.loads(operation.arguments or "{}")
             if not isinstance(given, dict):
                 raise OperationError("expected a JSON object")
             code, content = "00", run(given, turn)
-        except (ValueError, KeyError, TypeError) as error:
+        except KeyError as error:
+            code, content = "12", {"error": f"{operation.name}: {error.args[0]} is missing"}
+        except (ValueError, TypeError) as error:
             code, content = "12", {"error": f"{operation.name}: {error}"}
         text = json.dumps(content)
         if len(text) > LONGEST_ANSWER:
-            text = json.dumps({"note": "done; too long to be told here"})
+            text = json.dumps({"note": "done; the answer is too long for DE120 to 123"})
         return PlainAnswer(response_code=code, stan=operation.stan, content=text)
 
-    def _block_account(self, given: Answer, turn: Turn) -> Answer:
-        return self._set_status(given, AccountStatus.BLOCKED)
+    def _settle(self, given: Given, turn: Turn) -> Given:
+        on = date.fromisoformat(given["date"]) if given.get("date") else turn.business_date
+        report = self._closing.close(on, turn)
+        return {"date": report["date"], "closed_before": report["closed_before"]}
 
-    def _free_account(self, given: Answer, turn: Turn) -> Answer:
-        return self._set_status(given, AccountStatus.ACTIVE)
+    def _clock(self, given: Given, turn: Turn) -> Given:
+        del turn
+        clock = self._backend.clock
+        if "at" in given:
+            clock.set_to(datetime.fromisoformat(str(given["at"])))
+        if "advance_s" in given:
+            clock.advance(timedelta(seconds=float(given["advance_s"])))
+        return {"now": clock().isoformat()}
 
-    def _set_status(self, given: Answer, status: AccountStatus) -> Answer:
-        number = str(given["account"])
+    def _idle(self, given: Given, turn: Turn) -> Given:
+        del given, turn
+        return {"in_flight": self._backend.in_flight}
+
+    def _set_status(self, given: Given, turn: Turn) -> Given:
+        del turn
+        number, status = str(given["account"]), AccountStatus(given["status"])
         if self._backend.holders.state(number) is None:
             raise OperationError("no such account")
         self._backend.holders.set_status(number, status)
         return {"status": status.value}
+
+    def _charge_back(self, given: Given, turn: Turn) -> Given:
+        amount = given.get("amount_minor")
+        return _told(
+            self._disputes.charge_back(
+                str(given["rrn"]),
+                DisputeReason(given.get("reason", DisputeReason.FRAUD)),
+                None if amount is None else int(amount),
+                turn,
+            )
+        )
+
+
+def _told(dispute: Dispute) -> Given:
+    return {
+        "state": dispute.state.value,
+        "amount_minor": dispute.amount_minor,
+        "reason": dispute.reason.value,
+        "answer_by": None if dispute.answer_by is None else dispute.answer_by.isoformat(),
+    }

@@ -6,6 +6,7 @@ transaction with synchronous commit.
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -21,7 +22,7 @@ class PostgresqlEngine:
 
     def __init__(self, url: str) -> None:
         try:
-            import psycopg
+            psycopg: Any = importlib.import_module("psycopg")
         except ImportError:
             raise DatabaseError(
                 "database: PostgreSQL needs the extra: pip install 'checkout[postgres]'"

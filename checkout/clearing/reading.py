@@ -5,6 +5,7 @@ Each call opens its own read; nothing here writes. Card numbers come out masked.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -143,6 +144,25 @@ class ClearingReader:
     def trial_balance(self) -> dict[str, Balance]:
         """Totals by currency; LedgerError where debits and credits differ."""
         return check_trial_balance(balances(lambda sql: self._rows(sql)))
+
+    def settlement(self, on: date) -> dict[str, Any] | None:
+        """The report of a closed business date; None where it is still open."""
+        found = self._rows(
+            "SELECT report FROM clearing_settlements WHERE business_date = :day",
+            day=on.year * 10000 + on.month * 100 + on.day,
+        )
+        report: dict[str, Any] | None = json.loads(found[0][0]) if found else None
+        return report
+
+    def payment_tokens(self) -> tuple[dict[str, Any], ...]:
+        """Every payment token with its state and domain; both numbers masked."""
+        found = self._rows("SELECT details FROM clearing_tokens ORDER BY number")
+        shown = []
+        for (details,) in found:
+            held = json.loads(details)
+            held["payment_token"] = mask_account(held.pop("number"))
+            shown.append(held | {"account": mask_account(held["account"])})
+        return tuple(shown)
 
     def _rows(self, sql: str, **parameters: Any) -> list[Any]:
         with self._engine.connect() as connection:

@@ -69,11 +69,12 @@ class Reversing:
 
     def _contra(self, request: AuthorizationRequest, sale: Sale, turn: Turn) -> EntryRow | None:
         """What has been posted is undone by an entry the other way round, once."""
+        kind = "refund-reversal" if sale.entry.kind == _T.REFUND else "reversal"
         for one in self._backend.store.followers(sale.entry.id):
-            if one.kind == "reversal":
+            if one.kind == kind:
                 return None
         legs = reversed_legs(sale.transfers, "reversed")
-        return self._copy(request, sale.entry, legs, "reversal", turn)
+        return self._copy(request, sale.entry, legs, kind, turn)
 
     def _reinstate(self, request: AuthorizationRequest, void: EntryRow, turn: Turn) -> Outcome:
         """The void itself is undone: what it took back stands again, as a new entry."""

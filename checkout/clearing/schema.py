@@ -57,9 +57,18 @@ TABLES: tuple[str, ...] = (
     # Originals that were reversed before they arrived.
     """CREATE TABLE IF NOT EXISTS clearing_forestalled (
         message_key TEXT PRIMARY KEY, at_us INTEGER NOT NULL)""",
+    # One row a closed day: the report as it was given, and given again when asked again.
+    """CREATE TABLE IF NOT EXISTS clearing_settlements (
+        business_date INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, report TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS clearing_disputes (
+        entry INTEGER PRIMARY KEY, state TEXT NOT NULL, details TEXT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS clearing_tokens (
         number TEXT PRIMARY KEY, account TEXT NOT NULL, state TEXT NOT NULL,
         details TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS clearing_phone_keys (
+        payment_token TEXT NOT NULL, serial INTEGER NOT NULL, uses_allowed INTEGER NOT NULL,
+        uses INTEGER NOT NULL, expires_us INTEGER NOT NULL,
+        PRIMARY KEY (payment_token, serial))""",
     """CREATE TABLE IF NOT EXISTS clearing_numbers (
         name TEXT PRIMARY KEY, amount INTEGER NOT NULL)""",
 )
@@ -101,4 +110,13 @@ PUT_PAYMENT_TOKEN = (
     "INSERT INTO clearing_tokens VALUES (?, ?, ?, ?) "  # noqa: S105
     "ON CONFLICT (number) DO UPDATE SET "
     "state = excluded.state, details = excluded.details"
+)
+ADD_SETTLEMENT = "INSERT INTO clearing_settlements VALUES (?, ?, ?)"
+PUT_DISPUTE = (
+    "INSERT INTO clearing_disputes VALUES (?, ?, ?) ON CONFLICT (entry) DO UPDATE SET "
+    "state = excluded.state, details = excluded.details"
+)
+PUT_PHONE_KEY = (
+    "INSERT INTO clearing_phone_keys VALUES (?, ?, ?, ?, ?) "
+    "ON CONFLICT (payment_token, serial) DO UPDATE SET uses = excluded.uses"
 )

@@ -6,18 +6,22 @@ commit and only then answers. Nothing is handed between threads.
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import logging
 import selectors
 import socket
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from checkout.clearing.backend import Backend, World
+from checkout.clearing.clock import SettableClock, wall_clock
 from checkout.clearing.connection import Connection
 from checkout.clearing.engines import open_clearing_engine
+from checkout.clearing.faults import Faults
 from checkout.clearing.keystore import KeyStore
 from checkout.clearing.ledger import LedgerError
 from checkout.clearing.rendezvous import Address, Seat, take_seat
@@ -31,11 +35,6 @@ log = logging.getLogger("checkout.switch")
 #: Messages of one connection decided in one turn; the rest waits for the next one.
 TURN_MESSAGES = 256
 DRAIN_S = 3.0
-
-
-def utc_now() -> datetime:
-    """The wall clock."""
-    return datetime.now(UTC)
 
 
 class SwitchServer:
@@ -57,6 +56,8 @@ class SwitchServer:
         self._connections: set[Connection] = set()
         self._waker, self._wake_end = socket.socketpair()
         self._served = 0
+        self._held_back: list[tuple[float, int, Connection, bytes]] = []
+        self._order = itertools.count()
 
     @classmethod
     def open(
@@ -66,8 +67,9 @@ class SwitchServer:
         *,
         bind: Address = ("127.0.0.1", 0),
         wait_s: float = 0.0,
-        clock: Clock = utc_now,
+        clock: Clock = wall_clock,
         world: World | None = None,
+        faults: Faults | None = None,
     ) -> SwitchServer:
         """Take the seat, open the books, listen and publish the address.
 
@@ -78,9 +80,10 @@ class SwitchServer:
             listener = socket.create_server(bind, backlog=256)
             listener.setblocking(False)
             store = Store(open_clearing_engine(database_url))
-            backend = Backend(store, KeyStore(home), world or World())
-            backend.open_books(clock())
-            server = cls(Switch(backend), backend, listener, seat, clock)
+            settable = clock if isinstance(clock, SettableClock) else SettableClock(clock)
+            backend = Backend(store, KeyStore(home), world or World(), clock=settable)
+            backend.open_books(settable())
+            server = cls(Switch(backend, faults), backend, listener, seat, settable)
             seat.publish(server.address)
         except BaseException:
             seat.leave()
@@ -114,9 +117,7 @@ class SwitchServer:
 
     def _turn(self, timeout_s: float) -> None:
         arrived: list[Connection] = []
-        if any(one.waiting for one in self._connections):
-            timeout_s = 0.0
-        for key, events in self._selector.select(timeout_s):
+        for key, events in self._selector.select(self._patience(timeout_s)):
             if key.fileobj is self._listener:
                 self._accept()
             elif key.fileobj is self._wake_end:
@@ -131,6 +132,26 @@ class SwitchServer:
         arrived += [one for one in self._connections if one.waiting and one not in arrived]
         if arrived:
             self._decide(arrived)
+        if self._held_back:
+            self._release()
+
+    def _patience(self, timeout_s: float) -> float:
+        """How long to wait for something to arrive: not at all where something is there."""
+        if any(one.waiting for one in self._connections):
+            return 0.0
+        if self._held_back:
+            return min(max(self._held_back[0][0] - time.monotonic(), 0.0), timeout_s)
+        return timeout_s
+
+    def _release(self) -> None:
+        """Send the answers that a fault held back long enough."""
+        now = time.monotonic()
+        while self._held_back and self._held_back[0][0] <= now:
+            _, _, connection, answer = heapq.heappop(self._held_back)
+            self._backend.in_flight -= 1
+            if connection in self._connections:
+                connection.answer((answer,))
+                self._tend(connection)
 
     def _accept(self) -> None:
         while True:
@@ -166,10 +187,16 @@ class SwitchServer:
 
     def _answer(self, connection: Connection, message: bytes, now: datetime) -> tuple[bytes, ...]:
         try:
-            return self._switch.receive(message, connection.session, now)
+            answers = self._switch.receive(message, connection.session, now)
         except Garbage as error:
             connection.give_up(str(error))
             return ()
+        for delay_ms, answer in self._switch.delayed:
+            due = time.monotonic() + delay_ms / 1000
+            heapq.heappush(self._held_back, (due, next(self._order), connection, answer))
+            self._backend.in_flight += 1
+        self._switch.delayed.clear()
+        return answers
 
     def _tend(self, connection: Connection) -> None:
         """Send what goes, watch for room where it doesn't, close what is over."""

@@ -218,11 +218,14 @@ class Store:
         if not count:
             return 0
         moved = self._engine.query(
-            "SELECT a.name, sum(CASE WHEN t.debit = a.id THEN t.amount_minor ELSE 0 END), "
-            "sum(CASE WHEN t.credit = a.id THEN t.amount_minor ELSE 0 END) FROM clearing_accounts a "
-            "JOIN clearing_transfers t ON t.debit = a.id OR t.credit = a.id WHERE "
-            f"a.name LIKE 'payer/%' AND t.entry IN (SELECT e.id {picked}) GROUP BY a.name",
-            parameters,
+            "SELECT a.name, sum(m.debits), sum(m.credits) FROM ("  # noqa: S608 - no outside text
+            "SELECT t.debit AS account, t.amount_minor AS debits, 0 AS credits "
+            f"FROM clearing_transfers t WHERE t.entry IN (SELECT e.id {picked}) UNION ALL "
+            "SELECT t.credit, 0, t.amount_minor "
+            f"FROM clearing_transfers t WHERE t.entry IN (SELECT e.id {picked})"
+            ") m JOIN clearing_accounts a ON a.id = m.account "
+            "WHERE a.name LIKE 'payer/%' GROUP BY a.name",
+            parameters + parameters,
         )
         posted = int(status is Status.POSTED)
         for name, debits, credits in moved:

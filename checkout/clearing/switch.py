@@ -5,11 +5,14 @@ Whoever calls commits what was decided before any answer leaves. No sockets here
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from datetime import datetime
 
 from checkout.clearing.answermap import answer_fields, refusal_fields
 from checkout.clearing.authorising import Authorising
 from checkout.clearing.backend import Backend, Outcome, Turn, message_key, refuse
+from checkout.clearing.faults import Fault, Faults
 from checkout.clearing.fieldmap import question_of
 from checkout.clearing.following import Following
 from checkout.clearing.holders import micros
@@ -28,6 +31,7 @@ from checkout.clearing.messages import (
 from checkout.clearing.operations import Operations
 from checkout.clearing.pin import PinBlockError
 from checkout.clearing.reversing import Reversing
+from checkout.clearing.rows import MessageRow
 from checkout.clearing.sessions import Session
 
 _ADVICES = {
@@ -48,10 +52,16 @@ class Garbage(Exception):
 
 
 class Switch:
-    """Decides messages one after another; used by one thread."""
+    """Decides messages one after another; used by one thread.
 
-    def __init__(self, backend: Backend) -> None:
+    `delayed` collects answers that an injected fault holds back: milliseconds and bytes. The
+    caller empties it after every message.
+    """
+
+    def __init__(self, backend: Backend, faults: Faults | None = None) -> None:
+        self.delayed: list[tuple[int, bytes]] = []
         self._backend = backend
+        self._faults = faults
         authorising = Authorising(backend)
         self._authorising = authorising
         self._following = Following(backend, authorising)
@@ -94,25 +104,29 @@ class Switch:
         session: Session,
         now: datetime,
     ) -> tuple[bytes, ...]:
-        turn = Turn(seq=self._backend.store.next_seq(), now=now, pin_key=session.pin_key)
+        began = time.perf_counter()
+        fault = None if self._faults is None else self._faults.for_question(question)
+        if fault is not None and fault.drop == "request":
+            return ()
         request = question if isinstance(question, AuthorizationRequest) else question.request
-        key = None
-        if isinstance(question, Reversal):
+        key = message_key(
+            request.transmitted_at, request.stan, request.acquirer, request.terminal_id
+        )
+        earlier = self._backend.store.message_by_key(key)
+        if isinstance(question, AuthorizationRequest) and _said_before(question, earlier):
+            assert earlier is not None and earlier.response is not None
+            return (session.seal(_said_again(earlier.response, fields)),)
+        turn = self._backend.turn(now, session.pin_key)
+        if fault is not None and fault.code is not None:
+            outcome = refuse(request, fault.code, f"fault: {fault.name}")
+        elif isinstance(question, Reversal):
             outcome = self._reversing.answer(question, turn)
+        elif earlier is not None:
+            outcome = refuse(request, "94", "duplicate")
+        elif self._backend.store.is_forestalled(key):
+            outcome = refuse(request, "68", "reversed-before-it-came")
         else:
-            key = message_key(
-                request.transmitted_at, request.stan, request.acquirer, request.terminal_id
-            )
-            earlier = self._backend.store.message_by_key(key)
-            if earlier is not None:
-                key = None
-                if question.transaction_type in _ADVICES and earlier.response is not None:
-                    return (session.seal(_said_again(earlier.response, fields)),)
-                outcome = refuse(request, "94", "duplicate")
-            elif self._backend.store.is_forestalled(key):
-                outcome = refuse(request, "68", "reversed-before-it-came")
-            else:
-                outcome = self._decide(question, turn)
+            outcome = self._decide(question, turn)
         answer = session.seal(answer_fields(fields, outcome.response))
         row = logged_message(
             turn.seq,
@@ -120,13 +134,28 @@ class Switch:
             session.peer,
             fields["t"],
             question,
-            key,
+            None if isinstance(question, Reversal) or earlier is not None else key,
             outcome,
             message,
             answer,
         )
-        self._backend.store.add_message(row)
-        return (answer,)
+        took_us = round((time.perf_counter() - began) * 1_000_000)
+        self._backend.store.add_message(replace(row, took_us=took_us))
+        return (answer,) if fault is None else self._spoilt(answer, fault)
+
+    def _spoilt(self, answer: bytes, fault: Fault) -> tuple[bytes, ...]:
+        """What an injected fault leaves of an answer; the books are right all the same."""
+        if fault.drop == "answer":
+            return ()
+        if fault.malformed:
+            answer = answer[: len(answer) * 2 // 3]
+        if fault.mac:
+            answer = answer[:-1] + bytes((answer[-1] ^ 1,))
+        sent = (answer, answer) if fault.duplicate else (answer,)
+        if not fault.delay_ms:
+            return sent
+        self.delayed += [(fault.delay_ms, one) for one in sent]
+        return ()
 
     def _decide(self, request: AuthorizationRequest, turn: Turn) -> Outcome:
         try:
@@ -160,10 +189,10 @@ class Switch:
         session: Session,
         now: datetime,
     ) -> tuple[bytes, ...]:
-        seq = self._backend.store.next_seq()
-        answer = self._operations.answer(question, Turn(seq=seq, now=now))
+        turn = self._backend.turn(now)
+        answer = self._operations.answer(question, turn)
         sealed = session.seal(answer_fields(fields, answer))
-        self._log_plain(message, fields, question, sealed, session, now, seq)
+        self._log_plain(message, fields, question, sealed, session, now, turn.seq)
         return (sealed,)
 
     def _refused(
@@ -235,6 +264,17 @@ def _out_of_order(
     if sender != session.participant.institution:
         return "DE33 is not who signed on"
     return None
+
+
+def _said_before(request: AuthorizationRequest, earlier: MessageRow | None) -> bool:
+    """Whether this is an advice again: it gets the answer it had, where that was an answer."""
+    return (
+        earlier is not None
+        and earlier.response is not None
+        and request.transaction_type in _ADVICES
+        and earlier.kind == request.transaction_type
+        and earlier.amount_minor == request.amount_minor
+    )
 
 
 def _said_again(logged: bytes, question: Fields) -> Fields:

@@ -5,11 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from checkout.clearing import schema
 from checkout.clearing.accounts import DemoToken
+from checkout.clearing.phone_keys import (
+    LIMITED_DAYS,
+    LIMITED_USES,
+    KeyVerdict,
+    LimitedKey,
+    use_key,
+)
 from checkout.clearing.store import Store
 from checkout.clearing.tokens import (
     ASSURANCE,
@@ -22,6 +29,10 @@ from checkout.clearing.tokens import (
 
 if TYPE_CHECKING:
     from checkout.clearing.backend import World
+
+#: A phone holds a few keys at a time and may use them in any order.
+_KEYS_BEHIND = 5
+_KEYS_AHEAD = 64
 
 
 class Vault:
@@ -37,6 +48,7 @@ class Vault:
     def forget(self) -> None:
         """Drop what is in memory, after a batch that could not be written."""
         self._tokens: dict[str, PaymentToken | None] = {}
+        self._keys: dict[str, dict[int, LimitedKey]] = {}
 
     def provision_demo(self, now: datetime) -> None:
         """Put the demo world's payment tokens in, where they are missing."""
@@ -64,6 +76,61 @@ class Vault:
             token.number,
             (token.number, token.account, token.state, details),
         )
+
+    def use_key(self, number: str, serial: int, now: datetime) -> KeyVerdict:
+        """Count one payment on a phone's limited-use key.
+
+        A key that a phone was personalised with is put on record when it is first seen, unless it
+        is older than what is known or far ahead: what was used up can't come back.
+        """
+        record = self._key(number, serial)
+        if record is None and self._may_be_new(number, serial):
+            record = LimitedKey(
+                payment_token=number,
+                serial=serial,
+                uses_allowed=LIMITED_USES,
+                expires_at=now + timedelta(days=LIMITED_DAYS),
+            )
+        verdict = use_key(record, now=now)
+        if verdict.valid and verdict.record is not None:
+            self.keep_key(verdict.record)
+        return verdict
+
+    def keep_key(self, record: LimitedKey) -> None:
+        """Write what is known of a phone's key; never the key."""
+        self._keys.setdefault(record.payment_token, {})[record.serial] = record
+        row = (
+            record.payment_token,
+            record.serial,
+            record.uses_allowed,
+            record.uses,
+            round(record.expires_at.timestamp() * 1_000_000),
+        )
+        name = f"{record.payment_token}/{record.serial}"
+        self._store.put(schema.PUT_PHONE_KEY, name, row)
+
+    def _key(self, number: str, serial: int) -> LimitedKey | None:
+        if number not in self._keys:
+            rows = self._store.query(
+                "SELECT serial, uses_allowed, uses, expires_us FROM clearing_phone_keys "
+                "WHERE payment_token = ?",
+                (number,),
+            )
+            self._keys[number] = {
+                row[0]: LimitedKey(
+                    payment_token=number,
+                    serial=row[0],
+                    uses_allowed=row[1],
+                    uses=row[2],
+                    expires_at=datetime.fromtimestamp(row[3] / 1_000_000, UTC),
+                )
+                for row in rows
+            }
+        return self._keys[number].get(serial)
+
+    def _may_be_new(self, number: str, serial: int) -> bool:
+        newest = max(self._keys[number], default=0)
+        return newest - _KEYS_BEHIND < serial <= newest + _KEYS_AHEAD
 
     def reference(self, account: str) -> str:
         """The payment account reference (PAR) of an account."""
