@@ -70,7 +70,7 @@ def order_picture(order_id: str, form: str) -> Response:
         raise Problem(kind="field", detail="format: expected link or emv", field="format")
     config = the_shop().config
     order = with_live_code(the_shop().orders.get(order_id))
-    text = codes.emv_of(config, order) if wanted == "emv" else codes.link_of(config, order)
+    text = the_shop().emv_payload(order) if wanted == "emv" else codes.link_of(config, order)
     drawn = codes.picture(text, form)
     return Response(drawn.content, mimetype=drawn.media_type)
 
@@ -174,7 +174,7 @@ def order_json(order: Order) -> dict[str, Any]:
         path = f"{base}/api/v1/orders/{order.id}/qr"
         shown["qr"] = {
             "link": codes.link_of(config, order),
-            "emv": codes.emv_of(config, order),
+            "emv": the_shop().emv_payload(order),
             "png": f"{path}.png",
             "svg": f"{path}.svg",
         }

@@ -1,4 +1,4 @@
-"""What the pages show of an order as a code: its link, its EMV payload, the pictures of both."""
+"""What the pages show of an order as a code: its link, and pictures of it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 
-from checkout.acceptance.qr import addresses, emv_mpm, link, rendering
+from checkout.acceptance.qr import addresses, link, rendering
+from checkout.acceptance.qr.codes import CodeRefused, open_payload
 from checkout.config import Config
-from checkout.money import numeric_code
 from checkout.orders import Order
-
-#: The globally unique identifier of this shop's own template; no real wallet knows it.
-GUID = "LANE.CHECKOUT.DEMO"
 
 # A laptop that changes networks gets the right address in its next code.
 _ADDRESS_KEPT_S = 15
@@ -76,33 +73,14 @@ def is_reachable_from_lan(url: str) -> bool:
         return host != "localhost"
 
 
-def emv_of(config: Config, order: Order) -> str:
-    """The order's present code as an EMV merchant-presented payload."""
-    merchant = config.merchant
-    return emv_mpm.build(
-        emv_mpm.MerchantPresented(
-            accounts=(
-                emv_mpm.Template(
-                    id="26",
-                    guid=GUID,
-                    objects=(("01", merchant.merchant_id), ("02", order.code)),
-                ),
-            ),
-            dynamic=True,
-            mcc=merchant.mcc,
-            currency=numeric_code(order.currency),
-            amount=order.amount.decimal(),
-            country=merchant.country_alpha,
-            name=merchant.name[:25],
-            city=merchant.city[:15],
-            additional=emv_mpm.AdditionalContent(reference_label=order.code),
-        )
-    )
+def code_in_emv(text: str, key: bytes) -> str | None:
+    """The code in an EMV payload of this shop's own, None for any other text.
 
-
-def code_in_emv(text: str) -> str | None:
-    """The code in an EMV payload of this shop's own; None for any other text."""
-    reading = emv_mpm.parse(text)
-    if not reading.accepted() or reading.value("26-00") != GUID:
-        return None
-    return reading.value("26-02")
+    CodeRefused where it claims to be ours and is damaged, or was made or changed by someone else.
+    """
+    try:
+        return open_payload(text, key=key).code
+    except CodeRefused as refused:
+        if refused.kind == "foreign":
+            return None
+        raise

@@ -100,6 +100,7 @@ def _side(key: str, payment: Payment) -> Side:
         title="Paid by code" if mode == "qr" else "Paid by tap",
         steps=payment.steps,
         certain_ms=_certain_ms(payment),
+        modelled_ms=payment.modelled_ms,
     )
 
 

@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from checkout.acceptance.contract import Mode
 from checkout.money import CURRENCIES, AmountError, Money
 from checkout.orders import Order, OrderState, ShopError
-from checkout.web import codes
+from checkout.web import codes, sources
 from checkout.web.payer import settled
 from checkout.web.problems import Problem
 from checkout.web.streams import event_stream
@@ -148,7 +148,7 @@ def code_picture(order_id: str) -> Response:
     config = the_shop().config
     order = the_shop().orders.get(order_id)
     form = request.args.get("form", "link")
-    text = codes.emv_of(config, order) if form == "emv" else codes.link_of(config, order)
+    text = the_shop().emv_payload(order) if form == "emv" else codes.link_of(config, order)
     drawn = codes.picture(text, "svg")
     return Response(drawn.content, mimetype=drawn.media_type)
 
@@ -192,6 +192,7 @@ def _stage(order_id: str) -> dict[str, Any]:
     return {
         "order": order,
         "payment": payment,
+        "waited_ms": sources.waited_ms(payment) if payment is not None else 0.0,
         "declined": declined[-1] if declined and order.state is OrderState.OPEN else None,
         "attempts": attempts,
         "link": codes.link_of(shop.config, order),

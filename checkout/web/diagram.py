@@ -39,6 +39,7 @@ class Side:
     title: str
     steps: Sequence[dict[str, Any]]
     certain_ms: float | None = None
+    modelled_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +140,7 @@ def _side(
         )
     for line, y in lines:
         if line.step is None:
-            parts.append(_certain(left, width, y))
+            parts.append(_certain(left, width, y, side.modelled_ms))
         else:
             parts.append(_arrow(side.key, line.step, xs, y, back=line.kind == "back"))
     parts.append("</g>")
@@ -172,11 +173,13 @@ def _head(x: float, y: float, way: int) -> str:
     return f'<path class="head" d="M{x} {y}l{-7 * way} -3.500v7z"/>'
 
 
-def _certain(left: float, width: float, y: float) -> str:
+def _certain(left: float, width: float, y: float, modelled_ms: float) -> str:
     right = left + width
+    more = f", {duration(modelled_ms)} later with the modelled time" if modelled_ms else ""
     return (
         f'<line class="certain" x1="{left + 8}" x2="{right - 8}" y1="{y}" y2="{y}"/>'
-        f'<text class="certain-text" x="{left + 12}" y="{y - 6}">the shop is certain</text>'
+        f'<text class="certain-text" x="{left + 12}" y="{y - 6}">'
+        f"the shop is certain{more}</text>"
     )
 
 

@@ -94,9 +94,11 @@ def decimal(amount_minor: int, currency: str) -> str:
 
 
 def duration(elapsed_ms: float) -> str:
-    """Milliseconds as a person reads them: ``38 ms``, ``4.2 s``, ``2 min 5 s``."""
-    if elapsed_ms < 1:
-        return f"{elapsed_ms:.2f} ms" if elapsed_ms else "0 ms"
+    """Milliseconds as a person reads them: ``38.2 ms``, ``4.2 s``, ``2 min 5 s``."""
+    if elapsed_ms < 0.005:
+        return "0 ms"
+    if elapsed_ms < 100:
+        return f"{elapsed_ms:.{2 if elapsed_ms < 1 else 1}f} ms"
     if elapsed_ms < 1000:
         return f"{elapsed_ms:.0f} ms"
     if elapsed_ms < 60_000:

@@ -12,6 +12,7 @@ from flask import Blueprint, jsonify, make_response, redirect, render_template, 
 from flask.typing import ResponseReturnValue
 
 from checkout.acceptance.qr import link
+from checkout.acceptance.qr.codes import CodeRefused
 from checkout.payments import Payment
 from checkout.web import codes
 from checkout.web.access import open_to_all
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 blueprint = Blueprint("wallet", __name__, url_prefix="/wallet")
 
 _SEARCHED = 400
-_HISTORY = 12
+_HISTORY = 6
 _LARGEST_FRAME = 2 * 1024 * 1024
 
 
@@ -116,8 +117,15 @@ def _code_in(text: str) -> str | None:
     try:
         found = link.parse_link(text)
     except link.LinkError:
-        return codes.code_in_emv(text)
+        return _code_in_emv(text)
     return found.code if link.belongs_to(found, own) else None
+
+
+def _code_in_emv(text: str) -> str | None:
+    try:
+        return codes.code_in_emv(text, the_shop().code_key)
+    except CodeRefused as refused:
+        raise NotOurs(f"Nothing was opened: {refused}. Tell the staff.") from None
 
 
 def _chosen() -> Payer:

@@ -50,7 +50,7 @@ def test_every_route_but_the_payers_is_closed_to_strangers(
         "wallet.read_frame",
     }
     for rule in app.url_map.iter_rules():
-        values = {name: order.id for name in rule.arguments} | {"seq": 1, "form": "png"}
+        values = dict.fromkeys(rule.arguments, order.id) | {"seq": 1, "form": "png"}
         path = rule.rule
         for name in rule.arguments:
             for kind in ("", "int:", "path:"):

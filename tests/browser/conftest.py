@@ -1,0 +1,194 @@
+"""Real Chromium against a real shop: pages on the LAN address, a switch, a housekeeper."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    sync_playwright,
+)
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from checkout import create_app
+from checkout.acceptance.qr.addresses import lan_address
+from checkout.config import Config
+from checkout.shop import Shop
+from checkout.web import credentials
+
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 800}
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Quiet(WSGIRequestHandler):
+    """Keeps the test's output to the tests."""
+
+    def log(self, type: str, message: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A shop with its addresses: `here` for this machine, `lan` for phones."""
+
+    shop: Shop
+    here: str
+    lan: str
+    password: str
+
+
+def chromium_path() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("needs Debian's Chromium: apt-get install chromium")
+    return found
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    opened = playwright.chromium.launch(executable_path=chromium_path(), args=ARGUMENTS)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Served]]:
+    """Start shops whose lifetimes are of the test's choice."""
+    endings: list[Callable[[], None]] = []
+
+    def start(**settings: object) -> Served:
+        home = tmp_path_factory.mktemp("browser-home")
+        password = credentials.ensure(home).fresh_password or ""
+        # The port has to be known before the shop that prints it into its codes.
+        probe = make_server("0.0.0.0", 0, lambda *_: [], threaded=True)
+        port = probe.server_port
+        probe.server_close()
+        config = Config(home=home, port=port, heartbeat_s=1, **settings)  # type: ignore[arg-type]
+        shop = Shop.open(config, own_switch=True)
+        server = make_server(
+            "0.0.0.0", port, create_app(shop=shop), threaded=True, request_handler=Quiet
+        )
+        stop = threading.Event()
+
+        def keep_house() -> None:
+            while not stop.wait(0.2):
+                shop.payments.sweep()
+
+        threads = [
+            threading.Thread(target=server.serve_forever, daemon=True),
+            threading.Thread(target=keep_house, daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
+
+        def end() -> None:
+            stop.set()
+            shop.feed.close()
+            server.shutdown()
+            for thread in threads:
+                thread.join(5)
+            server.server_close()
+            shop.close()
+
+        endings.append(end)
+        return Served(
+            shop=shop,
+            here=f"http://localhost:{port}",
+            lan=f"http://{lan_address()}:{port}",
+            password=password,
+        )
+
+    yield start
+    for end in endings:
+        end()
+
+
+@pytest.fixture(scope="session")
+def served(serve: Callable[..., Served]) -> Served:
+    return serve()
+
+
+class Windows:
+    """Opens pages and remembers what went wrong on them."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._contexts: list[BrowserContext] = []
+        self.troubles: list[str] = []
+        self.hosts: set[str] = set()
+
+    def open(self, url: str, *, phone: bool = False, **settings: object) -> Page:
+        context = self._browser.new_context(
+            viewport=PHONE if phone else DESK,
+            has_touch=phone,
+            is_mobile=phone,
+            **settings,  # type: ignore[arg-type]
+        )
+        context.set_default_timeout(10_000)
+        self._contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: self.troubles.append(str(error)))
+        page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
+        page.on("console", self._said)
+        page.goto(url)
+        return page
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if "Security Policy" in message.text:
+            self.troubles.append(message.text)
+
+    def close(self) -> None:
+        for context in self._contexts:
+            context.close()
+
+
+@pytest.fixture
+def windows(browser: Browser) -> Iterator[Windows]:
+    opened = Windows(browser)
+    yield opened
+    opened.close()
+    assert opened.troubles == []
+
+
+@pytest.fixture
+def fake_camera(playwright: Playwright, tmp_path: Path) -> Iterator[Callable[[Path], Browser]]:
+    """A Chromium whose camera shows a film; the permission is given without asking."""
+    opened: list[Browser] = []
+
+    def launch(film: Path) -> Browser:
+        arguments = [
+            *ARGUMENTS,
+            "--use-fake-device-for-media-stream",
+            "--use-fake-ui-for-media-stream",
+            f"--use-file-for-fake-video-capture={film}",
+        ]
+        opened.append(playwright.chromium.launch(executable_path=chromium_path(), args=arguments))
+        return opened[-1]
+
+    yield launch
+    for each in opened:
+        each.close()
