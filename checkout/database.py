@@ -21,8 +21,6 @@ APPLICATION_ID = 0x4C414E45
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_MS = 10_000
 
-_SQLITE_MAGIC = b"SQLite format 3\x00"
-
 
 class DatabaseError(Exception):
     """The database can't be used; the message is one line and says what to do about it."""
@@ -116,7 +114,11 @@ def prepare_sqlite(path: Path) -> None:
 
 
 def _check_place(path: Path) -> None:
-    """Look at file and directory before SQLite does, whose own messages don't tell them apart."""
+    """Look at file and directory before SQLite does, whose own messages don't tell them apart.
+
+    The file itself is left to SQLite: closing it here would drop the locks that this process's
+    connections hold on it, and another process could then take the write-ahead log away.
+    """
     if path.is_dir():
         raise DatabaseError(f"database {path}: this is a directory, expected a file")
     if not path.parent.is_dir():
@@ -124,13 +126,6 @@ def _check_place(path: Path) -> None:
     if path.exists():
         if not os.access(path, os.R_OK | os.W_OK):
             raise DatabaseError(f"database {path}: the file is not writable for this user")
-        with path.open("rb") as opened:
-            head = opened.read(16)
-        if head and head != _SQLITE_MAGIC:
-            raise DatabaseError(
-                f"database {path}: this file is not an SQLite database; "
-                "name another with --database"
-            )
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise DatabaseError(
             f"database {path}: the directory {path.parent} is not writable for this user"
