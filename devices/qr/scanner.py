@@ -162,6 +162,7 @@ def _lights(image: Image.Image) -> Iterator[Image.Image]:
 
 def _scans(image: Image.Image) -> tuple[Scan, ...]:
     found = []
+    # No other symbologies: the rows of a large symbol can look like some weaker barcode's bars.
     for code in zxingcpp.read_barcodes(image, formats=_SYMBOLOGIES):
         place = code.position
         corners = (place.top_left, place.top_right, place.bottom_right, place.bottom_left)
@@ -173,27 +174,12 @@ def _scans(image: Image.Image) -> tuple[Scan, ...]:
                 corners=tuple((corner.x, corner.y) for corner in corners),
             )
         )
-    squares = [each for each in found if each.symbology == "qr"]
-    # Rows of a QR symbol can look like the bars of a short Code 128: those are no codes.
-    real = squares + [
-        each
-        for each in found
-        if each.symbology != "qr" and not any(_overlaps(each, square) for square in squares)
-    ]
-    return tuple(sorted(real, key=lambda each: each.area, reverse=True))
+    return tuple(sorted(found, key=lambda each: each.area, reverse=True))
 
 
 def _text(code: zxingcpp.Barcode) -> str:
-    """The bytes as UTF-8, which payment codes are in; zxing-cpp's guess where they are not."""
+    """The bytes as UTF-8, unprintable ones too, which zxing-cpp spells out; else its own guess."""
     try:
         return code.bytes.decode("utf-8")
     except UnicodeDecodeError:
         return code.text
-
-
-def _overlaps(scan: Scan, square: Scan) -> bool:
-    xs = [x for x, _ in square.corners]
-    ys = [y for _, y in square.corners]
-    x = sum(x for x, _ in scan.corners) / 4
-    y = sum(y for _, y in scan.corners) / 4
-    return min(xs) <= x <= max(xs) and min(ys) <= y <= max(ys)

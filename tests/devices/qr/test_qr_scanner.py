@@ -150,8 +150,8 @@ def test_bars_within_a_symbol_are_no_barcode() -> None:
         assert [scan.text for scan in scanner.read(saved(symbol(text, box=3)))] == [text]
 
 
-@pytest.mark.parametrize("text", ["é", "最佳运输", "Ä", "ﾃｽﾄ", "naïve café"])
-def test_short_texts_keep_their_script(text: str) -> None:
+@pytest.mark.parametrize("text", ["é", "最佳运输", "Ä", "naïve café", "a\x00b\x01", "pay\n"])
+def test_texts_keep_their_script_and_unprintable_characters(text: str) -> None:
     assert scanner.read(saved(page(symbol(text))))[0].text == text
 
 

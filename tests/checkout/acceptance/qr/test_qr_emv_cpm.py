@@ -174,6 +174,7 @@ def test_templates_nested_without_end_are_refused() -> None:
         nested = b"\x61" + bytes([len(nested)]) + nested
     reading = emv_cpm.parse(base64.b64encode(nested).decode())
     assert reading.verdict is Verdict.INVALID
+    assert reading.issues == ("TLV: templates nested deeper than 8",)
 
 
 @pytest.mark.parametrize(

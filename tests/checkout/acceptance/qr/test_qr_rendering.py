@@ -109,6 +109,8 @@ def test_points_of_every_mask_are_those_of_stock() -> None:
             for offset, module in enumerate("10111010000"):
                 trial[offset][column] = module == "1"
             trial[size - 2] = [True] * size
+        for number, share in enumerate((0.2, 0.27, 0.38, 0.72, 0.9), start=3):  # rule 4
+            trials[number] = [[rng.random() < share for _ in range(size)] for _ in range(size)]
         text = [["".join("01"[m] for m in row) for row in trial] for trial in trials]
         scorer = MaskScorer(size, text)
         assert scorer.points(0) == [util.lost_point(trial) for trial in trials]

@@ -55,6 +55,8 @@ def drawn_symbols(stream: str) -> list[Image.Image]:
         image = Image.new("1", (400, 400), 1)
         for line in part.split("\nf Q")[0].splitlines():
             x, y, width, height = (int(each) for each in line.split()[:4])
+            assert 0 <= x < 60
+            assert -60 < y < 0  # below the corner at which the symbol hangs
             box = (40 + x * 8, 40 - (y + height) * 8, 40 + (x + width) * 8, 40 - y * 8)
             image.paste(0, box)
         pictures.append(image)
