@@ -40,6 +40,9 @@ POLL_PAUSE_S = 0.04
 EMPTY_ROUNDS = 2
 """How many rounds in a row must find nothing before a card counts as removed."""
 
+FIELD_RESET_S = 0.006
+"""How long the carrier is off before a round: a card must have lost its state (at least 5.1 ms)."""
+
 _OPEN_WATCHDOG_S = 30.0
 _REOPEN_PAUSE_S = 0.25
 _ACTIVATION_TIMEOUT_S = 0.02

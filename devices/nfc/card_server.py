@@ -11,7 +11,7 @@ from devices.nfc.emulated.iso14443_3 import limits_from_ats
 from devices.nfc.emulated.iso14443_4 import CardLeft, IsoDepTarget, PresentedCard
 from devices.nfc.emulated.pn532 import Pn532Emulator
 from devices.nfc.emulated.udp import UdpEmulator
-from devices.nfc.nfcpy_reader import Listener
+from devices.nfc.nfcpy_reader import Listener, open_listener
 from devices.nfc.reader_path import parse_path
 
 
@@ -38,7 +38,7 @@ def serve_card(
         return
     if card.technology != "A":
         raise TransportError("unsupported-card", "type B: no reader that nfcpy drives can pose so")
-    listener = Listener(path)
+    listener = open_listener(path)
     try:
         ready(path)
         while not stop.is_set():

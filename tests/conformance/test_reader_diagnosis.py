@@ -233,8 +233,8 @@ def test_serial_ports_are_listed_without_a_byte_sent(
 def test_a_driver_that_hangs_costs_a_named_error(
     device: FakeReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devices.nfc.nfcpy_reader._SILENT_MS", 50)
-    monkeypatch.setattr("devices.nfc.nfcpy_reader._PATIENCE_MS", 50)
+    monkeypatch.setattr("devices.nfc.nfcpy_reader.ports.SILENT_MS", 50)
+    monkeypatch.setattr("devices.nfc.nfcpy_reader.ports.PATIENCE_MS", 50)
     reader = open_reader("usb")
     device.hangs = True
     with pytest.raises(ReaderGone):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import threading
 import time
 import tty
 from collections.abc import Iterator
+from pathlib import Path
 
 import nfc
 import nfc.clf
@@ -249,9 +251,10 @@ def test_a_card_may_unplug_the_reader_that_it_lies_on(chip: Pn532Emulator) -> No
     chip.present(EchoCard(on_command=lambda _: chip.unplug()))
     list_a(host)
     host.send(0x40, 0x01, 0x00)
-    with pytest.raises(OSError, match="Input/output"):
-        while True:
-            os.read(host._port, 100)
+    with contextlib.suppress(OSError):  # a line that hung up: an error or an end, as it falls
+        while os.read(host._port, 100):
+            pass
+    assert not Path(chip.device).exists()
     host.close()
 
 

@@ -100,7 +100,7 @@ def test_a_missing_port_is_no_reader() -> None:
 
 
 def test_a_port_without_a_reader_is_no_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.nfc.nfcpy_reader._PatientTty.patience_ms", 50)
+    monkeypatch.setattr("devices.nfc.nfcpy_reader.ports.PatientTty.patience_ms", 50)
     controller, port = os.openpty()
     before = open_descriptors()
     with pytest.raises(TransportError) as raised:

@@ -4,6 +4,9 @@ usb_device_map: dict[tuple[int, int], str]
 tty_driver_list: list[str]
 
 class Device:
+    _path: str
+    @property
+    def path(self) -> str: ...
     @property
     def vendor_name(self) -> str | None: ...
     @property

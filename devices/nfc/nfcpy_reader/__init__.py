@@ -1,0 +1,52 @@
+"""Every reader that nfcpy drives, behind the one contract; `nfcpy.py` alone imports nfc.
+
+nfcpy's drivers are used and its tag layer is not: polling, activation and ISO/IEC 14443-4 are
+devices.nfc.air_reader and devices.nfc.iso_dep, so that polling is quick, phones with SAK 60 and
+cards with a short ATS work, and a lost reader is a named error.
+"""
+
+from __future__ import annotations
+
+from devices.nfc.air_reader import Air, AirReader
+from devices.nfc.contract import TransportError
+from devices.nfc.nfcpy_reader.listening import Listener
+from devices.nfc.nfcpy_reader.nfcpy import Device, Pn53xDevice, Rcs380Device
+from devices.nfc.nfcpy_reader.pn53x import Pn53xAir
+from devices.nfc.nfcpy_reader.ports import open_serial, open_usb
+from devices.nfc.nfcpy_reader.radios import Port100Air, UdpAir
+from devices.nfc.reader_path import ReaderPath, SerialLock, parse_path
+
+
+def open_reader(path: str) -> AirReader:
+    """Open the reader that `path` names: any nfcpy path, or `pn532:DEVICE` for a serial PN532.
+
+    Raises TransportError with reason bad-path, no-reader, no-permission, busy, wrong-driver,
+    unsupported-reader or reader-fault, and a message of one line.
+    """
+    parsed = parse_path(path)
+    return AirReader(path, lambda: _open_air(parsed), emulated=parsed.emulated)
+
+
+def open_listener(path: str) -> Listener:
+    """Open the reader at `path` to pose as a card. Raises as open_reader does."""
+    return Listener(path, _open_air(parse_path(path)))
+
+
+def _open_air(path: ReaderPath) -> Air:
+    if path.kind == "udp":
+        return UdpAir(path)
+    if path.kind == "usb":
+        return _air_of(open_usb(path), ())
+    device, lock = open_serial(path)
+    return _air_of(device, (lock,))
+
+
+def _air_of(device: Device, held: tuple[SerialLock, ...]) -> Air:
+    if isinstance(device, Pn53xDevice):
+        return Pn53xAir(device, held)
+    if isinstance(device, Rcs380Device):
+        return Port100Air(device)
+    raise TransportError("unsupported-reader", f"{device.path}: no way to speak with its driver")
+
+
+__all__ = ["AirReader", "Listener", "open_listener", "open_reader"]
