@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkout.acceptance.contract import Merchant
@@ -155,6 +155,7 @@ def test_short_key_is_refused() -> None:
         payload(key=b"short")
 
 
+@settings(deadline=None)
 @given(
     amount=st.integers(1, 10**9),
     currency=st.sampled_from(["CNY", "JPY", "KWD"]),

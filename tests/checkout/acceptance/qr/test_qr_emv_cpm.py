@@ -6,7 +6,7 @@ import base64
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkout.acceptance.qr import ber, emv_cpm
@@ -210,6 +210,7 @@ OBJECTS = st.lists(
 ).map(lambda pairs: tuple(BerObject(tag, value) for tag, value in pairs))
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         Application,

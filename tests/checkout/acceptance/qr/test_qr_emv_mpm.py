@@ -8,7 +8,7 @@ import random
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkout.acceptance.qr import emv_mpm
@@ -333,6 +333,7 @@ PRESENTED = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(PRESENTED)
 def test_what_is_built_is_read_back_and_strict(presented: MerchantPresented) -> None:
     try:

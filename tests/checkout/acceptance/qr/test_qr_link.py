@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkout.acceptance.qr import link
@@ -11,6 +11,7 @@ from checkout.acceptance.qr.link import LinkError
 from checkout.acceptance.qr.rendering import modules
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=8, max_size=16))
 def test_code_carries_sixty_four_random_bits_in_upper_case(random_bytes: bytes) -> None:
     code = link.new_code(random_bytes)
@@ -94,6 +95,7 @@ def test_other_texts_are_no_links(text: str) -> None:
     assert not link.is_link(text)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_a_link_or_refused(text: str) -> None:
     for candidate in (text, "http://" + text, f"http://{text}/p/ABCDEFGHIJKLM"):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkout.acceptance.contract import Merchant
@@ -96,6 +96,7 @@ def test_fields_name_house_and_code() -> None:
     assert "house" not in read("https://example.org/tea").fields
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_has_a_reading(text: str) -> None:
     for candidate in (text, "000201" + text, "hQVDUFY" + text, "http://" + text):
