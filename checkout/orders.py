@@ -129,7 +129,7 @@ class Orders:
         static_code: str | None = None,
     ) -> Order:
         """Open an order with its first code; ShopError(amount, currency or reference)."""
-        self._check_amount(amount_minor, currency)
+        self.check_amount(amount_minor, currency)
         order_id = new_id("ord")
         shown = reference if reference is not None else order_id[4:12]
         if not (1 <= len(shown) <= 64 and shown.isprintable()):
@@ -155,7 +155,8 @@ class Orders:
             add_event(connection, now, "order-created", order_id, amount_minor=amount_minor)
         return self.get(order_id)
 
-    def _check_amount(self, amount_minor: int, currency: str) -> None:
+    def check_amount(self, amount_minor: int, currency: str) -> None:
+        """ShopError(amount or currency) where no order could be for that much."""
         try:
             exponent(currency)
         except AmountError as error:

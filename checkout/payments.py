@@ -95,7 +95,7 @@ class Payments:
 
         A decline comes back as a value; ShopError says why nothing was tried.
         """
-        who = self._code_payer(payer, pin)
+        who = self.code_payer(payer, pin)
         lookup = self._orders.resolve_code(code)
         if lookup.status != "live":
             raise ShopError(f"{lookup.status}-code", f"code: it is {lookup.status}", "code")
@@ -196,7 +196,8 @@ class Payments:
         return self.repeats.all_due()
 
     @staticmethod
-    def _code_payer(name: str, pin: str | None) -> Payer:
+    def code_payer(name: str, pin: str | None) -> Payer:
+        """Who pays by code under that name; ShopError(unknown-payer, or pin for an odd one)."""
         who = find_payer(name)
         if Mode.QR not in who.modes:
             raise ShopError("unknown-payer", f"payer: {name} pays by tap only", "payer")

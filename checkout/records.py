@@ -53,6 +53,18 @@ codes = Table(
     Column("used_by", String(32)),
 )
 
+static_codes = Table(
+    "shop_static_codes",
+    metadata,
+    Column("code", String(32), primary_key=True),
+    Column("number", Integer, nullable=False, unique=True),  # printed on the sticker
+    Column("label", String(25), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("amount_minor", BigInteger),  # none where the payer types it
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)
+
 payments = Table(
     "shop_payments",
     metadata,

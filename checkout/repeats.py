@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, case, select, update
 
 from checkout import records
 from checkout.clearing.client import Exchange, NoAnswer, NotSent, SwitchClient
@@ -143,8 +143,12 @@ class Repeats:
 
 
 def reopen(connection: Connection, order_id: str, payment_id: str) -> None:
-    """Let another payment have the order that this one held in vain."""
+    """Let another payment have the order that this one held in vain.
+
+    An order by sticker ends instead: its payer made it, and makes another to try again.
+    """
     table = records.orders
+    open_again = case((table.c.static_code.is_(None), OrderState.OPEN), else_=OrderState.CANCELLED)
     connection.execute(
         update(table)
         .where(
@@ -152,7 +156,7 @@ def reopen(connection: Connection, order_id: str, payment_id: str) -> None:
             table.c.state == OrderState.AUTHORIZING,
             table.c.payment_id == payment_id,
         )
-        .values(state=OrderState.OPEN, payment_id=None)
+        .values(state=open_again, payment_id=None)
     )
 
 

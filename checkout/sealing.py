@@ -42,6 +42,7 @@ class Seal:
         secret = secret_file(home / "keys" / "shop.key", Fernet.generate_key())
         self._fernet = Fernet(secret)
         self._hash_key = hashlib.sha256(b"fingerprint" + secret).digest()
+        self._derive_key = hashlib.sha256(b"derive" + secret).digest()
 
     def close(self, plain: bytes) -> bytes:
         """Encrypt."""
@@ -50,6 +51,10 @@ class Seal:
     def open(self, sealed: bytes) -> bytes:
         """Decrypt; cryptography.fernet.InvalidToken when it was altered or is another home's."""
         return self._fernet.decrypt(sealed)
+
+    def derive(self, purpose: str) -> bytes:
+        """A key of 32 bytes for one `purpose`: always the same in this home, told by no other."""
+        return hmac.digest(self._derive_key, purpose.encode(), "sha256")
 
     def fingerprint(self, text: str) -> int:
         """A keyed hash as an integer: the same for the same text in this home, nowhere else."""

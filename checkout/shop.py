@@ -12,16 +12,18 @@ from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from checkout import records
+from checkout.acceptance.qr.codes import dynamic_payload
 from checkout.clearing.client import SwitchClient, open_client
 from checkout.clearing.reading import ClearingReader
 from checkout.config import Config
 from checkout.database import open_engine
 from checkout.demo import Payer, payers
 from checkout.events import Feed
-from checkout.orders import Clock, Orders, ShopError, add_event
+from checkout.orders import Clock, Order, Orders, ShopError, add_event
 from checkout.payments import Payments
 from checkout.records import instant, micros
 from checkout.sealing import Seal
+from checkout.static_codes import StaticCodes
 
 #: A reader's word older than this is no longer believed: its process may be gone.
 _STATUS_STALE_S = 5.0
@@ -139,6 +141,9 @@ class Shop:
             clearing_timeout_s=config.clearing_timeout_s,
             retry_s=config.reversal_retry_s,
         )
+        self.static_codes = StaticCodes(engine, self.orders, self.payments)
+        #: The secret that vouches for this shop's EMV codes.
+        self.code_key = self.seal.derive("emv codes")
         self.feed = Feed(engine, heartbeat_s=config.heartbeat_s)
         self.terminal = ReaderDesk(engine, clock)
         self.books = ClearingReader(engine)
@@ -178,6 +183,16 @@ class Shop:
         shop = cls(config, engine, clearing=clearing, clock=clock)
         shop._close = [shop.feed.close, close, engine.dispose]
         return shop
+
+    def emv_payload(self, order: Order) -> str:
+        """The order's present code as an EMV merchant-presented payload, proof against change."""
+        return dynamic_payload(
+            merchant=self.config.merchant,
+            code=order.code,
+            amount=order.amount,
+            key=self.code_key,
+            reference=order.reference,
+        )
 
     def payers(self) -> tuple[Payer, ...]:
         """The demo's cards, phones and wallets."""
