@@ -48,8 +48,8 @@ class Cvm(StrEnum):
 class Resume:
     """Where a torn tap broke off, to be handed to the next one.
 
-    `fingerprint` is a salted hash of PAN and PSN (None where they were not read yet), so that the
-    next tap can tell whether the same card came back.
+    `fingerprint` is a salted hash of the account number (None where it was not read yet), so that
+    the next tap can tell whether the same card came back.
     """
 
     step: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -216,8 +215,5 @@ class Session:
         )
 
     def fingerprint(self, salt: bytes) -> bytes | None:
-        """A salted hash of PAN and PSN, None before they are known."""
-        if self.pan is None:
-            return None
-        psn = self.card.get(0x5F34, b"").hex()
-        return hmac.new(salt, f"{self.pan}/{psn}".encode(), hashlib.sha256).digest()
+        """A salted hash of the account number, None before it is known."""
+        return hmac.digest(salt, self.pan.encode(), "sha256") if self.pan else None

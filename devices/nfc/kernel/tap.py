@@ -118,6 +118,7 @@ def _result(
     kernel = candidate.indicators.application.kernel if candidate else None
     approved = outcome in (Outcome.ONLINE_REQUEST, Outcome.OFFLINE_APPROVED)
     known = session.fingerprint(resumed.salt) if resumed else None
+    expected = resumed.fingerprint if resumed else None
     psn = card.get(0x5F34, b"").hex()
     return TapResult(
         outcome=outcome,
@@ -143,7 +144,7 @@ def _result(
         ),
         torn=left is not None,
         resume=left,
-        same_card=None if resumed is None or known is None else known == resumed.fingerprint,
+        same_card=None if None in (known, expected) else known == expected,
         step=session.step,
         exchanges=tuple(session.exchanger.exchanges),
         card=MappingProxyType(dict(card)),
