@@ -15,7 +15,8 @@ from typing import Any
 import usb1
 
 from devices.nfc.emulated.iso14443_3 import Collision, Field, Technology
-from devices.nfc.emulated.pn532_chip import InvalidSyntax, Pn532Chip, StillPolling
+from devices.nfc.emulated.pn532_chip import FIRMWARE, InvalidSyntax, Pn532Chip, StillPolling
+from devices.nfc.emulated.pn532_frames import ACK, ERROR, HostStream, response_frame
 
 
 class FakeReader:
@@ -151,6 +152,76 @@ class FakeRcs380(FakeReader):
             return b"\x80\x00\x00\x00"
         time.sleep(answer.after_s)
         return b"\x00\x00\x00\x00\x08" + answer.frame
+
+
+class FakePn53x(FakeReader):
+    """A reader that is a PN53x on USB: the chip's own frames, nothing around them."""
+
+    usb_class = 0xFF
+    firmware = FIRMWARE
+    register_status = False
+    cascade_tags = False
+    type_b_cid = 1
+
+    def __init__(self, **place: int) -> None:
+        super().__init__(**place)
+        self.chip = Pn532Chip(self.field, time.sleep, type_b_cid=self.type_b_cid)
+        self._stream = HostStream()
+
+    def received(self, frame: bytes) -> None:
+        for each in self._stream.feed(frame):
+            if each.kind == "command":
+                self.answers.append(ACK)
+                self.answers.append(self._answer(each.code, each.payload))
+
+    def _answer(self, code: int, payload: bytes) -> bytes:
+        if code == 0x02:
+            return response_frame(code, self.firmware)
+        if code == 0x18:
+            return response_frame(code, b"")
+        try:
+            response = self.chip.execute(code, payload)
+        except (InvalidSyntax, StillPolling):
+            return ERROR
+        if code in (0x06, 0x08) and self.register_status:
+            response = b"\x00" + response
+        if code == 0x4A and self.cascade_tags and response[:1] == b"\x01" and response[5] == 7:
+            response = response[:5] + b"\x08\x88" + response[6:]
+        return response_frame(code, response)
+
+
+class FakePn531(FakePn53x):
+    """An SCM SCL3710."""
+
+    vendor, product = 0x04CC, 0x0531
+    manufacturer, product_name = "SCM Micro", "SCL3710"
+    firmware = b"\x04\x02"
+    cascade_tags = True
+
+
+class FakePn533(FakePn53x):
+    """An SCM SCL3711."""
+
+    vendor, product = 0x04E6, 0x5591
+    firmware = b"\x33\x02\x07\x07"
+    register_status = True
+    type_b_cid = 0
+
+
+class FakeRcs956(FakePn53x):
+    """A Sony RC-S330."""
+
+    vendor, product = 0x054C, 0x02E1
+    manufacturer, product_name = "SONY", "RC-S330"
+    firmware = b"\x33\x01\x30\x07"
+
+    def _answer(self, code: int, payload: bytes) -> bytes:
+        if code == 0x00:
+            return response_frame(code, payload[1:])
+        if code == 0x08:
+            self.chip.execute(code, payload)
+            return response_frame(code, bytes(len(payload) // 3))
+        return super()._answer(code, payload)
 
 
 class FakeOther(FakeReader):

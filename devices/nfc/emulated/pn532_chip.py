@@ -58,10 +58,12 @@ class Pn532Chip:
     """One PN532 with an antenna that reaches `field`.
 
     `wait` lets the given seconds pass; the chip waits as long as a real one would, so that a card
-    which needs 200 ms needs them here too.
+    which needs 200 ms needs them here too. `type_b_cid` is the number that the firmware gives a
+    type B card (a PN533 gives none, 0).
     """
 
-    def __init__(self, field: Field, wait: Callable[[float], None]) -> None:
+    def __init__(self, field: Field, wait: Callable[[float], None], *, type_b_cid: int = 1) -> None:
+        self._type_b_cid = type_b_cid
         self._field = field
         self._wait = wait
         self._registers: dict[int, int] = {}
@@ -249,17 +251,20 @@ class Pn532Chip:
         atqb = self._air_or_silence(b"\x05" + initiator[:1] + b"\x00", "B")
         if atqb is None or len(atqb) < 12:
             return []
-        attrib = b"\x1d" + atqb[1:5] + bytes([0x00, 0x05, atqb[10] & 0x0F, 0x01])
+        attrib = b"\x1d" + atqb[1:5] + bytes([0x00, 0x05, atqb[10] & 0x0F, self._type_b_cid])
         answer = self._air_or_silence(attrib, "B")
         if answer is None:
             return []
-        blocks = IsoDepInitiator(self._with_cid_1, parse_atqb(atqb))
+        blocks = IsoDepInitiator(self._numbered, parse_atqb(atqb))
         found = atqb + bytes([len(answer)]) + answer
         return [_Listed(technology="B", found=found, uid=atqb[1:5], blocks=blocks)]
 
-    def _with_cid_1(self, frame: bytes, timeout_s: float) -> bytes:
-        """The firmware numbers a type B card 1, so every block carries that CID."""
-        answer = self._air(bytes([frame[0] | 0x08, 0x01]) + frame[1:], timeout_s, "B")
+    def _numbered(self, frame: bytes, timeout_s: float) -> bytes:
+        """One block to a type B card and back, with the CID that the firmware gave the card."""
+        if not self._type_b_cid:
+            return self._air(frame, timeout_s, "B")
+        cid = bytes([self._type_b_cid])
+        answer = self._air(bytes([frame[0] | 0x08]) + cid + frame[1:], timeout_s, "B")
         return bytes([answer[0] & ~0x08]) + answer[2:]
 
     def _air_or_silence(self, frame: bytes, technology: Technology = "A") -> bytes | None:

@@ -42,7 +42,8 @@ class Pn53xAir:
 
     def poll(self) -> Found | None:
         with faults():
-            self._chipset.rf_configuration(0x01, b"\x02")
+            self.device.mute()
+            self._timeout_index = 0
             time.sleep(FIELD_RESET_S)
             found = self._poll_a()
             if found is None and self._has_b:
@@ -58,7 +59,8 @@ class Pn53xAir:
             return None
         if listed[0] > 1:
             raise SeveralCards
-        return Found(technology="A", uid=bytes(listed[6 : 6 + listed[5]]), sak=listed[4])
+        uid = without_cascade_tags(bytes(listed[6 : 6 + listed[5]]))
+        return Found(technology="A", uid=uid, sak=listed[4])
 
     def _poll_b(self) -> Found | None:
         target = self.device.sense_ttb(RemoteTarget("106B"))
@@ -118,6 +120,13 @@ class Pn53xAir:
                 port.close()
         for lock in self._held:
             lock.release()
+
+
+def without_cascade_tags(uid: bytes) -> bytes:
+    """A UID as it is written; the PN531 leaves the cascade tags 88 in."""
+    if len(uid) == 8:
+        return uid[1:]
+    return uid[1:4] + uid[5:] if len(uid) == 12 else uid
 
 
 _ACR122_LIGHTS: dict[Signal, bytes] = {
