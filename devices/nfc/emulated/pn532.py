@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import termios
 import threading
 import time
 import tty
@@ -20,6 +21,13 @@ from devices.nfc.emulated.pn532_chip import InvalidSyntax, Pn532Chip, StillPolli
 from devices.nfc.emulated.pn532_frames import ACK, ERROR, HostFrame, HostStream, response_frame
 
 _POLL_S = 0.005
+_SET_LINE_RATE = 0x10
+_LINE_RATES = {
+    4: termios.B115200,
+    5: termios.B230400,
+    6: termios.B460800,
+    7: termios.B921600,
+}
 
 
 class _Interrupted(Exception):
@@ -29,11 +37,13 @@ class _Interrupted(Exception):
 class Pn532Emulator:
     """A PN532 on a new pseudo-terminal, served by a thread of its own until `close`.
 
-    Raises OSError where the system has no pseudo-terminals. Safe to use from several threads;
-    cards may remove themselves or unplug the reader from within `process`.
+    With `heeds_line_rate` it hears its host only at the rate that was last agreed, as a chip on a
+    real line does. Raises OSError where the system has no pseudo-terminals. Safe to use from
+    several threads; cards may remove themselves or unplug the reader from within `process`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, heeds_line_rate: bool = False) -> None:
+        self._rates = {termios.B115200} if heeds_line_rate else None
         self._controller, self._port = os.openpty()
         tty.setraw(self._port)
         os.set_blocking(self._controller, False)
@@ -44,6 +54,7 @@ class Pn532Emulator:
         self._stream = HostStream()
         self._inbox: list[HostFrame] = []
         self._last = ACK
+        self._agreed: int | None = None
         self._stopping = False
         self._closing = threading.Lock()
         self._closed = False
@@ -122,7 +133,9 @@ class Pn532Emulator:
         """Wait for the host and take what it sent."""
         ready, _, _ = select.select([self._controller, self._wake_read], [], [], timeout_s)
         if self._controller in ready:
-            self._inbox += self._stream.feed(os.read(self._controller, 4096))
+            received = os.read(self._controller, 4096)
+            if self._rates is None or termios.tcgetattr(self._port)[5] in self._rates:
+                self._inbox += self._stream.feed(received)
 
     def _let_pass(self, seconds: float) -> None:
         """Wait as a chip waits for a card: a new frame from the host ends the waiting."""
@@ -135,6 +148,8 @@ class Pn532Emulator:
     def _on_host(self, frame: HostFrame) -> None:
         if frame.kind == "nack":
             self._write(self._last)
+        elif frame.kind == "ack" and self._rates is not None and self._agreed is not None:
+            self._rates, self._agreed = {self._agreed}, None
         elif frame.kind == "command":
             self._write(ACK)
             with contextlib.suppress(_Interrupted):
@@ -142,6 +157,9 @@ class Pn532Emulator:
                 if not self._stopping:
                     self._last = response
                     self._write(response)
+                if frame.code == _SET_LINE_RATE and self._rates is not None and frame.payload:
+                    self._agreed = _LINE_RATES.get(frame.payload[0])
+                    self._rates |= {self._agreed or termios.B115200}
 
     def _answer(self, frame: HostFrame) -> bytes:
         while True:

@@ -27,7 +27,9 @@ from devices.nfc.readers import unsupported_model
 
 PATIENCE_MS = 2_000
 SILENT_MS = 10_000
-_ACK = bytearray(b"\x00\x00\xff\x00\xff\x00")
+_ACK = bytearray.fromhex("0000FF00FF00")
+_SET_115200 = bytearray.fromhex("0000FF03FDD410041800")
+_SET_115200_DONE = bytearray.fromhex("0000FF02FED5111A00")
 
 
 class PatientUsb(UsbPort):
@@ -163,16 +165,43 @@ def open_serial(path: ReaderPath) -> tuple[Device, SerialLock]:
         except OSError as error:
             refusal = refusal or _refused(place, error)
             continue
-        port = None
         try:
-            port = PatientTty(place)
-            device = start_driver(driver, port, place)
+            return _init_serial(place, driver, recover=bool(path.device)), lock
         except DRIVER_FAULTS as error:
-            if port is not None:
-                port.abandon()
             lock.release()
             refusal = refusal or _refused(place, error)
-            continue
-        port.patience_ms = PATIENCE_MS
-        return device, lock
     raise refusal or TransportError("no-reader", f"{path.text}: no such serial port")
+
+
+def _init_serial(place: str, driver: str, *, recover: bool) -> Device:
+    port = PatientTty(place)
+    try:
+        device = start_driver(driver, port, place)
+    except DRIVER_FAULTS:
+        port.abandon()
+        if recover and driver == "pn532" and _slowed_down(place):
+            return _init_serial(place, driver, recover=False)
+        raise
+    port.patience_ms = PATIENCE_MS
+    return device
+
+
+def _slowed_down(place: str) -> bool:
+    """Bring back a PN532 that a killed program left at a high line rate; whether one was there.
+
+    nfcpy raises the rate when it opens the chip and looks for it at 115,200 only.
+    """
+    for rate in (921_600, 460_800, 230_400):
+        port = PatientTty(place)
+        port.patience_ms = 100
+        try:
+            port.open(place, rate)
+            port.write(bytes(10) + _SET_115200)
+            if port.read(100) == _ACK and port.read(100) == _SET_115200_DONE:
+                port.write(_ACK)
+                return True
+        except DRIVER_FAULTS:
+            continue
+        finally:
+            port.abandon()
+    return False

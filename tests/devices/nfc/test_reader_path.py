@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
-from nfc_cards import open_descriptors
+from nfc_cards import EchoCard, open_descriptors
 
 from devices.nfc.contract import TransportError
+from devices.nfc.emulated.pn532 import Pn532Emulator
 from devices.nfc.nfcpy_reader import open_reader
+from devices.nfc.nfcpy_reader.ports import open_serial
 from devices.nfc.reader_path import ReaderPath, SerialLock, parse_path
 
 
@@ -122,3 +124,17 @@ def test_a_port_is_held_by_one_reader_at_a_time() -> None:
     SerialLock(device).release()
     os.close(controller)
     os.close(port)
+
+
+def test_a_pn532_that_a_killed_program_left_at_a_high_rate_is_had_again() -> None:
+    with Pn532Emulator(heeds_line_rate=True) as emulator:
+        emulator.present(EchoCard())
+        killed, lock = open_serial(parse_path(emulator.path))
+        lock.release()
+        killed.chipset.transport.tty.close()  # type: ignore[attr-defined]
+        reader = open_reader(emulator.path)
+        assert reader.wait_for_card(1.0) is not None
+        reader.close()
+        reader = open_reader(emulator.path)  # and a program that ended well leaves it as it was
+        assert reader.wait_for_card(1.0) is not None
+        reader.close()
