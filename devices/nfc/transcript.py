@@ -264,29 +264,29 @@ def may_record_whole(result: TapResult) -> bool:
 
 
 def record(
-    result: TapResult, *, transaction: Transaction, terminal: TerminalData, note: str = ""
+    result: TapResult,
+    *,
+    transaction: Transaction | None = None,
+    terminal: TerminalData | None = None,
+    note: str = "",
 ) -> str:
-    """The tap as a transcript that replays.
+    """The tap as a transcript that replays, under the transaction and terminal it was made with.
 
     Whole for cards of our own test CA; any other card's number, track, name and certificate are
-    blotted out, and it replays with its authentication not performed.
+    blotted out, and it replays with its authentication not performed. `transaction` and `terminal`
+    stand in for a result that does not know its own. Raises ValueError where both lack one.
     """
     whole = may_record_whole(result)
     exchanges = result.exchanges if whole else result.masked_exchanges()
-    pinned_transaction = Transaction(
-        **{
-            name: getattr(transaction, name)
-            for name in Transaction.__dataclass_fields__
-            if name != "unpredictable_number"
-        },
-        unpredictable_number=result.unpredictable_number,
-    )
+    transaction, terminal = result.transaction or transaction, result.terminal or terminal
+    if transaction is None or terminal is None:
+        raise ValueError("a recording needs the transaction and the terminal data of its tap")
     oda = result.oda
     lines = ["checkout APDU transcript", *note.splitlines()]
     lines.append(f"masked: {'no' if whole else 'yes'}")
     lines.append(f"outcome: {result.outcome} ({result.reason})")
     lines.append(f"oda: {oda.method} {oda.verdict}{f' {oda.reason}' if oda.reason else ''}")
-    pins = format_terminal(terminal, pinned_transaction).splitlines()
+    pins = format_terminal(terminal, transaction).splitlines()
     lines += [f"terminal: {line}" for line in pins]
     text = [f"# {_hidden(line, result.pan)}" for line in lines]
     for exchange in exchanges:

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from devices.nfc.apdu import Exchange
 from devices.nfc.ca_keys import CaKey
-from devices.nfc.kernel.terminal import Kernel
+from devices.nfc.kernel.terminal import Kernel, TerminalData
+from devices.nfc.kernel.transaction import Transaction
 from devices.nfc.masking import mask_body, mask_pan, pans_in
 from devices.nfc.oda import OdaResult, not_performed
 
@@ -99,7 +100,13 @@ class TapResult:
     step: str | None = None  # the step that the tap ended in
     exchanges: tuple[Exchange, ...] = field(default=(), repr=False)
     card: Mapping[int, bytes] = field(default_factory=dict, repr=False)  # all that the card sent
-    unpredictable_number: bytes | None = None
+    transaction: Transaction | None = field(default=None, repr=False)  # as asked, number pinned
+    terminal: TerminalData | None = field(default=None, repr=False)  # as it presented itself
+
+    @property
+    def unpredictable_number(self) -> bytes | None:
+        """The terminal's number in this tap."""
+        return self.transaction.unpredictable_number if self.transaction else None
 
     @property
     def online_pin_required(self) -> bool:

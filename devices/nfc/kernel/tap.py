@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -148,7 +149,8 @@ def _result(
         step=session.step,
         exchanges=tuple(session.exchanger.exchanges),
         card=MappingProxyType(dict(card)),
-        unpredictable_number=session.unpredictable_number,
+        transaction=replace(session.transaction, unpredictable_number=session.unpredictable_number),
+        terminal=session.terminal,
     )
 
 

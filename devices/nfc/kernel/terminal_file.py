@@ -104,7 +104,7 @@ def _application(
         partial_match=bool(table.get("partial_match", True)),
         zero_amount_allowed=bool(table.get("zero_amount_allowed", False)),
         status_check=bool(table.get("status_check", False)),
-        limits=tuple(own or shared),
+        limits=(*own, *shared),
         **optional,
     )
 

@@ -467,7 +467,7 @@ def test_the_limit_without_pin_is_the_one_in_force_that_day(
 
 
 def test_a_currency_without_limits_is_verified_and_online() -> None:
-    result = tap(quick_card(), currency="JPY", amount=1)
+    result = tap(quick_card(), currency="TWD", amount=1)
     assert (result.cvm, result.outcome) == ("online-pin", "online-request")
 
 

@@ -44,7 +44,7 @@ def test_limits_hold_from_their_date_on_and_before_the_first_the_strictest() -> 
         for day in (date(2010, 1, 1), date(2015, 7, 1), date(2018, 5, 31), date(2018, 6, 1))
     }
     assert list(limit.values()) == [0, 30000, 30000, 100000]
-    assert application.limits_on(date(2025, 1, 1), "840").cvm_required == 0
+    assert application.limits_on(date(2025, 1, 1), "901").cvm_required == 0
 
 
 @pytest.mark.parametrize(

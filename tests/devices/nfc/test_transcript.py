@@ -245,3 +245,12 @@ def test_pins_that_do_not_hold_together_are_told() -> None:
 
 def test_an_unmasked_number_never_leaves_in_json() -> None:
     assert PAN not in str(tap(quick_card(UNIONPAY, quick_answer())).as_json())
+
+
+def test_a_replay_recorded_again_keeps_the_conditions_of_the_first() -> None:
+    with Presented("unionpay-debit") as held:
+        result = tap(held, ring=ring(), at=TAPPED)
+    again = replay(record(result), ring())
+    assert shown(replay(record(again), ring())) == shown(result)
+    with pytest.raises(ValueError, match="transaction"):
+        record(TapResult(outcome=Outcome.TRY_AGAIN, reason="none"))
