@@ -47,6 +47,13 @@ class Books:
         entries = [entry_row(row) for row in rows]
         return [self._booked(entry) for entry in entries if entry.kind in _SALES]
 
+    def reason(self, rrn: str) -> str:
+        """Why the message of that number was answered as it was, in the switch's own words."""
+        rows = self._engine.query(
+            "SELECT reason FROM clearing_messages WHERE rrn = ? ORDER BY seq DESC LIMIT 1", (rrn,)
+        )
+        return str(rows[0][0]) if rows else ""
+
     def imbalance_minor(self) -> int:
         """What debits and credits differ by over all transfers: zero, or the books are wrong."""
         rows = self._engine.query(

@@ -19,6 +19,8 @@ Address = tuple[str, int]
 
 #: What to do with a message that was waited for: True passes it on, False loses it.
 Action = Callable[[], bool]
+#: How a message is changed before it is passed on.
+Alter = Callable[[bytes], bytes]
 
 
 @dataclass(slots=True)
@@ -26,13 +28,14 @@ class _Rule:
     direction: Direction
     message_type: str
     action: Action
+    alter: Alter | None
 
 
 class Gate:
     """Listens on a free loopback port and connects on to the switch; safe to close twice."""
 
     def __init__(self, switch: Callable[[], Address | None]) -> None:
-        self._switch = switch
+        self.switch = switch
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
         self._rules: list[_Rule] = []
@@ -47,10 +50,17 @@ class Gate:
         host, port = self._listener.getsockname()[:2]
         return str(host), int(port)
 
-    def once(self, direction: Direction, message_type: str, action: Action) -> None:
+    def once(
+        self,
+        direction: Direction,
+        message_type: str,
+        action: Action,
+        *,
+        alter: Alter | None = None,
+    ) -> None:
         """Do this with the next message of that direction and type."""
         with self._lock:
-            self._rules.append(_Rule(direction, message_type, action))
+            self._rules.append(_Rule(direction, message_type, action, alter))
 
     def shut(self) -> None:
         """Cut every connection and let none through until `open_again`."""
@@ -82,7 +92,7 @@ class Gate:
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            address = None if self.is_shut else self._switch()
+            address = None if self.is_shut else self.switch()
             try:
                 if address is None:
                     raise OSError("shut")
@@ -103,14 +113,16 @@ class Gate:
             while True:
                 head = _exactly(source, 2)
                 body = _exactly(source, int.from_bytes(head))
-                if self._let_through(direction, body[:4].decode("ascii", "replace")):
-                    target.sendall(head + body)
+                passed = self._let_through(direction, body)
+                if passed is not None:
+                    target.sendall(len(passed).to_bytes(2) + passed)
         for one in (source, target):
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
 
-    def _let_through(self, direction: Direction, message_type: str) -> bool:
+    def _let_through(self, direction: Direction, body: bytes) -> bytes | None:
+        message_type = body[:4].decode("ascii", "replace")
         with self._lock:
             found = next(
                 (
@@ -122,11 +134,11 @@ class Gate:
             )
             if found is not None:
                 self._rules.remove(found)
-        passes = found is None or found.action()
-        if passes:
-            with self._lock:
-                self.passed[(direction, message_type)] += 1
-        return passes
+        if found is not None and not found.action():
+            return None
+        with self._lock:
+            self.passed[(direction, message_type)] += 1
+        return body if found is None or found.alter is None else found.alter(body)
 
 
 def _exactly(source: socket.socket, count: int) -> bytes:

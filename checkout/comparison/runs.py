@@ -34,7 +34,7 @@ from devices.nfc.contract import Card
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WayRun:
-    """One column of the comparison: its title, its mode, and the way in `models.toml` it follows."""
+    """One column of the comparison; `model` is the way in `models.toml` that people follow."""
 
     name: str
     title: str
@@ -98,7 +98,7 @@ def run_way(
     seed: int,
     progress: Callable[[], None] | None = None,
 ) -> tuple[Column, Story | None]:
-    """Pay every basket one way on a fresh database in `home`; the story is of the first approved."""
+    """Pay every basket one way on a fresh database in `home`; the story is of an approved one."""
     with open_stand(home, f"{way.name}.db", scenario, pages) as stand:
         for payer in sorted(set(HOLDS[way.name].values())):
             if way.mode == "nfc":

@@ -13,7 +13,7 @@ from checkout.acceptance.qr.rendering import png
 from checkout.comparison.stand import Pages, Stand
 from checkout.demo import DEMO_PIN, payer_of_account
 from checkout.orders import Order, ShopError
-from checkout.payment_records import Payment
+from checkout.payment_records import Payment, PaymentState
 from checkout.readers import next_card
 from checkout.terminal import modelled_air_ms
 from checkout.trace import Trace
@@ -164,12 +164,17 @@ def tap_and_pay(
         steps=tuple(steps),
         software_ms=payment.total_ms - payment.modelled_ms,
         shop_ms=_shop_end_ms(steps),
-        payer_saw=f"{payment.state}: {payment.response_text}"
-        if payment.response_code
-        else str(payment.state),
+        payer_saw=_shown(payment),
         pins=int(asked),
         air=air,
     )
+
+
+def _shown(payment: Payment) -> str:
+    """What the terminal tells the payer."""
+    if payment.state is PaymentState.DECLINED:
+        return f"declined: {payment.response_text}"
+    return str(payment.state)
 
 
 def _no_payment(

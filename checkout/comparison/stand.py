@@ -51,10 +51,10 @@ class Pages:
 
 
 class RunningClock:
-    """Real time that starts on a given day at noon in Shanghai and can be moved on."""
+    """Real time that starts at a given moment and can be moved on."""
 
-    def __init__(self, day: date) -> None:
-        self._start = datetime(day.year, day.month, day.day, 4, tzinfo=UTC)
+    def __init__(self, start: datetime) -> None:
+        self._start = start
         self._origin = time.monotonic()
         self._ahead_s = 0.0
 
@@ -62,6 +62,10 @@ class RunningClock:
         """The time now, in UTC."""
         passed = time.monotonic() - self._origin + self._ahead_s
         return self._start + timedelta(seconds=passed)
+
+    def catch_up(self) -> None:
+        """Go back to what everybody else's clock says."""
+        self._ahead_s = 0.0
 
     def move_on(self, seconds: float) -> None:
         """Let time pass at once."""
@@ -71,6 +75,11 @@ class RunningClock:
         """The same moment for the same sale, however long the ones before it took."""
         self._origin = time.monotonic()
         self._ahead_s = sale * BETWEEN_SALES_S
+
+
+def noon_of(day: date) -> datetime:
+    """Noon in Shanghai, well before the cut-off."""
+    return datetime(day.year, day.month, day.day, 4, tzinfo=UTC)
 
 
 Loss = Literal["request", "answer"]
@@ -109,12 +118,12 @@ class LossyClient:
 
 @dataclass(slots=True, kw_only=True)
 class Stand:
-    """Everything one way to pay is run against."""
+    """Everything that sales are run against."""
 
     config: Config
     clock: RunningClock
     shop: Shop
-    client: LossyClient
+    client: Any  # a SwitchClient, or something that stands in front of one
     terminal: tap.Terminal
     reader: EmulatedReader
     origin: str
@@ -122,9 +131,7 @@ class Stand:
 
 
 @contextmanager
-def open_stand(
-    home: Path, database: str, scenario: Scenario, pages: Pages, *, with_reader: bool = True
-) -> Iterator[Stand]:
+def open_stand(home: Path, database: str, scenario: Scenario, pages: Pages) -> Iterator[Stand]:
     """Set everything up in `home`, on a fresh database of that name, and take it down again."""
     merchant = replace(Merchant(), mcc=scenario.mcc)
     if scenario.abroad:
@@ -133,7 +140,7 @@ def open_stand(
             merchant, country=country, country_alpha=scenario.currency[:2], city="ABROAD"
         )
     config = Config(home=home, database=str(home / database), merchant=merchant)
-    clock = RunningClock(scenario.date)
+    clock = RunningClock(noon_of(scenario.date))
     with ExitStack() as stack:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         make_card("unionpay-debit", home)  # the certification authority comes with the first card

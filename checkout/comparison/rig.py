@@ -1,0 +1,286 @@
+"""A stand to break things at: the switch in a process of its own behind a gate, and its books."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from checkout.acceptance.nfc import tap
+from checkout.clearing.client import DEFAULT_PARTICIPANT, SwitchClient
+from checkout.clearing.keystore import KeyStore
+from checkout.clearing.participants import demo_participants
+from checkout.clearing.rendezvous import find
+from checkout.comparison.books import Booked, Books
+from checkout.comparison.gate import Gate
+from checkout.comparison.results import Cell, Verdict
+from checkout.comparison.selling import Tried, scan_and_pay, tap_and_pay
+from checkout.comparison.stand import Pages, RunningClock, Stand
+from checkout.config import Config
+from checkout.config_codec import encode
+from checkout.database import open_engine
+from checkout.demo import DEFAULT_PAYER, make_card
+from checkout.orders import Order, OrderState
+from checkout.payment_records import Payment, PaymentState
+from checkout.readers import EmulatedReader
+from checkout.shop import Shop, prepare_tables
+from checkout.supervisor import ENVIRONMENT
+
+Mode = Literal["qr", "nfc"]
+
+#: How long the shop waits for an answer here; a point of sale waits 10 s.
+TIMEOUT_S = 0.4
+AMOUNT_MINOR = 1280
+_READY_S = 15.0
+
+
+class SwitchProcess:
+    """The switch as a process, to be killed and started again."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "checkout.roles", "switch"],
+            env=os.environ | {ENVIRONMENT: encode(self._config)},
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + _READY_S
+        while find(self._config.home, self._config.database_url) is None:
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                raise RuntimeError("switch: it did not start")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """What a power cut does to it."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it; safe when it is dead already."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def fill_disk(self) -> None:
+        """Let it write nothing more to any file, as on a full disk."""
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+    def empty_disk(self) -> None:
+        """Give it room again."""
+        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, unlimited)
+
+
+@dataclass(slots=True, kw_only=True)
+class Rig:
+    """Everything that a fault or an attack needs; one for a whole matrix."""
+
+    stand: Stand
+    pages: Pages
+    gate: Gate
+    switch: SwitchProcess
+    books: Books
+
+    @property
+    def shop(self) -> Shop:
+        """The shop."""
+        return self.stand.shop
+
+    def order(self, amount_minor: int = AMOUNT_MINOR) -> Order:
+        """A fresh order."""
+        return self.shop.orders.create(amount_minor=amount_minor, currency="CNY")
+
+    def live(self, order: Order) -> Order:
+        """The order with a code that can still be scanned."""
+        now = self.shop.orders.get(order.id)
+        if now.state is OrderState.OPEN:
+            return self.shop.orders.renew_code(order.id)
+        return now
+
+    def new_reader(self) -> None:
+        """Plug a reader in where the last one was pulled out."""
+        self.stand.reader = EmulatedReader(self.stand.config.home)
+
+    def stranger_shop(self, name: str) -> Shop:
+        """Another merchant's shop, with orders of its own and the same clearing backend."""
+        config = replace(
+            self.stand.config,
+            database=str(self.stand.config.home / "stranger.db"),
+            merchant=replace(self.stand.config.merchant, name=name, merchant_id="999156058129999"),
+        )
+        engine = open_engine(config.database_url)
+        prepare_tables(engine, self.stand.clock())
+        return Shop(config, engine, clearing=lambda: self.stand.client, clock=self.stand.clock)
+
+    def held(self, payments: tuple[Payment, ...]) -> list[Booked]:
+        """The sales of these payments that the books hold."""
+        return [one for payment in payments for one in self.books.of(payment.rrn) if one.kept]
+
+    @contextmanager
+    def in_the_way(self) -> Iterator[None]:
+        """Have whoever looks for the switch find the gate instead, for a while."""
+        note = next((self.stand.config.home / "switch").glob("*.json"))
+        told = note.read_text("ascii")
+        host, port = self.gate.address
+        switch = find(self.stand.config.home, self.stand.config.database_url)
+        before, self.gate.switch = self.gate.switch, lambda: switch
+        note.write_text(json.dumps(json.loads(told) | {"host": host, "port": port}), "ascii")
+        try:
+            yield
+        finally:
+            note.write_text(told, "ascii")
+            self.gate.switch = before
+
+    def recover(self, *, seconds: float = 6.0) -> None:
+        """Let time pass and the shop do its housekeeping until nothing is owed an answer."""
+        self.gate.open_again()
+        for _ in range(20):
+            self.stand.clock.move_on(seconds)
+            self.shop.payments.sweep()
+            recent = self.shop.payments.recent(30)
+            waiting = (PaymentState.UNKNOWN, PaymentState.PENDING)
+            if not any(payment.state in waiting for payment in recent):
+                return
+            time.sleep(0.05)
+
+
+@contextmanager
+def open_rig(pages: Pages) -> Iterator[Rig]:
+    """Set a rig up in a scratch home and take it down again."""
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="checkout-rig-")))
+        config = Config(home=home, clearing_timeout_s=TIMEOUT_S, reversal_retry_s=0.0)
+        clock = RunningClock(datetime.now(UTC))
+        make_card(DEFAULT_PAYER, home)
+        engine = open_engine(config.database_url)
+        stack.callback(engine.dispose)
+        prepare_tables(engine, clock())
+        switch = SwitchProcess(config)
+        stack.callback(switch.stop)
+        switch.start()
+        gate = Gate(lambda: find(home, config.database_url))
+        stack.callback(gate.close)
+        client = client_of(config, lambda: gate.address, clock=clock)
+        stack.callback(client.close)
+        shop = Shop(config, engine, clearing=lambda: client, clock=clock)
+        stack.callback(shop.close)
+        stand = Stand(
+            config=config,
+            clock=clock,
+            shop=shop,
+            client=client,
+            terminal=tap.load(home, clock=clock),
+            reader=EmulatedReader(home),
+            origin=stack.enter_context(pages.serve(shop)),
+            database_url=config.database_url,
+        )
+        stack.callback(lambda: stand.reader.close())
+        books = Books(config.database_url)
+        stack.callback(books.close)
+        yield Rig(stand=stand, pages=pages, gate=gate, switch=switch, books=books)
+
+
+def client_of(
+    config: Config, address: Callable[[], tuple[str, int] | None], *, clock: RunningClock
+) -> SwitchClient:
+    """A client of the shop's acquirer that reaches the switch by `address`."""
+    keys = KeyStore(config.home)
+    return SwitchClient(
+        address,
+        demo_participants().by_id[DEFAULT_PARTICIPANT],
+        lambda: keys.zone_key(DEFAULT_PARTICIPANT),
+        clock=clock,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Scene:
+    """One cell while it is played: the order, and what each side sees."""
+
+    rig: Rig
+    name: str
+    mode: Mode
+    order: Order
+    payer: str = DEFAULT_PAYER
+    payer_saw: list[str] = field(default_factory=list)
+    shop_saw: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.perf_counter)
+
+    def pay(self, **how: object) -> Tried:
+        """One try by this scene's mode; what payer and shop see of it is noted."""
+        self.order = self.rig.live(self.order)
+        if self.mode == "qr":
+            tried = scan_and_pay(self.rig.stand, self.order, self.payer, self.rig.pages, **how)  # type: ignore[arg-type]
+        else:
+            tried = tap_and_pay(self.rig.stand, self.order, self.payer, **how)  # type: ignore[arg-type]
+        self.saw(tried)
+        return tried
+
+    def pay_again(self) -> None:
+        """Another try, if the order still waits to be paid."""
+        if self.rig.shop.orders.get(self.order.id).state is OrderState.OPEN:
+            self.pay()
+
+    def saw(self, tried: Tried) -> None:
+        """Note what both sides see of a try."""
+        greeting = f"{self.rig.stand.config.merchant.name}demo money "
+        self.payer_saw.append(tried.payer_saw.replace(greeting, ""))
+        self.shop_saw.append(
+            str(tried.payment.state) if tried.payment is not None else tried.refused
+        )
+
+    def conclude(self, verdict: Verdict | None = None) -> Cell:
+        """Let everything settle, then say who holds the money; the books decide."""
+        self.rig.recover()
+        order = self.rig.shop.orders.get(self.order.id)
+        payments = self.rig.shop.payments.of_order(order.id)
+        held = self.rig.held(payments)
+        paid = order.state is OrderState.PAID
+        repaired = any(payment.state is PaymentState.REVERSED for payment in payments)
+        self.shop_saw.append(f"order {order.state}")
+        lost = order.amount_minor if bool(held) != paid else 0
+        return Cell(
+            name=self.name,
+            mode=self.mode,
+            verdict=verdict or ("repaired" if repaired else "safe"),
+            payer_saw=", then ".join(_short(text) for text in self.payer_saw),
+            shop_saw=", then ".join(_short(text) for text in self.shop_saw),
+            holds=_holder(len(held)),
+            money_lost_minor=lost,
+            taken_twice_minor=max(0, len(held) - 1) * order.amount_minor,
+            took_ms=(time.perf_counter() - self.began) * 1000,
+        )
+
+
+def _holder(count: int) -> str:
+    return {0: "the payer", 1: "the shop, once"}.get(count, f"the shop, {count} times")
+
+
+def _short(text: str) -> str:
+    plain = " ".join(text.split())
+    return plain if len(plain) <= 72 else plain[:70].rsplit(" ", 1)[0] + " ..."
