@@ -16,6 +16,7 @@ FRAME_SIZES = (16, 24, 32, 40, 48, 64, 96, 128, 256)
 ACTIVATION_TIMEOUT_S = 0.0053
 """Activation frame waiting time: how long a card may take to answer RATS (71680 / fc)."""
 
+_DESELECT_TIMEOUT_S = 0.0064
 MAX_FWT_S = 4.949
 MAX_WTXM = 59
 EXTENSION_MARGIN_S = 49152 / CARRIER_HZ
@@ -165,7 +166,7 @@ class IsoDepInitiator:
         """S(DESELECT): the card halts and may be selected again. Silence is taken for consent."""
         for _ in range(2):
             try:
-                self._send(b"\xc2", 0.02)
+                self._send(b"\xc2", _DESELECT_TIMEOUT_S)
                 return
             except (FrameTimeout, FrameError):
                 continue
