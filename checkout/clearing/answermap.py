@@ -55,6 +55,10 @@ def response_of(fields: Fields, now: datetime) -> AuthorizationResponse:
             balance_minor=private.read_balance(fields["54"]) if "54" in fields else None,
             billing_amount_minor=int(fields["6"]) if "6" in fields else None,
             billing_currency=currency_of(fields["51"]) if "51" in fields else None,
+            billing_rate=fields.get("10"),
+            settlement_amount_minor=int(fields["5"]) if "5" in fields else None,
+            settlement_currency=currency_of(fields["50"]) if "50" in fields else None,
+            settlement_rate=fields.get("9"),
             account_reference=fields.get("56"),
             masked_account=usages.get("MA"),
         )
@@ -96,6 +100,14 @@ def _put_response(fields: Fields, response: AuthorizationResponse) -> None:
     if response.billing_amount_minor is not None and response.billing_currency is not None:
         fields["6"] = f"{response.billing_amount_minor:012d}"
         fields["51"] = numeric_code(response.billing_currency)
+    if response.settlement_amount_minor is not None and response.settlement_currency is not None:
+        fields["5"] = f"{response.settlement_amount_minor:012d}"
+        fields["50"] = numeric_code(response.settlement_currency)
+    if response.billing_rate is not None:
+        fields["10"] = response.billing_rate
+    if response.settlement_rate is not None:
+        fields["9"] = response.settlement_rate
+        fields["16"] = fields.get("15", "0000")
     if response.account_reference is not None:
         fields["56"] = response.account_reference
     if response.masked_account is not None:

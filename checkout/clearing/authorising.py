@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from checkout.clearing.backend import HOLD_DAYS, Backend, Outcome, Turn, refuse
 from checkout.clearing.booking import hold_legs, sale_legs
+from checkout.clearing.fx import Amounts
 from checkout.clearing.holders import micros
 from checkout.clearing.issuer import Authorisation, Routed
 from checkout.clearing.messages import (
@@ -100,8 +101,6 @@ class Authorising:
         approved = decision.approved
         if approved:
             self._hold(routed, authorisation, turn)
-        abroad = authorisation.parties
-        billed = abroad is not None and approved and abroad.billing_currency != request.currency
         response = AuthorizationResponse(
             response_code=decision.response_code,
             stan=request.stan,
@@ -109,8 +108,6 @@ class Authorising:
             approval_code=turn.approval_code if approved else None,
             settlement_date=turn.business_date,
             icc=authorisation.icc,
-            billing_amount_minor=abroad.billing_minor if abroad and billed else None,
-            billing_currency=abroad.billing_currency if abroad and billed else None,
             account_reference=(
                 routed.detokenised.reference if routed.detokenised is not None else None
             ),
@@ -118,6 +115,8 @@ class Authorising:
                 mask_account(routed.account) if routed.account != routed.card else None
             ),
         )
+        if approved and authorisation.amounts is not None:
+            response = _with_amounts(response, authorisation.amounts)
         return Outcome(response=response, reason=decision.reason)
 
     def book_advised(self, routed: Routed, turn: Turn) -> None:
@@ -164,3 +163,23 @@ class Authorising:
                 icc=authorisation.icc,
             )
         )
+
+
+def _with_amounts(response: AuthorizationResponse, amounts: Amounts) -> AuthorizationResponse:
+    """Say what is billed and settled, where that is in another currency than the sale."""
+    sale, billing, settlement = amounts.transaction, amounts.billing, amounts.settlement
+    if billing.into.currency != sale.currency:
+        response = replace(
+            response,
+            billing_amount_minor=billing.into.amount_minor,
+            billing_currency=billing.into.currency,
+            billing_rate=billing.rate_field(),
+        )
+    if settlement.into.currency != sale.currency:
+        response = replace(
+            response,
+            settlement_amount_minor=settlement.into.amount_minor,
+            settlement_currency=settlement.into.currency,
+            settlement_rate=settlement.rate_field(),
+        )
+    return response

@@ -165,6 +165,17 @@ class SwitchClient:
             raise OperationFailed(str(told.get("error", f"{name}: {answer.response_code}")))
         return told
 
+    def wait_until_idle(self, *, timeout_s: float = 10.0) -> None:
+        """Return once no answer waits to be sent and nothing waits to be forwarded.
+
+        Raises NoAnswer where that is not so within `timeout_s`.
+        """
+        deadline = time.monotonic() + timeout_s
+        while any(self.operate("idle").values()):
+            if time.monotonic() >= deadline:
+                raise NoAnswer(f"the switch is still busy after {timeout_s:g} s")
+            time.sleep(0.01)
+
     def close(self) -> None:
         """Hang up, and stop the switch where this process started it; safe to call twice."""
         with self._lock:

@@ -59,6 +59,7 @@ class Authorisation:
     split: FeeSplit | None = None
     house: House = House.FOUR_PARTY
     icc: bytes | None = None
+    amounts: Amounts | None = None
 
 
 class Issuers:
@@ -92,9 +93,10 @@ class Issuers:
         if is_wallet(routed.account_range):
             return self._at_operator(routed, pin_key, on)
         try:
-            billed = self._amounts(routed, state.account.currency, on).billing.into
+            amounts = self._amounts(routed, state.account.currency, on)
         except RateError:
             return _declined(routed, "57", "no-exchange-rate")
+        billed = amounts.billing.into
         evidence = self._evidence(routed, pin_key)
         decision = decide(
             self._state(routed.account),
@@ -112,6 +114,7 @@ class Issuers:
             parties=self.parties(routed, billed),
             split=self.split(routed, on),
             icc=_issuer_authentication(evidence.cryptogram, decision),
+            amounts=amounts,
         )
 
     def identify(self, routed: Routed, *, pin_key: bytes | None) -> Authorisation:

@@ -106,6 +106,10 @@ class AuthorizationResponse:
     balance_minor: int | None = None  # DE54
     billing_amount_minor: int | None = None  # DE6, where the card's currency is another
     billing_currency: str | None = None  # DE51
+    billing_rate: str | None = None  # DE10: one digit of decimals, seven of the rate
+    settlement_amount_minor: int | None = None  # DE5, where participants settle in another
+    settlement_currency: str | None = None  # DE50
+    settlement_rate: str | None = None  # DE9
     account_reference: str | None = None  # DE56 payment account reference (PAR)
     masked_account: str | None = None  # the PAN behind a payment token, first 6 and last 4
 

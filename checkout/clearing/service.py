@@ -51,7 +51,7 @@ class SwitchServer:
         self._backend = backend
         self._listener = listener
         self._seat = seat
-        self._clock = clock
+        self.clock = clock
         self._selector = selectors.DefaultSelector()
         self._connections: set[Connection] = set()
         self._waker, self._wake_end = socket.socketpair()
@@ -168,7 +168,7 @@ class SwitchServer:
     def _decide(self, arrived: list[Connection]) -> None:
         """Decide everything, commit once, answer."""
         answers: list[tuple[Connection, tuple[bytes, ...]]] = []
-        now = self._clock()
+        now = self.clock()
         try:
             for connection in arrived:
                 for message in connection.messages(TURN_MESSAGES):

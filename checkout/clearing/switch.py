@@ -93,6 +93,9 @@ class Switch:
         if refusal is not None:
             return self._refused(message, fields, "12", refusal, session, now)
         if isinstance(question, Operation):
+            if session.mac_key is None:
+                why = "operations need a MAC"
+                return self._refused(message, fields, "A0", why, session, now)
             return self._operated(message, fields, question, session, now)
         return self._answered(message, fields, question, session, now)
 

@@ -1,0 +1,190 @@
+"""`checkout switch --spec`: the messages as this program speaks them, made from its own tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from checkout.clearing.dump import describe
+from checkout.clearing.faults import CUSTOMARY_ENDINGS
+from checkout.clearing.fieldmap import SHAPES, fields_of
+from checkout.clearing.fields import ANSWERS, FIELDS, REQUIRED
+from checkout.clearing.iso8583 import Fields, frame, pack
+from checkout.clearing.mac import mac_field
+from checkout.clearing.messages import RESPONSE_TEXTS, REVERSAL_REASONS, NetworkFunction
+from checkout.clearing.participants import Role, demo_participants
+from checkout.clearing.private_fields import CONDITIONS
+from checkout.clearing.samples import answer_to, questions
+
+_OPENING = """\
+# Messages of the clearing backend
+
+ISO 8583:1987 over TCP, of the kind that China UnionPay's network uses, for a simulated network:
+no real card, bank or money is behind it, and every account number begins 9999, which no real
+network routes.
+
+## On the wire
+
+- Each message is preceded by its length: two bytes, big-endian, not counting themselves.
+  At most 4,096 bytes. There is no header of 46 bytes as UnionPay has it (a deviation).
+- Message type, numerics and the lengths of LL and LLL fields are ASCII. Bitmaps are binary.
+  DE52, 55, 64, 96 and 128 are binary; every other field is ASCII.
+- One connection carries many messages at once. Answers come in any order; match them by message
+  type, DE11 and DE41.
+- Bytes that can't be answered (no message type or no STAN to be read, an impossible length) close
+  the connection.
+"""
+
+_SIGNING_ON = """\
+## Signing on
+
+1. 0820 with DE70 = 001 and your institution number in DE33. The 0830 says 00.
+2. Business may begin: a connection that never asks for keys needs no MAC and sends no PIN.
+3. For a MAC key, 0820 with DE70 = 101 and DE53 = 2000000000000000 (1000000000000000 for a PIN
+   key). The 0830 says 00, and an 0800 follows with the key in DE48 under the letters NK: a TR-31
+   block, version D, under your zone key (32 bytes, AES; the file keys/issuer-keys.json of this
+   installation holds it as "zone NAME").
+4. Answer the 0800 with an 0810: the same DE7, 11, 33, 53 and 70, and DE39 = 00. From then on the
+   new key counts, on both sides.
+5. Once a MAC key is exchanged every message, answers too, ends in a MAC: DE64, or DE128 where any
+   field above 64 is there. It is ISO/IEC 9797-1 MAC algorithm 3 with padding method 1 (ANSI X9.19)
+   under the 16-byte key, over all bytes from the message type to the last one before the MAC, the
+   MAC's bit set in the bitmap already. A missing or wrong MAC is answered A0.
+6. Cut-over is at 23:00 in Shanghai; what comes later carries the next date in DE15.
+
+## Rules of conversation
+
+- A request is the same one if DE7, 11, 32 and 41 are: again it is answered 94. An advice (0220 or
+  0221) again gets the answer it had.
+- A reversal (0420 or 0421) names its original in DE90. 00: the original does not stand (any more).
+  25: it has not come; should it come later, it is answered 68. Repeat until you are answered: it
+  takes effect once.
+- A void needs the whole amount on the same business date; a refund takes any part on any day.
+- A pre-authorisation holds for 30 days and is completed once, to at most 115 %.
+- Malformed fields are answered 30, unknown types and kinds 12, a wrong order (not signed on, DE33
+  not yours) 12, absurd amounts 13.
+"""
+
+_USAGES = """\
+DE48 and DE63 hold usages: two letters, three digits of length, content.
+
+- DE48: NK a new key; OP the name of an operation.
+- DE63: TK in requests, eleven digits of token requestor (zeros for none) and a payment token's
+  cryptogram in hex; MA in answers, the masked account behind a payment token.
+
+DE54 is account (00), kind (02), currency, C or D, twelve digits. DE90 is the original's type, STAN,
+DE7, DE32 and DE33, the last two of eleven digits with zeros in front.
+"""
+
+
+def specification() -> str:
+    """The whole text, in Markdown."""
+    return "\n".join(
+        (
+            _OPENING,
+            _participants(),
+            _SIGNING_ON,
+            _messages(),
+            _fields(),
+            _private(),
+            _codes(),
+            *_samples(),
+        )
+    )
+
+
+def _table(headings: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+    lines = ["| " + " | ".join(headings) + " |", "|" + " --- |" * len(headings)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _participants() -> str:
+    rows = (
+        (one.institution, one.id, one.name) for one in demo_participants().with_role(Role.ACQUIRER)
+    )
+    return "## Who may sign on\n\n" + _table(("DE33", "zone key", "participant"), rows)
+
+
+def _messages() -> str:
+    kinds = (
+        (f"{kind} / {ANSWERS[kind]}", what.value, f"{code}0000", condition or "any but 06")
+        for what, (kind, code, condition) in SHAPES.items()
+    )
+    needed = ((message_type, ", ".join(numbers)) for message_type, numbers in REQUIRED.items())
+    functions = ((one.value, one.name.lower().replace("_", " ")) for one in NetworkFunction)
+    return "\n".join(
+        (
+            "## Messages\n",
+            _table(("type / answer", "what", "DE3", "DE25"), kinds),
+            "0420 / 0430 reverses any of them; 0820 / 0830 manages the connection; 0800 / 0810 "
+            "brings a key;\n0600 / 0610 is the back office's own.\n",
+            _table(("request", "fields it can't do without"), needed),
+            _table(("DE70", "function"), functions),
+        )
+    )
+
+
+def _fields() -> str:
+    rows = (
+        (str(one.number), one.name, one.form.value, f"{one.length.value} {one.size}", one.use)
+        for one in FIELDS
+    )
+    return "## Fields\n\n" + _table(("DE", "name", "form", "length", "use"), rows)
+
+
+def _private() -> str:
+    parts = ((name, str(length), meaning) for name, length, meaning in CONDITIONS)
+    reasons = ((code, reason) for reason, code in REVERSAL_REASONS.items())
+    return "\n".join(
+        (
+            "## Private fields\n",
+            "DE60 has 18 digits:\n",
+            _table(("part", "digits", "meaning"), parts),
+            _table(("60.1", "reason of a reversal"), reasons),
+            _USAGES,
+        )
+    )
+
+
+def _codes() -> str:
+    endings = ", ".join(f".{ending}" for ending in CUSTOMARY_ENDINGS)
+    return (
+        "## Response codes\n\n"
+        + _table(("DE39", "meaning"), iter(RESPONSE_TEXTS.items()))
+        + f"\nWith `customary_amounts = true` in the fault rules, amounts that end in {endings}\n"
+        "get that code.\n"
+    )
+
+
+def _samples() -> Iterator[str]:
+    yield "## Samples\n"
+    for title, question in questions():
+        fields = fields_of(question)
+        yield _sample(title, fields)
+        if fields["t"] != "0800":
+            yield _sample(f"{title}, answered", answer_to(question))
+
+
+def _sample(title: str, fields: Fields) -> str:
+    """One message as bytes in hex and field by field, without a MAC."""
+    message = pack(fields)
+    text = frame(message).hex().upper()
+    lines = [text[at : at + 96] for at in range(0, len(text), 96)]
+    described = describe(message)
+    shown = [f"{described.pop('message_type')}"]
+    for key, held in described.items():
+        shown.append(f"{key:6} {held['name']}: {_flat(held['value'])}")
+    return (
+        f"### {fields['t']} {title}\n\n```\n"
+        + "\n".join(lines)
+        + "\n\n"
+        + "\n".join(shown)
+        + f"\n```\n\nIts MAC would be DE{mac_field(fields)}.\n"
+    )
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, dict):
+        return "".join(f"\n         {tag} = {held}" for tag, held in value.items())
+    return str(value)

@@ -1,0 +1,100 @@
+"""Opening the database: ours, new, or a clear word about what is wrong."""
+
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from checkout.database import DatabaseError, open_engine, open_sqlite, sqlite_path
+
+
+def test_new_file_is_marked_and_opened_again_in_either_spelling(tmp_path: Path) -> None:
+    path = tmp_path / "checkout.db"
+    first = open_sqlite(path)
+    first.execute("CREATE TABLE mine (n INTEGER)")
+    first.close()
+    engine = open_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM mine")).scalar() == 0
+        for pragma, value in (("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)):
+            assert connection.exec_driver_sql(f"PRAGMA {pragma}").scalar() == value
+    engine.dispose()
+
+
+def test_someone_elses_database_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.db"
+    theirs = sqlite3.connect(path)
+    theirs.execute("CREATE TABLE photos (n INTEGER)")
+    theirs.close()
+    before = path.read_bytes()
+    with pytest.raises(DatabaseError, match="belongs to another program"):
+        open_engine(path)
+    assert path.read_bytes() == before
+
+
+def test_another_programs_mark_is_respected_even_without_tables(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.db"
+    theirs = sqlite3.connect(path)
+    theirs.execute("PRAGMA application_id = 7")
+    theirs.close()
+    with pytest.raises(DatabaseError, match="belongs to another program"):
+        open_sqlite(path)
+
+
+def test_tables_of_another_version_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    open_sqlite(path).close()
+    old = sqlite3.connect(path)
+    old.execute("PRAGMA user_version = 99")
+    old.close()
+    with pytest.raises(DatabaseError, match="version 99"):
+        open_sqlite(path)
+
+
+@pytest.mark.parametrize("content", [b"hello, I am a letter", b"SQLite format 3\x00" + b"x" * 200])
+def test_file_that_is_no_database_is_told(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_bytes(content)
+    with pytest.raises(DatabaseError, match="not an SQLite database"):
+        open_engine(path)
+    assert path.read_bytes() == content
+
+
+def test_directory_missing_or_in_the_files_place_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match="does not exist"):
+        open_sqlite(tmp_path / "nowhere" / "checkout.db")
+    with pytest.raises(DatabaseError, match="is a directory"):
+        open_sqlite(tmp_path)
+
+
+def test_unwritable_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "checkout.db"
+    open_sqlite(path).close()
+    # root may write everything, so the system's answer is given instead of a mode
+    monkeypatch.setattr("checkout.database.os.access", lambda named, _mode: Path(named) != path)
+    with pytest.raises(DatabaseError, match="not writable"):
+        open_sqlite(path)
+
+
+@pytest.mark.parametrize("url", ["mysql://host/shop", "", "sqlite:///", ":memory:"])
+def test_url_of_something_else_is_refused(url: str) -> None:
+    with pytest.raises(DatabaseError, match="database: expected"):
+        sqlite_path(url)
+
+
+def test_unreachable_postgresql_is_told_in_one_line() -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(DatabaseError, match="out of reach") as caught:
+        open_engine("postgresql://nobody@127.0.0.1:1/none")
+    assert "\n" not in str(caught.value)
+
+
+def test_several_processes_may_arrive_at_a_new_file_together(tmp_path: Path) -> None:
+    path = tmp_path / "checkout.db"
+    with ThreadPoolExecutor(8) as pool:
+        for connection in pool.map(lambda _: open_sqlite(path), range(16)):
+            connection.close()
