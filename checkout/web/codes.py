@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -43,7 +42,12 @@ def local_url(config: Config) -> str:
 
 def link_of(config: Config, order: Order) -> str:
     """The link that the order's present code opens."""
-    return link.build_link(base_url(config), order.code)
+    return link_to(config, order.code)
+
+
+def link_to(config: Config, code: str) -> str:
+    """The link that a code of this shop opens."""
+    return link.build_link(base_url(config), code)
 
 
 def alt_of(config: Config, order: Order) -> str:
@@ -62,15 +66,6 @@ def picture(text: str, form: str) -> Picture:
 @lru_cache(maxsize=2)
 def _lan_address(_period: int) -> str:
     return addresses.lan_address()
-
-
-def is_reachable_from_lan(url: str) -> bool:
-    """Whether a phone can be expected to reach `url`: its host is not this machine alone."""
-    host = link.parse_link(url).origin.partition("://")[2].rpartition(":")[0].strip("[]")
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host != "localhost"
 
 
 def code_in_emv(text: str, key: bytes) -> str | None:

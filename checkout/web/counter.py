@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ from checkout.acceptance.contract import Mode
 from checkout.money import CURRENCIES, AmountError, Money
 from checkout.orders import Order, OrderState, ShopError
 from checkout.web import codes, sources
-from checkout.web.payer import settled
 from checkout.web.problems import Problem
 from checkout.web.streams import event_stream
 from checkout.web.views import the_shop
@@ -202,6 +202,16 @@ def _stage(order_id: str) -> dict[str, Any]:
         "left_s": (order.expires_at - now).total_seconds(),
         "renew_in_s": max((order.code_expires_at - now).total_seconds() - _renew_before_s(), 1),
     }
+
+
+def settled(payment_id: str, *, within_s: float = 0.3) -> Payment:
+    """A payment with its times and steps, which are written a moment after its outcome."""
+    until = time.monotonic() + within_s
+    while True:
+        payment = the_shop().payments.get(payment_id)
+        if payment.finished_at is not None or time.monotonic() >= until:
+            return payment
+        time.sleep(0.01)
 
 
 def _cards() -> list[Payer]:

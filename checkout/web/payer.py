@@ -8,31 +8,39 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from checkout.acceptance.contract import Mode
 from checkout.orders import CodeLookup, Order, OrderState, ShopError
-from checkout.web import phone_trace
+from checkout.static_codes import StaticCode
+from checkout.web import phone_trace, sticker_payer
 from checkout.web.access import open_to_all
 from checkout.web.idempotency import fingerprint
+from checkout.web.payers import (
+    accounts,
+    chosen_payer,
+    known_payers,
+    payment_of_receipt,
+    receipt_path,
+    remember_payer,
+)
 from checkout.web.problems import KINDS, Problem
-from checkout.web.views import is_encrypted, seal, the_answers, the_guesses, the_shop, unseal
+from checkout.web.views import the_answers, the_guesses, the_shop
 
 if TYPE_CHECKING:
-    from checkout.demo import Payer
     from checkout.payments import Payment
 
 blueprint = Blueprint("payer", __name__)
 
-PAYER_COOKIE = "checkout_payer"
+NO_BANK = "The bank cannot be reached right now. Nothing was charged; try again."
 _PIN = re.compile(r"[0-9]{6}", re.ASCII)
+_WRONG_PIN = {
+    "55": "That PIN is wrong. Nothing was charged.",
+    "75": "The PIN was wrong too often: this account is blocked. Choose another account.",
+}
 _SUBMISSION = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
-_WRONG_PIN, _PIN_BLOCKED = "55", "75"
-_RECEIPT = "receipt"
 
 
 @blueprint.get("/p/<code>")
@@ -40,10 +48,12 @@ _RECEIPT = "receipt"
 @open_to_all
 def show(code: str) -> ResponseReturnValue:
     """What the code stands for now: pay it, or why it cannot be paid."""
-    lookup = find_code(code)
-    if lookup.status != "live":
-        return _not_payable(lookup, code)
-    return _form(lookup.order, code)
+    found = find_code(code)
+    if isinstance(found, StaticCode):
+        return sticker_payer.form(found)
+    if found.status != "live":
+        return _not_payable(found, code)
+    return _form(found.order, code)
 
 
 @blueprint.post("/p/<code>")
@@ -55,7 +65,7 @@ def pay(code: str) -> ResponseReturnValue:
     if _SUBMISSION.fullmatch(submission) is None:
         return redirect(url_for("payer.show", code=code), 303)
     payer = request.form.get("payer", "")[:64]
-    mark = fingerprint(code.upper(), payer)
+    mark = fingerprint(code.upper(), payer, request.form.get("amount", ""))
     return the_answers().once(
         "payer",
         submission,
@@ -70,9 +80,11 @@ def pay(code: str) -> ResponseReturnValue:
 @open_to_all
 def fresh(code: str) -> ResponseReturnValue:
     """Go from a code that has run out to a live one of the same order, while that is open."""
-    lookup = find_code(code)
-    order = lookup.order
-    if lookup.status == "expired" and order.state is OrderState.OPEN:
+    found = find_code(code)
+    if isinstance(found, StaticCode):
+        return redirect(url_for("payer.show", code=code), 303)
+    order = found.order
+    if found.status == "expired" and order.state is OrderState.OPEN:
         shop = the_shop()
         live = order if order.code_expires_at > shop.orders.clock() else None
         code = (live or shop.orders.renew_code(order.id)).code
@@ -83,37 +95,30 @@ def fresh(code: str) -> ResponseReturnValue:
 @open_to_all
 def receipt(sealed: str) -> ResponseReturnValue:
     """The result of one payment, for whoever holds its signed address."""
-    payment_id = unseal(_RECEIPT, sealed)
-    if not isinstance(payment_id, str):
+    payment_id = payment_of_receipt(sealed)
+    if payment_id is None:
         raise Problem(kind="unknown-payment", detail="This receipt's address is not complete.")
-    return receipt_page(payment_id)
-
-
-def receipt_page(payment_id: str) -> str:
-    """The receipt of a payment as a page."""
     shop = the_shop()
     payment = shop.payments.get(payment_id)
     order = shop.orders.get(payment.order_id)
-    again = order.state is OrderState.OPEN and str(payment.state) in ("declined", "reversed")
-    return render_template(
-        "payer/result.html", payment=payment, order=order, again=order.code if again else None
-    )
+    again = None
+    if str(payment.state) in ("declined", "reversed"):
+        if order.static_code is not None:
+            again = url_for("payer.show", code=order.static_code)
+        elif order.state is OrderState.OPEN:
+            again = url_for("payer.fresh", code=order.code)
+    return render_template("payer/result.html", payment=payment, order=order, again=again)
 
 
-def receipt_path(payment_id: str) -> str:
-    """The address of a receipt; nobody can make one up."""
-    return url_for("payer.receipt", sealed=seal(_RECEIPT, payment_id))
-
-
-def find_code(code: str) -> CodeLookup:
-    """The order behind a code, at a pace that makes guessing hopeless."""
+def find_code(code: str) -> CodeLookup | StaticCode:
+    """The order or the sticker behind a code, at a pace that makes guessing hopeless."""
     guesses = the_guesses()
     wait_s = guesses.wait_s(request.remote_addr)
     if wait_s > 0:
         detail = "Too many unknown codes came from this address; wait a minute."
         raise Problem(kind="too-many-tries", detail=detail, retry_after_s=wait_s)
     try:
-        return the_shop().orders.resolve_code(code)
+        return the_shop().static_codes.find(code) or the_shop().orders.resolve_code(code)
     except ShopError as error:
         if error.kind != "unknown-code":
             raise
@@ -126,16 +131,28 @@ def find_code(code: str) -> CodeLookup:
         ) from None
 
 
-def _pay_once(code: str, payer: str, pin: str) -> ResponseReturnValue:
-    lookup = find_code(code)
-    if lookup.status != "live":
-        return _not_payable(lookup, code)
-    order = lookup.order
-    if payer not in {each.name for group in accounts().values() for each in group}:
-        return _form(order, code, trouble="Choose the account to pay from.", status=422)
+def pin_trouble_of(payment: Payment) -> str | None:
+    """What the page says beside the PIN when the account's issuer did not like it."""
+    return _WRONG_PIN.get(payment.response_code or "")
+
+
+def _odd_pin(pin: str) -> str | None:
     if _PIN.fullmatch(pin) is None:
-        trouble = "Type the six digits of the demo account's PIN."
-        return _form(order, code, payer=payer, pin_trouble=trouble, status=422)
+        return "Type the six digits of the demo account's PIN."
+    return None
+
+
+def _pay_once(code: str, payer: str, pin: str) -> ResponseReturnValue:
+    found = find_code(code)
+    if isinstance(found, StaticCode):
+        return sticker_payer.pay(found, payer, pin, pin_trouble=_odd_pin(pin))
+    if found.status != "live":
+        return _not_payable(found, code)
+    order = found.order
+    if payer not in known_payers():
+        return _form(order, code, trouble="Choose the account to pay from.", status=422)
+    if _odd_pin(pin):
+        return _form(order, code, payer=payer, pin_trouble=_odd_pin(pin), status=422)
     shop = the_shop()
     try:
         return phone_trace.told(
@@ -147,28 +164,18 @@ def _pay_once(code: str, payer: str, pin: str) -> ResponseReturnValue:
 
 
 def _answer(payment: Payment, order: Order, code: str, payer: str) -> Response:
-    if payment.response_code in (_WRONG_PIN, _PIN_BLOCKED):
-        return _wrong_pin(payment.response_code, order, code, payer)
+    said = pin_trouble_of(payment)
+    if said is not None:
+        return _form(order, code, payer=payer, pin_trouble=said, status=403)
     answer = make_response(redirect(receipt_path(payment.id), 303))
     remember_payer(answer, payer)
     return answer
 
 
-def _wrong_pin(response_code: str, order: Order, code: str, payer: str) -> Response:
-    trouble = "That PIN is wrong. Nothing was charged."
-    if response_code == _PIN_BLOCKED:
-        trouble = "The PIN was wrong too often: this account is blocked. Choose another account."
-    return _form(order, code, payer=payer, pin_trouble=trouble, status=403)
-
-
 def _refused(error: ShopError, order: Order, code: str, payer: str) -> ResponseReturnValue:
-    if error.kind in ("wrong-pin", "pin-tries-exceeded"):
-        response_code = _WRONG_PIN if error.kind == "wrong-pin" else _PIN_BLOCKED
-        return _wrong_pin(response_code, order, code, payer)
     if error.kind == "clearing-unavailable":
-        trouble = "The bank cannot be reached right now. Nothing was charged; try again."
-        return _form(order, code, payer=payer, trouble=trouble, status=503)
-    lookup = find_code(code)
+        return _form(order, code, payer=payer, trouble=NO_BANK, status=503)
+    lookup = the_shop().orders.resolve_code(code)
     if lookup.status != "live":
         return _not_payable(lookup, code)
     status = KINDS.get(error.kind, (409, ""))[0]
@@ -184,17 +191,15 @@ def _form(
     pin_trouble: str | None = None,
     status: int = 200,
 ) -> Response:
-    shop = the_shop()
-    left_s = (shop.orders.resolve_code(code).order.expires_at - shop.orders.clock()).total_seconds()
-    if code.upper() == order.code:
-        left_s = (order.code_expires_at - shop.orders.clock()).total_seconds()
+    # An earlier code of the order runs out sooner than this says; its page offers a fresh one.
+    left_s = (order.code_expires_at - the_shop().orders.clock()).total_seconds()
     return phone_trace.form_page(
         lambda opened: render_template(
             "payer/pay.html",
             order=order,
             code=code,
             accounts=accounts(),
-            chosen=payer or request.cookies.get(PAYER_COOKIE, ""),
+            first=payer or chosen_payer().name,
             submission=secrets.token_urlsafe(18),
             opened=opened,
             trouble=trouble,
@@ -205,20 +210,8 @@ def _form(
     )
 
 
-def accounts() -> dict[str, list[Payer]]:
-    """Who can pay by code, those that pay as expected apart from those made to fail."""
-    groups: dict[str, list[Payer]] = {"usual": [], "trouble": []}
-    for payer in the_shop().payers():
-        if Mode.QR in payer.modes:
-            groups["trouble" if payer.makes_trouble else "usual"].append(payer)
-    return groups
-
-
 def _not_payable(lookup: CodeLookup, code: str) -> ResponseReturnValue:
     order = lookup.order
-    mine = _own_payment(order)
-    if mine is not None and lookup.status == "used":
-        return redirect(receipt_path(mine.id), 303)
     renewable = lookup.status == "expired" and order.state is OrderState.OPEN
     page = render_template(
         "payer/not_payable.html",
@@ -227,34 +220,3 @@ def _not_payable(lookup: CodeLookup, code: str) -> ResponseReturnValue:
         fresh=url_for("payer.fresh", code=code) if renewable else None,
     )
     return make_response(page, 410 if lookup.status == "expired" else 409)
-
-
-def _own_payment(order: Order) -> Payment | None:
-    """The payment of this order if this very form, sent twice, made it."""
-    submission = request.form.get("submission", "")
-    stored = the_answers().find("payer", submission) if submission else None
-    if stored is None or order.payment_id is None:
-        return None
-    return the_shop().payments.get(order.payment_id)
-
-
-def settled(payment_id: str, *, within_s: float = 0.3) -> Payment:
-    """A payment with its times and steps, which are written a moment after its outcome."""
-    until = time.monotonic() + within_s
-    while True:
-        payment = the_shop().payments.get(payment_id)
-        if payment.finished_at is not None or time.monotonic() >= until:
-            return payment
-        time.sleep(0.01)
-
-
-def remember_payer(response: Response, payer: str) -> None:
-    """Keep the chosen demo account for the next page of this browser."""
-    response.set_cookie(
-        PAYER_COOKIE,
-        payer,
-        max_age=30 * 86_400,
-        httponly=True,
-        secure=is_encrypted(),
-        samesite="Lax",
-    )

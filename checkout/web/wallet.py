@@ -6,8 +6,6 @@ works on plain http too.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from flask import Blueprint, jsonify, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
@@ -16,13 +14,16 @@ from checkout.acceptance.qr.codes import CodeRefused
 from checkout.payments import Payment
 from checkout.web import codes
 from checkout.web.access import open_to_all
-from checkout.web.payer import PAYER_COOKIE, accounts, receipt_path, remember_payer
+from checkout.web.payers import (
+    accounts,
+    chosen_payer,
+    known_payers,
+    receipt_path,
+    remember_payer,
+)
 from checkout.web.problems import Problem
 from checkout.web.scanning import NotReadable, texts_in
 from checkout.web.views import the_shop
-
-if TYPE_CHECKING:
-    from checkout.demo import Payer
 
 blueprint = Blueprint("wallet", __name__, url_prefix="/wallet")
 
@@ -35,14 +36,14 @@ _LARGEST_FRAME = 2 * 1024 * 1024
 @open_to_all
 def home() -> str:
     """The chosen account, its ways to pay and its latest payments."""
-    chosen = _chosen()
+    payer = chosen_payer()
     return render_template(
         "payer/wallet.html",
-        chosen=chosen,
+        chosen=payer,
         accounts=accounts(),
         history=[
             {"payment": each, "path": receipt_path(each.id), "currency": _currency(each)}
-            for each in _history(chosen.name)
+            for each in _history(payer.name)
         ],
     )
 
@@ -52,7 +53,7 @@ def home() -> str:
 def choose() -> ResponseReturnValue:
     """Take another demo account in hand."""
     wanted = request.form.get("payer", "")
-    if wanted not in {each.name for group in accounts().values() for each in group}:
+    if wanted not in known_payers():
         raise Problem(kind="payer", detail="payer: no demo account has that name.", field="payer")
     answer = make_response(redirect(url_for("wallet.home"), 303))
     remember_payer(answer, wanted)
@@ -126,12 +127,6 @@ def _code_in_emv(text: str) -> str | None:
         return codes.code_in_emv(text, the_shop().code_key)
     except CodeRefused as refused:
         raise NotOurs(f"Nothing was opened: {refused}. Tell the staff.") from None
-
-
-def _chosen() -> Payer:
-    known = [each for group in accounts().values() for each in group]
-    wanted = request.cookies.get(PAYER_COOKIE, "")
-    return next((each for each in known if each.name == wanted), known[0])
 
 
 def _history(payer: str) -> list[Payment]:
