@@ -22,6 +22,7 @@ from checkout import records
 from checkout.records import instant
 
 _POLL_S = 0.02
+_LATE_COMMIT_S = 5.0
 _CLOSED = object()
 
 
@@ -44,7 +45,7 @@ class Subscription:
         self._order_id = order_id
         self._heartbeat_s = heartbeat_s
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._last = 0
+        self._offered: set[int] = set()
 
     def __iter__(self) -> Iterator[Event | None]:
         """Events as they come; None after `heartbeat_s` of silence; ends when closed."""
@@ -56,14 +57,19 @@ class Subscription:
                 continue
             if item is _CLOSED:
                 return
-            if item.n > self._last:  # what was replayed may arrive live as well
-                self._last = item.n
-                yield item
+            yield item
 
     def offer(self, event: Event) -> None:
         """Called by the feed for each new event."""
         if self._order_id in (None, event.order_id) or event.order_id is None:
+            if event.n in self._offered:
+                return  # it was replayed before
             self._queue.put(event)
+
+    def replay(self, event: Event) -> None:
+        """Called once at the start for each event since the one to resume from."""
+        self.offer(event)
+        self._offered.add(event.n)
 
     def close(self) -> None:
         """End the iteration, from any thread."""
@@ -76,12 +82,14 @@ class Feed:
 
     def __init__(self, engine: Engine, *, heartbeat_s: float = 10.0) -> None:
         self._engine = engine
+        self._sqlite = engine.dialect.name == "sqlite"
         self._heartbeat_s = heartbeat_s
         self._lock = threading.Lock()
         self._subscriptions: set[Subscription] = set()
         self._thread: threading.Thread | None = None
         self._stop = threading.Event()
         self._last = 0
+        self._late: dict[int, float] = {}
 
     def subscribe(self, order_id: str | None = None, *, after: int | None = None) -> Subscription:
         """New events of an order (or all) from now on, or from event number `after` on.
@@ -98,7 +106,7 @@ class Feed:
         if after is not None:
             with self._engine.connect() as connection:
                 for event in read_events(connection, after=after):
-                    subscription.offer(event)
+                    subscription.replay(event)
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -131,9 +139,8 @@ class Feed:
 
     def _follow(self, connection: Connection) -> None:
         version: Any = None
-        sqlite = self._engine.dialect.name == "sqlite"
         while not self._stop.is_set():
-            if sqlite:
+            if self._sqlite:
                 seen = connection.exec_driver_sql("PRAGMA data_version").scalar()
                 connection.rollback()
                 if seen == version:
@@ -143,18 +150,37 @@ class Feed:
             while self._hand_out(connection):
                 pass
             connection.rollback()
-            if not sqlite:
+            if not self._sqlite:
                 time.sleep(_POLL_S * 2)
 
     def _hand_out(self, connection: Connection) -> bool:
         events = read_events(connection, after=self._last)
+        if not self._sqlite:
+            events = self._unseen(events)
         for event in events:
-            self._last = event.n
+            if self._sqlite:
+                self._last = event.n
             with self._lock:
                 subscriptions = list(self._subscriptions)
             for subscription in subscriptions:
                 subscription.offer(event)
         return bool(events)
+
+
+    def _unseen(self, events: list[Event]) -> list[Event]:
+        """PostgreSQL numbers rows before they commit, so a lower number may show after a higher.
+
+        What was seen is remembered for a while, and only then passed over by its number.
+        """
+        now = time.monotonic()
+        fresh = [event for event in events if event.n not in self._late]
+        self._late |= {event.n: now for event in fresh}
+        for n in sorted(self._late):
+            if now - self._late[n] < _LATE_COMMIT_S:
+                break
+            self._last = n
+            del self._late[n]
+        return fresh
 
 
 def read_events(connection: Connection, *, after: int, limit: int = 1000) -> list[Event]:
