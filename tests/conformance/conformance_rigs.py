@@ -18,6 +18,7 @@ from fake_usb import FakeAcr122, FakeBus, FakeRcs380, FakeReader
 from devices.nfc.contract import Reader
 from devices.nfc.emulated.card import EmulatedCard
 from devices.nfc.emulated.in_process import InProcessReader
+from devices.nfc.emulated.iso14443_4 import PresentedCard
 from devices.nfc.emulated.pn532 import Pn532Emulator
 from devices.nfc.nfcpy_reader import open_reader
 from devices.nfc.transcript import TranscriptReader
@@ -59,7 +60,10 @@ class InProcessRig:
         self.reader: Reader = self._field
 
     def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None:
-        self._field.present(cast(EmulatedCard, SuiteCard(spec, on_command)))
+        self.lay(SuiteCard(spec, on_command))
+
+    def lay(self, card: PresentedCard) -> None:
+        self._field.present(cast(EmulatedCard, card))
 
     def remove(self) -> None:
         self._field.take_away()
@@ -80,7 +84,10 @@ class PtyRig:
         self.reader: Reader = open_reader(f"pn532:{self._port}")
 
     def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None:
-        self.emulator.present(SuiteCard(spec, on_command))
+        self.lay(SuiteCard(spec, on_command))
+
+    def lay(self, card: PresentedCard) -> None:
+        self.emulator.present(card)
 
     def remove(self) -> None:
         self.emulator.remove()
@@ -115,7 +122,10 @@ class UsbRig:
         self.reader: Reader = open_reader("usb")
 
     def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None:
-        self.device.field.present(SuiteCard(spec, on_command))
+        self.lay(SuiteCard(spec, on_command))
+
+    def lay(self, card: PresentedCard) -> None:
+        self.device.field.present(card)
 
     def remove(self) -> None:
         self.device.field.remove()
