@@ -141,22 +141,26 @@ class Attempts:
         modelled_ms: float = 0.0,
     ) -> None:
         """Record a decline and open the order, and its code, for another try."""
-        codes = records.codes
         with self._kept.engine.begin() as connection:
-            set_state(connection, attempt.payment_id, PaymentState.DECLINED, response_code)
-            reopen(connection, attempt.order.id, attempt.payment_id)
-            connection.execute(
-                update(codes).where(codes.c.used_by == attempt.payment_id).values(used_by=None)
-            )
-            self._tell(
-                connection,
-                "order-declined",
-                attempt.payment_id,
-                attempt.order.id,
-                attempt.source,
-                response_code,
-            )
+            self.decline(connection, attempt, response_code)
         self._kept.finish(attempt.payment_id, attempt.trace, modelled_ms, response)
+
+    def decline(self, connection: Connection, attempt: Attempt, response_code: str) -> None:
+        """The same in the caller's transaction; its time and steps are the caller's to keep."""
+        codes = records.codes
+        set_state(connection, attempt.payment_id, PaymentState.DECLINED, response_code)
+        reopen(connection, attempt.order.id, attempt.payment_id)
+        connection.execute(
+            update(codes).where(codes.c.used_by == attempt.payment_id).values(used_by=None)
+        )
+        self._tell(
+            connection,
+            "order-declined",
+            attempt.payment_id,
+            attempt.order.id,
+            attempt.source,
+            response_code,
+        )
 
     def _not_taken(self, order_id: str, code: str | None) -> ShopError:
         order = self._orders.get(order_id)

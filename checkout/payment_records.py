@@ -30,10 +30,13 @@ class PaymentState(StrEnum):
     REVERSED = "reversed"
 
 
-#: DE39 values that only a terminal gives (EMV Book 4, Annex A6 authorisation response codes).
+#: DE39 values that only a terminal gives (EMV Book 4, Annex A6 authorisation response codes; 17 is
+#: ISO 8583's customer cancellation, P1 is ours). None of them is ever sent.
 TERMINAL_TEXTS = {
     "Y1": "approved by the card offline",
     "Z1": "declined by the card offline",
+    "17": "cancelled before the PIN was typed",
+    "P1": "no PIN was typed in time",
 }
 
 

@@ -6,7 +6,6 @@ AuthorizationRequest, complete. After that nothing asks which mode it was.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from sqlalchemy import Engine
@@ -26,10 +25,9 @@ from checkout.payment_records import Payment, PaymentRecords, PaymentState, Sour
 from checkout.repeats import Repeats
 from checkout.sealing import Seal
 from checkout.trace import Trace
+from checkout.waiting import PIN, Waiting
 
 __all__ = ["Attempt", "Payment", "PaymentState", "Payments", "Source"]
-
-_PIN = re.compile(r"[0-9]{6}", re.ASCII)
 
 
 class Payments:
@@ -75,6 +73,14 @@ class Payments:
             seal=seal,
             timeout_s=clearing_timeout_s,
             repeat=self.repeats.one,
+        )
+        self.waiting = Waiting(
+            self.records,
+            orders,
+            self.attempts,
+            clearing=clearing,
+            seal=seal,
+            abandoned_after_s=clearing_timeout_s + 5,
         )
         self.get = self.records.get
         self.of_order = self.records.of_order
@@ -150,10 +156,15 @@ class Payments:
         emulated: bool,
         payer: str | None = None,
         pin: str | None = None,
+        hold_for_pin: bool = False,
         modelled_ms: float = 0.0,
         trace: Trace | None = None,
     ) -> Payment:
-        """Settle a card that the terminal has read: online, offline, or declined by the card."""
+        """Settle a card that the terminal has read: online, offline, or declined by the card.
+
+        With `hold_for_pin` it is not asked for yet: it waits for the PIN from the counter's pad
+        (`waiting`).
+        """
         story = Trace() if trace is None else trace
         account, shown = evidence_account(evidence, self._seal.fingerprint)
         source = Source(
@@ -188,11 +199,14 @@ class Payments:
         )
         if evidence.decision == "approved-offline":
             return self.attempts.approve_offline(attempt, request, modelled_ms=modelled_ms)
+        if hold_for_pin:
+            return self.waiting.hold(attempt, request, place="counter", modelled_ms=modelled_ms)
         return self.attempts.complete(attempt, request, modelled_ms=modelled_ms)
 
     def sweep(self) -> int:
         """Expire what has run out and repeat what was not answered; the terminal calls it."""
         self._orders.expire_due()
+        self.waiting.expire_due()
         return self.repeats.all_due()
 
     @staticmethod
@@ -201,6 +215,6 @@ class Payments:
         who = find_payer(name)
         if Mode.QR not in who.modes:
             raise ShopError("unknown-payer", f"payer: {name} pays by tap only", "payer")
-        if pin is not None and not _PIN.fullmatch(pin):
+        if pin is not None and not PIN.fullmatch(pin):
             raise ShopError("pin", "pin: expected six digits", "pin")
         return who

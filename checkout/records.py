@@ -91,6 +91,20 @@ payments = Table(
     Column("reversal_due_at", BigInteger, index=True),
 )
 
+#: Payments that hold their order while their payer types a PIN (`checkout.waiting`).
+waiting = Table(
+    "shop_waiting",
+    metadata,
+    Column("payment_id", String(32), primary_key=True),
+    Column("order_id", String(32), nullable=False, index=True),
+    Column("place", String(16), nullable=False),  # where it is typed: counter, phone
+    Column("sealed_request", LargeBinary, nullable=False),  # what will be asked, encrypted
+    Column("began_at", BigInteger, nullable=False),  # when the payment's story began
+    Column("held_at", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("taken_at", BigInteger),  # when someone went on with it; none while it waits
+)
+
 events = Table(
     "shop_events",
     metadata,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, select, update
+from sqlalchemy import Connection, Row, case, exists, or_, select, update
 
 from checkout import records
 from checkout.clearing.client import Exchange, NoAnswer, NotSent, SwitchClient
@@ -56,15 +56,24 @@ class Repeats:
     def all_due(self) -> int:
         """Repeat everything that is due; returns how many were settled now.
 
-        An attempt that is still pending long after its time-out belongs to a process that died.
+        An attempt that is still pending long after its time-out belongs to a process that died,
+        unless it waits for its payer's PIN.
         """
         now = self._kept.clock()
-        table = records.payments
+        table, waiting = records.payments, records.waiting
         given_up = micros(now - timedelta(seconds=self._timeout_s + 5))
+        in_hand = exists().where(
+            waiting.c.payment_id == table.c.id,
+            or_(waiting.c.taken_at.is_(None), waiting.c.taken_at >= given_up),
+        )
         with self._kept.engine.begin() as connection:
             connection.execute(
                 update(table)
-                .where(table.c.state == PaymentState.PENDING, table.c.started_at < given_up)
+                .where(
+                    table.c.state == PaymentState.PENDING,
+                    table.c.started_at < given_up,
+                    ~in_hand,
+                )
                 .values(state=PaymentState.UNKNOWN, reversal_due_at=micros(now))
             )
         with self._kept.engine.connect() as connection:
