@@ -82,8 +82,8 @@ def require_card_data(session: Session) -> None:
 def read_decision(session: Session) -> None:
     """What the card decided: 9F27, or where it left that out the CVR inside 9F10.
 
-    Raises Ended for a decline, and for an offline approval where the reader wanted an online
-    cryptogram.
+    Raises Ended for an offline approval where the reader wanted an online cryptogram, and for an
+    online one where it can't go online. A decline ends the tap once it is authenticated.
     """
     session.step = "card-decision"
     cid = session.card.get(0x9F27)
@@ -94,8 +94,6 @@ def read_decision(session: Session) -> None:
     if cryptogram is None:
         raise Ended(Outcome.TRY_ANOTHER_CARD, f"cryptogram information {cid.hex().upper()}")
     session.cryptogram = cryptogram
-    if cryptogram is Cryptogram.AAC:
-        raise Ended(Outcome.OFFLINE_DECLINED, "the card declined")
     if cryptogram is Cryptogram.ARQC and not online_capable(session):
         raise Ended(Outcome.OFFLINE_DECLINED, "the card wants to go online, the terminal can't")
     if cryptogram is Cryptogram.TC and terminal_offers(session, Ttq.ONLINE_CRYPTOGRAM_REQUIRED):
@@ -121,10 +119,11 @@ def restrict(session: Session) -> None:
     """
     session.step = "processing-restrictions"
     kind = session.transaction.kind
+    declined = session.cryptogram is Cryptogram.AAC
     cash = (kind == 0x01 and card_asks(session, Ctq.SWITCH_FOR_CASH)) or (
         kind == 0x09 and card_asks(session, Ctq.SWITCH_FOR_CASHBACK)
     )
-    if cash:
+    if cash and not declined:
         raise Ended(Outcome.USE_ANOTHER_INTERFACE, "the card gives cash by its contact chip only")
     today = session.transaction.day
     expiry = session.expiry
@@ -162,9 +161,14 @@ def fdda_values(session: Session, *, tolerate_bare: bool = False) -> tuple[bytes
 def authenticate_fast(session: Session, *, tolerate_bare: bool, static_allowed: bool) -> None:
     """Offline data authentication after the card has answered all: fDDA, else SDA.
 
-    Always where the card approved offline; where it goes online only if the TTQ says so.
+    Always where the card approved offline; where it goes online only if the TTQ says so. A card
+    that declined is believed either way, but what it signed is checked and told.
     """
     session.step = "offline-data-authentication"
+    if session.cryptogram is Cryptogram.AAC:
+        if 0x9F4B in session.card:
+            session.conclude_oda(_authenticate(session, tolerate_bare, static_allowed))
+        raise Ended(Outcome.OFFLINE_DECLINED, "the card declined")
     session.conclude_oda(_authenticate(session, tolerate_bare, static_allowed))
     if session.oda.passed or session.masked:
         return

@@ -304,6 +304,15 @@ def test_an_offline_approval_of_what_had_to_go_online_is_declined(aid: bytes) ->
 
 
 @SCHEMES
+def test_a_decline_stands_whatever_was_signed_and_the_signature_is_told(aid: bytes) -> None:
+    made = maker(aid)
+    result = offline_tap(signing_card(made, aid, cid="00"), made)
+    assert (result.outcome, result.cryptogram) == ("offline-declined", "AAC")
+    assert result.oda.passed
+    assert tap(quick_card(aid, quick_answer(cid="00"))).oda.reason == "not-reached"
+
+
+@SCHEMES
 def test_online_with_certificates_the_signature_is_checked_where_the_terminal_says_so(
     aid: bytes,
 ) -> None:

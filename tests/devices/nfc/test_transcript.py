@@ -194,6 +194,10 @@ def test_a_recording_that_starts_at_select_is_entered_there() -> None:
     text = record(result, transaction=transaction(at=NOW), terminal=load_terminal("china"))
     assert shown(replay(text)) == shown(result)
     assert parse_transcript(text).starts_at_select == VISA
+    unpinned = "\n".join(">" if line[:1] == ">" else line for line in text.splitlines())
+    assert parse_transcript(unpinned).starts_at_select == VISA
+    assert shown(replay(unpinned)) == shown(result)
+    assert parse_transcript(record(tap(quick_card(VISA)))).starts_at_select is None
 
 
 def test_conditions_are_told_from_commands_down_to_the_qualifiers() -> None:
