@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -164,16 +165,19 @@ class RelayedCard:
         self.took_ms += (time.perf_counter() - began) * 1000
         return answer
 
+    def close(self) -> None:
+        """End the relay; safe to call twice."""
+        self._near.close()
+        self._thread.join(2)
+
     @staticmethod
     def _far_side(end: socket.socket, card: Card, added_s: float) -> None:
-        try:
+        with end, contextlib.suppress(OSError):
             while True:
                 command = _exactly(end, int.from_bytes(_exactly(end, 2)))
                 time.sleep(added_s)
                 answer = card.transceive(command)
                 end.sendall(len(answer).to_bytes(2) + answer)
-        except OSError:
-            end.close()
 
 
 def _exactly(end: socket.socket, count: int) -> bytes:

@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +22,7 @@ from checkout.clearing.client import DEFAULT_PARTICIPANT, SwitchClient
 from checkout.clearing.keystore import KeyStore
 from checkout.clearing.participants import demo_participants
 from checkout.clearing.rendezvous import find
+from checkout.clearing.service import SwitchServer
 from checkout.comparison.books import Booked, Books
 from checkout.comparison.gate import Gate
 from checkout.comparison.results import Cell, Verdict
@@ -96,6 +98,43 @@ class SwitchProcess:
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, unlimited)
 
 
+class SwitchThread:
+    """The switch in a thread of this process; it can be started and stopped, and not be killed."""
+
+    def __init__(self, config: Config, clock: RunningClock) -> None:
+        self._config = config
+        self._clock = clock
+        self._stop = threading.Event()
+        self._server: SwitchServer | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Open the books and listen."""
+        self._server = SwitchServer.open(
+            self._config.home, self._config.database_url, clock=self._clock
+        )
+        self._thread = threading.Thread(target=self._server.run, args=(self._stop,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it; safe when it never started."""
+        if self._server is not None and self._thread is not None:
+            self._stop.set()
+            self._server.wake()
+            self._thread.join(5)
+
+    def kill(self) -> None:
+        """A thread cannot lose its power alone."""
+        raise NotImplementedError("switch: only a process of its own can be killed")
+
+    def fill_disk(self) -> None:
+        """A thread has no disk of its own."""
+        raise NotImplementedError("switch: only a process of its own can run out of disk")
+
+    def empty_disk(self) -> None:
+        """Nothing was filled."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Rig:
     """Everything that a fault or an attack needs; one for a whole matrix."""
@@ -103,7 +142,7 @@ class Rig:
     stand: Stand
     pages: Pages
     gate: Gate
-    switch: SwitchProcess
+    switch: SwitchProcess | SwitchThread
     books: Books
 
     @property
@@ -126,7 +165,8 @@ class Rig:
         """Plug a reader in where the last one was pulled out."""
         self.stand.reader = EmulatedReader(self.stand.config.home)
 
-    def stranger_shop(self, name: str) -> Shop:
+    @contextmanager
+    def stranger_shop(self, name: str) -> Iterator[Shop]:
         """Another merchant's shop, with orders of its own and the same clearing backend."""
         config = replace(
             self.stand.config,
@@ -135,7 +175,12 @@ class Rig:
         )
         engine = open_engine(config.database_url)
         prepare_tables(engine, self.stand.clock())
-        return Shop(config, engine, clearing=lambda: self.stand.client, clock=self.stand.clock)
+        shop = Shop(config, engine, clearing=lambda: self.stand.client, clock=self.stand.clock)
+        try:
+            yield shop
+        finally:
+            shop.close()
+            engine.dispose()
 
     def held(self, payments: tuple[Payment, ...]) -> list[Booked]:
         """The sales of these payments that the books hold."""
@@ -170,8 +215,11 @@ class Rig:
 
 
 @contextmanager
-def open_rig(pages: Pages) -> Iterator[Rig]:
-    """Set a rig up in a scratch home and take it down again."""
+def open_rig(pages: Pages, *, in_process: bool = False) -> Iterator[Rig]:
+    """Set a rig up in a scratch home and take it down again.
+
+    With `in_process` the switch is a thread, so that a test can take its defences out.
+    """
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="checkout-rig-")))
         config = Config(home=home, clearing_timeout_s=TIMEOUT_S, reversal_retry_s=0.0)
@@ -180,7 +228,7 @@ def open_rig(pages: Pages) -> Iterator[Rig]:
         engine = open_engine(config.database_url)
         stack.callback(engine.dispose)
         prepare_tables(engine, clock())
-        switch = SwitchProcess(config)
+        switch = SwitchThread(config, clock) if in_process else SwitchProcess(config)
         stack.callback(switch.stop)
         switch.start()
         gate = Gate(lambda: find(home, config.database_url))
@@ -248,8 +296,7 @@ class Scene:
 
     def saw(self, tried: Tried) -> None:
         """Note what both sides see of a try."""
-        greeting = f"{self.rig.stand.config.merchant.name}demo money "
-        self.payer_saw.append(tried.payer_saw.replace(greeting, ""))
+        self.payer_saw.append(tried.payer_saw)
         self.shop_saw.append(
             str(tried.payment.state) if tried.payment is not None else tried.refused
         )
@@ -283,4 +330,4 @@ def _holder(count: int) -> str:
 
 def _short(text: str) -> str:
     plain = " ".join(text.split())
-    return plain if len(plain) <= 72 else plain[:70].rsplit(" ", 1)[0] + " ..."
+    return plain if len(plain) <= 90 else plain[:88].rsplit(" ", 1)[0] + " ..."

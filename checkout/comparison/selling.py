@@ -19,7 +19,7 @@ from checkout.terminal import modelled_air_ms
 from checkout.trace import Trace
 from devices.nfc.air_time import ModelledTime, modelled_ms
 from devices.nfc.contract import Card, CardDescription, TransportError
-from devices.phone import Answer, HttpNetwork, Network, Phone, PhoneError
+from devices.phone import Answer, HttpNetwork, Network, Phone, PhoneError, PhoneResult
 
 WRONG_PIN = "654321"
 
@@ -62,14 +62,14 @@ def scan_and_pay(
     phone = Phone(payer, pin=pin, network=network or HttpNetwork())
     try:
         seen = phone.pay(picture, fresh=fresh)
-    except (PhoneError, OSError) as error:
+    except (PhoneError, OSError):
         took_ms = (time.perf_counter() - began) * 1000
         return Tried(
             payment=None,
             steps=(),
             software_ms=took_ms,
             shop_ms=None,
-            payer_saw=f"no page: {error}",
+            payer_saw="no page: the network is gone",
             refused="phone offline",
             pins=1,
         )
@@ -81,7 +81,7 @@ def scan_and_pay(
             steps=(),
             software_ms=drawn_ms + sum(one.took_ms for one in seen.exchanges if not one.modelled),
             shop_ms=None,
-            payer_saw=seen.text or seen.outcome,
+            payer_saw=_page_words(seen, None),
             refused=seen.outcome,
             pins=1,
         )
@@ -91,7 +91,7 @@ def scan_and_pay(
         steps=tuple(steps),
         software_ms=drawn_ms + _measured_end_ms(steps),
         shop_ms=_shop_end_ms(steps),
-        payer_saw=seen.text or seen.outcome,
+        payer_saw=_page_words(seen, payment),
         pins=1,
     )
 
@@ -157,7 +157,8 @@ def tap_and_pay(
             trace=trace,
         )
     except ShopError as error:
-        return _no_payment(trace, str(error), error.kind, air=air, pins=int(asked))
+        words = _REFUSALS.get(error.kind, str(error))
+        return _no_payment(trace, words, error.kind, air=air, pins=int(asked))
     steps = [dict(step) for step in payment.steps]
     return Tried(
         payment=payment,
@@ -170,11 +171,36 @@ def tap_and_pay(
     )
 
 
+_REFUSALS = {"clearing-unavailable": "the bank cannot be reached"}
+_PAGES = {
+    "paid": "paid",
+    "unknown": "not known yet",
+    "reversed": "taken back",
+    "expired": "the code has run out",
+    "used": "the code has been used",
+}
+
+
 def _shown(payment: Payment) -> str:
     """What the terminal tells the payer."""
     if payment.state is PaymentState.DECLINED:
         return f"declined: {payment.response_text}"
-    return str(payment.state)
+    return "taken back" if payment.state is PaymentState.REVERSED else str(payment.state)
+
+
+def _page_words(seen: PhoneResult, payment: Payment | None) -> str:
+    """What the payer's page says, in a few words."""
+    if seen.outcome in _PAGES:
+        return _PAGES[seen.outcome]
+    if payment is not None and payment.state is PaymentState.DECLINED:
+        return _REFUSALS.get(_unsent(payment), f"declined: {payment.response_text}")
+    return seen.outcome
+
+
+def _unsent(payment: Payment) -> str:
+    """A decline that no bank gave: nothing could be sent."""
+    asked = any(step["to"] == "switch" for step in payment.steps)
+    return "clearing-unavailable" if payment.response_code == "91" and not asked else ""
 
 
 def _no_payment(

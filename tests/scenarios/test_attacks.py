@@ -1,0 +1,154 @@
+"""Every cell of the attack matrix is attempted; what works is said to work."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+import pytest
+
+from checkout.acceptance.qr import codes
+from checkout.clearing import holders, issuer, mac, tokens
+from checkout.clearing.holders import Holders
+from checkout.comparison.attacks import ATTACKS, Attack, play_attack
+from checkout.comparison.results import Cell
+from checkout.comparison.rig import Rig
+
+BY_NAME = {attack.name: attack for attack in ATTACKS}
+
+STOPPED = [
+    ("replay", "qr"),
+    ("replay", "nfc"),
+    ("other-domain", "qr"),
+    ("other-domain", "nfc"),
+    ("amount", "qr"),
+    ("amount", "nfc"),
+    ("forged", "qr"),
+    ("forged", "nfc"),
+    ("paid-by-two", "qr"),
+    ("paid-by-two", "nfc"),
+    ("stolen", "qr"),
+    ("brute-force", "qr"),
+    ("brute-force", "nfc"),
+    ("altered", "qr"),
+    ("altered", "nfc"),
+    ("wrong-key", "nfc"),
+]
+
+#: These work, here as in the world, and the matrix must say so.
+WORKING = [
+    ("relay", "nfc"),
+    ("eavesdropped", "qr"),
+    ("sticker", "qr"),
+    ("phished", "qr"),
+    ("stolen", "nfc"),
+    ("stolen-with-pin", "qr"),
+    ("stolen-with-pin", "nfc"),
+]
+
+
+def cell_of(rig: Rig, name: str, mode: str) -> Cell:
+    attack: Attack = BY_NAME[name]
+    return next(cell for cell in play_attack(rig, attack).cells if cell.mode == mode)
+
+
+@pytest.fixture(scope="module")
+def cells(rig: Rig) -> dict[tuple[str, str], Cell]:
+    return {
+        (cell.name, cell.mode): cell
+        for attack in ATTACKS
+        for cell in play_attack(rig, attack).cells
+    }
+
+
+@pytest.mark.parametrize(("name", "mode"), STOPPED)
+def test_it_is_stopped(cells: dict[tuple[str, str], Cell], name: str, mode: str) -> None:
+    cell = cells[name, mode]
+    assert cell.verdict == "declined", cell
+    assert cell.stopped_by
+    assert cell.loss == "nothing"
+
+
+@pytest.mark.parametrize(("name", "mode"), WORKING)
+def test_it_works_and_says_what_it_costs(
+    cells: dict[tuple[str, str], Cell], name: str, mode: str
+) -> None:
+    cell = cells[name, mode]
+    assert cell.verdict == "works", cell
+    assert cell.loss
+
+
+def test_every_cell_names_the_step(cells: dict[tuple[str, str], Cell]) -> None:
+    assert all(cell.step for cell in cells.values())
+
+
+def test_an_honest_sale_is_charged_once_whatever_is_tried(
+    cells: dict[tuple[str, str], Cell],
+) -> None:
+    assert all(cell.taken_twice_minor == 0 for cell in cells.values())
+
+
+# A cell must depend on its defence: without it, the same attack succeeds.
+
+
+def test_without_the_counter_a_replayed_cryptogram_is_approved(
+    soft_rig: Rig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Holders, "last_counter", lambda *_: None)
+    assert cell_of(soft_rig, "replay", "nfc").verdict == "works"
+
+
+def test_without_the_domain_a_copied_token_pays_by_code(
+    soft_rig: Rig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tokens, "_within_domain", lambda *_: True)
+    assert cell_of(soft_rig, "other-domain", "nfc").verdict == "works"
+
+
+def test_without_the_mac_an_altered_amount_is_taken(
+    soft_rig: Rig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mac, "verify", lambda *_: True)
+    assert cell_of(soft_rig, "altered", "qr").verdict == "works"
+
+
+def test_without_the_signature_a_rewritten_code_is_believed(
+    soft_rig: Rig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class _Credulous:
+        compare_digest = staticmethod(lambda *_: True)
+        new = staticmethod(hmac.new)
+        digest = staticmethod(hmac.digest)
+
+    monkeypatch.setattr(codes, "hmac", _Credulous)
+    assert cell_of(soft_rig, "amount", "qr").verdict == "works"
+
+
+def test_without_the_signed_amount_the_terminal_takes_more(
+    soft_rig: Rig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judge = issuer.verify_arqc
+
+    def blind(*given: Any, **named: Any) -> Any:
+        return judge(*given, **(named | {"amount_minor": None}))
+
+    monkeypatch.setattr(issuer, "verify_arqc", blind)
+    assert cell_of(soft_rig, "amount", "nfc").verdict == "works"
+
+
+def test_without_the_count_the_right_pin_is_found(
+    soft_rig: Rig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check = holders.check_pin
+
+    def patient(*given: Any, **named: Any) -> Any:
+        return check(*given, **(named | {"tries_left": 1_000}))
+
+    monkeypatch.setattr(holders, "check_pin", patient)
+    assert cell_of(soft_rig, "brute-force", "qr").verdict == "works"

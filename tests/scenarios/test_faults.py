@@ -1,0 +1,111 @@
+"""Every cell of the fault matrix is played; no money is lost or taken twice in any."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from checkout.attempts import Attempts
+from checkout.comparison.faults import FAULTS, Fault, play_fault
+from checkout.comparison.results import Cell
+from checkout.comparison.rig import Rig
+from checkout.repeats import Repeats
+
+BY_NAME = {fault.name: fault for fault in FAULTS}
+
+
+def cell_of(rig: Rig, fault: Fault, mode: str) -> Cell:
+    row = play_fault(rig, fault)
+    return next(cell for cell in row.cells if cell.mode == mode)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+def test_no_money_is_lost_or_taken_twice(rig: Rig, fault: Fault) -> None:
+    for cell in play_fault(rig, fault).cells:
+        assert cell.money_lost_minor == 0, cell
+        assert cell.taken_twice_minor == 0, cell
+        assert cell.payer_saw
+        assert cell.shop_saw
+
+
+@pytest.mark.parametrize("mode", ["qr", "nfc"])
+@pytest.mark.parametrize("name", ["answer-lost", "switch-slow", "power-cut-after"])
+def test_what_was_decided_unheard_is_put_right(rig: Rig, name: str, mode: str) -> None:
+    cell = cell_of(rig, BY_NAME[name], mode)
+    assert cell.verdict == "repaired"
+    assert cell.holds == "the shop, once"
+
+
+def test_a_phone_without_a_network_still_taps(rig: Rig) -> None:
+    row = play_fault(rig, BY_NAME["phone-offline"])
+    saw = {cell.mode: cell.payer_saw for cell in row.cells}
+    assert saw == {"qr": "no page: the network is gone, then paid", "nfc": "approved"}
+
+
+# A cell must depend on its defence: without it, the same fault ends otherwise.
+
+
+@pytest.mark.parametrize("mode", ["qr", "nfc"])
+def test_without_reversals_a_lost_answer_costs_the_payer(
+    soft_rig: Rig,
+    mode: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Repeats, "one", lambda *_: False)
+    cell = cell_of(soft_rig, BY_NAME["answer-lost"], mode)
+    assert cell.money_lost_minor == 1280
+
+
+def test_without_the_sweep_a_killed_shop_leaves_money_behind(
+    rig: Rig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Repeats, "all_due", lambda *_: 0)
+    cell = cell_of(rig, BY_NAME["power-cut-shop"], "nfc")
+    assert cell.money_lost_minor == 1280
+
+
+def test_without_a_look_at_the_clock_a_late_payment_is_kept(
+    soft_rig: Rig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keep = Attempts._keep
+
+    def blind(self: Attempts, attempt: Any, *rest: Any) -> Any:
+        order = replace(attempt.order, expires_at=attempt.order.expires_at + timedelta(days=1))
+        return keep(self, replace(attempt, order=order), *rest)
+
+    before = cell_of(soft_rig, BY_NAME["paid-late"], "qr")
+    monkeypatch.setattr(Attempts, "_keep", blind)
+    after = cell_of(soft_rig, BY_NAME["paid-late"], "qr")
+    assert (before.verdict, before.holds) == ("repaired", "the payer")
+    assert (after.verdict, after.holds) == ("safe", "the shop, once")
+
+
+def test_without_expiry_a_dawdler_pays_with_an_old_code(
+    soft_rig: Rig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(soft_rig.shop.orders, "_code_ttl", timedelta(hours=1))
+    cell = cell_of(soft_rig, BY_NAME["code-expired"], "qr")
+    assert cell.payer_saw == "paid"
+    assert "has run out" in cell_of_fresh(soft_rig, monkeypatch).payer_saw
+
+
+def cell_of_fresh(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Cell:
+    """The same fault with the defence back in place."""
+    monkeypatch.undo()
+    return cell_of(rig, BY_NAME["code-expired"], "qr")
+
+
+def test_without_giving_back_an_unreachable_bank_blocks_the_order(
+    soft_rig: Rig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert cell_of(soft_rig, BY_NAME["shop-offline"], "nfc").holds == "the shop, once"
+    monkeypatch.setattr(Attempts, "give_back", lambda *_, **__: None)
+    cell = cell_of(soft_rig, BY_NAME["shop-offline"], "nfc")
+    assert cell.holds == "the payer"
