@@ -7,14 +7,11 @@ import sys
 
 from conformance_cards import CardSpec, SuiteCard
 
-from devices.nfc.emulated.pn532 import Pn532Emulator
 from devices.nfc.emulated.udp import UdpEmulator
 
 
 def main() -> None:
-    where = sys.argv[1]
-    emulator = Pn532Emulator() if where == "pty" else UdpEmulator("localhost", 0)
-    with emulator:
+    with UdpEmulator("localhost", 0) as emulator:
         print(emulator.path, flush=True)
         for line in sys.stdin:
             emulator.remove()

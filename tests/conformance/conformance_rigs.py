@@ -140,44 +140,56 @@ class UsbRig:
         self.reader.close()
 
 
-class OtherProcessRig:
-    """The card in another process: on nfcpy's simulated air, or behind a PN532 there."""
+class CardProcess:
+    """A process that holds cards on nfcpy's simulated air."""
 
-    def __init__(self, where: str) -> None:
-        self.abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, AIR, DESELECT})
+    def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(_HERE / "conformance_card_process.py"), where],
+            [sys.executable, str(_HERE / "conformance_card_process.py")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": str(_ROOT)},
         )
-        self.reader: Reader = open_reader(self._answer())
+        self.path = self._answer()
 
-    def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None:
-        assert on_command is None, "the card is in another process"
-        self._tell(spec.as_text())
-
-    def remove(self) -> None:
-        self._tell("remove")
+    def tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        assert self._answer() == "done"
 
     def close(self) -> None:
-        self.reader.close()
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait(timeout=10)
 
-    def _tell(self, line: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-        assert self._answer() == "done"
-
     def _answer(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline().strip()
+
+
+class OtherProcessRig:
+    """The card in another process, on nfcpy's simulated air."""
+
+    abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, AIR, DESELECT})
+
+    def __init__(self, process: CardProcess) -> None:
+        self._process = process
+        self.reader: Reader = open_reader(process.path)
+
+    def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None:
+        assert on_command is None, "the card is in another process"
+        self._process.tell(spec.as_text())
+
+    def remove(self) -> None:
+        self._process.tell("remove")
+
+    def close(self) -> None:
+        self.reader.close()
+        self._process.tell("remove")
 
 
 class TranscriptRig:
@@ -230,8 +242,6 @@ def make_rig(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Rig:
         return InProcessRig()
     if name == "pty":
         return PtyRig(folder)
-    if name in ("udp", "pty-process"):
-        return OtherProcessRig(name.removesuffix("-process"))
     if name == "transcript":
         return TranscriptRig()
     if name == "acr122u":

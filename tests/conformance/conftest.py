@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conformance_rigs import HardwareRig, Rig, make_rig
+from conformance_rigs import CardProcess, HardwareRig, OtherProcessRig, Rig, make_rig
 
 TRANSPORTS = ("in-process", "transcript", "pty", "udp", "acr122u", "rc-s380")
 
@@ -20,6 +20,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("rig", hardware or TRANSPORTS, indirect=True)
 
 
+@pytest.fixture(scope="session")
+def card_process() -> Iterator[CardProcess]:
+    """The other process, one for the run."""
+    process = CardProcess()
+    yield process
+    process.close()
+
+
 @pytest.fixture
 def rig(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -27,6 +35,8 @@ def rig(
     """One transport; tests marked `needs` are skipped where it lacks an ability."""
     if request.config.getoption("--reader"):
         made: Rig = HardwareRig(request.param)
+    elif request.param == "udp":
+        made = OtherProcessRig(request.getfixturevalue("card_process"))
     else:
         made = make_rig(request.param, tmp_path, monkeypatch)
     try:
