@@ -34,7 +34,7 @@ from devices.nfc.reader_thread import ReaderThread
 T = TypeVar("T")
 Signal = Literal["success", "failure", "ready", "off"]
 
-POLL_PAUSE_S = 0.04
+POLL_PAUSE_S = 0.05
 """Pause between two polling rounds; one round looks for type A, then for type B."""
 
 EMPTY_ROUNDS = 2
