@@ -125,6 +125,11 @@ class ClearingReader:
         rows = self._rows(sql + "ORDER BY seq DESC LIMIT :limit", **more)
         return tuple(_message(row) for row in rows)
 
+    def message(self, seq: int) -> LoggedMessage | None:
+        """One message of the log, None where there is none of that number."""
+        found = self._rows(_MESSAGES + "WHERE seq = :seq", seq=seq)
+        return _message(found[0]) if found else None
+
     def entries(self, *, limit: int = 100, rrn: str | None = None) -> tuple[BookedEntry, ...]:
         """The newest business events first."""
         condition = "" if rrn is None else "WHERE e.rrn = :rrn "

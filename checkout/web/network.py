@@ -2,33 +2,52 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
 
 from flask import Blueprint, render_template, request
+from sqlalchemy.exc import DatabaseError
 
 from checkout.clearing.participants import demo_participants
-from checkout.web import books
+from checkout.clearing.reading import BookedAccount
 from checkout.web.problems import Problem
 from checkout.web.views import the_shop
 
 blueprint = Blueprint("network", __name__, url_prefix="/network")
 
+_SHOWN = 60
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One account of the trial balance, credits less debits in minor units."""
+
+    name: str
+    currency: str
+    posted_minor: int
+    held_minor: int
+
 
 @blueprint.get("/")
 def show() -> str:
     """Messages, the trial balance by currency, participants."""
-    engine = the_shop().engine
-    wanted = request.args.get("q", "").strip()[:64]
-    lines = books.trial_balance(engine)
-    totals: dict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
-    for line in lines:
-        posted, pending = totals[line.currency]
-        totals[line.currency] = (posted + line.posted_minor, pending + line.pending_minor)
+    books = the_shop().books
+    lines = [_line(each) for each in _read(books.accounts, ())]
+    lines.sort(key=lambda line: (line.currency, line.name))
+    totals = {
+        currency: (
+            sum(line.posted_minor for line in lines if line.currency == currency),
+            sum(line.held_minor for line in lines if line.currency == currency),
+        )
+        for currency in {line.currency for line in lines}
+    }
     return render_template(
         "office/network.html",
-        wanted=wanted,
-        messages=books.messages(engine, wanted=wanted),
-        lines=lines,
+        wanted=_wanted(),
+        messages=_read(lambda: books.messages(limit=_SHOWN, search=_wanted()), ()),
+        lines=[line for line in lines if line.posted_minor or line.held_minor],
         totals=totals,
         participants=demo_participants(),
     )
@@ -37,26 +56,44 @@ def show() -> str:
 @blueprint.get("/messages")
 def messages() -> str:
     """The table of messages alone, for the page that shows it already."""
-    wanted = request.args.get("q", "").strip()[:64]
-    return render_template(
-        "office/_messages.html", messages=books.messages(the_shop().engine, wanted=wanted)
-    )
+    books = the_shop().books
+    found = _read(lambda: books.messages(limit=_SHOWN, search=_wanted()), ())
+    return render_template("office/_messages.html", messages=found, wanted=_wanted())
 
 
 @blueprint.get("/messages/<int:seq>")
 def message(seq: int) -> str:
     """One message: question and answer field by field, and the money it moved."""
-    engine = the_shop().engine
-    found = books.message(engine, seq) if seq < 2**62 else None
-    if found is None:
-        raise Problem(kind="unknown-payment", detail="The switch has heard no such message.")
-    said, question, answer = found
-    status, flows = books.flows(engine, seq)
+    books = the_shop().books
+    said = _read(lambda: books.message(seq), None) if seq < 2**62 else None
+    if said is None:
+        raise Problem(kind="unknown-message", detail="The switch has heard no such message.")
+    told = said.dump()
     return render_template(
         "office/message.html",
         message=said,
-        question=question,
-        answer=answer,
-        status=status,
-        flows=flows,
+        question=told["request"],
+        answer=told["response"],
+        postings=books.postings_of_entry(seq),
     )
+
+
+def _wanted() -> str:
+    return request.args.get("q", "").strip()[:64]
+
+
+def _line(account: BookedAccount) -> Line:
+    totals = account.balance
+    return Line(
+        name=account.name,
+        currency=account.name[-3:],
+        posted_minor=totals.credits_posted - totals.debits_posted,
+        held_minor=totals.credits_pending - totals.debits_pending,
+    )
+
+
+def _read(read: Callable[[], Found], nothing: Found) -> Found:
+    try:
+        return read()
+    except DatabaseError:  # the switch, which makes the tables, has not run on this database yet
+        return nothing
