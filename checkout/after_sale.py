@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Row, update
+from sqlalchemy import Row, Update, insert, update
 
 from checkout import records
 from checkout.acceptance.contract import Mode
@@ -20,6 +20,8 @@ from checkout.sealing import Seal
 from checkout.trace import Trace
 
 _REFUNDABLE = (OrderState.PAID, OrderState.PARTIALLY_REFUNDED)
+
+_REFUSED = {"refund": "not-refundable", "capture": "not-capturable"}
 
 #: A completion may exceed its pre-authorisation by this much: hotels and tips.
 _COMPLETION_PERCENT = 115
@@ -53,19 +55,16 @@ class AfterSale:
             raise ShopError("not-refundable", f"order: it is {order.state}, not refundable")
         wanted = _wanted(amount_minor, left, left)
         table = records.orders
-        with self._kept.engine.begin() as connection:
-            reserved = connection.execute(
-                update(table)
-                .where(
-                    table.c.id == order_id,
-                    table.c.refunded_minor == order.refunded_minor,
-                    table.c.state.in_(_REFUNDABLE),
-                )
-                .values(refunded_minor=table.c.refunded_minor + wanted)
-            ).rowcount
-        if not reserved:
-            raise ShopError("not-refundable", "order: another refund is under way")
-        return self._send(order, "refund", TransactionType.REFUND, wanted)
+        reserve = (
+            update(table)
+            .where(
+                table.c.id == order_id,
+                table.c.refunded_minor == order.refunded_minor,
+                table.c.state.in_(_REFUNDABLE),
+            )
+            .values(refunded_minor=table.c.refunded_minor + wanted)
+        )
+        return self._send(order, "refund", TransactionType.REFUND, wanted, reserve)
 
     def capture(self, order_id: str, amount_minor: int | None = None) -> Payment:
         """Complete a preauthorised order, to at most 115 % of it; ShopError otherwise."""
@@ -74,11 +73,13 @@ class AfterSale:
             raise ShopError("not-capturable", f"order: it is {order.state}, not preauthorised")
         limit = order.amount_minor * _COMPLETION_PERCENT // 100
         wanted = _wanted(amount_minor, order.amount_minor, limit)
-        if not self._orders.move(
-            order_id, {OrderState.PREAUTHORISED}, OrderState.AUTHORIZING, "order-authorizing"
-        ):
-            raise ShopError("not-capturable", "order: another capture is under way")
-        return self._send(order, "capture", TransactionType.COMPLETION, wanted)
+        table = records.orders
+        reserve = (
+            update(table)
+            .where(table.c.id == order_id, table.c.state == OrderState.PREAUTHORISED)
+            .values(state=OrderState.AUTHORIZING)
+        )
+        return self._send(order, "capture", TransactionType.COMPLETION, wanted, reserve)
 
     def refunded(self, order_id: str, amount_minor: int, payment_id: str, kept: bool) -> None:
         """Write down how a refund ended on its order."""
@@ -111,7 +112,9 @@ class AfterSale:
         kind = "order-paid" if kept else "order-declined"
         self._orders.move(order_id, {OrderState.AUTHORIZING}, after, kind, **changes)
 
-    def _send(self, order: Order, kind: str, what: TransactionType, amount: int) -> Payment:
+    def _send(
+        self, order: Order, kind: str, what: TransactionType, amount: int, reserve: Update
+    ) -> Payment:
         first, original = self._original(order)
         numbers = self._kept.numbers()
         request = follow_up(original, what, amount, numbers, first.approval_code)
@@ -124,7 +127,11 @@ class AfterSale:
         )
         row = self._kept.new_row(order, kind, source, numbers, amount)
         row["sealed_request"] = seal_request(self._seal, request)
-        self._kept.insert(row)
+        # Reserved and kept in one transaction: a crash leaves a row that the sweep takes up.
+        with self._kept.engine.begin() as connection:
+            if not connection.execute(reserve).rowcount:
+                raise ShopError(_REFUSED[kind], f"order: another {kind} is under way")
+            connection.execute(insert(records.payments), row)
         trace = Trace()
         try:
             exchange = self._clearing().authorize(request, timeout_s=self._timeout_s)

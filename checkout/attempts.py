@@ -69,13 +69,22 @@ class Attempts:
         self._timeout_s = timeout_s
 
     def begin(
-        self, order_id: str, source: Source, *, trace: Trace, code: str | None = None
+        self,
+        order_id: str,
+        source: Source,
+        *,
+        trace: Trace,
+        code: str | None = None,
+        also: Callable[[Connection, str], None] | None = None,
     ) -> Attempt:
-        """Take the open order for this payment, or say in a ShopError what was faster."""
+        """Take the open order for this payment, or say in a ShopError what was faster.
+
+        `also` writes what belongs to the payment (its id is given) in the same transaction.
+        """
         order = self._orders.get(order_id)
         numbers = self._kept.numbers()
         row = self._kept.new_row(order, "sale", source, numbers, order.amount_minor)
-        if not self._orders.claim(order_id, row, code=code):
+        if not self._orders.claim(order_id, row, code=code, also=also):
             raise self._not_taken(order_id, code)
         return Attempt(
             payment_id=row["id"],
@@ -93,7 +102,7 @@ class Attempts:
 
         ShopError(clearing-unavailable) when nothing could be sent: the order is open again.
         """
-        self._kept.update(attempt.payment_id, sealed_request=seal_request(self._seal, request))
+        self._seal_in(attempt, request)
         try:
             exchange = self._clearing().authorize(request, timeout_s=self._timeout_s)
         except NotSent as error:
@@ -112,12 +121,24 @@ class Attempts:
         self, attempt: Attempt, advice: AuthorizationRequest, *, modelled_ms: float = 0.0
     ) -> Payment:
         """Keep what the card approved itself (TC) and tell the issuer, repeating until it hears."""
-        self._kept.update(attempt.payment_id, sealed_request=seal_request(self._seal, advice))
+        self._seal_in(attempt, advice)
         response = AuthorizationResponse(response_code="Y1", stan=advice.stan, rrn=advice.rrn)
         self._keep(attempt, advice, response, modelled_ms)
         self._kept.update(attempt.payment_id, reversal_due_at=micros(self._kept.clock()))
         self._repeats.one(attempt.payment_id, attempt.trace)
         return self._kept.get(attempt.payment_id)
+
+    def _seal_in(self, attempt: Attempt, request: AuthorizationRequest) -> None:
+        """Keep what is about to be sent, unless the attempt was given up as dead meanwhile."""
+        table = records.payments
+        with self._kept.engine.begin() as connection:
+            alive = connection.execute(
+                update(table)
+                .where(table.c.id == attempt.payment_id, table.c.state == PaymentState.PENDING)
+                .values(sealed_request=seal_request(self._seal, request))
+            ).rowcount
+        if not alive:
+            raise ShopError("order-not-open", "order: this attempt took too long", "order")
 
     def declined_by_card(
         self, order_id: str, source: Source, *, trace: Trace, modelled_ms: float
@@ -184,35 +205,22 @@ class Attempts:
         late = attempt.order.expires_at <= self._kept.clock()
         held = attempt.order.preauthorise
         state = OrderState.PREAUTHORISED if held else OrderState.PAID
-        table = records.orders
         with self._kept.engine.begin() as connection:
-            moved = connection.execute(
-                update(table)
-                .where(
-                    table.c.id == attempt.order.id,
-                    table.c.state == OrderState.AUTHORIZING,
-                    table.c.payment_id == attempt.payment_id,
-                )
-                .values(
-                    state=OrderState.PAID_LATE if late else state,
-                    captured_minor=0 if late or held else request.amount_minor,
-                )
-            ).rowcount
-            kept = bool(moved) and not late
-            set_state(
-                connection,
-                attempt.payment_id,
-                PaymentState.APPROVED if kept else PaymentState.UNKNOWN,
-                response.response_code,
-                due=None if kept else micros(self._kept.clock()),
-            )
+            code = response.response_code
+            reached = OrderState.PAID_LATE if late else state
+            captured = 0 if late or held else request.amount_minor
+            kept = self._take_order(connection, attempt, code, reached, captured) and not late
+            if not kept:
+                # The order has run out, or the sweep gave this attempt up: the money goes back.
+                due = micros(self._kept.clock())
+                set_state(connection, attempt.payment_id, PaymentState.UNKNOWN, code, due=due)
             self._tell(
                 connection,
-                "order-paid" if kept else "order-paid-late",
+                "order-paid" if kept else "order-paid-late" if late else "order-unknown",
                 attempt.payment_id,
                 attempt.order.id,
                 attempt.source,
-                response.response_code,
+                code,
                 total_ms=round(attempt.trace.now_ms() + modelled_ms, 1),
                 preauthorised=held,
             )
@@ -220,6 +228,35 @@ class Attempts:
         if not kept:
             self._repeats.one(attempt.payment_id, attempt.trace)
         return self._kept.get(attempt.payment_id)
+
+    def _take_order(
+        self,
+        connection: Connection,
+        attempt: Attempt,
+        response_code: str,
+        state: OrderState,
+        captured_minor: int,
+    ) -> bool:
+        """Make payment approved and order paid; False when the sweep has the payment."""
+        payments, orders = records.payments, records.orders
+        mine = connection.execute(
+            update(payments)
+            .where(payments.c.id == attempt.payment_id, payments.c.state == PaymentState.PENDING)
+            .values(state=PaymentState.APPROVED, response_code=response_code, reversal_due_at=None)
+        ).rowcount
+        if not mine:
+            return False
+        return bool(
+            connection.execute(
+                update(orders)
+                .where(
+                    orders.c.id == attempt.order.id,
+                    orders.c.state == OrderState.AUTHORIZING,
+                    orders.c.payment_id == attempt.payment_id,
+                )
+                .values(state=state, captured_minor=captured_minor)
+            ).rowcount
+        )
 
     def _unknown(self, attempt: Attempt, why: str, modelled_ms: float) -> Payment:
         attempt.trace.record("shop", "switch", f"no answer: {why}")

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, insert, select, update
+from sqlalchemy import Connection, Engine, Row, select, update
 
 from checkout import records
 from checkout.acceptance.contract import Mode, Numbers
@@ -153,11 +153,6 @@ class PaymentRecords:
             "reversal_attempts": 0,
             "reversal_due_at": None,
         }
-
-    def insert(self, row: dict[str, Any]) -> None:
-        """Keep a new attempt."""
-        with self.engine.begin() as connection:
-            connection.execute(insert(records.payments), row)
 
     def update(self, payment_id: str, **values: Any) -> None:
         """Change columns of one attempt."""

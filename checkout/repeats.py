@@ -28,7 +28,12 @@ _ADVICES = frozenset(
 )
 
 #: The backend could not say: the same message goes again.
-_ASK_AGAIN = frozenset({"68", "91", "96", "98"})
+_ASK_AGAIN = frozenset({"68", "91", "96", "98", "A0"})
+
+#: A reversal is over when it was done or there was nothing to undo; anything else is said again.
+_UNDONE = frozenset({"00", "25"})
+
+_LONGEST_RETRY_S = 60.0
 
 
 class Repeats:
@@ -49,7 +54,7 @@ class Repeats:
         self._clearing = clearing
         self._seal = seal
         self._timeout_s = timeout_s
-        self._retry = timedelta(seconds=retry_s)
+        self._retry_s = retry_s
         self._refunded = refunded
         self._captured = captured
 
@@ -100,12 +105,13 @@ class Repeats:
             else:
                 exchange = client.reverse(request, reason="time-out", timeout_s=self._timeout_s)
         except (NotSent, NoAnswer):
-            return False
+            return self._later(row)
         if trace is not None:
             record_exchange(trace, request.transaction_type, exchange, reversal=not advice)
             self._kept.update(payment_id, steps=steps_json(trace))
-        if exchange.response.response_code in _ASK_AGAIN:
-            return False
+        code = exchange.response.response_code
+        if code in _ASK_AGAIN or (not advice and code not in _UNDONE):
+            return self._later(row)
         self._settle(row, undone=not advice or not exchange.response.approved)
         return True
 
@@ -118,13 +124,27 @@ class Repeats:
                 update(table)
                 .where(table.c.id == payment_id, table.c.reversal_due_at <= micros(now))
                 .values(
-                    reversal_due_at=micros(now + self._retry),
+                    # Not due again before this try has had its time; then as often as it failed.
+                    reversal_due_at=micros(now + timedelta(seconds=self._timeout_s)),
                     reversal_attempts=table.c.reversal_attempts + 1,
                 )
             ).rowcount
             if not taken:
                 return None
             return connection.execute(select(table).where(table.c.id == payment_id)).one()
+
+    def _later(self, row: Row[Any]) -> bool:
+        """Have it repeated after a pause that grows with each try; always False."""
+        pause_s = min(self._retry_s * 2 ** min(row.reversal_attempts - 1, 10), _LONGEST_RETRY_S)
+        due = micros(self._kept.clock() + timedelta(seconds=pause_s))
+        table = records.payments
+        with self._kept.engine.begin() as connection:
+            connection.execute(
+                update(table)
+                .where(table.c.id == row.id, table.c.reversal_due_at.is_not(None))
+                .values(reversal_due_at=due)
+            )
+        return False
 
     def _settle(self, row: Row[Any], *, undone: bool) -> None:
         """Write down how a repeated message ended, and free what it held."""
