@@ -221,6 +221,10 @@ _OTHER_REASONS: Final = {
     "no-card-data": "the card gave no certificates to verify",
     "no-card": "no card data were read",
     "not-reached": "the tap ended before it",
+    "not-asked-for-online": "the terminal leaves it to the issuer where a tap goes online",
+    "ddol-missing": "the card's list of what to sign (9F49) lacks the unpredictable number",
+    "fdda-version-unknown": "the card signs by a version of fDDA that is not known (9F69)",
+    "declined-unsigned": "the card declined, and signs no decline",
 }
 
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kernel_cards import PAN, TODAY, CardMaker, private_key
 
+from devices.nfc import oda
 from devices.nfc.ca_keys import CaKeyRing, Revocation
 from devices.nfc.oda import (
     CardEvidence,
@@ -254,3 +257,13 @@ def test_static_signature_of_other_data_fails() -> None:
     evidence = CardEvidence(card=card, records=made.records(), rid=made.rid, pan=PAN)
     result = authenticate_static(evidence, made.ring(), TODAY)
     assert (result.verdict, result.reason) == (Verdict.FAILED, "static-signature-hash")
+
+
+def test_every_reason_in_the_code_has_a_sentence() -> None:
+    folder = Path(oda.__file__).parent
+    sources = [folder / "oda.py", folder / "oda_recovery.py", *(folder / "kernel").glob("*.py")]
+    text = "\n".join(source.read_text("utf-8") for source in sources)
+    reasons = set(re.findall(r'(?:OdaFailed|not_performed)\("([a-z0-9-]+)"', text))
+    reasons |= set(re.findall(r'reason="([a-z0-9-]+)"', text))
+    assert len(reasons) > 10
+    assert [reason for reason in sorted(reasons) if explain(reason) == reason] == []
