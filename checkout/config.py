@@ -50,6 +50,9 @@ class Config:
     order_ttl_s: int = 900
     code_ttl_s: int = 60
     order_limit_minor: int = 5_000_000  # CNY 50,000.00; the same digits in other currencies
+    #: Codes from a phone pay this much without a PIN, CNY 1,000.00; in other currencies nothing.
+    payer_code_no_pin_minor: int = 100_000
+    payer_wait_s: float = 65.0  # for the PIN on the phone, then the shop revokes
     pin_tries: int = 3
     clearing_timeout_s: float = 10.0
     heartbeat_s: float = 10.0

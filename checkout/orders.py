@@ -309,11 +309,19 @@ class Orders:
             for order_id in due_ids
         )
 
-    def claim(self, order_id: str, payment_row: dict[str, Any], *, code: str | None) -> bool:
+    def claim(
+        self,
+        order_id: str,
+        payment_row: dict[str, Any],
+        *,
+        code: str | None,
+        also: Callable[[Connection, str], None] | None = None,
+    ) -> bool:
         """Take the order from open to authorizing for one payment, and keep that payment.
 
-        All of it in one transaction: after it a crash leaves an order that names who holds it.
-        Returns False when another payment, a cancellation or the clock was faster.
+        All of it in one transaction, with whatever `also` writes about the payment: after it a
+        crash leaves an order that names who holds it. Returns False when another payment, a
+        cancellation or the clock was faster.
         """
         now = micros(self.clock())
         table = records.orders
@@ -345,6 +353,8 @@ class Orders:
                     connection.rollback()
                     return False
             connection.execute(insert(records.payments), payment_row)
+            if also is not None:
+                also(connection, payment_row["id"])
             add_event(
                 connection,
                 self.clock(),

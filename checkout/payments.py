@@ -15,13 +15,17 @@ from checkout.acceptance.nfc.authorization import Evidence, evidence_account
 from checkout.acceptance.nfc.authorization import authorization as tap_authorization
 from checkout.acceptance.qr.authorization import CodeKind, Consent
 from checkout.acceptance.qr.authorization import authorization as code_authorization
+from checkout.acceptance.qr.payer_code import PayerCodes
+from checkout.acceptance.qr.user_paying import Rhythm
 from checkout.after_sale import AfterSale
 from checkout.attempts import Attempt, Attempts
 from checkout.clearing.client import NotSent, SwitchClient
-from checkout.demo import Payer
+from checkout.clearing.messages import AuthorizationRequest
+from checkout.demo import Payer, payers
 from checkout.demo import payer as find_payer
 from checkout.orders import Orders, ShopError
 from checkout.payment_records import Payment, PaymentRecords, PaymentState, Source
+from checkout.presented import Presented
 from checkout.repeats import Repeats
 from checkout.sealing import Seal
 from checkout.trace import Trace
@@ -43,6 +47,8 @@ class Payments:
         merchant: Merchant,
         clearing_timeout_s: float = 10.0,
         retry_s: float = 2.0,
+        no_pin_minor: int = 100_000,
+        rhythm: Rhythm | None = None,
     ) -> None:
         self._orders = orders
         self._merchant = merchant
@@ -81,6 +87,20 @@ class Payments:
             clearing=clearing,
             seal=seal,
             abandoned_after_s=clearing_timeout_s + 5,
+        )
+        self.presented = Presented(
+            self.records,
+            orders,
+            self.attempts,
+            self.waiting,
+            codes=PayerCodes(
+                seal.derive("payer codes"),
+                [each.name for each in payers() if Mode.QR in each.modes],
+            ),
+            request_of=lambda attempt, who: self._question(attempt, who, "payer", None),
+            refund=self._after.refund,
+            no_pin_minor=no_pin_minor,
+            rhythm=rhythm or Rhythm(),
         )
         self.get = self.records.get
         self.of_order = self.records.of_order
@@ -131,14 +151,19 @@ class Payments:
         except NotSent as error:
             self.attempts.give_back(attempt, "91")
             raise ShopError("clearing-unavailable", f"clearing: {error}") from None
+        return self.attempts.complete(attempt, self._question(attempt, who, kind, block))
+
+    def _question(
+        self, attempt: Attempt, who: Payer, kind: CodeKind, pin_block: bytes | None
+    ) -> AuthorizationRequest:
         consent = Consent(
             account=who.account,
             expiry=who.expiry,
             pan_sequence=who.pan_sequence,
             code_kind=kind,
-            pin_block=block,
+            pin_block=pin_block,
         )
-        request = code_authorization(
+        return code_authorization(
             consent,
             amount_minor=attempt.order.amount_minor,
             currency=attempt.order.currency,
@@ -146,7 +171,6 @@ class Payments:
             merchant=self._merchant,
             preauthorise=attempt.order.preauthorise,
         )
-        return self.attempts.complete(attempt, request)
 
     def pay_by_tap(
         self,
@@ -207,6 +231,7 @@ class Payments:
         """Expire what has run out and repeat what was not answered; the terminal calls it."""
         self._orders.expire_due()
         self.waiting.expire_due()
+        self.presented.sweep()
         return self.repeats.all_due()
 
     @staticmethod

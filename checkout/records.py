@@ -65,6 +65,18 @@ static_codes = Table(
     Column("revoked_at", BigInteger),
 )
 
+#: Codes that payers' phones showed and the counter scanned (`checkout.presented`).
+presented = Table(
+    "shop_presented",
+    metadata,
+    Column("digits", String(19), primary_key=True),  # good once
+    Column("payment_id", String(32), nullable=False, unique=True),
+    Column("payer", String(64), nullable=False, index=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("queries", Integer, nullable=False),
+    Column("due_at", BigInteger, index=True),  # of the next query, while a PIN is waited for
+)
+
 payments = Table(
     "shop_payments",
     metadata,

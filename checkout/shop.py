@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from checkout import records
 from checkout.acceptance.qr.codes import dynamic_payload
+from checkout.acceptance.qr.user_paying import Rhythm
 from checkout.clearing.client import SwitchClient, open_client
 from checkout.clearing.reading import ClearingReader
 from checkout.config import Config
@@ -20,7 +21,8 @@ from checkout.database import open_engine
 from checkout.demo import Payer, payers
 from checkout.events import Feed
 from checkout.orders import Clock, Order, Orders, ShopError, add_event
-from checkout.payments import Payments
+from checkout.payments import Payment, Payments
+from checkout.presented import UserPaying
 from checkout.records import instant, micros
 from checkout.sealing import Seal
 from checkout.static_codes import StaticCodes
@@ -124,6 +126,7 @@ class Shop:
     ) -> None:
         self.config = config
         self.engine = engine
+        self.clearing = clearing
         self.seal = Seal(config.home)
         self.orders = Orders(
             engine,
@@ -140,7 +143,11 @@ class Shop:
             merchant=config.merchant,
             clearing_timeout_s=config.clearing_timeout_s,
             retry_s=config.reversal_retry_s,
+            no_pin_minor=config.payer_code_no_pin_minor,
+            rhythm=Rhythm(wait_at_most_s=config.payer_wait_s),
         )
+        #: What payers show and the counter scans.
+        self.presented = self.payments.presented
         self.static_codes = StaticCodes(engine, self.orders, self.payments)
         #: The secret that vouches for this shop's EMV codes.
         self.code_key = self.seal.derive("emv codes")
@@ -193,6 +200,10 @@ class Shop:
             key=self.code_key,
             reference=order.reference,
         )
+
+    def present(self, order_id: str, text: str) -> Payment | UserPaying:
+        """Pay an order by what the counter scanned from a payer's phone."""
+        return self.presented.present(order_id, text)
 
     def payers(self) -> tuple[Payer, ...]:
         """The demo's cards, phones and wallets."""
