@@ -120,6 +120,7 @@ class AirReader:
         try:
             self._call(self._opened, _OPEN_WATCHDOG_S)
         except BaseException:
+            self._thread.post(self._let_go)
             self._thread.stop()
             raise
 

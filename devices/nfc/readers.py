@@ -109,7 +109,8 @@ def _usb_reports() -> list[ReaderReport]:
                 name="USB",
                 status="no-usb",
                 problem=f"USB can't be searched on this machine ({error}).",
-                remedy="Install libusb 1.0, or use a serial reader or emulated cards.",
+                remedy="Install libusb 1.0 (on Debian: sudo apt install libusb-1.0-0),\n"
+                "or use a reader on a serial port, or emulated cards.",
             )
         ]
 

@@ -112,13 +112,12 @@ class PtyRig:
 class UsbRig:
     """A faked USB reader under nfcpy's own driver for it."""
 
+    abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, UNPLUG, TWO_CARDS, AIR, DESELECT})
+
     def __init__(self, device: FakeReader, patch: pytest.MonkeyPatch) -> None:
         self.device = device
         self.bus = FakeBus(device)
         install(self.bus, patch)
-        self.abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, UNPLUG, AIR, DESELECT})
-        if isinstance(device, FakeAcr122):
-            self.abilities |= {TWO_CARDS}
         self.reader: Reader = open_reader("usb")
 
     def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -170,6 +171,34 @@ def test_the_second_reader_is_taken_where_the_first_is_refused(
     reader = open_reader("usb")
     assert "RC-S380" in reader.name
     reader.close()
+
+
+@pytest.mark.parametrize("path", ["usb", "usb:001:004"])
+def test_a_reader_is_found_again_under_another_address(device: FakeReader, path: str) -> None:
+    reader = open_reader(path)
+    device.unplug()
+    with pytest.raises(ReaderGone):
+        reader.wait_for_card(0)
+    device.plug()
+    assert device.address != 4
+    assert reader.wait_for_card(0) is None
+    assert reader.name.endswith("usb:001:005")
+    reader.close()
+
+
+def test_nfcpy_writes_nothing_to_the_terminal(
+    device: FakeReader, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a program that logs nothing
+    device.busy = True
+    refused()
+    device.busy = False
+    reader = open_reader("usb")
+    device.unplug()
+    with pytest.raises(ReaderGone):
+        reader.wait_for_card(0)
+    reader.close()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_no_handle_stays_open(device: FakeReader, monkeypatch: pytest.MonkeyPatch) -> None:

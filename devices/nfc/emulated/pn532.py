@@ -9,10 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import termios
+import sys
 import threading
 import time
-import tty
 from types import TracebackType
 
 from devices.nfc.emulated.iso14443_3 import Field
@@ -22,12 +21,8 @@ from devices.nfc.emulated.pn532_frames import ACK, ERROR, HostFrame, HostStream,
 
 _POLL_S = 0.005
 _SET_LINE_RATE = 0x10
-_LINE_RATES = {
-    4: termios.B115200,
-    5: termios.B230400,
-    6: termios.B460800,
-    7: termios.B921600,
-}
+_FIRST_RATE = 115_200
+_LINE_RATES = {4: 115_200, 5: 230_400, 6: 460_800, 7: 921_600}
 
 
 class _Interrupted(Exception):
@@ -43,9 +38,8 @@ class Pn532Emulator:
     """
 
     def __init__(self, *, heeds_line_rate: bool = False) -> None:
-        self._rates = {termios.B115200} if heeds_line_rate else None
-        self._controller, self._port = os.openpty()
-        tty.setraw(self._port)
+        self._rates = {_FIRST_RATE} if heeds_line_rate else None
+        self._controller, self._port = _pseudo_terminal()
         os.set_blocking(self._controller, False)
         self._device = os.ttyname(self._port)
         self._wake_read, self._wake_write = os.pipe()
@@ -134,7 +128,7 @@ class Pn532Emulator:
         ready, _, _ = select.select([self._controller, self._wake_read], [], [], timeout_s)
         if self._controller in ready:
             received = os.read(self._controller, 4096)
-            if self._rates is None or termios.tcgetattr(self._port)[5] in self._rates:
+            if self._rates is None or _line_rate(self._port) in self._rates:
                 self._inbox += self._stream.feed(received)
 
     def _let_pass(self, seconds: float) -> None:
@@ -159,7 +153,7 @@ class Pn532Emulator:
                     self._write(response)
                 if frame.code == _SET_LINE_RATE and self._rates is not None and frame.payload:
                     self._agreed = _LINE_RATES.get(frame.payload[0])
-                    self._rates |= {self._agreed or termios.B115200}
+                    self._rates |= {self._agreed or _FIRST_RATE}
 
     def _answer(self, frame: HostFrame) -> bytes:
         while True:
@@ -173,3 +167,25 @@ class Pn532Emulator:
     def _write(self, frame: bytes) -> None:
         with contextlib.suppress(BlockingIOError):
             os.write(self._controller, frame)
+
+
+def _pseudo_terminal() -> tuple[int, int]:
+    """Both ends of a new one, in raw mode."""
+    if sys.platform == "win32":
+        raise OSError("Windows has no pseudo-terminals")
+    import tty
+
+    controller, port = os.openpty()
+    tty.setraw(port)
+    return controller, port
+
+
+def _line_rate(port: int) -> int | None:
+    """The bit rate that the host has set on its end, where it is one of the chip's."""
+    if sys.platform == "win32":
+        return None
+    import termios
+
+    speed = termios.tcgetattr(port)[5]
+    rates = {getattr(termios, f"B{rate}", None): rate for rate in _LINE_RATES.values()}
+    return rates.get(speed)

@@ -12,7 +12,7 @@ from devices.nfc.contract import TransportError
 from devices.nfc.nfcpy_reader.listening import Listener
 from devices.nfc.nfcpy_reader.nfcpy import Device, Pn53xDevice, Rcs380Device
 from devices.nfc.nfcpy_reader.pn53x import Pn53xAir
-from devices.nfc.nfcpy_reader.ports import open_serial, open_usb
+from devices.nfc.nfcpy_reader.ports import Model, open_serial, open_usb
 from devices.nfc.nfcpy_reader.radios import Port100Air, UdpAir
 from devices.nfc.reader_path import ReaderPath, SerialLock, parse_path
 
@@ -24,21 +24,37 @@ def open_reader(path: str) -> AirReader:
     unsupported-reader or reader-fault, and a message of one line.
     """
     parsed = parse_path(path)
-    return AirReader(path, lambda: _open_air(parsed), emulated=parsed.emulated)
+    return AirReader(path, _Opener(parsed), emulated=parsed.emulated)
 
 
 def open_listener(path: str) -> Listener:
     """Open the reader at `path` to pose as a card. Raises as open_reader does."""
-    return Listener(path, _open_air(parse_path(path)))
+    return Listener(path, _Opener(parse_path(path))())
 
 
-def _open_air(path: ReaderPath) -> Air:
-    if path.kind == "udp":
-        return UdpAir(path)
-    if path.kind == "usb":
-        return _air_of(open_usb(path), ())
-    device, lock = open_serial(path)
-    return _air_of(device, (lock,))
+class _Opener:
+    """Opens the same reader each time, also when USB has given it another address meanwhile."""
+
+    def __init__(self, path: ReaderPath) -> None:
+        self._path = path
+        self._model: Model | None = None
+
+    def __call__(self) -> Air:
+        if self._path.kind == "udp":
+            return UdpAir(self._path)
+        if self._path.kind == "serial":
+            device, lock = open_serial(self._path)
+            return _air_of(device, (lock,))
+        return _air_of(self._usb(), ())
+
+    def _usb(self) -> Device:
+        try:
+            device, self._model = open_usb(self._path)
+        except TransportError as error:
+            if error.reason != "no-reader" or self._model is None:
+                raise
+            device, _ = open_usb(parse_path("usb:{:04x}:{:04x}".format(*self._model)))
+        return device
 
 
 def _air_of(device: Device, held: tuple[SerialLock, ...]) -> Air:

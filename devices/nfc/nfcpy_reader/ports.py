@@ -44,7 +44,11 @@ class PatientUsb(UsbPort):
         super().write(frame, timeout or PATIENCE_MS)
 
 
-def open_usb(path: ReaderPath) -> Device:
+Model = tuple[int, int]
+"""Vendor and product of a USB reader."""
+
+
+def open_usb(path: ReaderPath) -> tuple[Device, Model]:
     """The first reader that the path names and that can be had.
 
     Raises TransportError with the reason of the first that can't, no-reader where there is none.
@@ -60,7 +64,7 @@ def open_usb(path: ReaderPath) -> Device:
             continue
         place = f"usb:{bus:03}:{address:03}"
         try:
-            return _init_usb(module, bus, address)
+            return _init_usb(module, bus, address), (vendor, product)
         except DRIVER_FAULTS as error:
             refusal = refusal or _refused(place, error)
     if refusal is not None:

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 
 from devices.nfc.air_reader import FIELD_RESET_S, Found, Signal
-from devices.nfc.contract import ReaderGone, TransportError
+from devices.nfc.contract import ReaderGone, SeveralCards, TransportError
 from devices.nfc.iso_dep import FrameError, FrameTimeout
 from devices.nfc.nfcpy_reader.nfcpy import (
     DRIVER_FAULTS,
@@ -26,10 +26,16 @@ from devices.nfc.reader_path import ReaderPath
 
 _UDP_POLL_S = 0.1
 _UDP_FLOOR_S = 0.25
+_COLLISION = 0x08
+_NO_ANSWER = 0x80
 
 
 class Port100Air:
-    """The RC-S380 (NFC Port-100), with the radio set once per card."""
+    """The RC-S380 (NFC Port-100), with the radio set once per card.
+
+    Two cards that collide during anticollision are told from none: nfcpy drops the chip's word for
+    it, so the radio's status is listened to on its way.
+    """
 
     max_send = 288
     max_receive = 288
@@ -38,14 +44,19 @@ class Port100Air:
         self.device = device
         self._target: RemoteTarget | None = None
         self._set = False
+        self._collided = False
+        self._radio = device.chipset.in_comm_rf
+        device.chipset.in_comm_rf = self._overheard  # type: ignore[method-assign]
         self.name = display_name(device)
 
     def poll(self) -> Found | None:
         with faults():
-            self._set = False
+            self._set = self._collided = False
             self.device.chipset.switch_rf("off")
             time.sleep(FIELD_RESET_S)
             self._target = self.device.sense_tta(RemoteTarget("106A"))
+            if self._target is None and self._collided:
+                raise SeveralCards
             if self._target is None:
                 self._target = self.device.sense_ttb(RemoteTarget("106B"))
             return _found(self._target)
@@ -66,10 +77,17 @@ class Port100Air:
             except (AirTimeout, AirDamage) as error:
                 raise _lost(isinstance(error, AirTimeout)) from None
             except Rcs380RadioError as error:
-                raise _lost(bool(error.errno & 0x80)) from None
+                raise _lost(bool(error.errno & _NO_ANSWER)) from None
             if answer is None:
                 raise ReaderGone
             return bytes(answer)
+
+    def _overheard(self, data: bytes | bytearray, timeout: int) -> bytearray | None:
+        try:
+            return self._radio(data, timeout)
+        except Rcs380RadioError as error:
+            self._collided |= bool(error.errno & _COLLISION)
+            raise
 
     def signal(self, result: Signal) -> None:
         return
