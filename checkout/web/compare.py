@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from flask import Blueprint, render_template, request
 
+from checkout.comparison.reference import reference_tables
 from checkout.orders import ShopError
 from checkout.payments import Payment, PaymentState
 from checkout.web import sources
@@ -49,6 +50,7 @@ def show() -> str:
         diagram=draw(sides),
         groups=figures["groups"],
         count=figures["payments"],
+        reference=reference_tables(),
     )
 
 

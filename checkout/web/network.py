@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from typing import TypeVar
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DatabaseError
 
+from checkout.clearing.client import NoAnswer, NotSent, OperationFailed
 from checkout.clearing.participants import demo_participants
 from checkout.clearing.reading import BookedAccount
+from checkout.clearing.settlement import settlement_date
+from checkout.web import sources
 from checkout.web.problems import Problem
 from checkout.web.views import the_shop
 
@@ -18,6 +23,7 @@ blueprint = Blueprint("network", __name__, url_prefix="/network")
 
 _SHOWN = 60
 Found = TypeVar("Found")
+Nothing = TypeVar("Nothing")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +56,31 @@ def show() -> str:
         lines=[line for line in lines if line.posted_minor or line.held_minor],
         totals=totals,
         participants=demo_participants(),
+        payment_tokens=_read(books.payment_tokens, ()),
+        today=settlement_date(the_shop().orders.clock()).isoformat(),
     )
+
+
+@blueprint.post("/settlements")
+def settle() -> ResponseReturnValue:
+    """Close a settlement date at the switch; closing it twice changes nothing."""
+    day = _day(request.form.get("date", ""))
+    try:
+        the_shop().clearing().operate("settle", {"date": day.isoformat()})
+    except (NotSent, NoAnswer) as error:
+        raise Problem(kind="clearing-unavailable", detail=f"clearing: {error}") from None
+    except OperationFailed as error:
+        raise Problem(kind="date", detail=f"date: {error}", field="date") from None
+    return redirect(url_for("network.settlement", day=day.isoformat()), 303)
+
+
+@blueprint.get("/settlements/<day>")
+def settlement(day: str) -> str:
+    """Who receives and who owes for one closed date, and what the merchants get."""
+    report = sources.settlement(the_shop(), _day(day))
+    if report is None:
+        raise Problem(kind="unknown-settlement", detail=f"date: {day} has not been closed yet.")
+    return render_template("office/settlement.html", report=report)
 
 
 @blueprint.get("/messages")
@@ -78,6 +108,14 @@ def message(seq: int) -> str:
     )
 
 
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        detail = f"date: expected a date such as 2026-01-31, got {text[:32]!r}"
+        raise Problem(kind="date", detail=detail, field="date") from None
+
+
 def _wanted() -> str:
     return request.args.get("q", "").strip()[:64]
 
@@ -92,7 +130,7 @@ def _line(account: BookedAccount) -> Line:
     )
 
 
-def _read(read: Callable[[], Found], nothing: Found) -> Found:
+def _read(read: Callable[[], Found], nothing: Nothing) -> Found | Nothing:
     try:
         return read()
     except DatabaseError:  # the switch, which makes the tables, has not run on this database yet

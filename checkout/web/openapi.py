@@ -191,7 +191,11 @@ def _schemas() -> Schema:
             {"static_codes": {"type": "array", "items": {"type": "object"}}}
         ),
         "Comparison": _whole_object(
-            {"payments": whole, "groups": {"type": "array", "items": {"type": "object"}}}
+            {
+                "payments": whole,
+                "groups": {"type": "array", "items": {"type": "object"}},
+                "reference": {"type": "array", "items": {"type": "object"}},
+            }
         ),
         "Settlement": {"type": "object"},
         "ProblemType": _whole_object({"type": text, "title": text, "status": whole}),

@@ -7,6 +7,9 @@ from datetime import date
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.exc import DatabaseError
+
+from checkout.comparison.reference import reference_tables
 from checkout.payments import Payment, PaymentState
 from checkout.web.problems import Problem
 
@@ -28,8 +31,11 @@ def static_codes(shop: Shop) -> list[dict[str, Any]]:
 
 
 def settlement(shop: Shop, day: date) -> dict[str, Any] | None:
-    """The closed day, None while it is open."""
-    return None
+    """The closed day's net positions and statements, None while it is open."""
+    try:
+        return shop.books.settlement(day)
+    except DatabaseError:  # the switch, which makes the tables, has not run on this database yet
+        return None
 
 
 def comparison(shop: Shop) -> dict[str, Any]:
@@ -48,6 +54,7 @@ def comparison(shop: Shop) -> dict[str, Any]:
             {"mode": mode, "emulated": emulated, **_figures(payments)}
             for (mode, emulated), payments in sorted(groups.items())
         ],
+        "reference": [table.as_json() for table in reference_tables()],
     }
 
 

@@ -51,6 +51,9 @@ function swapReader(fresh) {
 
 async function refresh() {
   const fresh = await part();
+  // A PIN that is being typed must not be wiped out by news of the reader.
+  const shown = stage.querySelector("[data-state]");
+  if (fresh.dataset.wait && fresh.dataset.wait === shown.dataset.wait) return;
   const same = fresh.dataset.state === "open" && state() === "open"
     && !fresh.querySelector(".declined") && !stage.querySelector(".declined");
   if (same) {
@@ -67,7 +70,7 @@ async function refresh() {
 function announce(fresh) {
   const verdict = fresh.querySelector(".verdict h2, .declined");
   said.textContent = (verdict ? verdict.textContent : WORDS[fresh.dataset.state] || "").trim();
-  fresh.querySelector("[data-next]")?.focus({ preventScroll: true });
+  fresh.querySelector("[data-next], #pin")?.focus({ preventScroll: true });
 }
 
 // One request at a time; what happens meanwhile is asked for once more after it.
@@ -113,11 +116,38 @@ function prepare() {
   const button = stage.querySelector("[data-copy]");
   if (button) button.hidden = false;
   if (code) renewal = setTimeout(update, Number(code.dataset.renewIn) * 1000);
+  preparePin();
 }
+
+let pinEnd = 0;
+
+function preparePin() {
+  const form = stage.querySelector("[data-pin]");
+  pinEnd = performance.now() + Number(stage.querySelector("[data-pin-left]")?.dataset.pinLeft || 0) * 1000;
+  if (!form) return;
+  form.querySelector(".keys").hidden = false;
+  form.querySelector("[data-without-keys]").hidden = true;
+}
+
+function pressPin(key) {
+  const pin = document.getElementById("pin");
+  if (key === "delete") pin.value = pin.value.slice(0, -1);
+  else if (pin.value.length < pin.maxLength) pin.value += key;
+}
+
+// Sent once: the answer is another page, or news of the order.
+stage.addEventListener("submit", (event) => {
+  const form = event.target.closest("[data-pin]");
+  if (!form) return;
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "yes";
+});
 
 stage.addEventListener("click", (event) => {
   const button = event.target.closest("[data-copy]");
   if (button) copy(button);
+  const key = event.target.closest("[data-pin-key]");
+  if (key) pressPin(key.dataset.pinKey);
 });
 
 stage.addEventListener("submit", (event) => {
@@ -132,6 +162,12 @@ stage.addEventListener("submit", (event) => {
 // The order's last minutes are shown, not before: a clock in sight only hurries people.
 const end = performance.now() + Number(document.getElementById("time-left")?.dataset.left || 0) * 1000;
 setInterval(() => {
+  const pinTimer = stage.querySelector("[data-pin-left]");
+  if (pinTimer) {
+    const left = Math.max(Math.ceil((pinEnd - performance.now()) / 1000), 0);
+    pinTimer.hidden = left > 20;
+    pinTimer.textContent = left > 0 ? `Without a PIN this payment ends in ${left} s.` : "";
+  }
   const timer = document.getElementById("time-left");
   if (!timer) return;
   const left = Math.round((end - performance.now()) / 1000);
@@ -141,7 +177,7 @@ setInterval(() => {
 }, 1000);
 
 const events = new EventSource(`/orders/${order}/events`);
-for (const kind of ["snapshot", "order-authorizing", "order-paid", "order-paid-late", "order-declined", "order-expired",
+for (const kind of ["snapshot", "order-authorizing", "order-waiting", "order-paid", "order-paid-late", "order-declined", "order-expired",
   "order-cancelled", "order-refunded", "order-unknown", "payment-reversed", "code-renewed", "reader-state"]) {
   events.addEventListener(kind, update);
 }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+import pytest
 from flask.testing import FlaskClient
 
+from checkout.clearing.settlement import settlement_date
 from checkout.orders import Order
 from checkout.shop import Shop
 
@@ -59,3 +61,29 @@ def test_a_search_cannot_be_a_query(client: FlaskClient) -> None:
         page = client.get("/network/", query_string={"q": wanted})
         assert page.status_code == 200
         assert "<script>alert" not in page.text
+
+
+def test_a_day_is_closed_once_and_its_report_is_on_page_and_api(
+    client: FlaskClient, clock, order: Order, pay: Callable[..., object]
+) -> None:
+    pay(order.code)
+    today = settlement_date(clock()).isoformat()
+    closed = client.post("/network/settlements", data={"date": today})
+    assert closed.headers["Location"] == f"/network/settlements/{today}"
+    page = client.get(closed.headers["Location"]).text
+    assert "Net positions" in page
+    report = client.get(f"/api/v1/settlements/{today}").json
+    assert report["date"] == today
+    by_currency: dict[str, int] = {}
+    for one in report["positions"]:
+        by_currency[one["currency"]] = by_currency.get(one["currency"], 0) + one["net_minor"]
+    assert set(by_currency.values()) == {0}
+    client.post("/network/settlements", data={"date": today})
+    assert client.get(f"/api/v1/settlements/{today}").json == report
+    # What comes after belongs to the next day, so the other tests go on there.
+    clock.advance(24 * 3600)
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "2026-02-30", "2999-01-01"])
+def test_a_date_that_cannot_be_closed_is_told(client: FlaskClient, date: str) -> None:
+    assert client.post("/network/settlements", data={"date": date}).status_code == 422

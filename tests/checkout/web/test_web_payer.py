@@ -161,7 +161,7 @@ def test_a_decline_says_why_and_offers_another_account(
     page = stranger.get(answer.headers["Location"], base_url=LAN).text
     assert outcome(page) == "declined"
     assert "nsufficient funds" in page
-    again = re.search(r'href="(/p/[A-Z2-7]+/fresh)"', page)
+    again = re.search(r'href="(/[pP]/[A-Z2-7]+/fresh)"', page)
     assert again is not None
     live = stranger.get(again[1], base_url=LAN, follow_redirects=True)
     assert outcome(live.text) == "none" and 'name="pin"' in live.text
