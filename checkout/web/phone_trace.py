@@ -26,10 +26,10 @@ def form_page(render: Callable[[str], str], status: int) -> Response:
     """The page that `render` makes around the signed mark of its own opening."""
     page = render(_PLACE)
     # A mark of the same length goes in, so that the page is as long as the mark says.
-    first = seal(_PURPOSE, [time.time(), request_bytes(), 10_000 + len(page)])
+    first = seal(_PURPOSE, [_now_ms(), request_bytes(), 10_000 + len(page)])
     length = len(page.encode()) - len(_PLACE) + len(first)
     bytes_shown = length + response_bytes(make_response("", status))
-    mark = seal(_PURPOSE, [time.time(), request_bytes(), bytes_shown])
+    mark = seal(_PURPOSE, [_now_ms(), request_bytes(), bytes_shown])
     return make_response(page.replace(_PLACE, mark), status)
 
 
@@ -82,8 +82,13 @@ def response_bytes(response: Response) -> int:
     return len(f"HTTP/1.1 {hardened.status}") + 2 + headers + 2 + len(hardened.get_data())
 
 
+def _now_ms() -> int:
+    """Whole milliseconds: as many digits whenever a page is opened."""
+    return int(time.time() * 1000)
+
+
 def _opening() -> tuple[float, int, int]:
     mark = unseal(_PURPOSE, request.form.get("opened", ""))
     if isinstance(mark, list) and len(mark) == 3:
-        return float(mark[0]), int(mark[1]), int(mark[2])
+        return int(mark[0]) / 1000, int(mark[1]), int(mark[2])
     return time.time(), 0, 0
