@@ -85,8 +85,9 @@ def test_a_small_amount_goes_through_at_once_without_a_pin(
     assert (payment.state, payment.mode, payment.payer) == (PaymentState.APPROVED, Mode.QR, payer)
     assert shop.orders.get(order.id).state is OrderState.PAID
     sent = payment.steps[-1]["detail"]["request"]
-    assert "payer-code" in str(sent) or "03" in str(sent)  # DE22: a code, whoever shows it
-    assert "52" not in sent  # no PIN block
+    assert sent["DE22"]["value"] == "030"
+    assert sent["DE60"]["value"][15] == "3"  # the payer's code
+    assert "DE52" not in sent  # no PIN block
 
 
 def test_the_last_amount_without_a_pin_and_the_first_with_one(shop: Shop, clock: Clock) -> None:

@@ -1,0 +1,150 @@
+"""`checkout qr make` and `qr read`, as another program calls them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from checkout import cli
+from checkout.acceptance.qr.codes import open_payload
+from checkout.acceptance.qr.link import parse_link
+from checkout.config import Config
+from checkout.shop import Shop
+from devices.qr import scanner
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CHECKOUT_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def shop(home: Path) -> Iterator[Shop]:
+    shop = Shop.open(Config(home=home))
+    yield shop
+    shop.close()
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    try:
+        status = cli.main(["qr", *(str(each) for each in arguments)])
+    except SystemExit as ended:
+        status = int(str(ended.code))
+    told = capsys.readouterr()
+    return status, told.out, told.err
+
+
+@pytest.mark.parametrize("ending", ["png", "svg"])
+def test_a_link_is_written_for_an_order_that_can_be_paid(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    out = tmp_path / f"code.{ending}"
+    status, said, _ = run(capsys, "make", "--amount", "12.80", "--out", out)
+    assert status == 0
+    (found,) = scanner.read(out)
+    assert found.text in said
+    lookup = shop.orders.resolve_code(parse_link(found.text).code)
+    assert lookup.status == "live"
+    assert (lookup.order.amount_minor, lookup.order.currency) == (1280, "CNY")
+
+
+def test_the_emv_form_carries_amount_and_proof(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "code.png"
+    assert run(capsys, "make", "--amount", "12.80", "--format", "emv", "--out", out)[0] == 0
+    (found,) = scanner.read(out)
+    offer = open_payload(found.text, key=shop.code_key)
+    assert str(offer.amount) == "CNY 12.80"
+    assert shop.orders.resolve_code(offer.code).status == "live"
+    status, said, _ = run(capsys, "read", out, "--json")
+    read = json.loads(said)
+    assert (status, read["kind"], read["verdict"]) == (0, "emv-mpm", "strict")
+    assert read["fields"]["54"] == "12.80"
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_a_sticker_is_kept_in_the_shop_and_readable(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
+) -> None:
+    out = tmp_path / f"sticker.{ending}"
+    status, said, _ = run(capsys, "make", "--static", "--label", "door", "--out", out)
+    assert status == 0
+    picture = out
+    if ending == "pdf":
+        assert out.read_bytes().startswith(b"%PDF-")
+        try:
+            subprocess.run(
+                ["pdftoppm", "-r", "100", "-png", str(out), str(tmp_path / "page")], check=True
+            )
+        except FileNotFoundError:
+            pytest.skip("no pdftoppm to draw the sheet with")
+        picture = next(tmp_path.glob("page*.png"))
+    texts = {found.text for found in scanner.read(picture)}
+    assert len(texts) == 1
+    text = texts.pop()
+    assert text in said
+    (kept,) = shop.static_codes.all()
+    assert (kept.code, kept.label, kept.amount) == (parse_link(text).code, "door", None)
+
+
+def test_a_sticker_may_ask_for_an_amount_of_its_own(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "tea.png"
+    made = ("make", "--static", "--amount", "15", "--format", "emv", "--out", out)
+    assert run(capsys, *made)[0] == 0
+    offer = open_payload(scanner.read(out)[0].text, key=shop.code_key)
+    assert (str(offer.amount), offer.dynamic) == ("CNY 15.00", False)
+    (kept,) = shop.static_codes.all()
+    assert (kept.code, kept.amount_minor) == (offer.code, 1500)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "named"),
+    [
+        (("--amount", "1", "--out", "code.gif"), 1, "out:"),
+        (("--amount", "1", "--out", "code.pdf"), 1, "out:"),
+        (("--amount", "1", "--out", "missing/code.png"), 1, "missing/code.png"),
+        (("--static", "--out", "missing/code.png"), 1, "missing/code.png"),
+        (("--static", "--label", "x" * 26, "--out", "code.png"), 1, "label:"),
+        (("--out", "code.png"), 2, "amount:"),
+        (("--amount", "1.234", "--out", "code.png"), 2, "amount:"),
+        (("--amount", "0", "--out", "code.png"), 2, "amount:"),
+        (("--amount", "1", "--currency", "XYZ", "--out", "code.png"), 2, "currency:"),
+        (("--amount", "1"), 2, "--out"),
+        (("--amount", "1", "--format", "ascii", "--out", "code.png"), 2, "--format"),
+    ],
+)
+def test_what_cannot_be_made_is_told_in_one_line_and_leaves_nothing(
+    shop: Shop,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    status: int,
+    named: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended, said, error = run(capsys, "make", *arguments)
+    assert ended == status, error
+    assert said == ""
+    assert error.count("\n") == 1
+    assert named in error
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+    assert all(each.revoked for each in shop.static_codes.all())
+    assert all(str(order.state) == "cancelled" for order in shop.orders.recent())
+
+
+def test_what_cannot_be_read_is_told_in_one_line(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, said, error = run(capsys, "read", tmp_path / "missing.png")
+    assert (status, said, error.count("\n")) == (1, "", 1)
+    status, said, _ = run(capsys, "read", "000201", "--json")
+    assert (status, json.loads(said)["verdict"]) == (3, "invalid")
