@@ -14,6 +14,7 @@ from fake_usb import FakeAcr122, FakeBus, FakeOther, FakeRcs380, FakeReader
 
 from devices.nfc import readers
 from devices.nfc.contract import ReaderGone, TransportError
+from devices.nfc.emulated.pn532 import Pn532Emulator
 from devices.nfc.nfcpy_reader import open_reader
 from devices.nfc.reader_path import SerialLock
 from devices.nfc.readers import ReaderReport, diagnose, in_words, udev_rule
@@ -187,17 +188,15 @@ def test_a_reader_is_found_again_under_another_address(device: FakeReader, path:
 
 
 def test_nfcpy_writes_nothing_to_the_terminal(
-    device: FakeReader, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a program that logs nothing
-    device.busy = True
-    refused()
-    device.busy = False
-    reader = open_reader("usb")
-    device.unplug()
-    with pytest.raises(ReaderGone):
-        reader.wait_for_card(0)
-    reader.close()
+    with Pn532Emulator() as emulator:
+        reader = open_reader(emulator.path)
+        emulator.unplug()
+        with pytest.raises(ReaderGone):
+            reader.wait_for_card(0)
+        reader.close()
     assert capfd.readouterr() == ("", "")
 
 

@@ -300,7 +300,7 @@ def limits_from_ats(ats: bytes, fsdi: int, cid: int) -> Limits:
     if t0 & 0x10:
         interface = interface[1:]
     fwi = 4
-    if t0 & 0x20:
+    if t0 & 0x20 and interface:
         fwi, interface = interface[0] >> 4, interface[1:]
     cid_supported = bool(interface[0] & 0x02) if t0 & 0x40 and interface else True
     return Limits(

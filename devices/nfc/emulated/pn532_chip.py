@@ -243,7 +243,10 @@ class Pn532Chip:
         ats = self._air_or_silence(b"\xe0\x50")
         if ats is None:
             return listed
-        activation = parse_ats(ats)
+        try:
+            activation = parse_ats(ats)
+        except ProtocolError:
+            return listed
         blocks = IsoDepInitiator(lambda f, t: self._air(f, t, "A"), activation)
         return _Listed(technology="A", found=listed.found + ats, uid=listed.uid, blocks=blocks)
 

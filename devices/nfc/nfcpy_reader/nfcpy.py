@@ -7,7 +7,6 @@ that the reader is lost, and `faults` says so.
 from __future__ import annotations
 
 import importlib
-import logging
 import struct
 import sys
 from collections.abc import Iterator
@@ -45,8 +44,6 @@ if sys.platform == "win32":
     TerminalError = OSError
 else:
     from termios import error as TerminalError
-
-logging.getLogger("nfc").addHandler(logging.NullHandler())  # its errors are told by ours
 
 ChipError = nfc.clf.pn53x.Chipset.Error
 
