@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException, NotFound, UnsupportedMediaType
 
 from checkout.orders import Order, OrderState, ShopError
 from checkout.payments import Payment
+from checkout.presented import UserPaying
 from checkout.web import codes, openapi, sources
 from checkout.web.counter import with_live_code
 from checkout.web.idempotency import KEY_LENGTH, fingerprint
@@ -105,12 +106,17 @@ def capture_order(order_id: str) -> Response:
 
 @blueprint.post("/orders/<order_id>/payment-codes")
 def take_payment_code(order_id: str) -> Response:
-    """Pay the order by the code that the counter scanned from a payer's phone."""
+    """Pay the order by the code that the counter scanned from a payer's phone.
+
+    202 while the phone asks its payer for the PIN: the payment is to be read again.
+    """
 
     def work(body: dict[str, Any]) -> Response:
         text = _text(body, "text", required=True, longest=512) or ""
-        payment = sources.pay_by_payer_code(the_shop(), order_id, text)
-        return make_response(jsonify(payment_json(payment)), 201)
+        paid = the_shop().present(order_id, text)
+        if isinstance(paid, UserPaying):
+            return _user_paying(paid)
+        return make_response(jsonify(payment_json(paid)), 201)
 
     return _once(work, {"text"})
 
@@ -193,6 +199,13 @@ def payment_json(payment: Payment) -> dict[str, Any]:
         "timing_ms": payment.timing_json(),
         "steps": list(payment.steps),
     }
+
+
+def _user_paying(waiting: UserPaying) -> Response:
+    shown = {**payment_json(waiting.payment), "user_paying": waiting.as_json()}
+    response = make_response(jsonify(shown), 202)
+    response.headers["Location"] = url_for("api.read_payment", payment_id=waiting.payment.id)
+    return response
 
 
 def _once(work: Callable[[dict[str, Any]], Response], known: set[str]) -> Response:

@@ -85,7 +85,13 @@ def _paths() -> Schema:
         "/api/v1/orders/{order_id}/payment-codes": {
             "parameters": [_parameter("orderId")],
             "post": _post(
-                "payByPayerCode", "Pay by a code that a phone shows", "PayerCode", {"201": payment}
+                "payByPayerCode",
+                "Pay by a code that a phone shows",
+                "PayerCode",
+                {
+                    "201": payment,
+                    "202": _created(_answer("The phone asks for the PIN.", "UserPaying")),
+                },
             ),
         },
         "/api/v1/static-codes": {
@@ -187,8 +193,33 @@ def _schemas() -> Schema:
         ),
         "Payment": _payment(text, whole, instant, maybe),
         "Step": _step(text, whole),
+        "UserPaying": {
+            "allOf": [
+                _ref("Payment"),
+                _whole_object(
+                    {
+                        "user_paying": _whole_object(
+                            {"query_at": instant, "revocable_at": instant, "until": instant}
+                        )
+                    }
+                ),
+            ]
+        },
+        "StaticCode": _whole_object(
+            {
+                "code": text,
+                "number": whole,
+                "label": text,
+                "currency": text,
+                "amount_minor": {"type": ["integer", "null"]},
+                "created_at": instant,
+                "revoked": {"type": "boolean"},
+                "link": text,
+                "emv": text,
+            }
+        ),
         "StaticCodes": _whole_object(
-            {"static_codes": {"type": "array", "items": {"type": "object"}}}
+            {"static_codes": {"type": "array", "items": _ref("StaticCode")}}
         ),
         "Comparison": _whole_object(
             {
@@ -298,7 +329,7 @@ def _answer(description: str, schema: str) -> Schema:
 
 
 def _created(answer: Schema) -> Schema:
-    location = {"description": "Where the order is read.", "schema": {"type": "string"}}
+    location = {"description": "Where it is read again.", "schema": {"type": "string"}}
     return {**answer, "headers": {"Location": location}}
 
 

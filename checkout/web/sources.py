@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DatabaseError
 
+from checkout.acceptance.qr.codes import static_payload
 from checkout.comparison.reference import reference_tables
 from checkout.payments import Payment, PaymentState
-from checkout.web.problems import Problem
+from checkout.web import codes
 
 if TYPE_CHECKING:
     from checkout.shop import Shop
@@ -19,15 +20,24 @@ if TYPE_CHECKING:
 _PAYMENTS_COMPARED = 1000
 
 
-def pay_by_payer_code(shop: Shop, order_id: str, text: str) -> Payment:
-    """Pay an order by what the counter scanned from a phone; Problem(payer-code) for the rest."""
-    shop.orders.get(order_id)
-    raise Problem(kind="payer-code", detail="text: it is no payer's code of this shop's wallets.")
-
-
 def static_codes(shop: Shop) -> list[dict[str, Any]]:
-    """The stickers that this shop has printed."""
-    return []
+    """The stickers that this shop has printed, each with what its symbol may hold."""
+    config = shop.config
+    return [
+        {
+            **each.as_json(),
+            "link": codes.link_to(config, each.code),
+            "emv": static_payload(
+                merchant=config.merchant,
+                code=each.code,
+                currency=each.currency,
+                key=shop.code_key,
+                amount=each.amount,
+                label=each.label,
+            ),
+        }
+        for each in shop.static_codes.all()
+    ]
 
 
 def settlement(shop: Shop, day: date) -> dict[str, Any] | None:
