@@ -118,7 +118,9 @@ def _refused(place: str, error: BaseException) -> TransportError:
             f"{place}: another program or the kernel holds the reader; "
             "`checkout readers` tells which and how to free it",
         )
-    if number in (errno.ENODEV, errno.ENOENT, errno.ENXIO, errno.ETIMEDOUT):
+    if number == errno.ENOENT:
+        return TransportError("no-reader", f"{place}: no such port")
+    if number in (errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT):
         return TransportError("no-reader", f"{place}: no reader answers there")
     return TransportError("reader-fault", f"{place}: the reader answers and does not make sense")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import socket
 import time
 from contextlib import suppress
 
@@ -120,6 +121,13 @@ class _QuickUdpDevice(UdpDevice):
     """nfcpy's UDP air that does not wait a whole second for a card that is not there."""
 
     longest_wait_s: float | None = None
+
+    def __init__(self, host: str, port: int) -> None:
+        """As nfcpy's own, which fails on ports that /etc/services has a name for."""
+        self.addr = (socket.gethostbyname(host), port)
+        self._path = f"{host}:{port}"
+        self.socket = None
+        self._create_socket()
 
     def _send_data(self, brty: str, data: bytes | bytearray, addr: tuple[str, int]) -> None:
         while self.socket and select.select([self.socket], [], [], 0)[0]:

@@ -92,8 +92,21 @@ def test_a_pseudo_terminal_is_emulated_also_behind_a_link(tmp_path: Path) -> Non
     os.close(port)
 
 
+@pytest.mark.parametrize("port", [1, 21, 80, 54321])
+def test_a_simulated_air_may_have_any_port(port: int) -> None:
+    reader = open_reader(f"udp:localhost:{port}")
+    assert reader.wait_for_card(0) is None
+    reader.close()
+
+
+def test_a_simulated_air_on_an_unknown_host_is_no_reader() -> None:
+    with pytest.raises(TransportError, match=r"udp:no-such-host\.invalid") as raised:
+        open_reader("udp:no-such-host.invalid:54321")
+    assert raised.value.reason == "no-reader"
+
+
 def test_a_missing_port_is_no_reader() -> None:
-    with pytest.raises(TransportError) as raised:
+    with pytest.raises(TransportError, match="no such port") as raised:
         open_reader("pn532:/dev/no-such-port")
     assert raised.value.reason == "no-reader"
     with pytest.raises(TransportError) as raised:
