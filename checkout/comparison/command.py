@@ -29,6 +29,9 @@ from checkout.comparison.sweep import sweep
 
 DEFAULT_SCENARIO = "supermarket-rush"
 
+#: Columns of the table where standard output is a file or a pipe.
+_PLAIN_WIDTH = 120
+
 
 def run(args: argparse.Namespace, *, pages: Pages) -> int:
     """Compare as the options say; 0, or an error of ours with a one-line message."""
@@ -54,7 +57,10 @@ def run(args: argparse.Namespace, *, pages: Pages) -> int:
     if args.html is not None:
         _write(args.html, html_page(found))
     if str(args.json) != "-":
-        print_report(found, Console(highlight=False))
+        out = Console(highlight=False)
+        print_report(
+            found, out if out.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+        )
     return 0
 
 
@@ -66,11 +72,13 @@ def compare(
     scenario: str | None = None,
     progress: Progress | None = None,
     matrices: bool = True,
+    simulated: bool = True,
 ) -> Comparison:
     """Everything of one comparison; the same but for measured times whenever the seed is.
 
-    Without a scenario the baskets are a supermarket's and every place is simulated. Raises
-    TableError for what cannot be run.
+    Without a scenario the baskets are a supermarket's and every place is simulated. `matrices`
+    and `simulated` leave out faults and attacks, and the places. Raises TableError for what cannot
+    be run.
     """
     if payments < 1:
         raise TableError("payments", f"expected one or more, got {payments}")
@@ -92,7 +100,9 @@ def compare(
         faults = run_faults(pages, progress=bars.counting("Faults"))
         attacks = run_attacks(pages, progress=bars.counting("Attacks"))
     found_places, sweeps = [], []
-    places: tuple[Scenario, ...] = (place,) if scenario else load_scenarios()
+    places: tuple[Scenario, ...] = ()
+    if simulated:
+        places = (place,) if scenario else load_scenarios()
     measured = _measured(columns)
     step = bars.add("Places", 2 * len(places))
     for one in places:

@@ -163,6 +163,8 @@ def _matrix(title: str, rows: tuple[Row, ...]) -> Table:
             cell = shown.get(mode)
             facts = dict(cell_facts(cell)) if cell is not None else {}
             why = facts.get("stopped by") or facts.get("money") or ""
+            if cell is not None and cell.verdict == "works":
+                why = f"costs {cell.loss}"
             cells.append(f"{verdict_words(cell)}: {why}" if cell is not None else "does not arise")
         table.add_row(row.title, *cells)
     return table

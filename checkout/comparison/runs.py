@@ -134,6 +134,7 @@ def _sell(stand: Stand, way: WayRun, basket: Basket, scenario: Scenario, pages: 
             break
         # Whatever went wrong went wrong once; the payer tries again.
         fault = None
+        stand.clock.move_on(1.0)
         order = stand.shop.orders.get(order.id)
         if way.mode == "qr" and order.state is OrderState.OPEN:
             order = stand.shop.orders.renew_code(order.id)

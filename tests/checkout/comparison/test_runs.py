@@ -28,7 +28,9 @@ SALES = 10
 
 
 def run() -> Comparison:
-    return compare(payments=SALES, seed=3, scenario="taxi", pages=PAGES, matrices=False)
+    return compare(
+        payments=SALES, seed=3, scenario="taxi", pages=PAGES, matrices=False, simulated=False
+    )
 
 
 @pytest.fixture(scope="module")
