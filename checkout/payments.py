@@ -11,7 +11,7 @@ from collections.abc import Callable
 from sqlalchemy import Engine
 
 from checkout.acceptance.contract import Merchant, Mode
-from checkout.acceptance.nfc.authorization import Evidence, evidence_account
+from checkout.acceptance.nfc.authorization import Evidence
 from checkout.acceptance.nfc.authorization import authorization as tap_authorization
 from checkout.acceptance.qr.authorization import CodeKind, Consent
 from checkout.acceptance.qr.authorization import authorization as code_authorization
@@ -187,17 +187,19 @@ class Payments:
         """Settle a card that the terminal has read: online, offline, or declined by the card.
 
         With `hold_for_pin` it is not asked for yet: it waits for the PIN from the counter's pad
-        (`waiting`).
+        (`waiting`). A real card is never asked for its PIN.
         """
         story = Trace() if trace is None else trace
-        account, shown = evidence_account(evidence, self._seal.fingerprint)
+        account = evidence.pan or ""
+        if evidence.real:  # nobody's real PIN belongs here
+            pin, hold_for_pin = None, False
         source = Source(
             mode=Mode.NFC,
             scheme=evidence.scheme,
             account=account,
             payer=payer,
             emulated=emulated,
-            shown=shown,
+            shown=evidence.shown,
         )
         if evidence.decision == "declined":
             return self.attempts.declined_by_card(

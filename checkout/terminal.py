@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from checkout.acceptance.nfc import tap
-from checkout.acceptance.nfc.tap_loop import Charge, TapLoop, Verdict
+from checkout.acceptance.nfc.tap_loop import Charge, Signal, TapLoop, Verdict
 from checkout.config import Config
 from checkout.demo import payer_of_account
 from checkout.orders import ShopError
@@ -23,6 +23,7 @@ from devices.nfc.kernel import Resume, TapResult
 
 _HOUSEKEEPING_S = 0.5
 _STATUS_EVERY_S = 1.0
+_PIN_WANTED = "pin", "the card has been read: type its PIN on the counter's page"
 _log = logging.getLogger("checkout.terminal")
 
 
@@ -55,22 +56,28 @@ class ShopTill:
             resume=self._resume,
         )
         self._resume = result.resume
-        evidence = tap.evidence(result)
+        evidence = tap.evidence(result, self._shop.seal.fingerprint)
         if evidence is None:
-            state, sentence = tap.instruction(result)
-            return Verdict(state=state, message=sentence, signal="failure")
+            return _instruction(result)
         try:
             payment = self._shop.payments.pay_by_tap(
                 charge.order_id,
                 evidence,
                 emulated=reader.emulated,
                 payer=payer_of_account(evidence.pan),
+                hold_for_pin=result.online_pin_required,
                 modelled_ms=modelled_air_ms(result, reader, trace),
                 trace=trace,
             )
         except ShopError as error:
             return Verdict(state="refused", message=str(error), signal="failure")
-        return _verdict(payment)
+        return _verdict(payment, real=evidence.real)
+
+    def rest(self) -> tuple[str, str]:
+        """Waiting for an amount, or for the PIN of the last card."""
+        if self._shop.payments.waiting.at("counter") is not None:
+            return _PIN_WANTED
+        return "idle", "waiting for an amount"
 
     def tell(self, reader: Reader | None, state: str, message: str) -> None:
         """Show the reader's state; said again each second, so that silence means it is gone."""
@@ -117,9 +124,24 @@ def modelled_air_ms(result: TapResult, reader: Reader, trace: Trace) -> float:
     return modelled.total_ms
 
 
-def _verdict(payment: Payment) -> Verdict:
+def _instruction(result: TapResult) -> Verdict:
+    state, sentence = tap.instruction(result)
+    # A second tap is no failure: the reader waits for it.
+    signal: Signal = "ready" if state == "see-phone" else "failure"
+    return Verdict(state=state, message=sentence, signal=signal, stands=True)
+
+
+def _verdict(payment: Payment, *, real: bool) -> Verdict:
+    if payment.state is PaymentState.PENDING:
+        return Verdict(state=_PIN_WANTED[0], message=_PIN_WANTED[1], signal="ready")
     if payment.state is PaymentState.APPROVED:
-        return Verdict(state="paid", message="paid", signal="success")
+        offline = payment.response_code == "Y1"
+        message = "paid: the card approved it offline" if offline else "paid"
+        return Verdict(state="paid", message=message, signal="success")
+    if payment.state is PaymentState.DECLINED and real and payment.response_code == "14":
+        return Verdict(
+            state="declined", message="a real card: nothing was charged", signal="failure"
+        )
     if payment.state is PaymentState.DECLINED:
         message = f"declined: {payment.response_text}"
         return Verdict(state="declined", message=message, signal="failure")

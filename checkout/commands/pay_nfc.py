@@ -45,7 +45,7 @@ def pay_by_tap(
                 resume=resume,
             )
             reader.release()
-            evidence = tap.evidence(result)
+            evidence = tap.evidence(result, shop.seal.fingerprint)
             if evidence is not None:
                 break
             sentence = f"{tap.instruction(result)[1]} ({result.reason})"

@@ -53,7 +53,7 @@ def _terminal(options: argparse.Namespace, home: Path) -> tap.Terminal:
         return tap.load(
             home,
             clock=lambda: datetime.now(UTC),
-            terminal=options.terminal or "china",
+            terminal=options.terminal,
             ca_keys=options.ca_keys,
         )
     except (OSError, UnicodeDecodeError) as error:

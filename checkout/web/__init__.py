@@ -19,7 +19,7 @@ _STATIC_KEPT_S = 3600
 
 def register(app: Flask, shop: Shop) -> None:
     """Put every page and the API of `shop` on `app`."""
-    from checkout.web import api, compare, counter, door, network, payer, wallet
+    from checkout.web import api, compare, counter, door, network, payer, pin_pad, wallet
 
     app.static_folder = str(assets.static_folder())
     if "static" not in app.view_functions:
@@ -34,5 +34,5 @@ def register(app: Flask, shop: Shop) -> None:
     secrets = credentials.ensure(shop.config.home)
     Door(secrets, public_url=shop.config.public_url).install(app)
     views.install(app, shop)
-    for room in (door, payer, wallet, counter, compare, network, api):
+    for room in (door, pin_pad, payer, wallet, counter, compare, network, api):
         app.register_blueprint(room.blueprint)

@@ -11,9 +11,11 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from flask.typing import ResponseReturnValue
 
 from checkout.acceptance.contract import Mode
+from checkout.demo import DEMO_PIN
 from checkout.money import CURRENCIES, AmountError, Money
 from checkout.orders import Order, OrderState, ShopError
 from checkout.web import codes, sources
+from checkout.web.pin_pad import may_carry_a_pin
 from checkout.web.problems import Problem
 from checkout.web.streams import event_stream
 from checkout.web.views import the_shop
@@ -189,6 +191,8 @@ def _stage(order_id: str) -> dict[str, Any]:
     payment = None if order.payment_id is None else settled(order.payment_id)
     declined = [each for each in attempts if str(each.state) == "declined"]
     now = shop.orders.clock()
+    waits = order.state is OrderState.AUTHORIZING
+    wait = shop.payments.waiting.of_order(order_id) if waits else None
     return {
         "order": order,
         "payment": payment,
@@ -200,6 +204,11 @@ def _stage(order_id: str) -> dict[str, Any]:
         "reader": shop.terminal.status(),
         "cards": _cards(),
         "left_s": (order.expires_at - now).total_seconds(),
+        "wait": wait,
+        "wait_left_s": 0.0 if wait is None else wait.left_s(now),
+        "pin_allowed": may_carry_a_pin(),
+        "pin_trouble": request.args.get("pin"),
+        "demo_pin": DEMO_PIN,
         "renew_in_s": max((order.code_expires_at - now).total_seconds() - _renew_before_s(), 1),
     }
 

@@ -13,43 +13,52 @@ from checkout.clearing.messages import (
     Initiation,
     TransactionType,
 )
-from checkout.money import mask_account
 
 Decision = Literal["online", "approved-offline", "declined"]
 
 #: Account numbers of the demo world begin so (ISO/IEC 7812: 9 and a country that does not exist).
 DEMO_RANGE = "9999"
-#: The range whose numbers stand for real cards; no issuer has it, so each is declined (14).
+#: The range whose numbers stand for real cards. Whoever is not enrolled there is declined (14).
 SURROGATE_RANGE = "999999"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What one tap left behind; `pan` and `icc` are whole and stay between kernel and message."""
+    """What one tap left behind: of a demo card all of it, of a real one next to nothing.
+
+    `pan` is the account for DE2, and `shown` is what people may see of the card's number. Where it
+    is a `real` card, `pan` is a surrogate, and nothing else that the card said is in here.
+    """
 
     decision: Decision
     scheme: str
     pan: str | None = field(repr=False)
-    expiry: str | None  # YYMM
-    pan_sequence: str | None
-    track2: str | None = field(repr=False)
-    icc: bytes = field(repr=False)  # DE55
-    no_pin: bool
+    expiry: str | None = None  # YYMM
+    pan_sequence: str | None = None
+    track2: str | None = field(default=None, repr=False)
+    icc: bytes = field(default=b"", repr=False)  # DE55
+    no_pin: bool = False
+    shown: str = ""
+    real: bool = False
 
 
-def evidence_account(evidence: Evidence, fingerprint: Callable[[str], int]) -> tuple[str, str]:
-    """The account number for DE2, and the number as people may see it.
+def is_real(pan: str) -> bool:
+    """Whether a card number could be anyone's: it is outside the demo's ranges.
 
-    A number outside the demo's ranges is a real card's: what goes on is a surrogate made from a
-    keyed hash, and the last four digits for people. `fingerprint` maps a number to a keyed integer.
+    A number in the range of surrogates is taken for a real one too: no card of the demo has one.
     """
-    pan = evidence.pan or ""
-    if not pan:
-        return "", ""
-    if pan.startswith(DEMO_RANGE):
-        return pan, mask_account(pan)
+    return not pan.startswith(DEMO_RANGE) or pan.startswith(SURROGATE_RANGE)
+
+
+def surrogate(pan: str, fingerprint: Callable[[str], int]) -> str:
+    """The account number that stands for a real card's; `fingerprint` is a keyed hash."""
     digits = f"{SURROGATE_RANGE}{fingerprint(pan) % 10**9:09d}"
-    return digits + _luhn_digit(digits), "*" * (len(pan) - 4) + pan[-4:]
+    return digits + _luhn_digit(digits)
+
+
+def last_four(pan: str) -> str:
+    """All that people see of a real card's number."""
+    return "*" * (len(pan) - 4) + pan[-4:]
 
 
 def authorization(
@@ -64,7 +73,6 @@ def authorization(
     preauthorise: bool = False,
 ) -> AuthorizationRequest:
     """The question to the backend, or the advice of what the card approved; DE22 is 07x."""
-    real = account.startswith(SURROGATE_RANGE)
     if evidence.decision == "approved-offline":
         what = TransactionType.OFFLINE_ADVICE
     elif preauthorise:
@@ -74,7 +82,7 @@ def authorization(
     return AuthorizationRequest(
         transaction_type=what,
         account=account,
-        expiry=None if real else evidence.expiry,
+        expiry=evidence.expiry,
         pan_sequence=evidence.pan_sequence,
         amount_minor=amount_minor,
         currency=currency,
@@ -90,9 +98,8 @@ def authorization(
         merchant_name=f"{merchant.name[:25]:<25}{merchant.city[:13]:<13}{merchant.country_alpha}",
         mcc=merchant.mcc,
         country=merchant.country,
-        # Track 2 and ICC data of a real card say its number again; they stay in the terminal.
-        track2=None if real else evidence.track2,
-        icc=None if real else evidence.icc,
+        track2=evidence.track2,
+        icc=evidence.icc or None,
         pin_block=pin_block,
         no_pin=evidence.no_pin,
     )

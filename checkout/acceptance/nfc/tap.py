@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 import time
 from collections.abc import Callable
@@ -11,7 +12,14 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from checkout.acceptance.nfc.authorization import Decision, Evidence
+from checkout.acceptance.nfc.authorization import (
+    Decision,
+    Evidence,
+    is_real,
+    last_four,
+    surrogate,
+)
+from checkout.money import mask_account
 from checkout.trace import Trace
 from devices.nfc.ca_keys import CaKeyRing, parse_ca_keys
 from devices.nfc.contract import Card, Reader
@@ -20,6 +28,7 @@ from devices.nfc.kernel import (
     Resume,
     TapResult,
     TerminalData,
+    TerminalError,
     Transaction,
     load_terminal,
     run_tap,
@@ -28,6 +37,9 @@ from devices.nfc.transcript import TranscriptReader
 
 #: Business dates of the demo world; a terminal stamps 9A and 9F21 with its local time.
 LOCAL_TIME = ZoneInfo("Asia/Shanghai")
+
+#: An operator's own terminal data, in the home folder.
+TERMINAL_FILE = "terminal.toml"
 
 _DECISIONS: dict[Outcome, Decision] = {
     Outcome.ONLINE_REQUEST: "online",
@@ -53,23 +65,56 @@ class Terminal:
     ca_keys: CaKeyRing
     clock: Callable[[], datetime]
     random_bytes: Callable[[int], bytes] = field(default=secrets.token_bytes)
+    built_in: bool = True  # the data is the package's own, not the operator's file
+
+    def data_for(self, reader: Reader | None) -> TerminalData:
+        """Its data on this reader. A real card must not spend from its own offline purse here.
+
+        Only an operator's own file can allow that; what the package brings asks real readers'
+        cards to go online, always.
+        """
+        if self.built_in and reader is not None and not reader.emulated:
+            return self.data.with_limits(floor=0)
+        return self.data
 
 
 def load(
     home: Path,
     *,
     clock: Callable[[], datetime],
-    terminal: str | Path = "china",
+    terminal: str | Path | None = None,
     ca_keys: Path | None = None,
 ) -> Terminal:
     """The terminal of this installation; its CA keys are the test CA's, or those of a file.
 
-    Raises TerminalError or CaKeyError naming the field, OSError for a file that can't be read.
+    Its data is `terminal.toml` in `home` where there is one, else the package's counter in China;
+    `terminal` names another (`china`, `abroad`) or a file. Raises TerminalError or CaKeyError
+    naming the field, OSError or UnicodeDecodeError for a file that can't be read.
     """
     own = ca_keys is None
+    mine = home / TERMINAL_FILE
+    if terminal is None:
+        terminal = mine if mine.exists() else "china"
     path = home / "keys" / "ca-public.json" if ca_keys is None else ca_keys
     text = path.read_text("utf-8") if not own or path.exists() else "[]"
-    return Terminal(data=load_terminal(terminal), ca_keys=parse_ca_keys(text, own=own), clock=clock)
+    return Terminal(
+        data=_data(terminal),
+        ca_keys=parse_ca_keys(text, own=own),
+        clock=clock,
+        built_in=terminal in ("china", "abroad"),
+    )
+
+
+def _data(source: str | Path) -> TerminalData:
+    try:
+        return load_terminal(source)
+    except TerminalError as error:
+        if isinstance(source, str):
+            raise
+        what = str(error).removeprefix(f"{error.place}: {error.field}: ")
+        raise TerminalError(f"{source.name}: {error.place}", error.field, what) from None
+    except UnicodeDecodeError:
+        raise TerminalError(str(source), "TOML", "expected text in UTF-8") from None
 
 
 def purchase(
@@ -94,7 +139,8 @@ def walk(
     A recording on a TranscriptReader is asked what was asked when it was made.
     """
     began = 0.0 if trace is None else trace.now_ms()
-    asked: dict[str, Any] = {"transaction": transaction, "terminal": terminal.data}
+    data = terminal.data_for(reader)
+    asked: dict[str, Any] = {"transaction": transaction, "terminal": data}
     if isinstance(reader, TranscriptReader):
         asked = reader.conditions(transaction, terminal.data).arguments()
     result = run_tap(
@@ -111,9 +157,17 @@ def walk(
 
 
 def record(trace: Trace, result: TapResult, began_ms: float) -> None:
-    """Add the tap's exchanges to a payment's story, one step each, card data masked."""
+    """Add the tap's exchanges to a payment's story, one step each, card data masked.
+
+    Of a card that is not the demo's own the content stays out: name, sizes and status word only.
+    """
     at_ms = began_ms
+    foreign = result.pan is None or is_real(result.pan)
     for exchange in result.masked_exchanges():
+        told = {
+            "command": exchange.command.hex().upper(),
+            "response": exchange.response.hex().upper(),
+        }
         trace.record(
             "terminal",
             "card",
@@ -122,23 +176,53 @@ def record(trace: Trace, result: TapResult, began_ms: float) -> None:
             received=len(exchange.response),
             at_ms=at_ms,
             took_ms=exchange.elapsed_ms,
-            detail={
-                "command": exchange.command.hex().upper(),
-                "response": exchange.response.hex().upper(),
-            },
+            detail={"status": told["response"][-4:]} if foreign else told,
         )
         at_ms += exchange.elapsed_ms
+    if result.pan is not None and foreign:
+        trace.record(
+            "terminal",
+            "shop",
+            "a real card: a keyed hash and four digits of its number go on, nothing else; "
+            "its cryptogram cannot be verified here",
+            at_ms=at_ms,
+        )
+    if result.same_card is not None:
+        back = "the card of the torn tap is back" if result.same_card else "another card came"
+        trace.record("terminal", "shop", back, at_ms=at_ms)
 
 
-def evidence(result: TapResult) -> Evidence | None:
-    """What goes to the shop for a tap that decides something; None where it must be repeated."""
+def _once() -> Callable[[str], int]:
+    key = secrets.token_bytes(32)
+    return lambda text: int.from_bytes(hmac.digest(key, text.encode(), "sha256"), "big")
+
+
+def evidence(result: TapResult, fingerprint: Callable[[str], int] | None = None) -> Evidence | None:
+    """What goes to the shop for a tap that decides something; None where it must be repeated.
+
+    A real card's number becomes a surrogate here, by the keyed hash `fingerprint` (without one, by
+    a key that nobody will have again), and all else that it said stays behind. What such a card
+    approved offline is asked online: its own purse is not ours to empty.
+    """
     decision = _DECISIONS.get(result.outcome)
     if decision is None:
         return None
+    scheme = str(result.kernel) if result.kernel else "unknown"
+    pan = result.pan
+    if pan is not None and is_real(pan):
+        return Evidence(
+            decision="declined" if decision == "declined" else "online",
+            scheme=scheme,
+            pan=surrogate(pan, _once() if fingerprint is None else fingerprint),
+            no_pin=result.no_pin,
+            shown=last_four(pan),
+            real=True,
+        )
     return Evidence(
         decision=decision,
-        scheme=str(result.kernel) if result.kernel else "unknown",
-        pan=result.pan,
+        scheme=scheme,
+        pan=pan,
+        shown="" if pan is None else mask_account(pan),
         expiry=result.expiry,
         pan_sequence=result.psn.zfill(3) if result.psn else None,
         track2=result.track2,

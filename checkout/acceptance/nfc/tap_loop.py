@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from devices.nfc.contract import (
     Card,
+    CardGone,
     Reader,
     ReaderGone,
     TransportError,
@@ -37,11 +38,16 @@ class Charge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What the till made of a card: a word for the page, a sentence for the payer."""
+    """What the till made of a card: a word for the page, a sentence for the payer.
+
+    `stands` keeps the sentence on show until the next card, while the same order is open: it tells
+    the payer what to do then.
+    """
 
     state: str
     message: str
     signal: Signal
+    stands: bool = False
 
 
 class Till(Protocol):
@@ -49,6 +55,9 @@ class Till(Protocol):
 
     def charge(self) -> Charge | None:
         """The order to be paid by the next tap."""
+
+    def rest(self) -> tuple[str, str]:
+        """State and sentence while there is none."""
 
     def tapped(self, charge: Charge, card: Card, reader: Reader) -> Verdict:
         """Walk the card and settle the order; TransportError when the reader failed."""
@@ -63,12 +72,24 @@ class Till(Protocol):
         """Called once a card has been read and released."""
 
 
+_TAP_HERE = Verdict(state="ready", message="tap here", signal="ready")
+_TOO_SHORT = Verdict(
+    state="retry",
+    message="the card was taken away too soon: present it again",
+    signal="failure",
+    stands=True,
+)
+
+
 class TapLoop:
     """One reader, one thread, until `stop`."""
 
     def __init__(self, open_reader: Callable[[], Reader], till: Till) -> None:
         self._open_reader = open_reader
         self._till = till
+        self._shown: tuple[str, str] | None = None
+        self._invited: str | None = None  # the order whose invitation is on show
+        self._standing: tuple[str, Verdict] | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Serve taps; a reader that is missing or unplugged is tried again each second."""
@@ -79,6 +100,7 @@ class TapLoop:
                 self._till.tell(None, "fault", str(error))
                 stop.wait(_REOPEN_S)
                 continue
+            self._shown = self._invited = None
             try:
                 self._serve(reader, stop)
             except ReaderGone as error:
@@ -92,32 +114,57 @@ class TapLoop:
             self._till.between_taps(reader)
             charge = self._till.charge()
             if charge is None:
-                self._till.tell(reader, "idle", "waiting for an amount")
+                state, message = self._till.rest()
+                self._show(reader, Verdict(state=state, message=message, signal="off"))
+                self._invited = None
                 stop.wait(_IDLE_S)
                 continue
-            self._till.tell(reader, "ready", "tap here")
+            if self._invited != charge.order_id:
+                self._invite(reader, charge)
             try:
                 card = reader.wait_for_card(_SENSE_S)
             except ReaderGone:
                 raise
-            except TransportError as error:  # two cards, one that was lost, one that cannot pay
+            except CardGone:
+                self._say(reader, charge, _TOO_SHORT)
+                continue
+            except TransportError as error:  # two cards, or one that is no payment card
                 self._show(reader, Verdict(state="retry", message=str(error), signal="failure"))
                 continue
-            if card is not None:
+            if card is None:
+                self._invite(reader, charge)
+            else:
                 self._take(reader, card, charge, stop)
 
     def _take(self, reader: Reader, card: Card, charge: Charge, stop: threading.Event) -> None:
+        self._shown = None
         self._till.tell(reader, "reading", "hold the card still")
         try:
             verdict = self._till.tapped(charge, card, reader)
         finally:
             reader.release()
         self._till.after_tap(reader)
-        self._show(reader, verdict)
+        self._say(reader, charge, verdict)
         # One presentation is one tap: the same card lying there must not pay the next order.
         while not stop.is_set() and not reader.wait_for_removal(_REMOVAL_S):
             self._till.tell(reader, verdict.state, verdict.message)
+        self._invited = None
+
+    def _invite(self, reader: Reader, charge: Charge) -> None:
+        """Ready for a card; what the last one was told for this order stands until it comes."""
+        self._invited = charge.order_id
+        verdict = _TAP_HERE
+        if self._standing is not None and self._standing[0] == charge.order_id:
+            verdict = Verdict(state="ready", message=self._standing[1].message, signal="ready")
+        self._show(reader, verdict)
+
+    def _say(self, reader: Reader, charge: Charge, verdict: Verdict) -> None:
+        self._standing = (charge.order_id, verdict) if verdict.stands else None
+        self._show(reader, verdict)
 
     def _show(self, reader: Reader, verdict: Verdict) -> None:
-        reader.signal(verdict.signal)
+        """On the page always; by light and sound once, however long the state lasts."""
+        if self._shown != (verdict.state, verdict.message):
+            self._shown = verdict.state, verdict.message
+            reader.signal(verdict.signal)
         self._till.tell(reader, verdict.state, verdict.message)
