@@ -32,9 +32,10 @@ def say_ready() -> None:
 
 def run_switch(config: Config, stop: threading.Event) -> None:
     """The clearing backend: sole writer of its tables."""
-    from checkout.clearing.service import SwitchServer
+    from checkout.clearing.service import SwitchServer, tune_process
 
     server = SwitchServer.open(config.home, config.database_url, wait_s=5.0)
+    tune_process()
     say_ready()
     server.run(stop)
 

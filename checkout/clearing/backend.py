@@ -74,6 +74,8 @@ class Backend:
         self.store = store
         self.clock = clock or SettableClock()
         self.in_flight = 0  # answers that wait to be sent
+        self._dated = (datetime.min, date.min)
+        self._closed: date | None = None
         self.keys = keys
         self.world = world
         self.participants = world.participants
@@ -105,7 +107,9 @@ class Backend:
 
     def turn(self, now: datetime, pin_key: bytes | None = None) -> Turn:
         """Number the next message; its date is the next one where the day was closed already."""
-        business_date = settlement_date(now)
+        if now is not self._dated[0]:  # one moment holds for all that is decided in it
+            self._dated = (now, settlement_date(now))
+        business_date = self._dated[1]
         closed = self.closed_through()
         if closed is not None and business_date <= closed:
             business_date = closed + timedelta(days=1)
@@ -116,7 +120,11 @@ class Backend:
     def closed_through(self) -> date | None:
         """The last business date that was closed; None before the first."""
         number = self.store.number("closed-through")
-        return None if number is None else date_of(number)
+        if number is None:
+            return None
+        if self._closed is None or day_number(self._closed) != number:
+            self._closed = date_of(number)
+        return self._closed
 
     def forget(self) -> None:
         """Drop what is in memory after a batch that could not be written."""
@@ -194,4 +202,8 @@ def refuse(request: AuthorizationRequest, code: str, reason: str) -> Outcome:
 def message_key(transmitted_at: datetime, stan: int, acquirer: str, terminal: str) -> str:
     """What makes a request the same one: DE7, DE11, DE32 and DE41."""
     institution = acquirer.lstrip("0") or "0"
-    return f"{transmitted_at:%Y%m%d%H%M%S}{stan:06d}|{institution}|{terminal}"
+    at = transmitted_at
+    return (
+        f"{at.year:04d}{at.month:02d}{at.day:02d}{at.hour:02d}{at.minute:02d}{at.second:02d}"
+        f"{stan:06d}|{institution}|{terminal}"
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from checkout.clearing import private_fields as private
@@ -296,9 +297,15 @@ def _operation(fields: Fields, now: datetime) -> Operation:
     )
 
 
+@lru_cache(maxsize=64)
+def _read_instant(text: str, today: date) -> datetime:
+    """Many messages carry the same second; the year needs no more of `now` than its date."""
+    return private.read_instant(text, datetime.combine(today, time(12), UTC))
+
+
 def _instant(fields: Fields, now: datetime) -> datetime:
     try:
-        return private.read_instant(fields["7"], now)
+        return _read_instant(fields["7"], now.date())
     except LayoutError as error:
         raise CodecError("7", str(error), fields=fields) from None
 

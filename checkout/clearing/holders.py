@@ -13,7 +13,7 @@ from checkout.clearing.booking import opening_legs, payer_account
 from checkout.clearing.decision import Usage
 from checkout.clearing.ledger import Status, transfers_of
 from checkout.clearing.messages import Initiation
-from checkout.clearing.participants import Participants
+from checkout.clearing.participants import CardKind, Participants
 from checkout.clearing.pin import PIN_TRIES, PinVerdict, check_pin, pin_verification
 from checkout.clearing.rows import EntryRow
 from checkout.clearing.settlement import settlement_date
@@ -87,7 +87,15 @@ class Holders:
                 return None
             kept = self._states[number] = self._read(account)
         held = self._store.balance(payer_account(number, kept.account.currency))
-        return replace(kept, balance_minor=held.posted, held_minor=held.debits_pending)
+        return AccountState(
+            account=kept.account,
+            balance_minor=held.credits_posted - held.debits_posted,
+            held_minor=held.debits_pending,
+            status=kept.status,
+            pin_tries_left=kept.pin_tries_left,
+            last_atc=kept.last_atc,
+            spent_minor=kept.spent_minor,
+        )
 
     def usage(self, number: str, on: date) -> Usage:
         """What the account has paid on a business date, and in its year so far."""
@@ -235,11 +243,13 @@ class Holders:
 
     def _count_whole(self, number: str, amount_minor: int) -> None:
         """The limit on the whole exists for one class of wallet accounts only; spare the others."""
+        account = self._world.accounts.get(number)
+        if account is None or account.kind is not CardKind.WALLET:
+            return
         state = self.state(number)
-        if state is not None and state.account.account_class is not None:
-            spent = max(state.spent_minor + amount_minor, 0)
-            if state.account.kind == "wallet":
-                self._keep(number, replace(state, spent_minor=spent))
+        assert state is not None
+        spent = max(state.spent_minor + amount_minor, 0)
+        self._keep(number, replace(state, spent_minor=spent))
 
     def _read_usage(self, number: str, day: int) -> Usage:
         year = day // 10000 * 10000

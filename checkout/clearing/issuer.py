@@ -28,6 +28,8 @@ from checkout.clearing.tokens import Detokenised
 from checkout.clearing.wallet_operator import Source, decide_wallet_payment
 from checkout.money import Money, numeric_code
 
+_CARD_KEYS_KEPT = 1 << 16
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routed:
@@ -81,6 +83,7 @@ class Issuers:
         self._rules = rules
         self._rates = rates
         self._use_limited_key = use_limited_key
+        self._card_keys: dict[tuple[str, str | None], bytes] = {}
 
     def authorize(self, routed: Routed, *, pin_key: bytes | None, on: date) -> Authorisation:
         """Decide a purchase or pre-authorisation on the business date `on`.
@@ -96,10 +99,12 @@ class Issuers:
             amounts = self._amounts(routed, state.account.currency, on)
         except RateError:
             return _declined(routed, "57", "no-exchange-rate")
-        billed = amounts.billing.into
+        billed = _billed(routed, amounts)
         evidence = self._evidence(routed, pin_key)
+        if evidence.pin is not None:
+            state = self._state(routed.account)  # its tries have changed
         decision = decide(
-            self._state(routed.account),
+            state,
             routed.request,
             usage=self._holders.usage(routed.account, on),
             evidence=evidence,
@@ -136,8 +141,8 @@ class Issuers:
 
     def price(self, routed: Routed, on: date) -> Authorisation:
         """An approval without any check, for what has been approved elsewhere; RateError."""
-        billed = self._amounts(routed, self._state(routed.account).account.currency, on)
-        amount = billed.billing.into
+        currency = self._state(routed.account).account.currency
+        amount = _billed(routed, self._amounts(routed, currency, on))
         return Authorisation(
             decision=Decision(response_code="00"),
             account=routed.account,
@@ -218,8 +223,11 @@ class Issuers:
             rules=self._rules,
         )
 
-    def _amounts(self, routed: Routed, billing: str, on: date) -> Amounts:
+    def _amounts(self, routed: Routed, billing: str, on: date) -> Amounts | None:
+        """The sale in three currencies; None where all three are the same."""
         holder = self._participants.by_id[routed.account_range.participant]
+        if routed.request.currency == billing == holder.currency:
+            return None
         sale = Money(amount_minor=routed.request.amount_minor, currency=routed.request.currency)
         return self._rates.amounts(
             sale, settlement=holder.currency, billing=billing, participant=holder.id, on=on
@@ -234,7 +242,7 @@ class Issuers:
         verdict = verify_arqc(
             tags,
             scheme=routed.card_range.scheme,
-            card_key=self._keys.card_key(routed.card, request.pan_sequence),
+            card_key=self._card_key(routed.card, request.pan_sequence),
             amount_minor=request.amount_minor,
             currency=numeric_code(request.currency),
         )
@@ -261,6 +269,16 @@ class Issuers:
             self._holders.see_counter(key, uses + 1)
         return reason
 
+    def _card_key(self, card: str, pan_sequence: str | None) -> bytes:
+        """The card's key, from a shelf that is emptied when it is full."""
+        found = self._card_keys.get((card, pan_sequence))
+        if found is None:
+            if len(self._card_keys) >= _CARD_KEYS_KEPT:
+                self._card_keys.clear()
+            found = self._keys.card_key(card, pan_sequence)
+            self._card_keys[card, pan_sequence] = found
+        return found
+
     def _counter(self, routed: Routed, verdict: CryptogramVerdict) -> AtcVerdict | None:
         """A counter is used up by a right cryptogram, whatever becomes of the payment."""
         if not verdict.valid:
@@ -282,6 +300,13 @@ class Issuers:
             raise PinBlockError("DE52: no PIN key was exchanged in this session")
         pin = decrypt_pin_block(block, routed.card, pin_key)
         return self._holders.verify_pin(routed.account, pin)
+
+
+def _billed(routed: Routed, amounts: Amounts | None) -> Money:
+    """What the payer's account is charged."""
+    if amounts is not None:
+        return amounts.billing.into
+    return Money(amount_minor=routed.request.amount_minor, currency=routed.request.currency)
 
 
 def _declined(routed: Routed, code: str, reason: str) -> Authorisation:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 LEGS_PER_ENTRY = 16
 
@@ -28,9 +29,11 @@ class Status(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leg:
-    """One transfer yet to be numbered: `amount_minor` of `currency` from `debit` to `credit`."""
+class Leg(NamedTuple):
+    """One transfer yet to be numbered: `amount_minor` of `currency` from `debit` to `credit`.
+
+    A tuple, as transfers are: six or seven are made for every payment.
+    """
 
     debit: str
     credit: str
@@ -39,8 +42,7 @@ class Leg:
     purpose: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transfer:
+class Transfer(NamedTuple):
     """An immutable transfer; both accounts keep `currency`, and the amount is more than zero."""
 
     id: int
@@ -136,10 +138,8 @@ def currency_of_account(name: str) -> str:
     return name[-3:]
 
 
-def changes(
-    transfers: Iterable[Transfer], before: Status | None, after: Status
-) -> dict[str, Balance]:
-    """What going from one status to another does to the balance of each account.
+def step(before: Status | None, after: Status) -> tuple[int, int]:
+    """How going from one status to another changes pending and posted totals: +1, 0 or -1 each.
 
     `before` is None for a new entry. LedgerError for a step that an entry can't take: the final
     statuses stay.
@@ -149,7 +149,14 @@ def changes(
     if before is None and after not in (Status.PENDING, Status.POSTED):
         raise LedgerError(f"a new entry can't be {after}")
     pending = (after is Status.PENDING) - (before is Status.PENDING)
-    posted = int(after is Status.POSTED)
+    return pending, int(after is Status.POSTED)
+
+
+def changes(
+    transfers: Iterable[Transfer], before: Status | None, after: Status
+) -> dict[str, Balance]:
+    """What going from one status to another does to the balance of each account; LedgerError."""
+    pending, posted = step(before, after)
     moved: dict[str, Balance] = {}
     for one in transfers:
         moved[one.debit] = _added(

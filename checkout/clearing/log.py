@@ -25,6 +25,7 @@ def logged_message(
     outcome: Outcome | PlainAnswer,
     message: bytes,
     answer: bytes | None,
+    took_us: int = 0,
 ) -> MessageRow:
     """The log's row of one question and its answer."""
     if isinstance(outcome, Outcome):
@@ -46,7 +47,7 @@ def logged_message(
         return MessageRow(
             seq=seq,
             at_us=at_us,
-            took_us=0,
+            took_us=took_us,
             peer=peer,
             message_type=message_type,
             kind=kind,
@@ -67,7 +68,7 @@ def logged_message(
     return MessageRow(
         seq=seq,
         at_us=at_us,
-        took_us=0,
+        took_us=took_us,
         peer=peer,
         message_type=message_type,
         kind=kind,

@@ -1,15 +1,14 @@
-"""The rows of the clearing tables as frozen values."""
+"""The rows of the clearing tables: named tuples in the order of their columns."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from checkout.clearing.engines import Row
 from checkout.clearing.ledger import Status, Transfer, currency_of_account
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageRow:
+class MessageRow(NamedTuple):
     """One question and its answer as the log keeps them."""
 
     seq: int
@@ -33,8 +32,7 @@ class MessageRow:
     response: bytes | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EntryRow:
+class EntryRow(NamedTuple):
     """One business event in the books; amounts in minor units, dates yyyymmdd."""
 
     id: int
@@ -58,8 +56,7 @@ class EntryRow:
     initiation: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResolutionRow:
+class ResolutionRow(NamedTuple):
     """How a pending entry ended, and which message caused it."""
 
     entry: int
@@ -88,13 +85,13 @@ SELECT_TRANSFER = (
 
 def message_row(row: Row) -> MessageRow:
     """A row of SELECT_MESSAGE."""
-    return MessageRow(**dict(zip(_MESSAGE_NAMES, row, strict=True)))
+    return MessageRow(*row)
 
 
 def entry_row(row: Row) -> EntryRow:
     """A row of SELECT_ENTRY."""
-    named = dict(zip(_ENTRY_NAMES, row, strict=True))
-    return EntryRow(**(named | {"status": Status(named["status"])}))
+    read = EntryRow(*row)
+    return read._replace(status=Status(read.status))
 
 
 def transfer_row(row: Row) -> Transfer:
@@ -109,22 +106,3 @@ def transfer_row(row: Row) -> Transfer:
         currency=currency_of_account(debit),
         purpose=purpose,
     )
-
-
-def message_parameters(row: MessageRow) -> Row:
-    """In the order of the table."""
-    return tuple(getattr(row, name) for name in _MESSAGE_NAMES)
-
-
-def entry_parameters(row: EntryRow) -> Row:
-    """In the order of the table."""
-    return tuple(getattr(row, name) for name in _ENTRY_NAMES)
-
-
-def resolution_parameters(row: ResolutionRow) -> Row:
-    """In the order of the table."""
-    return (row.entry, row.status, row.at_us, row.business_date, row.cause)
-
-
-_MESSAGE_NAMES = tuple(MessageRow.__dataclass_fields__)
-_ENTRY_NAMES = tuple(EntryRow.__dataclass_fields__)

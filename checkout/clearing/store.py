@@ -18,8 +18,9 @@ from checkout.clearing.ledger import (
     LedgerError,
     Status,
     Transfer,
-    changes,
+    step,
 )
+from checkout.clearing.recent import SECOND, RecentKeys
 from checkout.clearing.rows import (
     SELECT_ENTRY,
     SELECT_MESSAGE,
@@ -27,11 +28,8 @@ from checkout.clearing.rows import (
     EntryRow,
     MessageRow,
     ResolutionRow,
-    entry_parameters,
     entry_row,
-    message_parameters,
     message_row,
-    resolution_parameters,
     transfer_row,
 )
 
@@ -84,6 +82,10 @@ class Store:
             self._engine.query("SELECT coalesce(max(id), 0) FROM clearing_entries")[0][0],
         )
         self._next_seq = max(map(int, tops)) + 1
+        latest = self._engine.query("SELECT max(message_key) FROM clearing_messages")[0][0]
+        self._recent = RecentKeys((latest or "")[:SECOND])
+        forestalled = self._engine.query("SELECT message_key FROM clearing_forestalled")
+        self._forestalled = {key for (key,) in forestalled}
 
     # -- reading, the uncommitted batch included ------------------------------------------------
 
@@ -94,6 +96,8 @@ class Store:
 
     def message_by_key(self, key: str) -> MessageRow | None:
         """The question that carried `key`, with its answer."""
+        if not self._recent.may_exist(key):
+            return None
         found = self._batch.by_key.get(key)
         if found is not None:
             return found
@@ -162,11 +166,7 @@ class Store:
 
     def is_forestalled(self, key: str) -> bool:
         """Whether the message of this key was reversed before it arrived."""
-        if key in self._batch.forestalled:
-            return True
-        return bool(
-            self._engine.query("SELECT 1 FROM clearing_forestalled WHERE message_key = ?", (key,))
-        )
+        return key in self._forestalled
 
     def number(self, name: str) -> int | None:
         """A number that is remembered by name; None where it was never put."""
@@ -191,6 +191,7 @@ class Store:
         self._batch.messages[row.seq] = row
         if row.key is not None:
             self._batch.by_key[row.key] = row
+            self._recent.add(row.key)
 
     def enter(self, entry: EntryRow, transfers: tuple[Transfer, ...]) -> None:
         """Book an entry; LedgerError where its id is taken or a transfer isn't its own."""
@@ -250,6 +251,7 @@ class Store:
     def forestall(self, key: str, at_us: int) -> None:
         """Remember that the message of this key is to be refused when it arrives."""
         self._batch.forestalled[key] = at_us
+        self._forestalled.add(key)
 
     def put(self, sql: str, name: str, row: Row) -> None:
         """Write a row at the next commit; a later one of the same name replaces it."""
@@ -266,13 +268,10 @@ class Store:
         balances = [self._balance_row(name) for name in batch.balances]
         statements: list[tuple[str, list[Row]]] = [
             (schema.ADD_ACCOUNT, batch.accounts),
-            (schema.ADD_MESSAGE, [message_parameters(row) for row in batch.messages.values()]),
-            (schema.ADD_ENTRY, [entry_parameters(row) for row in batch.entries.values()]),
+            (schema.ADD_MESSAGE, list(batch.messages.values())),
+            (schema.ADD_ENTRY, list(batch.entries.values())),
             (schema.ADD_TRANSFER, transfers),
-            (
-                schema.ADD_RESOLUTION,
-                [resolution_parameters(row) for row in batch.resolutions.values()],
-            ),
+            (schema.ADD_RESOLUTION, list(batch.resolutions.values())),
             (schema.PUT_BALANCE, balances),
             (schema.PUT_FORESTALLED, list(batch.forestalled.items())),
         ]
@@ -294,10 +293,18 @@ class Store:
     # -- parts ----------------------------------------------------------------------------------
 
     def _move(self, transfers: Iterable[Transfer], before: Status | None, after: Status) -> None:
-        for name, change in changes(transfers, before, after).items():
-            if name.startswith("payer/"):
-                self._balances[name] = self.balance(name).plus(change)
-                self._batch.balances.add(name)
+        """Keep payers' balances; all others are aggregated by whoever reads them."""
+        pending, posted = step(before, after)
+        for one in transfers:
+            held, moved = pending * one.amount_minor, posted * one.amount_minor
+            if one.debit.startswith("payer/"):
+                change = Balance(debits_pending=held, debits_posted=moved)
+                self._balances[one.debit] = self.balance(one.debit).plus(change)
+                self._batch.balances.add(one.debit)
+            if one.credit.startswith("payer/"):
+                change = Balance(credits_pending=held, credits_posted=moved)
+                self._balances[one.credit] = self.balance(one.credit).plus(change)
+                self._batch.balances.add(one.credit)
 
     def _account_id(self, name: str) -> int:
         found = self._account_ids.get(name)

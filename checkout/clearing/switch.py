@@ -6,7 +6,6 @@ Whoever calls commits what was decided before any answer leaves. No sockets here
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from datetime import datetime
 
 from checkout.clearing.answermap import answer_fields, refusal_fields
@@ -141,9 +140,9 @@ class Switch:
             outcome,
             message,
             answer,
+            round((time.perf_counter() - began) * 1_000_000),
         )
-        took_us = round((time.perf_counter() - began) * 1_000_000)
-        self._backend.store.add_message(replace(row, took_us=took_us))
+        self._backend.store.add_message(row)
         return (answer,) if fault is None else self._spoilt(answer, fault)
 
     def _spoilt(self, answer: bytes, fault: Fault) -> tuple[bytes, ...]:

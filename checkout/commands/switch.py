@@ -9,7 +9,7 @@ import threading
 from types import FrameType
 
 from checkout.clearing.faults import read_faults
-from checkout.clearing.service import SwitchServer
+from checkout.clearing.service import SwitchServer, tune_process
 from checkout.clearing.specification import specification
 from checkout.commands.common import CommandError, config_from, console
 
@@ -42,5 +42,6 @@ def run(options: argparse.Namespace) -> int:
     out = console()
     out.print(f"Clearing backend on {host}:{port} (a simulation; `checkout switch --spec`)")
     out.print(f"Zone keys of participants: {config.home / 'keys' / 'issuer-keys.json'}")
+    tune_process()
     server.run(stop)
     return 0
