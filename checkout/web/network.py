@@ -16,6 +16,7 @@ from checkout.clearing.participants import demo_participants
 from checkout.clearing.reading import BookedAccount
 from checkout.clearing.settlement import settlement_date
 from checkout.web import sources
+from checkout.web.money_flow import flow_of
 from checkout.web.problems import Problem
 from checkout.web.views import the_shop
 
@@ -56,6 +57,7 @@ def show() -> str:
         lines=[line for line in lines if line.posted_minor or line.held_minor],
         totals=totals,
         participants=demo_participants(),
+        requestors={one.id: one.title for one in demo_participants().token_requestors.values()},
         payment_tokens=_read(books.payment_tokens, ()),
         today=settlement_date(the_shop().orders.clock()).isoformat(),
     )
@@ -98,13 +100,14 @@ def message(seq: int) -> str:
     said = _read(lambda: books.message(seq), None) if seq < 2**62 else None
     if said is None:
         raise Problem(kind="unknown-message", detail="The switch has heard no such message.")
-    told = said.dump()
+    told, postings = said.dump(), books.postings_of_entry(seq)
     return render_template(
         "office/message.html",
         message=said,
         question=told["request"],
         answer=told["response"],
-        postings=books.postings_of_entry(seq),
+        postings=postings,
+        flow=flow_of(postings),
     )
 
 
