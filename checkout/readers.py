@@ -12,7 +12,7 @@ from typing import Literal
 
 from checkout.demo import make_card
 from devices.nfc.contract import Card, Reader, ReaderGone, TransportError
-from devices.nfc.emulated import EmulatedCard, open_card
+from devices.nfc.emulated import EmulatedCard, open_card, profile_names
 from devices.nfc.emulated.pn532 import Pn532Emulator
 from devices.nfc.nfcpy_reader import open_reader
 from devices.nfc.transcript import TranscriptReader
@@ -55,8 +55,13 @@ class EmulatedReader:
         return self._laid
 
     def lay(self, name: str) -> EmulatedCard:
-        """Lay the emulated card `name` on the reader, in place of the one there."""
-        make_card(name, self._home)
+        """Lay the emulated card `name` on the reader, in place of the one there.
+
+        One of the demo's is made where it is missing; any other must have been made before.
+        Raises CardFileError, CardInUse or ProfileError.
+        """
+        if name in profile_names():
+            make_card(name, self._home)
         self.take_away()
         card = open_card(name, self._home)
         self._laid = card
