@@ -339,6 +339,7 @@ def _relayed(scene: Scene) -> Cell:
 
     tried = scene.pay(wrap=relay)
     relays[0].close()
+    scene.payer_saw = ["nothing: the card is in a pocket"]
     cell = _seen(
         scene,
         works=_paid(tried),
@@ -346,7 +347,6 @@ def _relayed(scene: Scene) -> Cell:
         step="no limit on the card's answering time in this flow",
         loss=_no_pin_loss(scene.rig),
     )
-    scene.payer_saw.append("nothing: the card was in a pocket")
     return replace(cell, took_ms=relays[0].took_ms)
 
 

@@ -197,8 +197,9 @@ def _stories(found: Comparison) -> Markup:
     return join(
         tag(
             "p",
-            "The same amount by each mode on one time axis: software time as measured. Bars are "
-            "time until the answer; dashed lines mark when each side was certain of the money.",
+            "The same sale by each way on one time axis, in software time as measured; what was "
+            "modelled stands in the list of steps. Bars are time until the answer; dashed lines "
+            "mark when shop and payer were certain of the money.",
             class_="note",
         ),
         sequences(found.stories),

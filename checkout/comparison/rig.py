@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
@@ -315,8 +316,8 @@ class Scene:
             name=self.name,
             mode=self.mode,
             verdict=verdict or ("repaired" if repaired else "safe"),
-            payer_saw=", then ".join(_short(text) for text in self.payer_saw),
-            shop_saw=", then ".join(_short(text) for text in self.shop_saw),
+            payer_saw=_told(self.payer_saw),
+            shop_saw=_told(self.shop_saw),
             holds=_holder(len(held)),
             money_lost_minor=lost,
             taken_twice_minor=max(0, len(held) - 1) * order.amount_minor,
@@ -326,6 +327,12 @@ class Scene:
 
 def _holder(count: int) -> str:
     return {0: "the payer", 1: "the shop, once"}.get(count, f"the shop, {count} times")
+
+
+def _told(texts: list[str]) -> str:
+    """One after the other; what is seen again and again is said once."""
+    counted = [(text, len(list(same))) for text, same in groupby(map(_short, texts))]
+    return ", then ".join(f"{text} ({n} times)" if n > 1 else text for text, n in counted)
 
 
 def _short(text: str) -> str:

@@ -44,14 +44,20 @@ def lanes(steps: Sequence[Step]) -> list[str]:
     return list(seen)
 
 
+def _measured(story: Story) -> list[Step]:
+    """What a model added took no time here, and so has no place on the axis."""
+    return [step for step in story.steps if step.nature != "modelled"]
+
+
 def _end_ms(story: Story) -> float:
-    ends = [step.at_ms + step.took_ms for step in story.steps]
+    ends = [step.at_ms + step.took_ms for step in _measured(story)]
     known = [at for at in (story.shop_knows_ms, story.payer_knows_ms) if at is not None]
     return max([*ends, *known], default=0.0)
 
 
 def _diagram(story: Story, end_ms: float) -> Markup:
-    parties = lanes(story.steps)
+    shown = _measured(story)
+    parties = lanes(shown)
     rows = {party: _TOP + 26 + index * _LANE for index, party in enumerate(parties)}
     tall = _TOP + 26 + len(parties) * _LANE + 26
     span = _WIDE - _LEFT - _RIGHT
@@ -64,10 +70,10 @@ def _diagram(story: Story, end_ms: float) -> Markup:
     for party, row in rows.items():
         parts.append(tag("text", party, x=_LEFT - 10, y=row + 4, text_anchor="end", class_="lane"))
         parts.append(tag("path", d=f"M{_LEFT} {row}H{_WIDE - _RIGHT}", class_="lifeline"))
-    for step in story.steps:
+    for step in shown:
         parts.append(_arrow(step, rows[step.source], rows[step.target], at))
     flags = _flags(story, at, floor)
-    label = f"{story.title}: {len(story.steps)} messages between {len(parties)} parties"
+    label = f"{story.title}: {len(shown)} steps between {len(parties)} parties"
     return tag(
         "svg",
         tag("title", label),
