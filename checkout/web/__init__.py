@@ -19,7 +19,18 @@ _STATIC_KEPT_S = 3600
 
 def register(app: Flask, shop: Shop) -> None:
     """Put every page and the API of `shop` on `app`."""
-    from checkout.web import api, compare, counter, door, network, payer, pin_pad, wallet
+    from checkout.web import (
+        api,
+        compare,
+        counter,
+        customer_code,
+        door,
+        network,
+        payer,
+        phone_code,
+        pin_pad,
+        wallet,
+    )
 
     app.static_folder = str(assets.static_folder())
     if "static" not in app.view_functions:
@@ -34,5 +45,7 @@ def register(app: Flask, shop: Shop) -> None:
     secrets = credentials.ensure(shop.config.home)
     Door(secrets, public_url=shop.config.public_url).install(app)
     views.install(app, shop)
-    for room in (door, pin_pad, payer, wallet, counter, compare, network, api):
+    phones = (payer, wallet, phone_code)
+    counters = (counter, customer_code, pin_pad, compare, network)
+    for room in (door, *phones, *counters, api):
         app.register_blueprint(room.blueprint)

@@ -21,9 +21,10 @@ from checkout.web.payers import (
     receipt_path,
     remember_payer,
 )
+from checkout.web.phone_code import waiting_path
 from checkout.web.problems import Problem
 from checkout.web.scanning import NotReadable, texts_in
-from checkout.web.views import the_shop
+from checkout.web.views import the_pictures, the_shop
 
 blueprint = Blueprint("wallet", __name__, url_prefix="/wallet")
 
@@ -40,6 +41,7 @@ def home() -> str:
     return render_template(
         "payer/wallet.html",
         chosen=payer,
+        waiting=waiting_path(payer),
         accounts=accounts(),
         history=[
             {"payment": each, "path": receipt_path(each.id), "currency": _currency(each)}
@@ -71,6 +73,7 @@ def scan() -> str:
 @open_to_all
 def read_photo() -> ResponseReturnValue:
     """Read the code in an uploaded photo, or in a text that was pasted, and go to its page."""
+    _check_pace()
     pasted = request.form.get("text", "").strip()[:1024]
     photo = request.files.get("photo")
     try:
@@ -85,12 +88,23 @@ def read_photo() -> ResponseReturnValue:
 def read_frame() -> ResponseReturnValue:
     """Read one frame of the live camera: where its code leads, or null."""
     request.max_content_length = _LARGEST_FRAME
+    _check_pace()
     try:
         return jsonify({"target": target_of(texts_in(request.get_data())), "trouble": None})
     except NotReadable:
         return jsonify({"target": None, "trouble": None})
     except NotOurs as trouble:
         return jsonify({"target": None, "trouble": str(trouble)})
+
+
+def _check_pace() -> None:
+    """Problem(too-many-tries) for a phone that sends more pictures than a camera scans."""
+    pictures = the_pictures()
+    wait_s = pictures.wait_s(request.remote_addr)
+    if wait_s > 0:
+        detail = "Too many pictures came from this address; wait a little."
+        raise Problem(kind="too-many-tries", detail=detail, retry_after_s=wait_s)
+    pictures.failed(request.remote_addr)
 
 
 class NotOurs(ValueError):
