@@ -7,6 +7,7 @@ says that the outcome has to be looked up. The answer is stored with it and give
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -37,6 +38,7 @@ from checkout.web.problems import Problem
 KEY_LENGTH = 255
 KEPT = timedelta(days=7)
 _LEASE = timedelta(seconds=60)
+_SWEPT_EVERY = 1000
 _HEADERS = ("Content-Type", "Location")
 
 metadata = MetaData()
@@ -76,7 +78,9 @@ class Answers:
     ) -> None:
         self._engine = engine
         self._clock = clock
+        self._calls = itertools.count(1)
         metadata.create_all(engine, checkfirst=True)
+        self.forget_old()
 
     def once(
         self,
@@ -94,6 +98,8 @@ class Answers:
         504 is kept, since its outcome is unknown. Problem(key-reused, request-under-way,
         request-interrupted).
         """
+        if next(self._calls) % _SWEPT_EVERY == 0:
+            self.forget_old()
         if not self._claim(scope, key, fingerprint):
             return self._earlier(scope, key, fingerprint, patience_s).response()
         # A fault leaves the key claimed: whether money moved before it has to be looked up.

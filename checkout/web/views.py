@@ -26,8 +26,10 @@ _ZONE = ZoneInfo("Asia/Shanghai")
 def install(app: Flask, shop: Shop) -> None:
     """Give the templates of `app` their filters and every request the shop."""
     app.extensions["checkout.shop"] = shop
-    app.extensions["checkout.answers"] = Answers(shop.engine)
+    app.extensions["checkout.answers"] = Answers(shop.engine, clock=shop.orders.clock)
     app.extensions["checkout.guesses"] = Attempts(limit=20, window_s=60)
+    # Reading a picture costs a core some milliseconds; live scanning sends four a second.
+    app.extensions["checkout.pictures"] = Attempts(limit=400, window_s=60)
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update(
@@ -56,6 +58,11 @@ def the_answers() -> Answers:
 def the_guesses() -> Attempts:
     """Who has guessed at codes lately."""
     return cast(Attempts, current_app.extensions["checkout.guesses"])
+
+
+def the_pictures() -> Attempts:
+    """Who has sent pictures to be read lately."""
+    return cast(Attempts, current_app.extensions["checkout.pictures"])
 
 
 def seal(purpose: str, value: Any) -> str:

@@ -48,6 +48,12 @@ def test_every_route_but_the_payers_is_closed_to_strangers(
         "wallet.scan",
         "wallet.read_photo",
         "wallet.read_frame",
+        "phone_code.show",
+        "phone_code.part",
+        "phone_code.state",
+        "phone_code.ask",
+        "phone_code.confirm",
+        "phone_code.refuse",
     }
     for rule in app.url_map.iter_rules():
         values = dict.fromkeys(rule.arguments, order.id) | {"seq": 1, "form": "png"}
