@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from checkout.comparison.charts import Axis, Line, Part, bars, plot
 from checkout.comparison.markup import Markup, join, tag
 from checkout.comparison.matrix import matrix_table
-from checkout.comparison.models import load_models
 from checkout.comparison.page_places import overtaking_section, places_section
-from checkout.comparison.reference import ReferenceTable, reference_tables
+from checkout.comparison.page_reference import models_section, reference_section
+from checkout.comparison.page_table import comparison_table
 from checkout.comparison.results import Column, Comparison
 from checkout.comparison.sequence import sequences
-from checkout.comparison.wording import count, money, share, span
+from checkout.comparison.wording import count, share, span
 
 _CSS = Path(__file__).with_name("page.css")
 
@@ -36,8 +36,8 @@ def html_page(found: Comparison) -> str:
         sections.append(("faults", "When something fails", _faults(found)))
     if found.attacks:
         sections.append(("attacks", "When somebody attacks", _attacks(found)))
-    sections.append(("steps", "The steps and where they are laid down", _reference()))
-    sections.append(("models", "What was modelled, and from what", _models()))
+    sections.append(("steps", "The steps and where they are laid down", reference_section()))
+    sections.append(("models", "What was modelled, and from what", models_section()))
     body = tag(
         "main",
         _header(found, [(name, title) for name, title, _ in sections]),
@@ -98,97 +98,6 @@ def _head(column: Column) -> Markup:
         tag("p", f"fees {share(column.cost_share, 2)} of sales"),
         class_=f"head {column.mode}",
     )
-
-
-_Read = Callable[[Column], str]
-
-
-def table_rows(found: Comparison) -> list[tuple[str, list[tuple[str, str, _Read]]]]:
-    """The comparison's rows in groups: name, how it was found, and how a column reads."""
-    spreads: list[tuple[str, str, _Read]] = []
-    for name, attribute, how in (
-        ("software", "software_ms", "measured"),
-        ("people, card, air and network", "modelled_ms", "modelled"),
-        ("whole sale", "whole_ms", "modelled"),
-        ("shop certain of the money", "certain_shop_ms", "modelled"),
-        ("payer certain of the money", "certain_payer_ms", "modelled"),
-    ):
-        for rank in ("median", "p95", "p99"):
-            if rank == "median" or attribute in ("software_ms", "whole_ms"):
-                spreads.append((f"{name}, {rank}", how, _spread(attribute, rank)))
-    trips = sorted({party for column in found.columns for party in column.round_trips})
-    return [
-        ("Time", spreads),
-        (
-            "Traffic of one approved sale",
-            [
-                ("messages", "counted", lambda one: count(round(one.mean("messages"), 1))),
-                *((f"round trips, {party}", "counted", _trips(party)) for party in trips),
-                ("bytes on air", "counted", lambda one: count(round(one.mean("bytes_air")))),
-                ("bytes on the wire", "counted", lambda one: count(round(one.mean("bytes_wire")))),
-            ],
-        ),
-        (
-            "How sales ended",
-            [
-                ("approved", "counted", lambda one: count(len(one.approved))),
-                ("declined", "counted", lambda one: count(one.count("declined"))),
-                *((f"declined: {why}", "counted", _declined(why)) for why in _reasons(found)),
-                *((f"uncertain: {how}", "counted", _resolved(how)) for how in _resolutions(found)),
-            ],
-        ),
-        (
-            "Money",
-            [
-                ("sold", "counted", lambda one: money(one.sold_minor, found.currency)),
-                ("fees, share of sales", "counted", lambda one: share(one.cost_share, 3)),
-            ],
-        ),
-    ]
-
-
-def comparison_table(found: Comparison) -> Markup:
-    """Every figure of every way to pay."""
-    head = [tag("th", one.title, class_=f"n {one.mode}", scope="col") for one in found.columns]
-    body = []
-    for group, rows in table_rows(found):
-        width = len(found.columns) + 1
-        body.append(tag("tr", tag("th", group, colspan=width, scope="rowgroup"), class_="group"))
-        for name, how, read in rows:
-            cells = [tag("td", read(column), class_="n") for column in found.columns]
-            marked = tag("span", how, class_="how") if how != "counted" else None
-            label = tag("th", name, marked, scope="row")
-            body.append(tag("tr", label, cells))
-    table = tag("table", tag("thead", tag("tr", tag("th", ""), head)), tag("tbody", body))
-    return tag("div", table, class_="wide")
-
-
-def _spread(attribute: str, rank: str) -> _Read:
-    def read(column: Column) -> str:
-        found = getattr(column, attribute)
-        return span(getattr(found, rank) if found is not None else None)
-
-    return read
-
-
-def _trips(party: str) -> _Read:
-    return lambda column: count(round(column.round_trips.get(party, 0.0), 1))
-
-
-def _declined(reason: str) -> _Read:
-    return lambda column: count(column.declines.get(reason, 0))
-
-
-def _resolved(how: str) -> _Read:
-    return lambda column: count(column.unknowns.get(how, 0))
-
-
-def _reasons(found: Comparison) -> list[str]:
-    return sorted({reason for column in found.columns for reason in column.declines})
-
-
-def _resolutions(found: Comparison) -> list[str]:
-    return sorted({how for column in found.columns for how in column.unknowns})
 
 
 def _stories(found: Comparison) -> Markup:
@@ -345,72 +254,6 @@ def _attacks(found: Comparison) -> Markup:
         tag("p", "Each attack was really attempted against the running software."),
         matrix_table(found.attacks),
     )
-
-
-def _reference() -> Markup:
-    return join(_reference_table(table) for table in reference_tables())
-
-
-def _reference_table(table: ReferenceTable) -> Markup:
-    rows = [
-        tag(
-            "tr",
-            tag("td", str(index), class_="n"),
-            tag("td", f"{step.source} → {step.target}"),
-            tag("td", step.what),
-            tag("td", step.clause),
-        )
-        for index, step in enumerate(table.steps, 1)
-    ]
-    head = tag("tr", [tag("th", name, scope="col") for name in ("", "who", "what", "clause")])
-    return join(
-        tag("h3", table.title, class_=table.mode),
-        tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="wide"),
-    )
-
-
-def _models() -> Markup:
-    models = load_models()
-    rows = [
-        tag(
-            "tr",
-            tag("td", step.title),
-            tag("td", step.nature),
-            tag("td", span(step.time_ms.median), class_="n"),
-            tag("td", span(step.time_ms.p95), class_="n"),
-            tag("td", step.basis),
-            tag("td", step.source),
-        )
-        for step in models.steps.values()
-        if step.nature != "software"
-    ]
-    names = ("step", "nature", "median", "95 of 100 below", "basis", "source")
-    head = tag("tr", [tag("th", name, scope="col") for name in names])
-    whole = [
-        tag(
-            "tr",
-            tag("td", models.ways[name.removesuffix("-pin")].title + _with_pin(name)),
-            tag("td", span(_mean(name)), class_="n"),
-            tag("td", span(total.mean_s * 1000), class_="n"),
-            tag("td", total.source),
-        )
-        for name, total in models.published.items()
-    ]
-    columns = ("whole payment", "modelled mean", "published mean", "source")
-    check = tag("tr", [tag("th", name, scope="col") for name in columns])
-    return join(
-        tag("div", tag("table", tag("thead", head), tag("tbody", rows)), class_="wide"),
-        tag("h3", "The sums against whole payments that others timed"),
-        tag("div", tag("table", tag("thead", check), tag("tbody", whole)), class_="wide"),
-    )
-
-
-def _with_pin(name: str) -> str:
-    return ", with PIN" if name.endswith("-pin") else ""
-
-
-def _mean(name: str) -> float:
-    return load_models().mean_ms(name.removesuffix("-pin"), with_pin=name.endswith("-pin"))
 
 
 def _footer(found: Comparison) -> Markup:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from checkout.comparison.matrix import cell_facts, verdict_words
-from checkout.comparison.page import table_rows
+from checkout.comparison.page_table import table_rows
 from checkout.comparison.reference import reference_tables
 from checkout.comparison.results import Cell, Column, Comparison, Row, Spread
 from checkout.comparison.wording import limit, seconds, share

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,117 +18,25 @@ from checkout.clearing.client import DEFAULT_PARTICIPANT, SwitchClient
 from checkout.clearing.keystore import KeyStore
 from checkout.clearing.participants import demo_participants
 from checkout.clearing.rendezvous import find
-from checkout.clearing.service import SwitchServer
 from checkout.comparison.books import Booked, Books
 from checkout.comparison.gate import Gate
 from checkout.comparison.results import Cell, Verdict
 from checkout.comparison.selling import Tried, scan_and_pay, tap_and_pay
 from checkout.comparison.stand import Pages, RunningClock, Stand
+from checkout.comparison.switches import SwitchProcess, SwitchThread
 from checkout.config import Config
-from checkout.config_codec import encode
 from checkout.database import open_engine
 from checkout.demo import DEFAULT_PAYER, make_card
 from checkout.orders import Order, OrderState
 from checkout.payment_records import Payment, PaymentState
 from checkout.readers import EmulatedReader
 from checkout.shop import Shop, prepare_tables
-from checkout.supervisor import ENVIRONMENT
 
 Mode = Literal["qr", "nfc"]
 
 #: How long the shop waits for an answer here; a point of sale waits 10 s.
 TIMEOUT_S = 0.4
 AMOUNT_MINOR = 1280
-_READY_S = 15.0
-
-
-class SwitchProcess:
-    """The switch as a process, to be killed and started again."""
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        assert self._process is not None
-        return self._process.pid
-
-    def start(self) -> None:
-        """Start it and wait until it listens."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "checkout.roles", "switch"],
-            env=os.environ | {ENVIRONMENT: encode(self._config)},
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        deadline = time.monotonic() + _READY_S
-        while find(self._config.home, self._config.database_url) is None:
-            if time.monotonic() > deadline or self._process.poll() is not None:
-                raise RuntimeError("switch: it did not start")
-            time.sleep(0.02)
-
-    def kill(self) -> None:
-        """What a power cut does to it."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-
-    def stop(self) -> None:
-        """End it; safe when it is dead already."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                self.kill()
-
-    def fill_disk(self) -> None:
-        """Let it write nothing more to any file, as on a full disk."""
-        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-
-    def empty_disk(self) -> None:
-        """Give it room again."""
-        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, unlimited)
-
-
-class SwitchThread:
-    """The switch in a thread of this process; it can be started and stopped, and not be killed."""
-
-    def __init__(self, config: Config, clock: RunningClock) -> None:
-        self._config = config
-        self._clock = clock
-        self._stop = threading.Event()
-        self._server: SwitchServer | None = None
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Open the books and listen."""
-        self._server = SwitchServer.open(
-            self._config.home, self._config.database_url, clock=self._clock
-        )
-        self._thread = threading.Thread(target=self._server.run, args=(self._stop,), daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End it; safe when it never started."""
-        if self._server is not None and self._thread is not None:
-            self._stop.set()
-            self._server.wake()
-            self._thread.join(5)
-
-    def kill(self) -> None:
-        """A thread cannot lose its power alone."""
-        raise NotImplementedError("switch: only a process of its own can be killed")
-
-    def fill_disk(self) -> None:
-        """A thread has no disk of its own."""
-        raise NotImplementedError("switch: only a process of its own can run out of disk")
-
-    def empty_disk(self) -> None:
-        """Nothing was filled."""
 
 
 @dataclass(slots=True, kw_only=True)

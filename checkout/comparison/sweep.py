@@ -7,16 +7,16 @@ penetration at which taps overtake codes is a quotient of two runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from checkout.comparison.costs import fees_by_rules, no_fees
-from checkout.comparison.distributions import Distribution
 from checkout.comparison.models import Models, load_models
 from checkout.comparison.places import Case, WorldResult, run_cases
 from checkout.comparison.queueing import Arrivals
 from checkout.comparison.scenarios import Scenario
+from checkout.comparison.sweep_figures import figures_of
 from checkout.comparison.traffic import Fees, Measured, World, draw_people, draw_traffic
 
 #: Tap limits tried, in minor units; CNY 300 held until 2018-06-01, CNY 1,000 since.
@@ -131,7 +131,7 @@ def sweep(
 ) -> Sweep:
     """Sweep the tap limit, and every figure of `_figures` by itself; same people throughout."""
     bench = _Bench(seed, measured, customers)
-    figures = list(_figures(scenario))
+    figures = list(figures_of(scenario))
     models = load_models()
     ends = [figure.change(scenario, models, end) for figure in figures for end in figure.ends]
     limited = [replace(scenario, tap_limit_minor=limit) for limit in limits_minor]
@@ -246,95 +246,6 @@ def _essence(run: _Run) -> _Run:
     elif run.world == "nfc":
         scenario = replace(scenario, carry=replace(carry, wallet=0.0))
     return replace(run, scenario=scenario)
-
-
-@dataclass(frozen=True, slots=True)
-class _Figure:
-    name: str
-    title: str
-    low: float
-    high: float
-    change: Callable[[Scenario, Models, float], tuple[Scenario, Models]]
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        return self.low, self.high
-
-
-def _figures(scenario: Scenario) -> Iterator[_Figure]:
-    shares = (
-        ("carry.wallet", "carry a wallet that scans", scenario.carry.wallet),
-        ("carry.card", "carry a contactless card", scenario.carry.card),
-        ("carry.nfc-phone", "carry a phone that taps", scenario.carry.nfc_phone),
-        ("online.phone", "phones online", scenario.phone_online),
-        ("online.shop", "shop online", scenario.shop_online),
-        ("terminal_penetration", "shops with a terminal", scenario.terminal_penetration),
-        ("code_penetration", "shops with a code", scenario.code_penetration),
-    )
-    for name, title, share in shares:
-        low, high = max(0.0, share - 0.2), min(1.0, share + 0.2)
-        yield _Figure(name, title, low, high, _set_share(name))
-    rates = scenario.arrivals.rates
-    yield _Figure("arrivals", "customers an hour (times)", 0.5, 1.5, _scale_arrivals(rates))
-    yield _Figure("patience", "patience (times)", 0.5, 2.0, _scale_patience)
-    yield _Figure("scanning", "time to aim and scan (times)", 0.5, 2.0, _scale_scanning)
-    yield _Figure("tapping", "time of the card in the field (times)", 0.5, 2.0, _scale_tapping)
-    yield _Figure("offline_floor", "offline taps allowed (minor units)", 0, 10_000, _set_floor)
-
-
-def _set_share(name: str) -> Callable[[Scenario, Models, float], tuple[Scenario, Models]]:
-    def change(scenario: Scenario, models: Models, value: float) -> tuple[Scenario, Models]:
-        group, _, field = name.partition(".")
-        field = field.replace("-", "_")
-        if group == "carry":
-            changed = replace(scenario, carry=replace(scenario.carry, **{field: value}))
-        elif name == "online.phone":
-            changed = replace(scenario, phone_online=value)
-        elif name == "online.shop":
-            changed = replace(scenario, shop_online=value)
-        elif name == "terminal_penetration":
-            changed = replace(scenario, terminal_penetration=value)
-        else:
-            changed = replace(scenario, code_penetration=value)
-        return changed, models
-
-    return change
-
-
-def _scale_arrivals(
-    rates: Sequence[float],
-) -> Callable[[Scenario, Models, float], tuple[Scenario, Models]]:
-    def change(scenario: Scenario, models: Models, value: float) -> tuple[Scenario, Models]:
-        scaled = tuple(rate * value for rate in rates)
-        return replace(scenario, arrivals=replace(scenario.arrivals, rates=scaled)), models
-
-    return change
-
-
-def _scale_patience(scenario: Scenario, models: Models, value: float) -> tuple[Scenario, Models]:
-    return replace(scenario, patience_s=scenario.patience_s.scaled(value)), models
-
-
-def _scale_scanning(scenario: Scenario, models: Models, value: float) -> tuple[Scenario, Models]:
-    return scenario, _scaled(
-        models, ("aim-camera", "scanner-reads-phone", "gate-reads-phone"), value
-    )
-
-
-def _scale_tapping(scenario: Scenario, models: Models, value: float) -> tuple[Scenario, Models]:
-    return scenario, _scaled(models, ("hold-card", "plastic-answers", "phone-answers"), value)
-
-
-def _set_floor(scenario: Scenario, models: Models, value: float) -> tuple[Scenario, Models]:
-    return replace(scenario, offline_floor_minor=int(value)), models
-
-
-def _scaled(models: Models, names: Sequence[str], factor: float) -> Models:
-    steps = dict(models.steps)
-    for name in names:
-        time_ms: Distribution = steps[name].time_ms
-        steps[name] = replace(steps[name], time_ms=time_ms.scaled(factor))
-    return replace(models, steps=steps)
 
 
 def _rounded(value: float | None) -> float | None:

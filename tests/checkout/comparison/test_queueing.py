@@ -13,8 +13,8 @@ from checkout.comparison.queueing import (
     Customers,
     Queues,
     simulate,
-    textbook_mean_wait_s,
 )
+from checkout.comparison.textbook import textbook_mean_wait_s
 
 ALL = np.ones(ROWS, dtype=bool)
 SHARES = (np.arange(ROWS) + 0.5) / ROWS
