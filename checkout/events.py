@@ -166,7 +166,6 @@ class Feed:
                 subscription.offer(event)
         return bool(events)
 
-
     def _unseen(self, events: list[Event]) -> list[Event]:
         """PostgreSQL numbers rows before they commit, so a lower number may show after a higher.
 
