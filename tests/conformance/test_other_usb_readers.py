@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from conformance_cards import PPSE, CardSpec, SuiteCard, echo
 from conformance_rigs import install
-from fake_usb import FakeBus, FakePn53x, FakePn531, FakePn533, FakeRcs956
+from fake_usb import FakeAcr122, FakeBus, FakePn53x, FakePn531, FakePn533, FakeRcs956
 
 from devices.nfc.contract import CardGone, ReaderGone, SeveralCards
+from devices.nfc.emulated.pn532_chip import Pn532Chip
 from devices.nfc.nfcpy_reader import open_reader
 from devices.nfc.nfcpy_reader.pn53x import without_cascade_tags
 
@@ -63,6 +64,36 @@ def test_a_pn531_tells_two_cards_from_one(device: FakePn53x) -> None:
     reader = open_reader("usb")
     with pytest.raises(SeveralCards):
         reader.wait_for_card(0)
+    reader.close()
+
+
+class HaltingChip(Pn532Chip):
+    """A firmware that leaves a single card halted after looking for two."""
+
+    def execute(self, code: int, payload: bytes) -> bytes:
+        response = super().execute(code, payload)
+        if code == 0x4A and payload[0] == 2 and response[0] == 1:
+            self._field.exchange(b"\x50\x00", "A")
+        return response
+
+
+def test_a_chip_that_halts_a_single_card_is_asked_for_one_from_then_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    device = FakeAcr122()
+    device.chip = HaltingChip(device.field, lambda _: None)
+    install(FakeBus(device), monkeypatch)
+    reader = open_reader("usb")
+    for _ in range(3):
+        device.field.present(SuiteCard(CardSpec()))
+        card = reader.wait_for_card(1.0)
+        assert card is not None
+        assert card.transceive(PPSE)[0] == 0x6F
+        device.field.remove()
+        reader.release()
+    lists = [frame[17:19] for frame in device.written if frame[15:17] == b"\xd4\x4a"]
+    assert lists[0] == b"\x02\x00"
+    assert lists[-1] == b"\x01\x00"
     reader.close()
 
 

@@ -20,12 +20,15 @@ from devices.nfc.nfcpy_reader.nfcpy import (
 from devices.nfc.nfcpy_reader.ports import PATIENCE_MS, PatientTty
 from devices.nfc.reader_path import SerialLock
 
+_RATS = 0xE0
+
 
 class Pn53xAir:
     """The PN53x family, and the ACR122U, which has a PN532 inside.
 
     The chip's registers are set once per card and its time-out only when it changes: nfcpy would
-    spend four host commands on every frame.
+    spend four host commands on every frame. Where the chip can list two cards it is asked to; one
+    whose firmware leaves a single card halted by that is asked for one card from then on.
     """
 
     def __init__(self, device: Pn53xDevice, held: tuple[SerialLock, ...]) -> None:
@@ -33,7 +36,8 @@ class Pn53xAir:
         self._chipset = device.chipset
         self._held = held
         self._is_acr122 = isinstance(device, Acr122Device)
-        self._tells_two = self._chipset.in_list_passive_target_max_target >= 2
+        self._wanted = min(2, self._chipset.in_list_passive_target_max_target)
+        self._trusted = self._wanted == 1
         self._has_b = 3 in self._chipset.in_list_passive_target_brty_range
         self._timeout_index = 0
         self.name = display_name(device)
@@ -53,8 +57,7 @@ class Pn53xAir:
             return found
 
     def _poll_a(self) -> Found | None:
-        wanted = 2 if self._tells_two else 1
-        listed = self._chipset.command(0x4A, bytearray([wanted, 0x00]), timeout=1.0)
+        listed = self._chipset.command(0x4A, bytearray([self._wanted, 0x00]), timeout=1.0)
         if not listed or listed[0] == 0:
             return None
         if listed[0] > 1:
@@ -84,19 +87,43 @@ class Pn53xAir:
 
     def send(self, frame: bytes, timeout_s: float) -> bytes:
         with faults():
-            index = next((i for i in range(1, 16) if 100e-6 * (1 << (i - 1)) >= timeout_s), 16)
-            if index != self._timeout_index:
-                self._chipset.rf_configuration(0x02, bytes([0x0A, 0x0B, index]))
-                self._timeout_index = index
-            host_timeout_s = 100e-6 * (1 << (index - 1)) + PATIENCE_MS / 1000
             try:
-                return bytes(self._chipset.in_communicate_thru(bytearray(frame), host_timeout_s))
-            except ChipError as error:
-                if error.errno == 0x01:
-                    raise FrameTimeout from None
-                if error.errno in (0x7F, 0xFF):
+                answer = self._through(frame, timeout_s)
+            except FrameTimeout:
+                if self._trusted or frame[0] != _RATS:
                     raise
-                raise FrameError(str(error)) from None
+                return self._alone(frame, timeout_s)
+            self._trusted |= frame[0] == _RATS
+            return answer
+
+    def _through(self, frame: bytes, timeout_s: float) -> bytes:
+        index = next((i for i in range(1, 16) if 100e-6 * (1 << (i - 1)) >= timeout_s), 16)
+        if index != self._timeout_index:
+            self._chipset.rf_configuration(0x02, bytes([0x0A, 0x0B, index]))
+            self._timeout_index = index
+        host_timeout_s = 100e-6 * (1 << (index - 1)) + PATIENCE_MS / 1000
+        try:
+            return bytes(self._chipset.in_communicate_thru(bytearray(frame), host_timeout_s))
+        except ChipError as error:
+            if error.errno == 0x01:
+                raise FrameTimeout from None
+            if error.errno in (0x7F, 0xFF):
+                raise
+            raise FrameError(str(error)) from None
+
+    def _alone(self, frame: bytes, timeout_s: float) -> bytes:
+        """Select the card again as the only one wanted, and keep to that if it answers now."""
+        self._wanted = 1
+        try:
+            found = self.poll()
+            if found is None or found.technology != "A":
+                raise FrameTimeout
+            answer = self._through(frame, timeout_s)
+        except BaseException:
+            self._wanted = 2
+            raise
+        self._trusted = True
+        return answer
 
     def signal(self, result: Signal) -> None:
         if not isinstance(self.device, Acr122Device):
