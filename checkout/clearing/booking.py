@@ -57,12 +57,13 @@ def opening_legs(account: Account, holder: str) -> tuple[Leg, ...]:
 
 def hold_legs(parties: Parties) -> tuple[Leg, ...]:
     """A pre-authorisation: the payer's money is held, nobody else has any of it yet."""
+    quick = parties.linked_account is not None
     return (
         _leg(
-            payer_account(parties.account, parties.billing_currency),
+            payer_account(parties.linked_account or parties.account, parties.billing_currency),
             f"held/{parties.holder}/{parties.billing_currency}",
             parties.billing_minor,
-            "hold",
+            "quick hold" if quick else "hold",
         ),
     )
 

@@ -39,6 +39,8 @@ class Following:
         sale = self._history.sale_of(request, request.original)
         if sale is None:
             return refuse(request, "25", "no-such-original")
+        if sale.is_backward:
+            return refuse(request, "12", "original-is-no-sale")
         match request.transaction_type:
             case _T.VOID:
                 return self._void(request, sale, turn)

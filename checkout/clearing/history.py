@@ -22,6 +22,9 @@ from checkout.clearing.rules import House
 
 DISPUTED = ("chargeback", "final-chargeback")
 REPRESENTED = "representment"
+_BACKWARD = (TransactionType.REFUND, TransactionType.VOID, TransactionType.PREAUTHORISATION_VOID)
+#: What undoes a sale, or a refund, that has been posted.
+CONTRA = ("reversal", "refund-reversal")
 #: What a void took back and the void's own reversal put in again.
 REINSTATED = "reinstated"
 
@@ -45,7 +48,12 @@ class Sale:
     @property
     def is_hold(self) -> bool:
         """Whether it only holds the money."""
-        return any(one.purpose == "hold" for one in self.transfers)
+        return any(one.purpose in ("hold", "quick hold") for one in self.transfers)
+
+    @property
+    def is_backward(self) -> bool:
+        """Whether it is no sale at all but gives something back itself."""
+        return self.entry.kind in _BACKWARD
 
     @property
     def house(self) -> House:
@@ -55,7 +63,7 @@ class Sale:
     @property
     def linked(self) -> bool:
         """Whether a linked bank account paid."""
-        return any(one.purpose == "quick payment" for one in self.transfers)
+        return any(one.purpose in ("quick payment", "quick hold") for one in self.transfers)
 
 
 class History:
@@ -86,10 +94,13 @@ class History:
         """An entry with what followed it."""
         store = self._backend.store
         refunded = billed = disputed = 0
+        status = store.status(entry)
         for one in store.followers(entry.id):
             if store.status(one) is Status.VOIDED:
                 continue
-            if one.kind == TransactionType.REFUND:
+            if one.kind in CONTRA:  # posted and undone: no longer to be built upon
+                status = Status.VOIDED
+            elif one.kind == TransactionType.REFUND and not self._undone(one):
                 refunded += one.amount_minor
                 billed += one.billing_minor
             elif one.kind in DISPUTED:
@@ -98,12 +109,15 @@ class History:
                 disputed -= one.amount_minor
         return Sale(
             entry=entry,
-            status=store.status(entry),
+            status=status,
             transfers=store.transfers(entry.id),
             refunded_minor=refunded,
             refunded_billing_minor=billed,
             disputed_minor=disputed,
         )
+
+    def _undone(self, refund: EntryRow) -> bool:
+        return any(one.kind in CONTRA for one in self._backend.store.followers(refund.id))
 
     def parties(self, sale: Sale, request: AuthorizationRequest) -> Parties:
         """Who stands around something that follows `sale`, in proportion to its amount."""

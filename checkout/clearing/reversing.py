@@ -58,23 +58,20 @@ class Reversing:
             return _undone(request, turn, "reversed-already")
         if sale.refunded_minor or sale.disputed_minor:
             return refuse(request, "12", "original-refunded-or-disputed")
-        if sale.status is Status.PENDING:
-            self._backend.resolve(turn, entry, Status.VOIDED)
-        elif self._contra(request, sale, turn) is None:
-            return _undone(request, turn, "reversed-already")
         self._recount(sale)
+        if sale.status is not Status.PENDING:
+            self._contra(request, sale, turn)
+            return _undone(request, turn)
+        self._backend.resolve(turn, entry, Status.VOIDED)
         if entry.kind in _COMPLETING and entry.original is not None:
-            self._put_again(request, entry.original, turn)
+            self._put_again(request, entry.original, turn)  # the money is held as before
         return _undone(request, turn)
 
-    def _contra(self, request: AuthorizationRequest, sale: Sale, turn: Turn) -> EntryRow | None:
-        """What has been posted is undone by an entry the other way round, once."""
+    def _contra(self, request: AuthorizationRequest, sale: Sale, turn: Turn) -> None:
+        """What has been posted is undone by an entry the other way round."""
         kind = "refund-reversal" if sale.entry.kind == _T.REFUND else "reversal"
-        for one in self._backend.store.followers(sale.entry.id):
-            if one.kind == kind:
-                return None
         legs = reversed_legs(sale.transfers, "reversed")
-        return self._copy(request, sale.entry, legs, kind, turn)
+        self._copy(request, sale.entry, legs, kind, turn)
 
     def _reinstate(self, request: AuthorizationRequest, void: EntryRow, turn: Turn) -> Outcome:
         """The void itself is undone: what it took back stands again, as a new entry."""
