@@ -29,6 +29,7 @@ def register(app: Flask, shop: Shop) -> None:
         payer,
         phone_code,
         pin_pad,
+        sticker_desk,
         wallet,
     )
 
@@ -46,6 +47,6 @@ def register(app: Flask, shop: Shop) -> None:
     Door(secrets, public_url=shop.config.public_url).install(app)
     views.install(app, shop)
     phones = (payer, wallet, phone_code)
-    counters = (counter, customer_code, pin_pad, compare, network)
+    counters = (counter, customer_code, pin_pad, sticker_desk, compare, network)
     for room in (door, *phones, *counters, api):
         app.register_blueprint(room.blueprint)

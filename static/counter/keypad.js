@@ -49,4 +49,16 @@ for (const kind of ["order-created", "order-authorizing", "order-paid", "order-p
   "order-expired", "order-cancelled", "order-refunded", "order-unknown", "payment-reversed"]) {
   events.addEventListener(kind, () => refresh().catch(() => {}));
 }
+// Nobody at the counter did anything for a sale by a printed code: it has to be told.
+const told = document.querySelector("[data-sticker-said]");
+events.addEventListener("order-paid", async (event) => {
+  const order = JSON.parse(event.data).order_id;
+  const answer = await fetch("/sales");
+  if (!answer.ok) return;
+  const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const sale = parsed.querySelector(`[data-order="${CSS.escape(order)}"][data-sticker]`);
+  if (!sale) return;
+  told.textContent = `Paid by printed code: ${sale.dataset.sticker}`;
+  told.hidden = false;
+});
 window.addEventListener("pagehide", () => events.close());
