@@ -191,6 +191,7 @@ def _stage(order_id: str) -> dict[str, Any]:
     payment = None if order.payment_id is None else settled(order.payment_id)
     declined = [each for each in attempts if str(each.state) == "declined"]
     now = shop.orders.clock()
+    form = "emv" if request.args.get("form") == "emv" else "link"
     waits = order.state is OrderState.AUTHORIZING
     wait = shop.payments.waiting.of_order(order_id) if waits else None
     return {
@@ -199,7 +200,8 @@ def _stage(order_id: str) -> dict[str, Any]:
         "waited_ms": sources.waited_ms(payment) if payment is not None else 0.0,
         "declined": declined[-1] if declined and order.state is OrderState.OPEN else None,
         "attempts": attempts,
-        "link": codes.link_of(shop.config, order),
+        "form": form,
+        "link": shop.emv_payload(order) if form == "emv" else codes.link_of(shop.config, order),
         "alt": codes.alt_of(shop.config, order),
         "reader": shop.terminal.status(),
         "cards": _cards(),

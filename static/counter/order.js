@@ -18,7 +18,7 @@ function state() {
 }
 
 async function part() {
-  const answer = await fetch(`/orders/${order}/stage`);
+  const answer = await fetch(`/orders/${order}/stage${window.location.search}`);
   if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
   const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
   return parsed.querySelector("[data-state]");
@@ -105,9 +105,10 @@ async function copy(button) {
     box.remove();
     button.focus();
   }
+  const before = label.textContent;
   label.textContent = "Copied";
-  said.textContent = "The link has been copied";
-  setTimeout(() => { label.textContent = "Copy link"; }, 2000);
+  said.textContent = "It has been copied";
+  setTimeout(() => { label.textContent = before; }, 2000);
 }
 
 function prepare() {

@@ -76,6 +76,24 @@ def test_the_code_says_in_words_how_much_and_to_whom(windows, served) -> None:
     expect(counter.locator("#link")).to_have_text(scanned(counter))
 
 
+def test_the_emv_form_of_the_code_is_one_click_away_and_read_by_the_wallet(
+    windows, served, tmp_path: Path
+) -> None:
+    counter = windows.open(served.here)
+    order = new_order(counter)
+    counter.click("text=EMV")
+    counter.locator("#code").evaluate("picture => picture.decode()")
+    payload = served.shop.emv_payload(served.shop.orders.get(order))
+    assert scanned(counter) == payload == counter.inner_text("#link")
+    photo = tmp_path / "photo.png"
+    counter.screenshot(path=photo)
+    phone = windows.open(f"{served.lan}/wallet/scan", phone=True)
+    phone.set_input_files("#photo", photo)
+    expect(phone.locator("h1")).to_contain_text("12.80")
+    pay(phone)
+    expect(counter.locator("[data-verdict='paid']")).to_be_visible()
+
+
 def test_a_decline_shows_on_both_sides_and_another_account_pays(windows, served) -> None:
     counter = windows.open(served.here)
     new_order(counter)
