@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Row, Update, insert, update
+from sqlalchemy import Connection, Row, Update, case, func, insert, select, update
 
 from checkout import records
 from checkout.acceptance.contract import Mode
@@ -13,7 +13,14 @@ from checkout.clearing.client import NoAnswer, NotSent, SwitchClient
 from checkout.clearing.messages import AuthorizationRequest, AuthorizationResponse, TransactionType
 from checkout.kept_request import follow_up, open_request, seal_request
 from checkout.orders import Order, Orders, OrderState, ShopError, add_event
-from checkout.payment_records import Payment, PaymentRecords, PaymentState, Source
+from checkout.payment_records import (
+    Ended,
+    Payment,
+    PaymentRecords,
+    PaymentState,
+    Source,
+    end_once,
+)
 from checkout.records import micros
 from checkout.repeats import record_exchange
 from checkout.sealing import Seal
@@ -81,36 +88,60 @@ class AfterSale:
         )
         return self._send(order, "capture", TransactionType.COMPLETION, wanted, reserve)
 
-    def refunded(self, order_id: str, amount_minor: int, payment_id: str, kept: bool) -> None:
-        """Write down how a refund ended on its order."""
-        table = records.orders
-        of_order = update(table).where(table.c.id == order_id)
-        with self._kept.engine.begin() as connection:
-            if not kept:
-                back = table.c.refunded_minor - amount_minor
-                connection.execute(of_order.values(refunded_minor=back))
-                return
-            connection.execute(of_order.values(state=OrderState.PARTIALLY_REFUNDED))
-            connection.execute(
-                of_order.where(table.c.refunded_minor >= table.c.captured_minor).values(
-                    state=OrderState.REFUNDED
-                )
-            )
-            add_event(
-                connection,
-                self._kept.clock(),
-                "order-refunded",
-                order_id,
-                amount_minor=amount_minor,
-                payment=payment_id,
-            )
+    def settled(self, connection: Connection, ended: Ended, *, kept: bool) -> None:
+        """Write down on the order how a refund or capture ended, in the caller's transaction."""
+        if ended.kind == "refund":
+            self._refunded(connection, ended, kept)
+        else:
+            self._captured(connection, ended, kept)
 
-    def captured(self, order_id: str, amount_minor: int, kept: bool) -> None:
-        """Write down how a completion ended on its order."""
+    def _refunded(self, connection: Connection, ended: Ended, kept: bool) -> None:
+        table, payments = records.orders, records.payments
+        of_order = update(table).where(table.c.id == ended.order_id)
+        if not kept:
+            back = table.c.refunded_minor - ended.amount_minor
+            connection.execute(of_order.values(refunded_minor=back))
+        # Other refunds may be under way: only those that were approved tell the order's state.
+        given_back = (
+            select(func.coalesce(func.sum(payments.c.amount_minor), 0))
+            .where(
+                payments.c.order_id == ended.order_id,
+                payments.c.kind == "refund",
+                payments.c.state == PaymentState.APPROVED,
+            )
+            .scalar_subquery()
+        )
+        state = case(
+            (given_back >= table.c.captured_minor, OrderState.REFUNDED),
+            (given_back > 0, OrderState.PARTIALLY_REFUNDED),
+            else_=OrderState.PAID,
+        )
+        refundable = table.c.state.in_((*_REFUNDABLE, OrderState.REFUNDED))
+        connection.execute(of_order.where(refundable).values(state=state))
+        if kept:
+            self._tell(connection, "order-refunded", ended)
+
+    def _captured(self, connection: Connection, ended: Ended, kept: bool) -> None:
+        table = records.orders
         after = OrderState.PAID if kept else OrderState.PREAUTHORISED
-        changes = {"captured_minor": amount_minor} if kept else {}
-        kind = "order-paid" if kept else "order-declined"
-        self._orders.move(order_id, {OrderState.AUTHORIZING}, after, kind, **changes)
+        changes = {"captured_minor": ended.amount_minor} if kept else {}
+        moved = connection.execute(
+            update(table)
+            .where(table.c.id == ended.order_id, table.c.state == OrderState.AUTHORIZING)
+            .values(state=after, **changes)
+        ).rowcount
+        if moved:
+            self._tell(connection, "order-paid" if kept else "order-declined", ended)
+
+    def _tell(self, connection: Connection, kind: str, ended: Ended) -> None:
+        add_event(
+            connection,
+            self._kept.clock(),
+            kind,
+            ended.order_id,
+            amount_minor=ended.amount_minor,
+            payment=ended.payment_id,
+        )
 
     def _send(
         self, order: Order, kind: str, what: TransactionType, amount: int, reserve: Update
@@ -141,7 +172,8 @@ class AfterSale:
         except NoAnswer:
             self._kept.finish(row["id"], trace, 0.0)
             now = micros(self._kept.clock())
-            self._kept.update(row["id"], state=PaymentState.UNKNOWN, reversal_due_at=now)
+            with self._kept.engine.begin() as connection:
+                end_once(connection, row["id"], PaymentState.UNKNOWN, None, due=now)
             self._repeat(row["id"], trace)
             return self._kept.get(row["id"])
         record_exchange(trace, what, exchange)
@@ -158,13 +190,17 @@ class AfterSale:
         trace: Trace,
         response: AuthorizationResponse | None = None,
     ) -> None:
-        self._kept.update(row["id"], state=state, response_code=response_code)
+        ended = Ended(
+            payment_id=row["id"],
+            order_id=row["order_id"],
+            kind=row["kind"],
+            amount_minor=row["amount_minor"],
+        )
+        with self._kept.engine.begin() as connection:
+            # Where the sweep ended it first, it has told the order as well.
+            if end_once(connection, row["id"], state, response_code):
+                self.settled(connection, ended, kept=state is PaymentState.APPROVED)
         self._kept.finish(row["id"], trace, 0.0, response)
-        kept = state is PaymentState.APPROVED
-        if row["kind"] == "refund":
-            self.refunded(row["order_id"], row["amount_minor"], row["id"], kept)
-        else:
-            self.captured(row["order_id"], row["amount_minor"], kept)
 
     def _original(self, order: Order) -> tuple[Row[Any], AuthorizationRequest]:
         row = self._kept.row(order.payment_id)

@@ -29,6 +29,7 @@ from checkout.payment_records import (
     PaymentState,
     Source,
     set_state,
+    unsay,
 )
 from checkout.records import micros
 from checkout.repeats import Repeats, record_exchange, reopen
@@ -123,10 +124,7 @@ class Attempts:
         """Keep what the card approved itself (TC) and tell the issuer, repeating until it hears."""
         self._seal_in(attempt, advice)
         response = AuthorizationResponse(response_code="Y1", stan=advice.stan, rrn=advice.rrn)
-        self._keep(attempt, advice, response, modelled_ms)
-        self._kept.update(attempt.payment_id, reversal_due_at=micros(self._kept.clock()))
-        self._repeats.one(attempt.payment_id, attempt.trace)
-        return self._kept.get(attempt.payment_id)
+        return self._keep(attempt, advice, response, modelled_ms, offline=True)
 
     def _seal_in(self, attempt: Attempt, request: AuthorizationRequest) -> None:
         """Keep what is about to be sent, unless the attempt was given up as dead meanwhile."""
@@ -201,7 +199,10 @@ class Attempts:
         request: AuthorizationRequest,
         response: AuthorizationResponse,
         modelled_ms: float,
+        *,
+        offline: bool = False,
     ) -> Payment:
+        now = micros(self._kept.clock())
         late = attempt.order.expires_at <= self._kept.clock()
         held = attempt.order.preauthorise
         state = OrderState.PREAUTHORISED if held else OrderState.PAID
@@ -209,11 +210,14 @@ class Attempts:
             code = response.response_code
             reached = OrderState.PAID_LATE if late else state
             captured = 0 if late or held else request.amount_minor
-            kept = self._take_order(connection, attempt, code, reached, captured) and not late
+            due = now if offline else None  # its issuer has yet to hear of it
+            mine = self._take_order(connection, attempt, code, reached, captured, due)
+            kept = mine and not late
             if not kept:
                 # The order has run out, or the sweep gave this attempt up: the money goes back.
-                due = micros(self._kept.clock())
-                set_state(connection, attempt.payment_id, PaymentState.UNKNOWN, code, due=due)
+                set_state(connection, attempt.payment_id, PaymentState.UNKNOWN, code, due=now)
+            if mine and late and offline:
+                unsay(connection, attempt.payment_id)  # nobody has been asked for money yet
             self._tell(
                 connection,
                 "order-paid" if kept else "order-paid-late" if late else "order-unknown",
@@ -225,7 +229,7 @@ class Attempts:
                 preauthorised=held,
             )
         self._kept.finish(attempt.payment_id, attempt.trace, modelled_ms, response)
-        if not kept:
+        if not kept or offline:
             self._repeats.one(attempt.payment_id, attempt.trace)
         return self._kept.get(attempt.payment_id)
 
@@ -236,13 +240,14 @@ class Attempts:
         response_code: str,
         state: OrderState,
         captured_minor: int,
+        due: int | None,
     ) -> bool:
         """Make payment approved and order paid; False when the sweep has the payment."""
         payments, orders = records.payments, records.orders
         mine = connection.execute(
             update(payments)
             .where(payments.c.id == attempt.payment_id, payments.c.state == PaymentState.PENDING)
-            .values(state=PaymentState.APPROVED, response_code=response_code, reversal_due_at=None)
+            .values(state=PaymentState.APPROVED, response_code=response_code, reversal_due_at=due)
         ).rowcount
         if not mine:
             return False

@@ -219,6 +219,39 @@ class PaymentRecords:
             return tuple(_payment(row) for row in connection.execute(wanted))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """A refund or capture whose outcome has come."""
+
+    payment_id: str
+    order_id: str
+    kind: str
+    amount_minor: int
+
+
+def end_once(
+    connection: Connection,
+    payment_id: str,
+    state: PaymentState,
+    response_code: str | None,
+    *,
+    due: int | None = None,
+) -> bool:
+    """Set the state of an attempt that has not ended yet; False where another was faster.
+
+    Whoever gets True does what follows from it, in the same transaction.
+    """
+    table = records.payments
+    unended = table.c.state.in_((PaymentState.PENDING, PaymentState.UNKNOWN))
+    return bool(
+        connection.execute(
+            update(table)
+            .where(table.c.id == payment_id, unended)
+            .values(state=state, response_code=response_code, reversal_due_at=due)
+        ).rowcount
+    )
+
+
 def set_state(
     connection: Connection,
     payment_id: str,
@@ -234,6 +267,13 @@ def set_state(
         .where(table.c.id == payment_id)
         .values(state=state, response_code=response_code, reversal_due_at=due)
     )
+
+
+def unsay(connection: Connection, payment_id: str) -> None:
+    """Forget the message of an attempt that was never sent, in the caller's transaction."""
+    table = records.payments
+    forget = update(table).where(table.c.id == payment_id).values(sealed_request=None)
+    connection.execute(forget)
 
 
 def steps_json(trace: Trace) -> str:

@@ -61,8 +61,9 @@ class Payments:
             seal=seal,
             timeout_s=clearing_timeout_s,
             retry_s=retry_s,
-            refunded=lambda *told: self._after.refunded(*told),
-            captured=lambda *told: self._after.captured(*told),
+            settled=lambda connection, ended, kept: self._after.settled(
+                connection, ended, kept=kept
+            ),
         )
         self.attempts = Attempts(
             self.records,

@@ -13,7 +13,7 @@ from checkout.clearing.client import Exchange, NoAnswer, NotSent, SwitchClient
 from checkout.clearing.messages import RESPONSE_TEXTS, TransactionType
 from checkout.kept_request import open_request
 from checkout.orders import OrderState, add_event
-from checkout.payment_records import PaymentRecords, PaymentState, set_state, steps_json
+from checkout.payment_records import Ended, PaymentRecords, PaymentState, end_once, steps_json
 from checkout.records import micros
 from checkout.sealing import Seal
 from checkout.trace import Trace
@@ -47,16 +47,14 @@ class Repeats:
         seal: Seal,
         timeout_s: float,
         retry_s: float,
-        refunded: Callable[[str, int, str, bool], None],
-        captured: Callable[[str, int, bool], None],
+        settled: Callable[[Connection, Ended, bool], None],
     ) -> None:
         self._kept = kept
         self._clearing = clearing
         self._seal = seal
         self._timeout_s = timeout_s
         self._retry_s = retry_s
-        self._refunded = refunded
-        self._captured = captured
+        self._settled = settled
 
     def all_due(self) -> int:
         """Repeat everything that is due; returns how many were settled now.
@@ -154,21 +152,25 @@ class Repeats:
             return
         state = PaymentState.REVERSED if undone else PaymentState.APPROVED
         with self._kept.engine.begin() as connection:
-            set_state(connection, row.id, state, row.response_code)
-            if row.kind == "sale":
+            if not end_once(connection, row.id, state, row.response_code):
+                return  # another process has heard the answer and written all of this down
+            if row.kind != "sale":
+                ended = Ended(
+                    payment_id=row.id,
+                    order_id=row.order_id,
+                    kind=row.kind,
+                    amount_minor=row.amount_minor,
+                )
+                self._settled(connection, ended, not undone)
+            elif undone:
                 reopen(connection, row.order_id, row.id)
-            add_event(
-                connection,
-                self._kept.clock(),
-                f"payment-{state}",
-                row.order_id,
-                mode=row.mode,
-                payment=row.id,
-            )
-        if row.kind == "refund":
-            self._refunded(row.order_id, row.amount_minor, row.id, not undone)
-        elif row.kind == "capture":
-            self._captured(row.order_id, row.amount_minor, not undone)
+            elif _pay(connection, row):
+                self._tell(connection, "order-paid", row)
+            self._tell(connection, f"payment-{state}", row)
+
+    def _tell(self, connection: Connection, kind: str, row: Row[Any]) -> None:
+        now = self._kept.clock()
+        add_event(connection, now, kind, row.order_id, mode=row.mode, payment=row.id)
 
 
 def reopen(connection: Connection, order_id: str, payment_id: str) -> None:
@@ -187,6 +189,21 @@ def reopen(connection: Connection, order_id: str, payment_id: str) -> None:
         )
         .values(state=open_again, payment_id=None)
     )
+
+
+def _pay(connection: Connection, row: Row[Any]) -> bool:
+    """The card had approved it offline before its shop died: the order that it held is paid."""
+    table = records.orders
+    paid = (
+        update(table)
+        .where(
+            table.c.id == row.order_id,
+            table.c.state == OrderState.AUTHORIZING,
+            table.c.payment_id == row.id,
+        )
+        .values(state=OrderState.PAID, captured_minor=row.amount_minor)
+    )
+    return bool(connection.execute(paid).rowcount)
 
 
 def record_exchange(
