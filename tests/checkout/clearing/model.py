@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+HOLD_DAYS = 30
+
 
 @dataclass(eq=False)
 class Booked:
@@ -26,6 +28,7 @@ class Booked:
     original: Booked | None = None
     undone: bool = False
     reinstated: bool = False
+    until: int = 0  # the day on which a hold runs out
 
     def latest(self) -> Booked:
         """What stands for it now: its completion, or what was put in again."""
@@ -89,7 +92,7 @@ class Model:
     def complete(self, original: Booked, amount: int, billing: int, *, advice: bool) -> Sent:
         """Turn a hold into a sale."""
         hold = original.latest()
-        if hold.kind != "hold" or hold.state != "pending":
+        if hold.kind != "hold" or hold.state != "pending" or self.day >= hold.until:
             return Sent("complete", "12")
         if amount > hold.amount * 115 // 100:
             return Sent("complete", "61")
@@ -149,8 +152,11 @@ class Model:
         return "00"
 
     def close(self) -> None:
-        """Post everything but holds, and go on to the next day."""
+        """Post everything but holds, drop those that have run out, go on to the next day."""
         for one in self.entries:
+            if one.state == "pending" and one.kind == "hold" and self.day >= one.until:
+                one.state = "expired"
+                self.available[one.account] += one.billing
             if one.state == "pending" and one.kind != "hold":
                 one.state = "posted"
                 if one.direction > 0:
@@ -159,7 +165,7 @@ class Model:
         self.day += 1
 
     def _book(self, kind: str, account: str, amount: int, billing: int, way: int) -> Booked:
-        made = Booked(kind, account, amount, billing, self.day, way)
+        made = Booked(kind, account, amount, billing, self.day, way, until=self.day + HOLD_DAYS)
         self.entries.append(made)
         if way < 0:
             self.available[account] -= billing
@@ -172,6 +178,7 @@ class Model:
 
     def _again(self, entry: Booked) -> None:
         again = self._book(entry.kind, entry.account, entry.amount, entry.billing, -1)
+        again.until = entry.until
         entry.successors.append(again)
 
 
