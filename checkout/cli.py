@@ -114,6 +114,7 @@ def _qr_options(commands: argparse._SubParsersAction[_Parser]) -> None:
     make.add_argument("--database", default="", help="URL or file")
     make.add_argument("--public-url", help="where phones reach the checkout")
     make.add_argument("--port", type=int, default=DEFAULT_PORT)
+    make.add_argument("--https", action="store_true", help="the checkout serves with --https")
     read = kinds.add_parser("read", help="read a code from a picture or from text")
     read.add_argument("source", metavar="FILE_OR_TEXT")
     read.add_argument("--lenient", action="store_true", help="take what breaks rules but parses")

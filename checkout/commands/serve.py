@@ -17,6 +17,7 @@ from checkout.config import Config
 from checkout.shop import Shop
 from checkout.supervisor import Supervisor
 from checkout.web import credentials
+from checkout.web.certificate import certificate_files, fingerprint_of
 
 
 def run(options: argparse.Namespace) -> int:
@@ -25,6 +26,8 @@ def run(options: argparse.Namespace) -> int:
     check_port(config.host, config.port)
     Shop.open(config).close()  # database and keys: whatever is wrong with them is said here, once
     fresh = credentials.ensure(config.home).fresh_password
+    if config.https:
+        certificate_files(config)
     supervisor = Supervisor(config, say=_say)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
@@ -78,7 +81,21 @@ def announce(config: Config, fresh_password: str | None) -> None:
     if fresh_password:
         out.print(f"Operator's password (shown this once): {fresh_password}")
     out.print(f"Merchant key for the API: {config.home / 'keys' / 'merchant-key'}")
+    if config.https:
+        _tell_certificate(config)
     out.print()
     sys.stdout.write(terminal(f"{phones}/wallet") + "\n")
     out.print("Only the money is simulated. Never type a real PIN. Ctrl-C stops.")
     sys.stdout.flush()
+
+
+def _tell_certificate(config: Config) -> None:
+    """How to accept a certificate that no authority vouches for."""
+    certificate, _ = certificate_files(config)
+    out = console()
+    out.print(
+        "The certificate was made on this machine; no authority signed it, so a browser warns."
+    )
+    out.print("Accept it once: choose Advanced, look at the certificate, compare, then go on.")
+    out.print(f"SHA-256  {fingerprint_of(certificate)}", markup=False)
+    out.print(f"Programs trust it by its file: {certificate}", markup=False)
