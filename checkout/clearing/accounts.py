@@ -148,6 +148,24 @@ def parse_accounts(text: str) -> DemoWorld:
     return DemoWorld(accounts=accounts, payment_tokens=payment_tokens)
 
 
+def enrolled_account(
+    number: str, last_four: str, account_class: AccountClass, balance_minor: int
+) -> Account:
+    """The account that stands for a real card: it has no PIN, and no expiry of its own."""
+    return Account(
+        account=number,
+        payer=f"enrolled-{last_four}",
+        title=f"Enrolled card ending in {last_four}",
+        purpose="A real card's stand-in with demo money; its cryptogram cannot be verified here",
+        kind=CardKind.DEBIT,
+        currency="CNY",
+        expiry="9912",
+        pin="",
+        balance_minor=balance_minor,
+        account_class=account_class,
+    )
+
+
 def luhn_valid(number: str) -> bool:
     """Whether a card number's last digit is its check digit (ISO/IEC 7812-1, Luhn formula)."""
     digits = [int(one) for one in reversed(number)]

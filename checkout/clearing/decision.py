@@ -60,6 +60,7 @@ class Evidence:
     """What the payer and the card brought along; None where there was nothing to check.
 
     `limited_key_reason` says what is wrong with a phone's limited-use key, empty for nothing.
+    `unverifiable`: a real card's cryptogram, whose key nobody here has.
     """
 
     pin: PinVerdict | None = None
@@ -68,6 +69,7 @@ class Evidence:
     cardholder: CardholderVerification = CardholderVerification.NONE
     token_cryptogram_valid: bool | None = None
     limited_key_reason: str = ""
+    unverifiable: bool = False
 
     @property
     def pin_verified(self) -> bool:
@@ -103,7 +105,8 @@ def decide(
         return failed  # the first one answers
     if amount_minor > state.available_minor:
         return Decision(response_code="51", reason="insufficient-funds")
-    return Decision(response_code="00")
+    unverified = "cryptogram-unverifiable" if evidence.unverifiable else ""
+    return Decision(response_code="00", reason=unverified)
 
 
 def deposit_decision(state: AccountState, *, amount_minor: int, rules: RuleSet) -> Decision:
@@ -149,7 +152,7 @@ def _evidence_checks(request: AuthorizationRequest, evidence: Evidence) -> Itera
         yield Decision(response_code=evidence.pin.response_code, reason=reason)
     cryptogram = evidence.cryptogram
     if cryptogram is None:
-        if request.entry_mode in _SEEN_BY_CHIP:
+        if request.entry_mode in _SEEN_BY_CHIP and not evidence.unverifiable:
             yield Decision(response_code="05", reason="cryptogram-missing")
         if evidence.token_cryptogram_valid is False:
             yield Decision(response_code="63", reason="token-cryptogram-mismatch")

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from checkout.clearing.accounts import Account, luhn_valid
+from checkout.clearing.accounts import Account, enrolled_account, luhn_valid
 from checkout.clearing.backend import Backend, Turn
-from checkout.clearing.participants import CardKind
 from checkout.clearing.rules import AccountClass
 
 Given = dict[str, Any]
@@ -47,7 +46,7 @@ class EnrolmentDesk:
             raise ValueError("last_four: expected four digits")
         fresh = holders.account(number) is None
         if fresh:
-            holders.admit(_account(number, four, given), turn.now)
+            holders.admit(self._account(number, four, given, turn), four, turn.now)
         state = holders.state(number)
         assert state is not None
         graded = state.account.account_class
@@ -59,32 +58,17 @@ class EnrolmentDesk:
             "account_class": None if graded is None else graded.value,
         }
 
-
-def _account(number: str, last_four: str, given: Given) -> Account:
-    balance = int(given.get("balance_minor", BALANCE_MINOR))
-    if not 0 <= balance <= _LARGEST_BALANCE:
-        raise ValueError(f"balance_minor: expected 0 to {_LARGEST_BALANCE}")
-    try:
-        graded = AccountClass(given.get("account_class", ACCOUNT_CLASS))
-    except ValueError:
-        known = ", ".join(AccountClass)
-        raise ValueError(f"account_class: expected one of {known}") from None
-    return enrolled_account(number, last_four, graded, balance)
-
-
-def enrolled_account(
-    number: str, last_four: str, account_class: AccountClass, balance_minor: int
-) -> Account:
-    """The account of an enrolled card; it has no PIN, and no expiry of its own."""
-    return Account(
-        account=number,
-        payer=f"enrolled-{last_four}",
-        title=f"Enrolled card ending in {last_four}",
-        purpose="A real card's stand-in with demo money; its cryptogram cannot be verified here",
-        kind=CardKind.DEBIT,
-        currency="CNY",
-        expiry="9912",
-        pin="",
-        balance_minor=balance_minor,
-        account_class=account_class,
-    )
+    def _account(self, number: str, last_four: str, given: Given, turn: Turn) -> Account:
+        try:
+            graded = AccountClass(given.get("account_class", ACCOUNT_CLASS))
+        except ValueError:
+            known = ", ".join(AccountClass)
+            raise ValueError(f"account_class: expected one of {known}") from None
+        rules = self._backend.world.rules.on(turn.business_date).bank_account.get(graded)
+        most = _LARGEST_BALANCE
+        if rules is not None and rules.balance_minor is not None:
+            most = rules.balance_minor
+        balance = int(given.get("balance_minor", min(BALANCE_MINOR, most)))
+        if not 0 <= balance <= most:
+            raise ValueError(f"balance_minor: expected 0 to {most} in class {graded}")
+        return enrolled_account(number, last_four, graded, balance)

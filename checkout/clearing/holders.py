@@ -8,7 +8,13 @@ from dataclasses import replace
 from datetime import date, datetime
 
 from checkout.clearing import schema
-from checkout.clearing.accounts import Account, AccountState, AccountStatus, DemoWorld
+from checkout.clearing.accounts import (
+    Account,
+    AccountState,
+    AccountStatus,
+    DemoWorld,
+    enrolled_account,
+)
 from checkout.clearing.booking import opening_legs, payer_account
 from checkout.clearing.decision import Usage
 from checkout.clearing.ledger import Status, transfers_of
@@ -16,6 +22,7 @@ from checkout.clearing.messages import Initiation
 from checkout.clearing.participants import CardKind, Participants
 from checkout.clearing.pin import PIN_TRIES, PinVerdict, check_pin, pin_verification
 from checkout.clearing.rows import EntryRow
+from checkout.clearing.rules import AccountClass
 from checkout.clearing.settlement import settlement_date
 from checkout.clearing.store import Store
 
@@ -66,6 +73,7 @@ class Holders:
         self._pins: dict[str, bytes | None] = {}
         self._counters: dict[str, int | None] = {}
         self._usage: dict[str, dict[int, Usage]] = {}
+        self._enrolled: dict[str, Account] | None = None  # read when first needed
 
     def open_accounts(self, now: datetime) -> None:
         """Book the opening balance of every account that has none yet."""
@@ -76,13 +84,34 @@ class Holders:
 
     def account(self, number: str) -> Account | None:
         """What is agreed about an account; None for nobody's number."""
-        return self._world.accounts.get(number)
+        found = self._world.accounts.get(number)
+        if found is not None:
+            return found
+        if self._enrolled is None:
+            self._enrolled = self._read_enrolled()
+        return self._enrolled.get(number)
+
+    def admit(self, account: Account, last_four: str, now: datetime) -> None:
+        """Take in the account of an enrolled card with its opening balance."""
+        if self.account(account.account) is not None or self._enrolled is None:
+            return
+        self._enrolled[account.account] = account
+        graded = account.account_class
+        row = (
+            account.account,
+            last_four,
+            "" if graded is None else graded.value,
+            account.balance_minor,
+            micros(now),
+        )
+        self._store.put(schema.PUT_ENROLLED, account.account, row)
+        self._open(account, now)
 
     def state(self, number: str) -> AccountState | None:
         """The account with its balance of now; None for nobody's number."""
         kept = self._states.get(number)
         if kept is None:
-            account = self._world.accounts.get(number)
+            account = self.account(number)
             if account is None:
                 return None
             kept = self._states[number] = self._read(account)
@@ -243,13 +272,22 @@ class Holders:
 
     def _count_whole(self, number: str, amount_minor: int) -> None:
         """The limit on the whole exists for one class of wallet accounts only; spare the others."""
-        account = self._world.accounts.get(number)
+        account = self.account(number)
         if account is None or account.kind is not CardKind.WALLET:
             return
         state = self.state(number)
         assert state is not None
         spent = max(state.spent_minor + amount_minor, 0)
         self._keep(number, replace(state, spent_minor=spent))
+
+    def _read_enrolled(self) -> dict[str, Account]:
+        rows = self._store.query(
+            "SELECT account, last_four, account_class, balance_minor FROM clearing_enrolled"
+        )
+        return {
+            number: enrolled_account(number, four, AccountClass(graded), balance)
+            for number, four, graded, balance in rows
+        }
 
     def _read_usage(self, number: str, day: int) -> Usage:
         year = day // 10000 * 10000

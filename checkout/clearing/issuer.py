@@ -236,6 +236,8 @@ class Issuers:
     def _evidence(self, routed: Routed, pin_key: bytes | None) -> Evidence:
         request = routed.request
         pin = self._pin(routed, pin_key)
+        if not routed.card_range.verifiable:
+            return Evidence(pin=pin, unverifiable=True)
         if request.icc is None:
             return Evidence(pin=pin, token_cryptogram_valid=routed.token_cryptogram_valid)
         tags = read_icc(request.icc)

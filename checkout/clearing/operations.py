@@ -12,6 +12,7 @@ from checkout.clearing.backend import Backend, Turn
 from checkout.clearing.closing import Closing
 from checkout.clearing.dispute_desk import DisputeDesk
 from checkout.clearing.disputes import Dispute, DisputeReason
+from checkout.clearing.enrolment import EnrolmentDesk
 from checkout.clearing.messages import Operation, PlainAnswer
 from checkout.clearing.token_desk import TokenDesk
 
@@ -30,7 +31,7 @@ class Operations:
     {rrn, reason, amount_minor} · represent {rrn} · decide {rrn, for_payer} · lapse {rrn} ·
     request-token {account, requestor, domain, merchant} · verify-token {payment_token, method,
     passed} · advance-token {payment_token, action} · token-keys {payment_token, kind} ·
-    personalise-token {payment_token}
+    personalise-token {payment_token} · enrol {account, last_four, balance_minor, account_class}
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -58,6 +59,7 @@ class Operations:
             "advance-token": tokens.advance,
             "token-keys": tokens.keys,
             "personalise-token": tokens.personalise,
+            "enrol": EnrolmentDesk(backend).enrol,
         }
 
     def answer(self, operation: Operation, turn: Turn) -> PlainAnswer:

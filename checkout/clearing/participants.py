@@ -62,12 +62,16 @@ class Participant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountRange:
-    """An issuer identification number and what its accounts are."""
+    """An issuer identification number and what its accounts are.
+
+    Not `verifiable`: its cards are real ones, whose cryptogram keys nobody here has.
+    """
 
     prefix: str
     participant: str
     card_kind: CardKind
     scheme: Scheme
+    verifiable: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,6 +69,10 @@ TABLES: tuple[str, ...] = (
         payment_token TEXT NOT NULL, serial INTEGER NOT NULL, uses_allowed INTEGER NOT NULL,
         uses INTEGER NOT NULL, expires_us INTEGER NOT NULL,
         PRIMARY KEY (payment_token, serial))""",
+    # Demo accounts of real cards: the number is a surrogate.
+    """CREATE TABLE IF NOT EXISTS clearing_enrolled (
+        account TEXT PRIMARY KEY, last_four TEXT NOT NULL, account_class TEXT NOT NULL,
+        balance_minor INTEGER NOT NULL, at_us INTEGER NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS clearing_numbers (
         name TEXT PRIMARY KEY, amount INTEGER NOT NULL)""",
 )
@@ -101,6 +105,7 @@ PUT_USAGE = (
     "day_minor = excluded.day_minor, static_minor = excluded.static_minor, "
     "dynamic_minor = excluded.dynamic_minor, day_count = excluded.day_count"
 )
+PUT_ENROLLED = "INSERT INTO clearing_enrolled VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 PUT_FORESTALLED = "INSERT INTO clearing_forestalled VALUES (?, ?) ON CONFLICT DO NOTHING"
 PUT_NUMBER = (
     "INSERT INTO clearing_numbers VALUES (?, ?) "
