@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import TypeVar
 
+from devices.nfc.air import Air, Found, Signal
 from devices.nfc.contract import (
     CardDescription,
     CardGone,
@@ -32,7 +32,6 @@ from devices.nfc.iso_dep import (
 from devices.nfc.reader_thread import ReaderThread
 
 T = TypeVar("T")
-Signal = Literal["success", "failure", "ready", "off"]
 
 POLL_PAUSE_S = 0.05
 """Pause between two polling rounds; one round looks for type A, then for type B."""
@@ -40,55 +39,11 @@ POLL_PAUSE_S = 0.05
 EMPTY_ROUNDS = 2
 """How many rounds in a row must find nothing before a card counts as removed."""
 
-FIELD_RESET_S = 0.006
-"""How long the carrier is off before a round: a card must have lost its state (at least 5.1 ms)."""
-
 _OPEN_WATCHDOG_S = 30.0
 _REOPEN_PAUSE_S = 0.25
 _ACTIVATION_TIMEOUT_S = 0.02
 _ACTIVATION_TRIES = 3
 _FAILED_ACTIVATIONS = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A card that answered a polling round, selected but not yet activated."""
-
-    technology: Literal["A", "B"]
-    uid: bytes
-    sak: int | None = None
-    atqb: bytes = b""
-
-
-class Air(Protocol):
-    """What a reader's driver offers: polling, frames, light and sound.
-
-    Every method may raise ReaderGone. Frames are without CRC.
-    """
-
-    @property
-    def name(self) -> str:
-        """Maker, model and place, for people."""
-
-    @property
-    def max_send(self) -> int:
-        """Longest frame that it can send, bytes."""
-
-    @property
-    def max_receive(self) -> int:
-        """Longest frame that it can receive, bytes."""
-
-    def poll(self) -> Found | None:
-        """Reset the field and look once for a card. Raises SeveralCards where it can tell."""
-
-    def send(self, frame: bytes, timeout_s: float) -> bytes:
-        """One frame to the card and back. Raises FrameTimeout, FrameError."""
-
-    def signal(self, result: Signal) -> None:
-        """Light and sound, where the reader has them."""
-
-    def close(self) -> None:
-        """Switch the field off and give the reader back; never raises."""
 
 
 class AirReader:

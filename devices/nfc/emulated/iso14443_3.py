@@ -1,22 +1,18 @@
-"""The card's side of ISO/IEC 14443-3 for type A and type B, and a field that cards are put into.
+"""The card's side of ISO/IEC 14443-3 for type A and type B.
 
-A `Target` is one card from power-up through anticollision and activation to blocks; frames are
-without CRC. A `Field` is what a reader's antenna reaches: none, one or several cards.
+A target is one card from power-up through anticollision and activation to blocks; frames are
+without CRC.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Iterable
 from enum import Enum
 from functools import reduce
 from operator import xor
-from typing import Literal, Protocol
+from typing import Literal
 
 from devices.nfc.emulated.iso14443_4 import (
     Answer,
-    CardLeft,
     IsoDepTarget,
     Limits,
     PresentedCard,
@@ -25,15 +21,10 @@ from devices.nfc.emulated.iso14443_4 import (
 )
 
 Technology = Literal["A", "B"]
-_LOG = logging.getLogger(__name__)
 
 _CASCADE = (0x93, 0x95, 0x97)
 _TYPE_B_FSCI = 8
 _TYPE_B_FWI = 4
-
-
-class Collision(Exception):
-    """Two cards answered at once with different bits, so that the reader received neither."""
 
 
 class State(Enum):
@@ -45,16 +36,6 @@ class State(Enum):
     ACTIVE = "active"
     PROTOCOL = "protocol"
     HALT = "halt"
-
-
-class Target(Protocol):
-    """One card in the field, whatever its technology."""
-
-    card: PresentedCard
-    state: State
-
-    def on_frame(self, frame: bytes) -> Answer | None:
-        """The card's answer to one frame, None where it stays silent."""
 
 
 def target_for(card: PresentedCard) -> TypeATarget | TypeBTarget:
@@ -215,77 +196,6 @@ class TypeBTarget(_Powered):
         return Answer(frame=bytes([cid]))
 
 
-class Field:
-    """What the reader's antenna reaches; safe to change from one thread while another transmits."""
-
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
-        self._targets: list[TypeATarget | TypeBTarget] = []
-        self._on = False
-
-    @property
-    def targets(self) -> tuple[TypeATarget | TypeBTarget, ...]:
-        """The cards in the field at this moment."""
-        return tuple(self._targets)
-
-    def present(self, *cards: PresentedCard) -> None:
-        """Put cards into the field beside those that are there."""
-        with self._lock:
-            for card in cards:
-                target = target_for(card)
-                self._targets.append(target)
-                if self._on:
-                    target.power_on()
-
-    def remove(self, card: PresentedCard | None = None) -> None:
-        """Take one card away, or all of them."""
-        with self._lock:
-            leaving = [t for t in self._targets if card is None or t.card is card]
-            self._targets = [t for t in self._targets if t not in leaving]
-            for target in leaving:
-                target.power_off()
-
-    def switch(self, on: bool) -> None:
-        """Switch the carrier; without it every card forgets where it stood."""
-        with self._lock:
-            self._on = on
-            for target in self._targets:
-                if on:
-                    target.power_on()
-                else:
-                    target.power_off()
-
-    def exchange(self, frame: bytes, technology: Technology) -> Answer | None:
-        """What the antenna receives after sending a frame.
-
-        Returns None for silence; raises Collision when different answers met. A card that raises
-        CardLeft is taken out of the field; one that raises anything else is logged and silent.
-        """
-        with self._lock:
-            answers = list(self._answers(frame, technology))
-        if len({answer.frame for answer in answers}) > 1:
-            if technology == "A" and frame in (b"\x26", b"\x52"):
-                return Answer(frame=_overlaid(answer.frame for answer in answers))
-            raise Collision
-        return answers[0] if answers else None
-
-    def _answers(self, frame: bytes, technology: Technology) -> Iterable[Answer]:
-        for target in self.targets:
-            if target.card.technology != technology or target.state is State.OFF:
-                continue
-            try:
-                answer = target.on_frame(frame)
-            except CardLeft:
-                self.remove(target.card)
-                continue
-            except Exception as error:  # a card that fails falls silent; its reader lives on
-                _LOG.warning("an emulated card failed and is silent: %s", error)
-                target.power_off()
-                continue
-            if answer is not None and target in self._targets:
-                yield answer
-
-
 def _cascade_levels(uid: bytes) -> list[bytes]:
     parts = [uid]
     if len(uid) > 4:
@@ -310,8 +220,3 @@ def limits_from_ats(ats: bytes, fsdi: int, cid: int) -> Limits:
         cid=cid if cid_supported else 0,
         cid_supported=cid_supported,
     )
-
-
-def _overlaid(frames: Iterable[bytes]) -> bytes:
-    """Two ATQAs on top of each other: what differs reads as a one."""
-    return bytes(reduce(lambda a, b: a | b, column) for column in zip(*frames, strict=False))

@@ -14,7 +14,7 @@ import threading
 import time
 from types import TracebackType
 
-from devices.nfc.emulated.iso14443_3 import Field
+from devices.nfc.emulated.field import Field
 from devices.nfc.emulated.iso14443_4 import PresentedCard
 from devices.nfc.emulated.pn532_chip import InvalidSyntax, Pn532Chip, StillPolling
 from devices.nfc.emulated.pn532_frames import ACK, ERROR, HostFrame, HostStream, response_frame

@@ -8,16 +8,14 @@ how they travel (serial frames, an ACR122U's CCID) is someone else's. The chip c
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from devices.nfc.emulated.iso14443_3 import Collision, Field, State, Technology, TypeATarget
+from devices.nfc.emulated.field import Field
+from devices.nfc.emulated.iso14443_3 import Technology
+from devices.nfc.emulated.pn532_radio import Listed, Pn532Radio
 from devices.nfc.iso_dep import (
     FrameError,
     FrameTimeout,
-    IsoDepInitiator,
     ProtocolError,
-    parse_atqb,
-    parse_ats,
 )
 
 FIRMWARE = bytes([0x32, 0x01, 0x06, 0x07])
@@ -26,11 +24,9 @@ FIRMWARE = bytes([0x32, 0x01, 0x06, 0x07])
 _TIMED_OUT = 0x01
 _CRC = 0x02
 _PROTOCOL = 0x0B
-_BAD_PARAMETER = 0x10
 _NO_CONTEXT = 0x27
 _AUTOMATIC_RATS = 0x10
 _FIFO_DATA = 0x6339
-_FIFO_LEVEL = 0x633A
 _POLL_FOR_EVER = 0xFF
 
 
@@ -42,18 +38,6 @@ class StillPolling(Exception):
     """No card yet and the host asked to wait for one: poll again until the host says otherwise."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Listed:
-    """A card that InListPassiveTarget found, as the chip's target 1 or 2."""
-
-    technology: Technology
-    found: bytes
-    """What InListPassiveTarget returns of it, target number excluded."""
-
-    uid: bytes
-    blocks: IsoDepInitiator | None = None
-
-
 class Pn532Chip:
     """One PN532 with an antenna that reaches `field`.
 
@@ -63,14 +47,14 @@ class Pn532Chip:
     """
 
     def __init__(self, field: Field, wait: Callable[[float], None], *, type_b_cid: int = 1) -> None:
-        self._type_b_cid = type_b_cid
+        self._radio = Pn532Radio(field, wait, type_b_cid=type_b_cid)
         self._field = field
         self._wait = wait
         self._registers: dict[int, int] = {}
         self._parameters = _AUTOMATIC_RATS | 0x04
         self._timeout_s = 0.0512
         self._activation_retries = _POLL_FOR_EVER
-        self._listed: dict[int, _Listed] = {}
+        self._listed: dict[int, Listed] = {}
         self._technology: Technology = "A"
         self._chained = bytearray()
         self._more: bytes = b""
@@ -152,19 +136,6 @@ class Pn532Chip:
         if not on:
             self._listed.clear()
 
-    def _air(self, frame: bytes, timeout_s: float, technology: Technology) -> bytes:
-        """One frame there and one back. Raises FrameTimeout and FrameError as an air would."""
-        try:
-            answer = self._field.exchange(frame, technology)
-        except Collision as error:
-            raise FrameError("collision") from error
-        if answer is None or answer.after_s > timeout_s:
-            self._wait(timeout_s)
-            raise FrameTimeout
-        if answer.after_s:
-            self._wait(answer.after_s)
-        return answer.frame
-
     # Initiator commands
 
     def _in_list_passive_target(self, payload: bytes) -> bytes:
@@ -173,11 +144,12 @@ class Pn532Chip:
             raise InvalidSyntax("InListPassiveTarget")
         self._listed.clear()
         self._field.switch(True)
-        found: list[_Listed] = []
+        found: list[Listed] = []
         if modulation == 0x00:
-            found = self._list_a(wanted, initiator)
+            automatic = bool(self._parameters & _AUTOMATIC_RATS)
+            found = self._radio.list_a(wanted, initiator, activate=automatic)
         elif modulation == 0x03:
-            found = self._list_b(initiator)
+            found = self._radio.list_b(initiator)
         if not found:
             self._registers[_FIFO_DATA] = 0x26
             if self._activation_retries == _POLL_FOR_EVER:
@@ -190,95 +162,9 @@ class Pn532Chip:
         numbered = b"".join(bytes([number]) + each.found for number, each in self._listed.items())
         return bytes([len(found)]) + numbered
 
-    def _list_a(self, wanted: int, initiator: bytes) -> list[_Listed]:
-        first = self._select_a(b"\x26", initiator)
-        if first is None:
-            return []
-        if wanted == 2:
-            self._air_or_silence(b"\x50\x00")
-            second = self._select_a(b"\x26", b"")
-            if second is not None:
-                self._air_or_silence(b"\x50\x00")
-                return [first, second]
-            again = self._select_a(b"\x52", b"")
-            if again is None:
-                return []
-        return [self._with_ats(first)]
-
-    def _select_a(self, wake: bytes, initiator: bytes) -> _Listed | None:
-        atqa = self._air_or_silence(wake)
-        if atqa is None:
-            return None
-        uid = b""
-        asked = [initiator[i : i + 4] for i in range(0, len(initiator), 4)]
-        for level, select in enumerate((0x93, 0x95, 0x97)):
-            if level < len(asked):
-                part = asked[level]
-                part += bytes([part[0] ^ part[1] ^ part[2] ^ part[3]])
-            else:
-                part = self._anticollision(select, level)
-            sak = self._air_or_silence(bytes([select, 0x70]) + part) if part else None
-            if not sak:
-                return None
-            if not sak[0] & 0x04:
-                uid += part[:4]
-                found = atqa[::-1] + sak + bytes([len(uid)]) + uid
-                return _Listed(technology="A", found=found, uid=uid)
-            uid += part[1:4]
-        return None
-
-    def _anticollision(self, select: int, level: int) -> bytes:
-        try:
-            answer = self._field.exchange(bytes([select, 0x20]), "A")
-            return answer.frame if answer else b""
-        except Collision:  # the chip walks down one branch bit by bit; the outcome is one card
-            for target in self._field.targets:
-                if isinstance(target, TypeATarget) and target.state is State.READY:
-                    return target.levels[level]
-            return b""
-
-    def _with_ats(self, listed: _Listed) -> _Listed:
-        if not self._parameters & _AUTOMATIC_RATS or not listed.found[2] & 0x20:
-            return listed
-        ats = self._air_or_silence(b"\xe0\x50")
-        if ats is None:
-            return listed
-        try:
-            activation = parse_ats(ats)
-        except ProtocolError:
-            return listed
-        blocks = IsoDepInitiator(lambda f, t: self._air(f, t, "A"), activation)
-        return _Listed(technology="A", found=listed.found + ats, uid=listed.uid, blocks=blocks)
-
-    def _list_b(self, initiator: bytes) -> list[_Listed]:
-        atqb = self._air_or_silence(b"\x05" + initiator[:1] + b"\x00", "B")
-        if atqb is None or len(atqb) < 12:
-            return []
-        attrib = b"\x1d" + atqb[1:5] + bytes([0x00, 0x05, atqb[10] & 0x0F, self._type_b_cid])
-        answer = self._air_or_silence(attrib, "B")
-        if answer is None:
-            return []
-        blocks = IsoDepInitiator(self._numbered, parse_atqb(atqb))
-        found = atqb + bytes([len(answer)]) + answer
-        return [_Listed(technology="B", found=found, uid=atqb[1:5], blocks=blocks)]
-
-    def _numbered(self, frame: bytes, timeout_s: float) -> bytes:
-        """One block to a type B card and back, with the CID that the firmware gave the card."""
-        if not self._type_b_cid:
-            return self._air(frame, timeout_s, "B")
-        cid = bytes([self._type_b_cid])
-        answer = self._air(bytes([frame[0] | 0x08]) + cid + frame[1:], timeout_s, "B")
-        return bytes([answer[0] & ~0x08]) + answer[2:]
-
-    def _air_or_silence(self, frame: bytes, technology: Technology = "A") -> bytes | None:
-        try:
-            return self._air(frame, 0.0053, technology)
-        except (FrameTimeout, FrameError):
-            return None
-
     def _in_communicate_thru(self, payload: bytes) -> bytes:
         try:
-            return b"\x00" + self._air(payload, self._timeout_s, self._technology)
+            return b"\x00" + self._radio.send(payload, self._timeout_s, self._technology)
         except FrameTimeout:
             return bytes([_TIMED_OUT])
         except FrameError:

@@ -13,7 +13,8 @@ import threading
 import time
 from types import TracebackType
 
-from devices.nfc.emulated.iso14443_3 import Collision, Field, Technology
+from devices.nfc.emulated.field import Collision, Field
+from devices.nfc.emulated.iso14443_3 import Technology
 from devices.nfc.emulated.iso14443_4 import Answer, PresentedCard
 
 DEFAULT_HOST = "localhost"

@@ -7,7 +7,8 @@ cards with a short ATS work, and a lost reader is a named error.
 
 from __future__ import annotations
 
-from devices.nfc.air_reader import Air, AirReader
+from devices.nfc.air import Air
+from devices.nfc.air_reader import AirReader
 from devices.nfc.contract import TransportError
 from devices.nfc.nfcpy_reader.listening import Listener
 from devices.nfc.nfcpy_reader.nfcpy import Device, Pn53xDevice, Rcs380Device

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from devices.nfc.air_reader import Air
+from devices.nfc.air import Air
 from devices.nfc.contract import ReaderGone, TransportError
 from devices.nfc.nfcpy_reader.nfcpy import AirFault, Device, LocalTarget, UnsupportedTarget, faults
 

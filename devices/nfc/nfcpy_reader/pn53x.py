@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-from devices.nfc.air_reader import FIELD_RESET_S, Found, Signal
+from devices.nfc.air import FIELD_RESET_S, Found, Signal
 from devices.nfc.contract import SeveralCards
 from devices.nfc.iso_dep import FrameError, FrameTimeout
 from devices.nfc.nfcpy_reader.nfcpy import (

@@ -7,7 +7,7 @@ import socket
 import time
 from contextlib import suppress
 
-from devices.nfc.air_reader import FIELD_RESET_S, Found, Signal
+from devices.nfc.air import FIELD_RESET_S, Found, Signal
 from devices.nfc.contract import ReaderGone, SeveralCards, TransportError
 from devices.nfc.iso_dep import FrameError, FrameTimeout
 from devices.nfc.nfcpy_reader.nfcpy import (

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nfc_cards import EchoCard
 
-from devices.nfc.emulated.iso14443_3 import Field
+from devices.nfc.emulated.field import Field
 from devices.nfc.emulated.pn532_chip import InvalidSyntax, Pn532Chip, StillPolling
 from devices.nfc.emulated.pn532_frames import HostStream
 from devices.nfc.iso_dep import (

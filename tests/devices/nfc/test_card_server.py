@@ -11,7 +11,7 @@ from nfc_cards import EchoCard
 
 from devices.nfc.card_server import serve_card
 from devices.nfc.contract import CardGone, TransportError
-from devices.nfc.emulated.iso14443_3 import Field
+from devices.nfc.emulated.field import Field
 from devices.nfc.emulated.iso14443_4 import CardLeft
 from devices.nfc.emulated.pn532 import Pn532Emulator
 from devices.nfc.emulated.pn532_chip import Pn532Chip

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 import pytest
 
-from devices.nfc.air_reader import Air, AirReader, Found
+from devices.nfc.air import Air, Found
+from devices.nfc.air_reader import AirReader
 from devices.nfc.contract import CardGone, ReaderGone, TransportError
 from devices.nfc.iso_dep import FrameTimeout
 from devices.nfc.reader_thread import ReaderThread
@@ -96,11 +96,12 @@ def silent_card() -> Found | None:
 
 
 def test_a_reader_that_cannot_be_opened_leaves_no_thread() -> None:
-    before = threading.active_count()
+    def open_air() -> Air:
+        raise TransportError("no-reader", "none there")
+
     with pytest.raises(TransportError, match="none there"):
-        reader_on(TransportError("no-reader", "none there"))
-    time.sleep(0.05)
-    assert threading.active_count() == before
+        AirReader("test-none", open_air, emulated=True)
+    assert not any(each.name == "reader test-none" for each in threading.enumerate())
 
 
 def test_a_card_that_never_activates_is_reported_after_three_attempts() -> None:
