@@ -44,12 +44,14 @@ class Listener:
         return self._blocks.get(timeout=10)
 
     def event(self, kind: str) -> dict[str, Any]:
-        while True:
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
             block = self.block()
             assert block is not None, "the stream ended"
             fields = dict(line.split(": ", 1) for line in block.split("\n") if line[0] != ":")
             if fields.get("event") == kind:
                 return {"id": fields.get("id"), **json.loads(fields["data"])}
+        raise AssertionError(f"no {kind} came")
 
     def ended(self) -> bool:
         self._thread.join(5)
