@@ -137,6 +137,7 @@ class UsbRig:
 
     def close(self) -> None:
         self.reader.close()
+        assert not self.device.endless_reads, "a read without a time limit can hang for ever"
 
 
 class CardProcess:
