@@ -75,4 +75,4 @@ class PostgresqlEngine:
 
 
 def _translated(sql: str) -> str:
-    return sql.replace("?", "%s")
+    return sql.replace("%", "%%").replace("?", "%s")
