@@ -64,9 +64,16 @@ class Payment:
     steps: tuple[dict[str, Any], ...]
 
     @property
+    def real_card(self) -> bool:
+        """Whether a real card was tapped: of those no more than the last four digits are kept."""
+        return self.mode is Mode.NFC and self.pan.startswith("*")
+
+    @property
     def response_text(self) -> str:
         """What the response code means, in words."""
         code = self.response_code or ""
+        if code == "14" and self.real_card:
+            return "a real card that is not enrolled: nothing was charged"
         return RESPONSE_TEXTS.get(code) or TERMINAL_TEXTS.get(code) or f"response {code}"
 
     def as_json(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from checkout.clearing.reading import ClearingReader
 from checkout.config import Config
 from checkout.database import open_engine
 from checkout.demo import Payer, payers
+from checkout.enrolment import Enrolment
 from checkout.events import Feed
 from checkout.orders import Clock, Order, Orders, ShopError, add_event
 from checkout.payments import Payment, Payments
@@ -154,6 +155,9 @@ class Shop:
         self.feed = Feed(engine, heartbeat_s=config.heartbeat_s)
         self.terminal = ReaderDesk(engine, clock)
         self.books = ClearingReader(engine)
+        self.enrolment = Enrolment(
+            self.payments.records, clearing=clearing, seal=self.seal, books=self.books
+        )
         self._close: list[Callable[[], None]] = []
 
     @classmethod

@@ -71,7 +71,7 @@ class ShopTill:
             )
         except ShopError as error:
             return Verdict(state="refused", message=str(error), signal="failure")
-        return _verdict(payment, real=evidence.real)
+        return _verdict(payment)
 
     def rest(self) -> tuple[str, str]:
         """Waiting for an amount, or for the PIN of the last card."""
@@ -131,17 +131,13 @@ def _instruction(result: TapResult) -> Verdict:
     return Verdict(state=state, message=sentence, signal=signal, stands=True)
 
 
-def _verdict(payment: Payment, *, real: bool) -> Verdict:
+def _verdict(payment: Payment) -> Verdict:
     if payment.state is PaymentState.PENDING:
         return Verdict(state=_PIN_WANTED[0], message=_PIN_WANTED[1], signal="ready")
     if payment.state is PaymentState.APPROVED:
         offline = payment.response_code == "Y1"
         message = "paid: the card approved it offline" if offline else "paid"
         return Verdict(state="paid", message=message, signal="success")
-    if payment.state is PaymentState.DECLINED and real and payment.response_code == "14":
-        return Verdict(
-            state="declined", message="a real card: nothing was charged", signal="failure"
-        )
     if payment.state is PaymentState.DECLINED:
         message = f"declined: {payment.response_text}"
         return Verdict(state="declined", message=message, signal="failure")

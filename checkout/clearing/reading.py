@@ -169,6 +169,11 @@ class ClearingReader:
             shown.append(held | {"account": mask_account(held["account"])})
         return tuple(shown)
 
+    def is_enrolled(self, account: str) -> bool:
+        """Whether that surrogate of a real card has a demo account."""
+        sql = "SELECT count(*) FROM clearing_enrolled WHERE account = :account"
+        return bool(self._rows(sql, account=account)[0][0])
+
     def _rows(self, sql: str, **parameters: Any) -> list[Any]:
         with self._engine.connect() as connection:
             return list(connection.execute(text(sql), parameters).all())

@@ -25,6 +25,7 @@ def register(app: Flask, shop: Shop) -> None:
         counter,
         customer_code,
         door,
+        enrolment,
         network,
         payer,
         phone_code,
@@ -47,6 +48,6 @@ def register(app: Flask, shop: Shop) -> None:
     Door(secrets, public_url=shop.config.public_url).install(app)
     views.install(app, shop)
     phones = (payer, wallet, phone_code)
-    counters = (counter, customer_code, pin_pad, sticker_desk, compare, network)
+    counters = (counter, customer_code, pin_pad, enrolment, sticker_desk, compare, network)
     for room in (door, *phones, *counters, api):
         app.register_blueprint(room.blueprint)

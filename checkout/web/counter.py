@@ -190,6 +190,7 @@ def _stage(order_id: str) -> dict[str, Any]:
     attempts = shop.payments.of_order(order_id)
     payment = None if order.payment_id is None else settled(order.payment_id)
     declined = [each for each in attempts if str(each.state) == "declined"]
+    last_declined = declined[-1] if declined and order.state is OrderState.OPEN else None
     now = shop.orders.clock()
     form = "emv" if request.args.get("form") == "emv" else "link"
     waits = order.state is OrderState.AUTHORIZING
@@ -198,7 +199,8 @@ def _stage(order_id: str) -> dict[str, Any]:
         "order": order,
         "payment": payment,
         "waited_ms": sources.waited_ms(payment) if payment is not None else 0.0,
-        "declined": declined[-1] if declined and order.state is OrderState.OPEN else None,
+        "declined": last_declined,
+        "enrolment": None if last_declined is None else shop.enrolment.standing(last_declined),
         "attempts": attempts,
         "form": form,
         "link": shop.emv_payload(order) if form == "emv" else codes.link_of(shop.config, order),

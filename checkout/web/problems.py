@@ -34,6 +34,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "already-paid": (409, "The order has been paid"),
     "cancelled-order": (409, "The order was cancelled"),
     "expired-order": (410, "The order has run out"),
+    "not-enrollable": (409, "The card cannot be enrolled"),
     "not-waiting": (409, "The payment does not wait for a PIN"),
     "not-emulated": (409, "The reader is not an emulated one"),
     "database": (500, "The database does not answer as it should"),
