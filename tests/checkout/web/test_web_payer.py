@@ -132,10 +132,10 @@ def test_a_wrong_pin_charges_nothing_and_may_be_tried_again(
 
 
 def test_the_third_wrong_pin_blocks_the_account(shop: Shop, order: Order, pay: Pay) -> None:
-    answers = [pay(order.code, payer="unionpay-class2", pin="000000") for _ in range(4)]
+    answers = [pay(order.code, payer="mastercard-abroad", pin="000000") for _ in range(4)]
     assert {answer.status_code for answer in answers} == {403}
     assert "blocked" in answers[-1].text
-    refused = pay(order.code, payer="unionpay-class2", pin="123456")
+    refused = pay(order.code, payer="mastercard-abroad", pin="123456")
     assert refused.status_code == 403
     assert shop.orders.get(order.id).state is OrderState.OPEN
 
