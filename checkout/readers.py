@@ -115,7 +115,12 @@ def choose_reader(path: str, home: Path) -> Reader:
                 raise
             return EmulatedReader(home)
     if path.startswith("transcript:"):
-        return TranscriptReader.open(path.removeprefix("transcript:"))
+        file = path.removeprefix("transcript:")
+        try:
+            return TranscriptReader.open(file)
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is no text"
+            raise TransportError("no-reader", f"transcript {file}: {why}") from None
     return open_reader(path)
 
 
