@@ -7,8 +7,10 @@ from datetime import timedelta
 
 from checkout.clearing.backend import HOLD_DAYS, Backend, Outcome, Turn, refuse
 from checkout.clearing.booking import hold_legs, sale_legs
+from checkout.clearing.forwarding import Forwarding
 from checkout.clearing.fx import Amounts
 from checkout.clearing.holders import micros
+from checkout.clearing.icc import IccError
 from checkout.clearing.issuer import Authorisation, Routed
 from checkout.clearing.messages import (
     AuthorizationRequest,
@@ -16,6 +18,7 @@ from checkout.clearing.messages import (
     TransactionType,
 )
 from checkout.clearing.participants import CardKind, Role
+from checkout.clearing.stand_in import stand_in_decision, stand_in_rules
 from checkout.clearing.tokens import (
     TokenRefusal,
     detokenise,
@@ -32,6 +35,7 @@ class Authorising:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self._forwarding = Forwarding(backend)
 
     def answer(self, request: AuthorizationRequest, turn: Turn) -> Outcome:
         """Route, decide, hold; IccError and PinBlockError where DE55 or DE52 can't be read."""
@@ -45,12 +49,27 @@ class Authorising:
         routed = self.route(request, turn)
         if isinstance(routed, TokenRefusal):
             return refuse(request, routed.response_code, routed.reason)
+        if self._forwarding.is_down(routed.account_range.participant):
+            return self._stand_in(routed, turn)
         if request.transaction_type is TransactionType.BALANCE:
             return self._balance(routed, turn)
         authorisation = self._backend.issuers.authorize(
             routed, pin_key=turn.pin_key, on=turn.business_date
         )
         return self._conclude(routed, authorisation, turn)
+
+    def hear_advice(self, request: AuthorizationRequest, turn: Turn) -> tuple[str, str]:
+        """An issuer hears what was approved in its place: 00, or what is wrong with it and why."""
+        routed = self.route(request, turn)
+        if isinstance(routed, TokenRefusal):
+            return routed.response_code, routed.reason
+        if request.icc is None:
+            return "00", ""
+        try:
+            decision = self._backend.issuers.identify(routed, pin_key=None).decision
+        except IccError as error:
+            return "30", str(error)
+        return decision.response_code, decision.reason
 
     def route(self, request: AuthorizationRequest, turn: Turn) -> Routed | TokenRefusal:
         """Find the account and its range, through the token service where DE2 is a token."""
@@ -117,6 +136,28 @@ class Authorising:
         )
         if approved and authorisation.amounts is not None:
             response = _with_amounts(response, authorisation.amounts)
+        return Outcome(response=response, reason=decision.reason)
+
+    def _stand_in(self, routed: Routed, turn: Turn) -> Outcome:
+        """The issuer doesn't answer: the network approves by its rules, or says 91."""
+        request, holder = routed.request, routed.account_range.participant
+        rule = stand_in_rules().get(holder)
+        known = self._backend.holders.account(routed.account)
+        if known is None:
+            return refuse(request, "91", "issuer-down")
+        before = self._forwarding.stood_in(routed.account)
+        decision = stand_in_decision(rule, request, before, on=turn.business_date)
+        if not decision.approved:
+            return refuse(request, decision.response_code, decision.reason)
+        self.book_advised(routed, turn)
+        self._forwarding.keep(holder, routed.account, request, turn.seq)
+        response = AuthorizationResponse(
+            response_code="00",
+            stan=request.stan,
+            rrn=request.rrn,
+            approval_code=turn.approval_code,
+            settlement_date=turn.business_date,
+        )
         return Outcome(response=response, reason=decision.reason)
 
     def book_advised(self, routed: Routed, turn: Turn) -> None:

@@ -8,12 +8,15 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from checkout.clearing.accounts import AccountStatus
+from checkout.clearing.authorising import Authorising
 from checkout.clearing.backend import Backend, Turn
 from checkout.clearing.closing import Closing
 from checkout.clearing.dispute_desk import DisputeDesk
 from checkout.clearing.disputes import Dispute, DisputeReason
 from checkout.clearing.enrolment import EnrolmentDesk
+from checkout.clearing.forwarding import Forwarding
 from checkout.clearing.messages import Operation, PlainAnswer
+from checkout.clearing.participants import Role
 from checkout.clearing.token_desk import TokenDesk
 
 Given = dict[str, Any]
@@ -27,15 +30,18 @@ class OperationError(ValueError):
 class Operations:
     """Answers 0600 by the operation's name; arguments and answer are JSON objects.
 
-    settle {date} · clock {at | advance_s} · idle · set-status {account, status} · charge-back
+    settle {date} · clock {at | advance_s} · idle · set-status {account, status} ·
+    issuer-down {participant} · issuer-up {participant} · charge-back
     {rrn, reason, amount_minor} · represent {rrn} · decide {rrn, for_payer} · lapse {rrn} ·
     request-token {account, requestor, domain, merchant} · verify-token {payment_token, method,
     passed} · advance-token {payment_token, action} · token-keys {payment_token, kind} ·
     personalise-token {payment_token} · enrol {account, last_four, balance_minor, account_class}
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, authorising: Authorising) -> None:
         self._backend = backend
+        self._authorising = authorising
+        self._forwarding = Forwarding(backend)
         self._closing = Closing(backend)
         self._disputes = DisputeDesk(backend)
         tokens = TokenDesk(backend)
@@ -44,6 +50,8 @@ class Operations:
             "clock": self._clock,
             "idle": self._idle,
             "set-status": self._set_status,
+            "issuer-down": self._issuer_down,
+            "issuer-up": self._issuer_up,
             "charge-back": self._charge_back,
             "represent": lambda given, turn: _told(
                 self._disputes.represent(str(given["rrn"]), turn)
@@ -110,6 +118,20 @@ class Operations:
             raise OperationError("no such account")
         self._backend.holders.set_status(number, status)
         return {"status": status.value}
+
+    def _issuer_down(self, given: Given, turn: Turn) -> Given:
+        del turn
+        self._forwarding.take_down(self._issuer(given))
+        return {"down": given["participant"]}
+
+    def _issuer_up(self, given: Given, turn: Turn) -> Given:
+        return dict(self._forwarding.bring_up(self._issuer(given), self._authorising, turn))
+
+    def _issuer(self, given: Given) -> str:
+        found = self._backend.participants.by_id.get(str(given["participant"]))
+        if found is None or found.role not in (Role.ISSUER, Role.WALLET_OPERATOR):
+            raise OperationError("participant: expected one that keeps accounts")
+        return found.id
 
     def _charge_back(self, given: Given, turn: Turn) -> Given:
         amount = given.get("amount_minor")

@@ -73,6 +73,10 @@ TABLES: tuple[str, ...] = (
     """CREATE TABLE IF NOT EXISTS clearing_enrolled (
         account TEXT PRIMARY KEY, last_four TEXT NOT NULL, account_class TEXT NOT NULL,
         balance_minor INTEGER NOT NULL, at_us INTEGER NOT NULL)""",
+    # Approved in an issuer's place; `message` is emptied once the issuer has heard of it.
+    """CREATE TABLE IF NOT EXISTS clearing_forwarding (
+        seq INTEGER PRIMARY KEY, participant TEXT NOT NULL, account TEXT NOT NULL,
+        amount_minor INTEGER NOT NULL, state TEXT NOT NULL, message BLOB NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS clearing_numbers (
         name TEXT PRIMARY KEY, amount INTEGER NOT NULL)""",
 )
@@ -124,4 +128,8 @@ PUT_DISPUTE = (
 PUT_PHONE_KEY = (
     "INSERT INTO clearing_phone_keys VALUES (?, ?, ?, ?, ?) "
     "ON CONFLICT (payment_token, serial) DO UPDATE SET uses = excluded.uses"
+)
+PUT_FORWARDING = (
+    "INSERT INTO clearing_forwarding VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (seq) DO UPDATE SET "
+    "state = excluded.state, message = excluded.message"
 )

@@ -66,7 +66,7 @@ class Switch:
         self._following = Following(backend, authorising)
         self._reversing = Reversing(backend)
         self._management = Management(backend)
-        self._operations = Operations(backend)
+        self._operations = Operations(backend, authorising)
 
     def receive(self, message: bytes, session: Session, now: datetime) -> tuple[bytes, ...]:
         """The answers to one message, in order; Garbage where nobody could answer it.
