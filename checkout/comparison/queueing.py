@@ -22,14 +22,19 @@ from numpy.typing import NDArray
 
 #: Rows of a customers' table and of a patience table: what 16 bits address.
 ROWS = 65_536
-#: Waits are counted in bins of this many seconds; the last bin takes all that is longer.
-WAIT_BIN_S = 0.05
+#: Waits are summed in whole ticks of this many seconds, so that sums are exact.
+TICK_S = 1e-5
+#: Waits are counted in bins of so many ticks, 0.05 s; the last bin takes all that is longer.
+WAIT_BIN_TICKS = 5_000
+WAIT_BIN_S = WAIT_BIN_TICKS * TICK_S
 WAIT_BINS = 1 << 15
 #: Shops a block, so that its arrays stay in the second-level cache.
 BLOCK = 8_192
 
 #: Steps of the table that turns customers into clock time where the rate changes over the day.
 _CLOCK_STEPS = 4_096
+_TICK_US = 10
+
 #: Customers a block that are counted at once.
 _BATCH = 1 << 19
 
@@ -295,7 +300,7 @@ class _Lane:
             np.maximum(done, later, out=done)
         free[-1] = done
         if counted:
-            tally.count(rows, wait, in_line, here, joined, stays)
+            tally.count(rows, in_line, here, joined, stays)
 
     def _time(self, come: NDArray[np.float64]) -> NDArray[np.float64]:
         if self._clock is None:
@@ -330,47 +335,50 @@ class _Tally:
         self.waits = np.zeros((variants, size), dtype=np.int64)
         depth = max(1, _BATCH // (variants * size))
         self._keys = np.empty((depth, variants, size), dtype=np.int32)
-        self._bins = np.empty((depth, variants, size), dtype=np.int32)
+        self._ticks = np.empty((depth, variants, size), dtype=np.int32)
         self._lanes = (np.arange(variants, dtype=np.int32) * WAIT_BINS)[:, np.newaxis]
         self._held = 0
 
     def count(
         self,
         rows: NDArray[np.int32],
-        wait: NDArray[np.float64],
         in_line: NDArray[np.float64],
         here: NDArray[np.bool_],
         joined: NDArray[np.bool_],
         stays: NDArray[np.bool_],
     ) -> None:
-        """Note one customer of every shop; what is not to be counted goes past the last bin."""
-        keys, bins = self._keys[self._held], self._bins[self._held]
+        """Note one customer of every shop; what is not to be counted goes past the last row."""
+        keys, ticks = self._keys[self._held], self._ticks[self._held]
         np.add(rows, np.int32(self._variants * ROWS), out=keys)
         np.copyto(keys, rows, where=stays)
         np.copyto(keys, np.int32(2 * self._variants * ROWS), where=~here)
-        np.multiply(wait, 1 / WAIT_BIN_S, out=bins, casting="unsafe")
-        np.minimum(bins, np.int32(WAIT_BINS - 1), out=bins)
-        bins += self._lanes
-        np.copyto(bins, np.int32(self._variants * WAIT_BINS), where=~stays)
-        wait_us = np.rint(in_line * 1e6).astype(np.int64)
-        wait_us *= joined
-        self.line_us += wait_us.sum(axis=1)
-        wait_us *= stays
-        self.waits += wait_us
-        self.served += stays
+        np.multiply(in_line, 1 / TICK_S, out=ticks, casting="unsafe")
+        np.multiply(ticks, joined, out=ticks)
         self._held += 1
         if self._held == len(self._keys):
             self.flush()
 
     def flush(self) -> None:
         """Take what was noted into the counts."""
-        rows = 2 * self._variants * ROWS
-        bins = self._variants * WAIT_BINS
-        held = slice(0, self._held)
-        self._rows += np.bincount(self._keys[held].ravel(), minlength=rows + 1)[:rows]
-        waits = np.bincount(self._bins[held].ravel(), minlength=bins + 1)[:bins]
-        self.wait_bins += waits.reshape(self._variants, WAIT_BINS)
+        served_below, rows = self._variants * ROWS, 2 * self._variants * ROWS
+        keys, ticks = self._keys[: self._held], self._ticks[: self._held]
+        self._rows += np.bincount(keys.ravel(), minlength=rows + 1)[:rows]
+        stayed = keys < served_below
+        self.served += stayed.sum(axis=0)
+        self.line_us += ticks.sum(axis=(0, 2), dtype=np.int64) * _TICK_US
+        np.multiply(ticks, stayed, out=ticks)
+        self.waits += ticks.sum(axis=0, dtype=np.int64) * _TICK_US
+        self._bin_waits(ticks, stayed)
         self._held = 0
+
+    def _bin_waits(self, ticks: NDArray[np.int32], stayed: NDArray[np.bool_]) -> None:
+        last = self._variants * WAIT_BINS
+        bins = ticks // np.int32(WAIT_BIN_TICKS)
+        np.minimum(bins, np.int32(WAIT_BINS - 1), out=bins)
+        bins += self._lanes
+        np.copyto(bins, np.int32(last), where=~stayed)
+        waits = np.bincount(bins.ravel(), minlength=last + 1)[:last]
+        self.wait_bins += waits.reshape(self._variants, WAIT_BINS)
 
     def served_rows(self, variant: int) -> NDArray[np.int64]:
         """Customers served, by row of the variant's table."""

@@ -126,3 +126,9 @@ def test_a_country_shares_its_shops_out_as_they_stand(taxi: Scenario) -> None:
     shares = run_country(seed=1, customers=400_000, fees=no_fees)
     came = sum(share.result.arrived for share in shares)
     assert came == pytest.approx(400_000, rel=0.1)
+
+
+@pytest.mark.long
+def test_two_processes_find_the_same_country() -> None:
+    alone = run_country(seed=1, customers=400_000, fees=no_fees)
+    assert run_country(seed=1, customers=400_000, fees=no_fees, workers=2) == alone
