@@ -1,7 +1,8 @@
 // The customer's code at the counter: a scanner that types, a photo, or the counter's own camera.
 "use strict";
 
-const WIDTH = 800;
+// A barcode of nineteen digits needs all the pixels that a camera has.
+const WIDTH = 1280;
 const PAUSE_MS = 200;
 // A scanner types a whole code faster than any person types two keys.
 const FASTEST_PERSON_MS = 60;

@@ -11,8 +11,9 @@ async function renew() {
   const fresh = parsed.querySelector(".code-in");
   // Both pictures are decoded before they replace the old ones, so that nothing flashes.
   await Promise.all([...fresh.querySelectorAll("img")].map((picture) => picture.decode().catch(() => {})));
+  const another = fresh.dataset.digits !== holder.querySelector(".code-in").dataset.digits;
   holder.replaceChildren(document.adoptNode(fresh));
-  document.getElementById("code-said").textContent = "A new payment code is shown";
+  if (another) document.getElementById("code-said").textContent = "A new payment code is shown";
 }
 
 async function onward() {

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from checkout.orders import OrderState
 from devices.phone import Phone
 from devices.qr.scanner import read
+from tests.browser.filming import film
 
 pytestmark = pytest.mark.browser
 
@@ -252,18 +252,6 @@ def test_the_live_camera_scans_the_counters_code(
     phone.wait_for_selector("#pin", timeout=15_000)
     pay(phone)
     expect(counter.locator("[data-verdict='paid']")).to_be_visible()
-
-
-def film(picture: Path, out: Path) -> Path:
-    """A y4m film of a still picture, 1280 by 720, as a camera would see it (YUV4MPEG2, 4:2:0)."""
-    still = Image.open(picture).convert("L")
-    still.thumbnail((1280, 720))
-    frame = Image.new("L", (1280, 720), 90)
-    frame.paste(still, ((1280 - still.width) // 2, (720 - still.height) // 2))
-    grey = bytes([128]) * (640 * 360 * 2)
-    shown = b"FRAME\n" + frame.tobytes() + grey
-    out.write_bytes(b"YUV4MPEG2 W1280 H720 F10:1 Ip A1:1 C420jpeg\n" + shown * 5)
-    return out
 
 
 def test_the_emulated_phone_speaks_what_the_real_one_speaks(windows, served) -> None:
