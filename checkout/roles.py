@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 #: Each open event stream holds one of these for as long as it is open.
 _BLOCKING_THREADS = 700
+
+#: How long a worker that lost both its parents may take to leave by itself.
+_LAST_RESORT_S = 3.0
 
 
 def say_ready() -> None:
@@ -79,14 +83,16 @@ def web_app() -> Flask:
     """What a granian worker serves, from the supervisor's Config."""
     from checkout import create_app
 
+    # Where supervisor and granian are killed together, nobody else ends this worker.
+    _end_with_parent(last_resort=True)
     app = create_app(decode(os.environ[ENVIRONMENT]))
     say_ready()
     return app
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(*, last_resort: bool = False) -> None:
     """Stop when the supervisor is gone, however it went: its end of the pipe closes."""
-    descriptor = os.environ.pop("CHECKOUT_ALIVE_FD", None)
+    descriptor = os.environ.get("CHECKOUT_ALIVE_FD")
     if descriptor is None:
         return
 
@@ -94,6 +100,9 @@ def _end_with_parent() -> None:
         with contextlib.suppress(OSError):
             os.read(int(descriptor), 1)
         os.kill(os.getpid(), signal.SIGTERM)
+        if last_resort:
+            time.sleep(_LAST_RESORT_S)
+            os._exit(1)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
 

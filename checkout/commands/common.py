@@ -19,13 +19,21 @@ class CommandError(Exception):
 def config_from(options: argparse.Namespace, **changes: Any) -> Config:
     """The Config that the options and the environment ask for."""
     names = ("database", "host", "port", "reader", "public_url", "https", "workers")
-    given = {name: getattr(options, name) for name in names if getattr(options, name, None)}
-    return Config(**(given | changes))
+    given = {name: getattr(options, name, None) for name in names}
+    # Nothing and an empty text leave the default; zero does not: it is told what is wrong with it.
+    asked = {name: value for name, value in given.items() if value is not None and value != ""}
+    return Config(**(asked | changes))
 
 
 def print_json(value: dict[str, Any] | list[Any]) -> None:
     """One JSON value on standard output and nothing else."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    plain = not speaks_unicode()
+    sys.stdout.write(json.dumps(value, ensure_ascii=plain, indent=2) + "\n")
+
+
+def speaks_unicode() -> bool:
+    """Whether standard output takes every character."""
+    return (sys.stdout.encoding or "ascii").lower().replace("-", "").startswith("utf")
 
 
 def console() -> Console:

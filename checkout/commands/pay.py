@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
 from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from checkout.commands.common import config_from, console, print_json
 from checkout.config import Config
 from checkout.demo import DEFAULT_PAYER, DEMO_PIN, Payer
 from checkout.demo import payer as find_payer
 from checkout.money import Money
-from checkout.orders import Order
+from checkout.orders import Order, ShopError
 from checkout.payments import Payment, PaymentState
 from checkout.shop import Shop
 
@@ -29,7 +32,11 @@ def run(options: argparse.Namespace) -> int:
     shop = Shop.open(config, own_switch=True)
     try:
         order = shop.orders.create(amount_minor=amount.amount_minor, currency=amount.currency)
-        payment = _pay(shop, config, options, order, who)
+        try:
+            payment = _pay(shop, config, options, order, who)
+        except BaseException:
+            _withdraw(shop, order)
+            raise
         if payment.state is PaymentState.UNKNOWN:
             payment = _settle(shop, payment)
         order = shop.orders.get(order.id)
@@ -47,6 +54,13 @@ def run(options: argparse.Namespace) -> int:
         PaymentState.DECLINED: _DECLINED,
         PaymentState.REVERSED: _DECLINED,
     }.get(payment.state, _UNKNOWN)
+
+
+def _withdraw(shop: Shop, order: Order) -> None:
+    """Nobody is left who would pay it: no reader or phone may find it open."""
+    # Where a payment holds it, or the database is the fault, there is nothing more to do here.
+    with contextlib.suppress(ShopError, SQLAlchemyError):
+        shop.orders.cancel(order.id)
 
 
 def _pay(

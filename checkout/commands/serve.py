@@ -8,24 +8,32 @@ import ipaddress
 import signal
 import socket
 import sys
+import time
 
 from checkout.acceptance.qr.addresses import lan_address
 from checkout.acceptance.qr.link import base_url
 from checkout.acceptance.qr.rendering import terminal
-from checkout.commands.common import CommandError, config_from, console
-from checkout.config import Config
+from checkout.clearing.rendezvous import find
+from checkout.commands.common import CommandError, config_from, console, speaks_unicode
+from checkout.config import Config, ConfigError
 from checkout.shop import Shop
 from checkout.supervisor import Supervisor
 from checkout.web import credentials
 from checkout.web.certificate import certificate_files, fingerprint_of
 
+#: A command that is its own switch may just be ending.
+_OTHERS_END_WITHIN_S = 3.0
+
 
 def run(options: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
     config = config_from(options) if options.command else Config()
+    if config.port == 0:
+        raise ConfigError("port", "expected 1 to 65535, got 0")
     check_port(config.host, config.port)
     Shop.open(config).close()  # database and keys: whatever is wrong with them is said here, once
-    fresh = credentials.ensure(config.home).fresh_password
+    check_alone(config)
+    fresh = credentials.unshown_password(config.home)
     if config.https:
         certificate_files(config)
     supervisor = Supervisor(config, say=_say)
@@ -33,6 +41,15 @@ def run(options: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: supervisor.stop())
     supervisor.run(on_ready=lambda: announce(config, fresh))
     return 0
+
+
+def check_alone(config: Config) -> None:
+    """CommandError when another checkout serves this database; a command on it may just end."""
+    deadline = time.monotonic() + _OTHERS_END_WITHIN_S
+    while find(config.home, config.database_url) is not None:
+        if time.monotonic() >= deadline:
+            raise CommandError("database: a checkout is running on it; stop that, or name another")
+        time.sleep(0.1)
 
 
 def _say(line: str) -> None:
@@ -84,9 +101,14 @@ def announce(config: Config, fresh_password: str | None) -> None:
     if config.https:
         _tell_certificate(config)
     out.print()
-    sys.stdout.write(terminal(f"{phones}/wallet") + "\n")
+    if speaks_unicode():
+        sys.stdout.write(terminal(f"{phones}/wallet") + "\n")
+    else:
+        out.print(f"(no code to scan here: this terminal's encoding is {sys.stdout.encoding})")
     out.print("Only the money is simulated. Never type a real PIN. Ctrl-C stops.")
     sys.stdout.flush()
+    if fresh_password:
+        credentials.password_shown(config.home)
 
 
 def _tell_certificate(config: Config) -> None:

@@ -18,6 +18,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 
 _FILE = "web.json"
 _MERCHANT_KEY_FILE = "merchant-key"
+_SHOWN_FILE = "password-shown"
 # Without letters and digits that look alike on a terminal.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 # About 2**20 guesses a second per gigabyte of an attacker's memory matter little at 59 bits.
@@ -72,9 +73,40 @@ def ensure(home: Path) -> Credentials:
     return Credentials(fresh_password=password, **kept)
 
 
+def unshown_password(home: Path) -> str | None:
+    """A password that nobody has seen yet, None once `password_shown` was called for one.
+
+    The secrets may be older: any command that opens a page makes them, and shows no password.
+    """
+    credentials = ensure(home)
+    if (home / "keys" / _SHOWN_FILE).exists() or credentials.fresh_password is not None:
+        return credentials.fresh_password
+    password = _new_password()
+    kept = {
+        "merchant_key": credentials.merchant_key,
+        "password_hash": generate_password_hash(password, method=_SCRYPT),
+        "signing_key": credentials.signing_key,
+    }
+    path = home / "keys" / _FILE
+    try:
+        _replace(path, json.dumps(kept, indent=1))
+    except OSError as problem:
+        raise CredentialsError(f"{path}: {problem.strerror or problem}") from problem
+    return password
+
+
+def password_shown(home: Path) -> None:
+    """Remember that the operator has seen the password; CredentialsError where that fails."""
+    path = home / "keys" / _SHOWN_FILE
+    try:
+        path.touch(mode=0o600)
+    except OSError as problem:
+        raise CredentialsError(f"{path}: {problem.strerror or problem}") from problem
+
+
 def forget(home: Path) -> None:
     """Remove the secrets under `home`, so that the next `ensure` makes new ones."""
-    for name in (_FILE, _MERCHANT_KEY_FILE):
+    for name in (_FILE, _MERCHANT_KEY_FILE, _SHOWN_FILE):
         (home / "keys" / name).unlink(missing_ok=True)
 
 

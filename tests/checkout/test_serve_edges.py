@@ -1,0 +1,78 @@
+"""`checkout serve` where it is not alone, not the first, killed hard, or has a plain terminal."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from checkout.web import credentials
+from tests.checkout.serving import Serving, alive, free_port
+
+#: A terminal that knows ASCII alone, and a Python that does not talk itself out of it.
+ASCII = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+
+def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "checkout", *arguments],
+        env=os.environ | {"CHECKOUT_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serving]:
+    """Started after a command that opened pages and made the secrets for them."""
+    home = tmp_path / "home"
+    assert run(home, "pay", "--mode", "qr", "--amount", "1").returncode == 0
+    for name, value in ASCII.items():
+        monkeypatch.setenv(name, value)
+    serving = Serving(home, "--reader", "none")
+    yield serving
+    serving.kill()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
+def test_not_alone_not_first_on_a_plain_terminal_and_killed_hard(serving: Serving) -> None:
+    assert "Operator's password" in serving.said
+    assert "this terminal's encoding is" in serving.said
+    assert credentials.unshown_password(serving.home) is None
+
+    second = run(serving.home, "serve", "--port", str(free_port()))
+    assert second.returncode == 1
+    assert second.stderr.startswith("checkout serve: database: a checkout is running on it")
+
+    roles = serving.roles()
+    assert "worker" in roles.values()
+    parents = [pid for pid, role in roles.items() if role != "worker"]
+    for pid in (serving.process.pid, *parents):
+        os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while any(map(alive, roles)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [role for pid, role in roles.items() if alive(pid)] == []
+
+
+def test_a_sale_that_could_not_begin_leaves_no_order_for_the_next_card(tmp_path: Path) -> None:
+    told = run(tmp_path, "pay", "--mode", "nfc", "--amount", "1", "--reader", "none")
+    assert told.returncode == 1
+    with sqlite3.connect(tmp_path / "checkout.db") as connection:
+        assert connection.execute("SELECT state FROM shop_orders").fetchall() == [("cancelled",)]
+
+
+@pytest.mark.parametrize("option", ["--port", "--workers"])
+def test_zero_is_refused_and_not_taken_for_the_default(tmp_path: Path, option: str) -> None:
+    told = run(tmp_path, "serve", option, "0")
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr.startswith(f"checkout serve: {option.strip('-')}: expected 1 to ")
