@@ -72,6 +72,7 @@ class Backend:
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.store = store
+        self.home = keys.path.parent.parent
         self.clock = clock or SettableClock()
         self.in_flight = 0  # answers that wait to be sent
         self._dated = (datetime.min, date.min)

@@ -28,6 +28,7 @@ from checkout.clearing.settlement import (
     settlement_date,
     statements,
 )
+from checkout.clearing.settlement_files import settlement_folder, write_files
 
 
 class ClosingError(ValueError):
@@ -56,20 +57,29 @@ class Closing:
         if closed is not None and on < closed:
             raise ClosingError(f"{on.isoformat()} was passed over: {closed.isoformat()} is closed")
         at = (micros(turn.now), day, turn.seq)
-        expired = store.resolve_many(
+        store.resolve_many(
             "e.expires_us IS NOT NULL AND e.expires_us <= ?", (at[0],), Status.EXPIRED, at
         )
-        posted = store.resolve_many(
+        store.resolve_many(
             "e.expires_us IS NULL AND e.business_date <= ?", (day,), Status.POSTED, at
         )
         what = PostedDay(self._backend, day)
         positions = net(what.payments())
         exchanged = what.exchanged()
         _reconcile(positions, exchanged, what.positions())
-        report = _report(on, posted, expired, positions, statements(what.payments()))
+        ended: dict[str, int] = dict(
+            store.query(
+                "SELECT status, count(*) FROM clearing_resolutions "
+                "WHERE business_date = ? AND status <> 'voided' GROUP BY status",
+                (day,),
+            )
+        )
+        report = _report(on, ended, positions, statements(what.payments()))
         self._settle(turn, day, positions, exchanged, what.payouts())
         store.put_number("closed-through", day)
         store.put(schema.ADD_SETTLEMENT, str(day), (day, at[0], json.dumps(report)))
+        folder = settlement_folder(self._backend.home, on.isoformat())
+        write_files(folder, report, what.payments())
         return report | {"closed_before": False}
 
     def _report_of(self, day: int) -> dict[str, Any] | None:
@@ -155,16 +165,15 @@ def _entry(number: int, day: int, turn: Turn) -> EntryRow:
 
 def _report(
     on: date,
-    posted: int,
-    expired: int,
+    ended: dict[str, int],
     positions: Iterable[NetPosition],
     merchants: Iterable[MerchantStatement],
 ) -> dict[str, Any]:
     """The close as JSON; positive net amounts are received."""
     return {
         "date": on.isoformat(),
-        "posted": posted,
-        "expired": expired,
+        "posted": ended.get(Status.POSTED, 0),
+        "expired": ended.get(Status.EXPIRED, 0),
         "positions": [
             {
                 "house": one.house.value,

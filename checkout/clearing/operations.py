@@ -17,6 +17,7 @@ from checkout.clearing.enrolment import EnrolmentDesk
 from checkout.clearing.forwarding import Forwarding
 from checkout.clearing.messages import Operation, PlainAnswer
 from checkout.clearing.participants import Role
+from checkout.clearing.settlement_files import SettlementFilesError
 from checkout.clearing.token_desk import TokenDesk
 
 Given = dict[str, Any]
@@ -82,8 +83,10 @@ class Operations:
                 raise OperationError("expected a JSON object")
             code, content = "00", run(given, turn)
         except KeyError as error:
+            self._backend.forget()
             code, content = "12", {"error": f"{operation.name}: {error.args[0]} is missing"}
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, SettlementFilesError) as error:
+            self._backend.forget()  # nothing of an operation that was broken off stays
             code, content = "12", {"error": f"{operation.name}: {error}"}
         text = json.dumps(content)
         if len(text) > LONGEST_ANSWER:

@@ -68,6 +68,7 @@ class Store:
         self._balances: dict[str, Balance] = {}
         self._account_ids: dict[str, int] = {}
         self._numbers: dict[str, int | None] = {}
+        self._next_seq = 1
         self._load()
 
     def _load(self) -> None:
@@ -81,7 +82,8 @@ class Store:
             self._engine.query("SELECT coalesce(max(seq), 0) FROM clearing_messages")[0][0],
             self._engine.query("SELECT coalesce(max(id), 0) FROM clearing_entries")[0][0],
         )
-        self._next_seq = max(map(int, tops)) + 1
+        # Never down again: a number that was given out stays so, written or not.
+        self._next_seq = max(*map(int, tops), self._next_seq - 1) + 1
         latest = self._engine.query("SELECT max(message_key) FROM clearing_messages")[0][0]
         self._recent = RecentKeys((latest or "")[:SECOND])
         forestalled = self._engine.query("SELECT message_key FROM clearing_forestalled")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -130,6 +131,37 @@ def test_day_to_come_and_day_passed_over_are_refused(network: Network) -> None:
         network.client.operate("settle", {"date": "2026-03-01"})
     with pytest.raises(OperationFailed, match="settle"):
         network.client.operate("settle", {"date": "yesterday"})
+
+
+def test_files_of_the_day_add_up_and_are_for_this_user_only(network: Network) -> None:
+    _a_days_business(network)
+    report = _settle(network)
+    folder = network.home / "settlements" / "2026-03-02"
+    names = {path.name for path in folder.iterdir()}
+    assert {"positions.csv", "merchants.csv", "participant-lane-bank.csv"} <= names
+    lines = (folder / "positions.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(report["positions"])
+    assert folder.parent.stat().st_mode & 0o077 == 0
+    with (folder / "participant-lane-bank.csv").open(newline="") as opened:
+        legs = list(csv.DictReader(opened))
+    told = {
+        one["house"]: one["net_minor"]
+        for one in report["positions"]
+        if one["participant"] == "lane-bank" and one["currency"] == "CNY"
+    }
+    for house, net_minor in told.items():
+        found = [one for one in legs if (one["house"], one["currency"]) == (house, "CNY")]
+        assert sum(int(one["amount_minor"]) for one in found) == net_minor
+
+
+def test_folder_that_cannot_be_written_leaves_the_day_open(network: Network) -> None:
+    network.code(network.request())
+    (network.home / "settlements").write_text("in the way")
+    with pytest.raises(OperationFailed, match="settle"):
+        network.client.operate("settle")
+    assert network.reader.settlement(DAY) is None
+    (network.home / "settlements").unlink()
+    assert _settle(network)["merchants"][0]["sales_count"] == 1
 
 
 def test_empty_day_closes_with_nothing(network: Network) -> None:
