@@ -10,9 +10,11 @@ import socket
 import sys
 import time
 
+from checkout.acceptance.nfc import tap
 from checkout.acceptance.qr.addresses import lan_address
 from checkout.acceptance.qr.link import base_url
 from checkout.acceptance.qr.rendering import terminal
+from checkout.clearing.clock import wall_clock
 from checkout.clearing.rendezvous import find
 from checkout.commands.common import CommandError, config_from, console, speaks_unicode
 from checkout.config import Config, ConfigError
@@ -33,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     check_port(config.host, config.port)
     Shop.open(config).close()  # database and keys: whatever is wrong with them is said here, once
     check_alone(config)
+    tap.load(config.home, clock=wall_clock)  # as is what is wrong with its terminal data
     fresh = credentials.unshown_password(config.home)
     if config.https:
         certificate_files(config)

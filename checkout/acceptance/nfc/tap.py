@@ -89,7 +89,7 @@ def load(
 
     Its data is `terminal.toml` in `home` where there is one, else the package's counter in China;
     `terminal` names another (`china`, `abroad`) or a file. Raises TerminalError or CaKeyError
-    naming the field, OSError or UnicodeDecodeError for a file that can't be read.
+    naming the field, OSError or UnicodeDecodeError for a file of keys that can't be read.
     """
     own = ca_keys is None
     mine = home / TERMINAL_FILE
@@ -115,6 +115,8 @@ def _data(source: str | Path) -> TerminalData:
         raise TerminalError(f"{source.name}: {error.place}", error.field, what) from None
     except UnicodeDecodeError:
         raise TerminalError(str(source), "TOML", "expected text in UTF-8") from None
+    except OSError as error:
+        raise TerminalError(str(source), "file", error.strerror or "can't be read") from None
 
 
 def purchase(
