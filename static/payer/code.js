@@ -53,4 +53,10 @@ if (within) {
       : "The shop has stopped waiting. Nothing was charged.";
     if (left <= 0) clearInterval(clock);
   }, 500);
+  // The counter may give up sooner: then this address leads elsewhere, and so does the page.
+  setInterval(async () => {
+    if (document.hidden || document.querySelector("form[data-sent]")) return;
+    const answer = await fetch(window.location.href, { redirect: "manual" }).catch(() => null);
+    if (answer?.type === "opaqueredirect") window.location.reload();
+  }, 2000);
 }

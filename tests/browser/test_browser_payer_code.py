@@ -115,6 +115,16 @@ def test_a_large_amount_waits_for_the_pin_on_the_phone(windows, served) -> None:
     expect(counter.locator("[data-verdict='paid']")).to_be_visible()
 
 
+def test_a_wait_that_the_counter_ends_ends_on_the_phone_too(windows, served) -> None:
+    phone = showing_phone(windows, served, "mastercard-abroad")
+    order = served.shop.orders.create(amount_minor=100_001)
+    served.shop.present(order.id, digits(phone))
+    expect(phone.locator("#pin")).to_be_visible()
+    (payment,) = served.shop.payments.of_order(order.id)
+    served.shop.payments.waiting.cancel(payment.id)
+    expect(phone.locator("[data-outcome='declined']")).to_be_visible()
+
+
 def test_what_is_no_code_is_told_and_the_order_goes_on(windows, served) -> None:
     counter = windows.open(served.here)
     order = new_order(counter)

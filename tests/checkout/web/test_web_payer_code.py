@@ -133,7 +133,8 @@ def test_the_counter_revokes_after_fifteen_seconds_not_before(
     phone: FlaskClient, client: FlaskClient, shop: Shop, large: Order, clock
 ) -> None:  # type: ignore[no-untyped-def]
     scan(client, large, shop.presented.show("unionpay-credit").digits)
-    client.post(f"/orders/{large.id}/revoke")
+    early = client.post(f"/orders/{large.id}/revoke")
+    assert "15 seconds" in client.get(early.location).text
     assert shop.orders.get(large.id).state is OrderState.AUTHORIZING
     clock.advance(16)
     client.post(f"/orders/{large.id}/revoke")
