@@ -10,9 +10,9 @@ from multiprocessing import get_context
 
 from checkout.comparison.costs import fees_by_rules
 from checkout.comparison.places import WorldResult, summarise
-from checkout.comparison.queueing import simulate
+from checkout.comparison.queueing import simulate_mix
 from checkout.comparison.scenarios import Scenario, load_scenarios
-from checkout.comparison.traffic import Fees, Measured, World, draw_people, draw_traffic
+from checkout.comparison.traffic import Drawn, Fees, Measured, World, draw_people, draw_traffic
 
 #: China's mobile payments a day in the third quarter of 2015: 4.5 billion in 92 days.
 PAYMENTS_A_DAY = 49_000_000
@@ -77,19 +77,26 @@ def _run_scenario(
 ) -> list[Share]:
     scenario, seed, customers, fees, measured = task
     people = draw_people(scenario, seed)
-    shares = []
+    shops: dict[World, int] = {}
     for world, part in worlds_as_they_stand(scenario).items():
-        shops = round(customers * scenario.weight * part / scenario.arrivals.expected)
-        if shops == 0:
-            continue
-        traffic = draw_traffic(scenario, world, people, seed=seed, fees=fees, measured=measured)
-        queues = simulate(
-            traffic.customers,
-            scenario.arrivals,
-            counters=scenario.counters,
-            shops=shops,
-            seed=seed,
-        )
-        result = summarise(scenario, world, traffic, queues)
-        shares.append(Share(scenario=scenario, result=result))
-    return shares
+        count = round(customers * scenario.weight * part / scenario.arrivals.expected)
+        if count:
+            shops[world] = count
+    if not shops:
+        return []
+    drawn: Drawn = {}
+    traffic = [
+        draw_traffic(scenario, world, people, seed=seed, fees=fees, measured=measured, drawn=drawn)
+        for world in shops
+    ]
+    found = simulate_mix(
+        [one.customers for one in traffic],
+        list(shops.values()),
+        scenario.arrivals,
+        counters=scenario.counters,
+        seed=seed,
+    )
+    return [
+        Share(scenario=scenario, result=summarise(scenario, world, one, queues))
+        for world, one, queues in zip(shops, traffic, found, strict=True)
+    ]

@@ -11,6 +11,7 @@ from checkout.comparison.scenarios import Scenario
 from checkout.comparison.traffic import (
     PARTIES,
     WORLDS,
+    Drawn,
     Fees,
     Measured,
     Traffic,
@@ -122,11 +123,14 @@ def run_place(
 ) -> PlaceResult:
     """Run one scenario with the same people in every world."""
     people = draw_people(scenario, seed)
+    drawn: Drawn = {}
     cases = [
         Case(
             scenario=scenario,
             world=world,
-            traffic=draw_traffic(scenario, world, people, seed=seed, fees=fees, measured=measured),
+            traffic=draw_traffic(
+                scenario, world, people, seed=seed, fees=fees, measured=measured, drawn=drawn
+            ),
         )
         for world in WORLDS
     ]

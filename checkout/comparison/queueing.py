@@ -20,56 +20,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-#: Rows of a customers' table and of a patience table: what 16 bits address.
-ROWS = 65_536
-#: Waits are summed in whole ticks of this many seconds, so that sums are exact.
-TICK_S = 1e-5
-#: Waits are counted in bins of so many ticks, 0.05 s; the last bin takes all that is longer.
-WAIT_BIN_TICKS = 5_000
-WAIT_BIN_S = WAIT_BIN_TICKS * TICK_S
-WAIT_BINS = 1 << 15
+from checkout.comparison.queue_lane import ROWS, WAIT_BIN_S, Arrivals, Customers, Lane, Tally
+
+__all__ = [
+    "BLOCK",
+    "ROWS",
+    "Arrivals",
+    "Customers",
+    "Queues",
+    "simulate",
+    "simulate_mix",
+    "simulate_variants",
+]
+
 #: Shops a block, so that its arrays stay in the second-level cache.
 BLOCK = 8_192
-
-#: Steps of the table that turns customers into clock time where the rate changes over the day.
-_CLOCK_STEPS = 4_096
-_TICK_US = 10
-
-#: Customers a block that are counted at once.
-_BATCH = 1 << 19
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrivals:
-    """When customers come: `rates` are customers an hour in equal parts of `open_s` seconds."""
-
-    open_s: float
-    rates: tuple[float, ...]
-
-    @property
-    def expected(self) -> float:
-        """Customers a shop sees from opening to closing, on average."""
-        return sum(self.rates) / len(self.rates) * self.open_s / 3600
-
-    def clock(self) -> NDArray[np.float64]:
-        """Seconds after opening at which each 1/4096 of the expected customers has come."""
-        edges_s = np.linspace(0.0, self.open_s, len(self.rates) + 1)
-        come = np.concatenate([[0.0], np.cumsum(self.rates)])
-        wanted = np.linspace(0.0, float(come[-1]), _CLOCK_STEPS + 1)
-        return np.interp(wanted, come, edges_s)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Customers:
-    """65,536 customers to draw from, each as likely as the other.
-
-    `service_s` is how long one keeps a counter busy; `able` whether the customer can pay at all
-    (who cannot does not queue); `patience_s` how long one waits (another draw; inf: for ever).
-    """
-
-    service_s: NDArray[np.float64]
-    able: NDArray[np.bool_]
-    patience_s: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,25 +138,58 @@ def simulate_variants(
     Each variant's result is the one that `simulate` gives for it alone.
     """
     _check(variants, counters=counters, shops=shops, block=block)
-    lane = _Lane(variants, arrivals, counters, shops, seed, warm_up)
-    parts: list[_Tally] = []
+    lane = Lane(variants, arrivals, counters, shops, seed, warm_up)
+    everywhere = (np.arange(len(variants), dtype=np.int32) * ROWS)[:, np.newaxis]
+    parts: list[Tally] = []
     for start in range(0, shops, block):
-        parts.append(lane.run(start, min(start + block, shops)))
+        parts.append(lane.run(start, min(start + block, shops), everywhere))
         if progress is not None:
             progress(min(block, shops - start))
+    waits, lines, served = (
+        np.concatenate([getattr(part, name) for part in parts], axis=1)
+        for name in ("waits", "lines", "served")
+    )
     return tuple(
-        Queues(
-            shops=shops,
-            open_s=arrivals.open_s,
-            counters=counters,
-            served=np.sum([part.served_rows(index) for part in parts], axis=0),
-            lost=np.sum([part.lost_rows(index) for part in parts], axis=0),
-            wait_bins=np.sum([part.wait_bins[index] for part in parts], axis=0),
-            line_us=sum(int(part.line_us[index]) for part in parts),
-            shop_served=np.concatenate([part.served[index] for part in parts]),
-            shop_wait_us=np.concatenate([part.waits[index] for part in parts]),
-        )
+        _queues(arrivals, counters, parts, index, (waits[index], lines[index], served[index]))
         for index in range(len(variants))
+    )
+
+
+def simulate_mix(
+    variants: Sequence[Customers],
+    shops_each: Sequence[int],
+    arrivals: Arrivals,
+    *,
+    counters: int,
+    seed: int,
+    block: int = BLOCK,
+) -> tuple[Queues, ...]:
+    """Run so many shops with each table of customers, side by side in one pass.
+
+    The shops of the first table come first; every shop has draws of its own.
+    """
+    total = sum(shops_each)
+    _check(variants, counters=counters, shops=total, block=block)
+    lane = Lane(variants, arrivals, counters, total, seed, 0)
+    offsets = np.repeat(np.arange(len(variants), dtype=np.int32) * ROWS, shops_each)
+    parts = [
+        lane.run(start, min(start + block, total), offsets[np.newaxis, start : start + block])
+        for start in range(0, total, block)
+    ]
+    waits, lines, served = (
+        np.concatenate([getattr(part, name)[0] for part in parts])
+        for name in ("waits", "lines", "served")
+    )
+    ends = np.cumsum(shops_each)
+    return tuple(
+        _queues(
+            arrivals,
+            counters,
+            parts,
+            index,
+            (waits[end - count : end], lines[end - count : end], served[end - count : end]),
+        )
+        for index, (count, end) in enumerate(zip(shops_each, ends, strict=True))
     )
 
 
@@ -207,183 +205,23 @@ def _check(variants: Sequence[Customers], *, counters: int, shops: int, block: i
             raise ValueError(f"customers: expected tables of {ROWS} rows")
 
 
-class _Lane:
-    """The tables that all blocks share, and the recursion over one block.
-
-    Arrays have a row for each variant and a column for each shop of the block.
-    """
-
-    def __init__(
-        self,
-        variants: Sequence[Customers],
-        arrivals: Arrivals,
-        counters: int,
-        shops: int,
-        seed: int,
-        warm_up: int,
-    ) -> None:
-        self._variants = len(variants)
-        self._service = np.concatenate([one.service_s for one in variants])
-        able = np.concatenate([one.able for one in variants])
-        self._able = None if able.all() else able
-        patience = [one.patience_s for one in variants]
-        self._patience = None
-        if any(table is not None for table in patience):
-            endless = np.full(ROWS, np.inf)
-            self._patience = np.concatenate(
-                [endless if table is None else table for table in patience]
-            )
-        self._offsets = (np.arange(self._variants, dtype=np.int32) * ROWS)[:, np.newaxis]
-        self._counters = counters
-        self._shops = shops
-        self._seed = seed
-        self._warm_up = warm_up
-        self._expected = arrivals.expected
-        self._rate = self._expected / arrivals.open_s
-        self._clock = None if len(set(arrivals.rates)) == 1 else arrivals.clock()
-
-    def run(self, start: int, stop: int) -> _Tally:
-        """Shops `start` to `stop` from opening to closing."""
-        size = stop - start
-        stream = np.random.PCG64(self._seed)
-        stream.advance(start)
-        numbers = np.random.Generator(stream)
-        free = [np.zeros((self._variants, size)) for _ in range(self._counters)]
-        come = np.zeros(size)
-        tally = _Tally(self._variants, size)
-        index = 0
-        # Between this block's draws for one customer and for the next lie the other shops'.
-        gap = self._shops - size
-        while True:
-            draws = numbers.integers(0, 1 << 64, size, dtype=np.uint64)
-            if gap:
-                stream.advance(gap)
-            come += _gaps(draws)
-            here = come < self._expected
-            if not here.any():
-                break
-            self._serve(draws, come, here, free, tally, counted=index >= self._warm_up)
-            index += 1
-        tally.flush()
-        return tally
-
-    def _serve(
-        self,
-        draws: NDArray[np.uint64],
-        come: NDArray[np.float64],
-        here: NDArray[np.bool_],
-        free: list[NDArray[np.float64]],
-        tally: _Tally,
-        *,
-        counted: bool,
-    ) -> None:
-        rows = (draws & np.uint64(0xFFFF)).astype(np.int32) + self._offsets
-        now = self._time(come)
-        wait = free[0] - now
-        np.maximum(wait, 0.0, out=wait)
-        joined = np.broadcast_to(here, wait.shape)
-        if self._able is not None:
-            joined = here & self._able.take(rows)
-        in_line, stays = wait, joined
-        if self._patience is not None:
-            pick = ((draws >> np.uint64(16)) & np.uint64(0xFFFF)).astype(np.int32)
-            patience = self._patience.take(pick + self._offsets)
-            stays = joined & (wait <= patience)
-            in_line = np.minimum(wait, patience)
-        done = now + wait
-        done += self._service.take(rows)
-        # Counters stay sorted by when they fall free: the new time is carried up to its place.
-        np.copyto(done, free[0], where=~stays)
-        for place in range(1, self._counters):
-            later = free[place]
-            np.minimum(done, later, out=free[place - 1])
-            np.maximum(done, later, out=done)
-        free[-1] = done
-        if counted:
-            tally.count(rows, in_line, here, joined, stays)
-
-    def _time(self, come: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self._clock is None:
-            return come / self._rate
-        place = come * (_CLOCK_STEPS / self._expected)
-        np.minimum(place, _CLOCK_STEPS - 1e-9, out=place)
-        step = place.astype(np.int32)
-        place -= step
-        before = self._clock.take(step)
-        return before + place * (self._clock.take(step + 1) - before)
-
-
-def _gaps(draws: NDArray[np.uint64]) -> NDArray[np.float32]:
-    """Exponential gaps of mean 1 from the upper 32 bits."""
-    share = (draws >> np.uint64(32)).astype(np.float32)
-    share += np.float32(0.5)
-    share *= np.float32(2.0**-32)
-    np.log(share, out=share)
-    np.negative(share, out=share)
-    return share
-
-
-class _Tally:
-    """Counts of one block, a row for each variant; many customers are counted at once."""
-
-    def __init__(self, variants: int, size: int) -> None:
-        self._variants = variants
-        self._rows = np.zeros(2 * variants * ROWS, dtype=np.int64)
-        self.wait_bins = np.zeros((variants, WAIT_BINS), dtype=np.int64)
-        self.line_us = np.zeros(variants, dtype=np.int64)
-        self.served = np.zeros((variants, size), dtype=np.int64)
-        self.waits = np.zeros((variants, size), dtype=np.int64)
-        depth = max(1, _BATCH // (variants * size))
-        self._keys = np.empty((depth, variants, size), dtype=np.int32)
-        self._ticks = np.empty((depth, variants, size), dtype=np.int32)
-        self._lanes = (np.arange(variants, dtype=np.int32) * WAIT_BINS)[:, np.newaxis]
-        self._held = 0
-
-    def count(
-        self,
-        rows: NDArray[np.int32],
-        in_line: NDArray[np.float64],
-        here: NDArray[np.bool_],
-        joined: NDArray[np.bool_],
-        stays: NDArray[np.bool_],
-    ) -> None:
-        """Note one customer of every shop; what is not to be counted goes past the last row."""
-        keys, ticks = self._keys[self._held], self._ticks[self._held]
-        np.add(rows, np.int32(self._variants * ROWS), out=keys)
-        np.copyto(keys, rows, where=stays)
-        np.copyto(keys, np.int32(2 * self._variants * ROWS), where=~here)
-        np.multiply(in_line, 1 / TICK_S, out=ticks, casting="unsafe")
-        np.multiply(ticks, joined, out=ticks)
-        self._held += 1
-        if self._held == len(self._keys):
-            self.flush()
-
-    def flush(self) -> None:
-        """Take what was noted into the counts."""
-        served_below, rows = self._variants * ROWS, 2 * self._variants * ROWS
-        keys, ticks = self._keys[: self._held], self._ticks[: self._held]
-        self._rows += np.bincount(keys.ravel(), minlength=rows + 1)[:rows]
-        stayed = keys < served_below
-        self.served += stayed.sum(axis=0)
-        self.line_us += ticks.sum(axis=(0, 2), dtype=np.int64) * _TICK_US
-        np.multiply(ticks, stayed, out=ticks)
-        self.waits += ticks.sum(axis=0, dtype=np.int64) * _TICK_US
-        self._bin_waits(ticks, stayed)
-        self._held = 0
-
-    def _bin_waits(self, ticks: NDArray[np.int32], stayed: NDArray[np.bool_]) -> None:
-        last = self._variants * WAIT_BINS
-        bins = ticks // np.int32(WAIT_BIN_TICKS)
-        np.minimum(bins, np.int32(WAIT_BINS - 1), out=bins)
-        bins += self._lanes
-        np.copyto(bins, np.int32(last), where=~stayed)
-        waits = np.bincount(bins.ravel(), minlength=last + 1)[:last]
-        self.wait_bins += waits.reshape(self._variants, WAIT_BINS)
-
-    def served_rows(self, variant: int) -> NDArray[np.int64]:
-        """Customers served, by row of the variant's table."""
-        return self._rows[variant * ROWS : (variant + 1) * ROWS]
-
-    def lost_rows(self, variant: int) -> NDArray[np.int64]:
-        """Customers lost, by row of the variant's table."""
-        return self.served_rows(variant + self._variants)
+def _queues(
+    arrivals: Arrivals,
+    counters: int,
+    parts: Sequence[Tally],
+    table: int,
+    by_shop: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+) -> Queues:
+    """What came of the shops with one table; `by_shop` are waits, lines and served of theirs."""
+    waits, lines, served = by_shop
+    return Queues(
+        shops=len(served),
+        open_s=arrivals.open_s,
+        counters=counters,
+        served=np.sum([part.served_rows(table) for part in parts], axis=0),
+        lost=np.sum([part.lost_rows(table) for part in parts], axis=0),
+        wait_bins=np.sum([part.wait_bins[table] for part in parts], axis=0),
+        line_us=int(lines.sum()),
+        shop_served=served,
+        shop_wait_us=waits,
+    )

@@ -28,6 +28,10 @@ PARTIES = ("merchant", "issuer", "network", "acquirer", "operator", "bank")
 Measured = Mapping[str, Sequence[float]]
 
 
+#: Times of a way to pay for each row, in seconds, once drawn.
+Drawn = dict[str, NDArray[np.float64]]
+
+
 class Fees(Protocol):
     """Who gets what of a sale, row by row."""
 
@@ -121,11 +125,14 @@ def draw_traffic(
     fees: Fees,
     measured: Measured | None = None,
     models: Models | None = None,
+    drawn: Drawn | None = None,
 ) -> Traffic:
     """How the people of a scenario pay in one world.
 
     `measured` gives software milliseconds by mode ("qr", "nfc"); each payment draws one of them.
+    `drawn` keeps times between the worlds of one scenario, where all else is the same.
     """
+    kept = {} if drawn is None else drawn
     known = models or load_models()
     ways = ways_of(scenario, world, known)
     way = np.full(ROWS, -1, dtype=np.int64)
@@ -135,8 +142,11 @@ def draw_traffic(
         able, offline = _able(scenario, candidate, people)
         takes = (way < 0) & able
         way[takes] = index
-        seconds = _paying_s(scenario, candidate, people, offline, seed, measured or {}, known)
-        paying_s[takes] = seconds[takes]
+        if candidate.name not in kept:
+            kept[candidate.name] = _paying_s(
+                scenario, candidate, people, offline, seed, measured or {}, known
+            )
+        paying_s[takes] = kept[candidate.name][takes]
         shares[:, takes] = fees(
             scenario, candidate, people.amount_minor[takes], people.credit[takes]
         )

@@ -50,7 +50,7 @@ def country(customers: int, rounds: int) -> dict[str, Any]:
     for _ in range(rounds):
         bare.append(bare_pass(customers))
         began = time.perf_counter()
-        shares = run_country(seed=1, customers=customers, workers=2)
+        shares = run_country(seed=1, customers=customers)
         simulated.append(time.perf_counter() - began)
         served = sum(share.result.arrived for share in shares)
     ratio = statistics.median(s / b for s, b in zip(simulated, bare, strict=True))
@@ -60,16 +60,9 @@ def country(customers: int, rounds: int) -> dict[str, Any]:
         "bare_s": round(statistics.median(bare), 3),
         "ratio": round(ratio, 2),
         "limit": COUNTRY_LIMIT,
-        "peak_gb": round(_peak_gb(), 3),
+        "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 3),
         "memory_limit_gb": MEMORY_LIMIT_GB,
     }
-
-
-def _peak_gb() -> float:
-    """At most what this process and two workers, each as large as the largest, have held."""
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    workers = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return (own + 2 * workers) / 1e6
 
 
 @contextmanager

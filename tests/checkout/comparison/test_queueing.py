@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from checkout.comparison.queueing import (
     Customers,
     Queues,
     simulate,
+    simulate_mix,
+    simulate_variants,
 )
 from checkout.comparison.textbook import textbook_mean_wait_s
 
@@ -116,6 +119,33 @@ def test_results_do_not_depend_on_the_block_size(block: int) -> None:
     assert np.array_equal(whole.wait_bins, cut.wait_bins)
     assert np.array_equal(whole.shop_wait_us, cut.shop_wait_us)
     assert whole.line_us == cut.line_us
+
+
+@pytest.mark.parametrize("block", [5, 32, 5_000])
+def test_shops_with_different_customers_run_side_by_side(block: int) -> None:
+    slow = replace(SOME, service_s=SOME.service_s * 3)
+    first, second, none = simulate_mix(
+        [SOME, slow, SOME], [50, 30, 0], DAY, counters=2, seed=7, block=block
+    )
+    assert (first.shops, second.shops, none.shops) == (50, 30, 0)
+    assert none.arrived_total == 0
+    alone = simulate_mix([SOME, slow], [50, 30], DAY, counters=2, seed=7, block=80)
+    assert np.array_equal(alone[0].served, first.served)
+    assert np.array_equal(alone[1].wait_bins, second.wait_bins)
+    # The first fifty shops have the draws that they have among eighty of their own kind.
+    own = run(block=80)
+    assert np.array_equal(own.shop_wait_us[:50], first.shop_wait_us)
+    assert second.lost.sum() / second.arrived_total > first.lost.sum() / first.arrived_total
+
+
+def test_variants_on_the_same_draws_are_as_runs_of_their_own() -> None:
+    slow = replace(SOME, service_s=SOME.service_s * 3, patience_s=None)
+    pair = simulate_variants([SOME, slow], DAY, counters=2, shops=SHOPS, seed=7, block=33)
+    for found, table in zip(pair, (SOME, slow), strict=True):
+        alone = simulate(table, DAY, counters=2, shops=SHOPS, seed=7)
+        assert np.array_equal(found.served, alone.served)
+        assert np.array_equal(found.shop_wait_us, alone.shop_wait_us)
+        assert found.line_us == alone.line_us
 
 
 def test_a_seed_gives_the_same_day_and_another_seed_another() -> None:
