@@ -97,19 +97,24 @@ class PhoneResult:
 
 
 class Phone:
-    """A phone in the hand of one payer, who picks the account `payer` and types `pin`."""
+    """A phone in the hand of one payer, who picks the account `payer` and types `pin`.
+
+    `amount` is what the payer types at a printed code, such as ``12.80``.
+    """
 
     def __init__(
         self,
         payer: str,
         *,
         pin: str = "123456",
+        amount: str | None = None,
         network: Network | None = None,
         human: Human | None = None,
         monotonic: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._payer = payer
         self._pin = pin
+        self._amount = amount
         self._network = network or HttpNetwork()
         self._human = human or Human()
         self._monotonic = monotonic
@@ -150,13 +155,22 @@ class Phone:
             page = visit.get(urljoin(visit.url, page.fresh_link), "ask for a fresh code")
         if page.form is None:
             return self._result(page, visit, story)
+        typed = self._typed_amount(page.form, story)
         story.model("read payee and amount", self._human.read_ms)
         story.model("type the PIN", self._human.pin_ms)
         if self._payer not in page.form.payers:
             raise PhoneError(f"payer: the page offers no account called {self._payer!r}")
-        fields = {**page.form.hidden, "payer": self._payer, "pin": self._pin}
+        fields = {**page.form.hidden, **typed, "payer": self._payer, "pin": self._pin}
         target = urljoin(visit.url, page.form.action)
         return self._result(visit.post(target, fields, "confirm the payment"), visit, story)
+
+    def _typed_amount(self, form: _Form, story: _Story) -> dict[str, str]:
+        if not form.asks_amount:
+            return {}
+        if self._amount is None:
+            raise PhoneError("amount: the page asks for one, such as 12.80")
+        story.model("type the amount", self._human.digit_ms * len(self._amount))
+        return {"amount": self._amount}
 
     def _result(self, page: _Page, visit: _Visit, story: _Story) -> PhoneResult:
         outcome = page.outcome or ("wrong-pin" if page.pin_refused else "refused")
@@ -216,6 +230,7 @@ class _Form:
     action: str
     hidden: dict[str, str] = field(default_factory=dict)
     payers: list[str] = field(default_factory=list)
+    asks_amount: bool = False
 
 
 class _Page(HTMLParser):
@@ -263,6 +278,8 @@ class _Page(HTMLParser):
             form.hidden[name] = value
         elif name == "payer":
             form.payers.append(value)
+        elif name == "amount":
+            form.asks_amount = True
         elif name == "pin":
             self.pin_refused = attributes.get("aria-invalid") == "true"
 

@@ -9,7 +9,6 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from checkout import create_app
 from checkout.acceptance.qr.addresses import lan_address
 from checkout.config import Config
 from checkout.shop import Shop
-from devices.phone import Phone
+from devices.phone import Phone, PhoneError
 
 CODE_TTL_S = 2
 
@@ -122,8 +121,11 @@ def test_a_phone_on_the_lan_reaches_no_page_of_the_counter(counter: Counter) -> 
 
 
 def test_a_printed_code_is_paid_from_the_lan_and_heard_of_at_the_counter(counter: Counter) -> None:
-    sticker = counter.shop.static_codes.create("door", amount_minor=300)
-    picture = Path(counter.shop.config.home / "sticker.png")
-    picture.write_bytes(counter.get(f"/stickers/{sticker.code}.png"))
-    assert Phone("unionpay-credit").pay(picture).outcome == "paid"
+    sticker = counter.shop.static_codes.create("door")
+    picture = counter.get(f"/stickers/{sticker.code}.png")
+    with pytest.raises(PhoneError, match="amount"):
+        Phone("unionpay-credit").pay(picture)
+    seen = Phone("unionpay-credit", amount="3.00").pay(picture)
+    assert seen.outcome == "paid"
+    assert "type the amount" in [each.what for each in seen.exchanges if each.modelled]
     assert b'data-sticker="CNY 3.00, door"' in counter.get("/sales")
