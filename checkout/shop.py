@@ -37,7 +37,7 @@ class ReaderStatus:
     """What the reader is doing, in one word and one sentence."""
 
     name: str
-    state: str  # none, ready, reading, present-again, remove-card, paid, declined, fault
+    state: str  # none, idle, ready, reading, retry, see-phone, pin, paid, declined, fault ...
     message: str
     emulated: bool
     at: datetime

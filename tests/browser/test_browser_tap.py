@@ -75,3 +75,34 @@ def test_the_pages_come_with_their_styles_from_the_server(address: str) -> None:
         with urllib.request.urlopen(f"{address}/static/{name}", timeout=5) as answer:
             expected = Path(__file__).parents[2] / "static" / name
             assert answer.read() == expected.read_bytes()
+
+
+def test_a_large_tap_asks_for_the_pin_on_the_pad_and_pays(windows, address: str) -> None:
+    counter = windows.open(address)
+    counter.fill("#amount", "1500")
+    counter.click("text=Take payment")
+    counter.click("button[value='unionpay-debit']")
+    pad = counter.locator(".pin-pad")
+    expect(pad).to_be_visible()
+    expect(pad).to_contain_text("Never type the PIN of a real card")
+    expect(counter.locator("#pin")).to_be_focused()
+    counter.keyboard.type("99")
+    # News of the reader must not wipe out what is being typed.
+    counter.wait_for_timeout(600)
+    expect(counter.locator("#pin")).to_have_value("99")
+    for key in ("delete", "delete", *"123456"):
+        counter.click(f"[data-pin-key='{key}']")
+    counter.click(".pin-form button[aria-label='confirm']")
+    expect(counter.locator("[data-verdict='paid'] h2")).to_have_text("Paid by tap")
+    assert "123456" not in counter.url
+
+
+def test_a_cancelled_pin_gives_the_order_back_to_code_and_tap(windows, address: str) -> None:
+    counter = windows.open(address)
+    counter.fill("#amount", "1500")
+    counter.click("text=Take payment")
+    counter.click("button[value='unionpay-debit']")
+    counter.click("text=Cancel this payment")
+    expect(counter.locator(".declined")).to_contain_text("cancelled before the PIN")
+    expect(counter.locator("#code")).to_be_visible()
+    expect(counter.locator("#reader-message")).to_have_text("Tap here")
