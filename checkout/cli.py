@@ -148,9 +148,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _tell(command: str, error: Exception) -> int:
     """Our own exceptions, and the system's, are one-line messages; anything else is a bug."""
+    from sqlalchemy.exc import DBAPIError
+
+    from checkout.database import one_line
+
     ours = type(error).__module__.split(".")[0] in ("checkout", "devices")
-    line = " ".join(str(error).split()) or type(error).__name__
-    if not ours and not isinstance(error, OSError):
+    line = one_line(error)
+    if not ours and not isinstance(error, OSError | DBAPIError):
         if os.environ.get("CHECKOUT_DEBUG"):
             traceback.print_exc()
         line = f"unexpected {type(error).__name__}: {line} (CHECKOUT_DEBUG=1 shows where)"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 #: "LANE" in ASCII, in the header's application id: what marks an SQLite file as ours.
@@ -24,6 +24,13 @@ BUSY_TIMEOUT_MS = 10_000
 
 class DatabaseError(Exception):
     """The database can't be used; the message is one line and says what to do about it."""
+
+
+def one_line(error: BaseException) -> str:
+    """An error in one line for people: what the database said, never the statement it was."""
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    said = " ".join(str(cause).split()) or type(cause).__name__
+    return said if cause is error else f"database: {said}"
 
 
 def is_postgresql(url: str) -> bool:
@@ -123,9 +130,8 @@ def _check_place(path: Path) -> None:
         raise DatabaseError(f"database {path}: this is a directory, expected a file")
     if not path.parent.is_dir():
         raise DatabaseError(f"database {path}: the directory {path.parent} does not exist")
-    if path.exists():
-        if not os.access(path, os.R_OK | os.W_OK):
-            raise DatabaseError(f"database {path}: the file is not writable for this user")
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        raise DatabaseError(f"database {path}: the file is not writable for this user")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise DatabaseError(
             f"database {path}: the directory {path.parent} is not writable for this user"
@@ -141,7 +147,8 @@ def _check_mark(connection: sqlite3.Connection, path: Path) -> None:
             _mark_new_file(connection, path)
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
     version = _pragma(connection, "user_version")
     if version != SCHEMA_VERSION:

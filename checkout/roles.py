@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from checkout.config import Config
 from checkout.config_codec import decode
+from checkout.database import one_line
 from checkout.supervisor import ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def main(arguments: list[str] | None = None) -> int:
         (run_switch if role == "switch" else run_terminal)(config, stop)
     except Exception as error:  # the last line of defence: one line, not a traceback
         logging.getLogger("checkout").debug("%s failed", role, exc_info=True)
-        sys.stderr.write(f"{role}: {error}\n")
+        sys.stderr.write(f"{role}: {one_line(error)}\n")
         return 1
     return 0
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from checkout.acceptance.nfc import tap
 from checkout.acceptance.nfc.tap_loop import Charge, Signal, TapLoop, Verdict
 from checkout.config import Config
+from checkout.database import one_line
 from checkout.demo import payer_of_account
 from checkout.orders import ShopError
 from checkout.payment_records import Payment, PaymentState
@@ -19,7 +20,7 @@ from checkout.trace import Trace
 from devices.nfc.air_time import modelled_ms
 from devices.nfc.contract import Card, Reader
 from devices.nfc.emulated import CardFileError, CardInUse, ProfileError
-from devices.nfc.kernel import Resume, TapResult
+from devices.nfc.kernel import Cvm, Resume, TapResult
 
 _HOUSEKEEPING_S = 0.5
 _STATUS_EVERY_S = 1.0
@@ -71,7 +72,7 @@ class ShopTill:
             )
         except ShopError as error:
             return Verdict(state="refused", message=str(error), signal="failure")
-        return _verdict(payment)
+        return _verdict(payment, signed=result.cvm is Cvm.SIGNATURE)
 
     def rest(self) -> tuple[str, str]:
         """Waiting for an amount, or for the PIN of the last card."""
@@ -131,12 +132,14 @@ def _instruction(result: TapResult) -> Verdict:
     return Verdict(state=state, message=sentence, signal=signal, stands=True)
 
 
-def _verdict(payment: Payment) -> Verdict:
+def _verdict(payment: Payment, *, signed: bool) -> Verdict:
     if payment.state is PaymentState.PENDING:
         return Verdict(state=_PIN_WANTED[0], message=_PIN_WANTED[1], signal="ready")
     if payment.state is PaymentState.APPROVED:
         offline = payment.response_code == "Y1"
         message = "paid: the card approved it offline" if offline else "paid"
+        if signed:
+            message = "paid: have the receipt signed"
         return Verdict(state="paid", message=message, signal="success")
     if payment.state is PaymentState.DECLINED:
         message = f"declined: {payment.response_text}"
@@ -166,5 +169,6 @@ def _keep_house(shop: Shop, stop: threading.Event) -> None:
     while not stop.wait(_HOUSEKEEPING_S):
         try:
             shop.payments.sweep()
-        except Exception:  # the shop must be kept whatever one round met
-            _log.exception("housekeeping failed; it is tried again")
+        except Exception as error:  # the shop must be kept whatever one round met
+            _log.error("housekeeping failed (%s); it is tried again", one_line(error))
+            _log.debug("housekeeping failed", exc_info=True)

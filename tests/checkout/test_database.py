@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
-from checkout.database import DatabaseError, open_engine, open_sqlite, sqlite_path
+from checkout import cli
+from checkout.database import DatabaseError, one_line, open_engine, open_sqlite, sqlite_path
 
 
 def test_new_file_is_marked_and_opened_again_in_either_spelling(tmp_path: Path) -> None:
@@ -98,3 +100,15 @@ def test_several_processes_may_arrive_at_a_new_file_together(tmp_path: Path) -> 
     with ThreadPoolExecutor(8) as pool:
         for connection in pool.map(lambda _: open_sqlite(path), range(16)):
             connection.close()
+
+
+def test_a_failed_statement_is_told_in_a_line_without_its_sql(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = open_engine(tmp_path / "checkout.db")
+    with engine.connect() as connection, pytest.raises(OperationalError) as caught:
+        connection.execute(text("SELECT secret FROM nowhere WHERE pin = :pin"), {"pin": "123456"})
+    engine.dispose()
+    assert one_line(caught.value) == "database: no such table: nowhere"
+    assert cli._tell("pay", caught.value) == 1
+    assert capsys.readouterr().err == "checkout pay: database: no such table: nowhere\n"
