@@ -170,6 +170,11 @@ def test_a_large_amount_waits_for_the_pin_typed_at_the_counter(terminal: Termina
     terminal.until(lambda: terminal.shop.terminal.status().state == "idle")
 
 
+def test_a_signature_is_asked_for_where_the_card_wants_one(terminal: Terminal) -> None:
+    terminal.order(LARGE)
+    assert terminal.tap("unionpay-credit") == ("paid", "paid: have the receipt signed")
+
+
 def test_the_pin_may_come_after_the_terminal_died(terminal: Terminal) -> None:
     before = terminal.charged()
     order = terminal.order(LARGE)
