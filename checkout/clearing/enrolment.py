@@ -53,7 +53,7 @@ class EnrolmentDesk:
         return {
             "enrolled": fresh,
             "title": state.account.title,
-            "balance_minor": state.balance_minor,
+            "balance_minor": state.available_minor,
             "currency": state.account.currency,
             "account_class": None if graded is None else graded.value,
         }
