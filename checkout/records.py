@@ -22,6 +22,10 @@ from sqlalchemy import (
     Table,
     Text,
 )
+from sqlalchemy.exc import DBAPIError
+
+#: Far more than there are tables that another process could make first.
+_TRIES = 50
 
 metadata = MetaData()
 
@@ -156,9 +160,17 @@ reader_requests = Table(
 )
 
 
-def create_tables(engine: Engine) -> None:
+def create_tables(engine: Engine, tables: MetaData = metadata) -> None:
     """Make what is missing; safe when several processes start at once."""
-    metadata.create_all(engine, checkfirst=True)
+    for left in reversed(range(_TRIES)):
+        try:
+            tables.create_all(engine, checkfirst=True)
+        except DBAPIError:
+            # Another process made one of them between the look and the statement: look again.
+            if not left:
+                raise
+        else:
+            return
 
 
 def micros(instant: datetime) -> int:

@@ -259,25 +259,34 @@ def open_client(
 ) -> SwitchClient:
     """A client of the running switch of this database.
 
-    With `start`, one is started in this process where none runs, and stopped, after answering
-    what it was sent, when the client is closed. Raises DatabaseError or KeyStoreError.
+    With `start`, one is started in this process where none runs, now or when that of another
+    command has ended, and stopped, after answering what it was sent, when the client is closed.
+    Raises DatabaseError or KeyStoreError.
     """
     found = demo_participants().by_id[participant]
     keys = KeyStore(home)
-    on_close: Callable[[], None] | None = None
-    if start and find(home, database_url) is None:
+    stops: list[Callable[[], None]] = []
+
+    def address() -> Address | None:
+        there = find(home, database_url)
+        if there is not None or not start:
+            return there
         from checkout.clearing.own_switch import OwnSwitch
 
         try:
-            on_close = OwnSwitch(home, database_url, clock=clock).stop
+            stops.append(OwnSwitch(home, database_url, clock=clock).stop)
         except SwitchRunning:
             _await_note(home, database_url)
+        return find(home, database_url)
+
+    def stop() -> None:
+        while stops:
+            stops.pop()()
+
+    if start:
+        address()
     return SwitchClient(
-        lambda: find(home, database_url),
-        found,
-        lambda: keys.zone_key(participant),
-        clock=clock,
-        on_close=on_close,
+        address, found, lambda: keys.zone_key(participant), clock=clock, on_close=stop
     )
 
 

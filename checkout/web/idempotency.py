@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from checkout.records import micros
+from checkout.records import create_tables, micros
 from checkout.web.problems import Problem
 
 KEY_LENGTH = 255
@@ -79,7 +79,7 @@ class Answers:
         self._engine = engine
         self._clock = clock
         self._calls = itertools.count(1)
-        metadata.create_all(engine, checkfirst=True)
+        create_tables(engine, metadata)
         self.forget_old()
 
     def once(
