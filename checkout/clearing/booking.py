@@ -207,10 +207,4 @@ def _wallet_legs(parties: Parties, split: FeeSplit) -> tuple[Leg, ...]:
 
 
 def _leg(debit: str, credit: str, amount_minor: int, purpose: str) -> Leg:
-    return Leg(
-        debit=debit,
-        credit=credit,
-        amount_minor=amount_minor,
-        currency=debit[-3:],
-        purpose=purpose,
-    )
+    return Leg(debit, credit, amount_minor, debit[-3:], purpose)

@@ -17,11 +17,20 @@ _Made = TypeVar("_Made")
 
 _PLANS_KEPT = 512
 _LENGTH_DIGITS = {Length.FIXED: 0, Length.LL: 2, Length.LLL: 3}
-_TRACK2 = str.maketrans("", "", "=D")
-_LETTERS = str.maketrans("", "", " ")
+_SEPARATORS = str.maketrans("", "", "=D")
+_SPACES = str.maketrans("", "", " ")
 
+#: Forms as small numbers, which compare faster than members of an enumeration.
+_NUMERIC, _TEXT, _BINARY, _ALPHANUMERIC, _TRACK2 = range(5)
+_FORMS = {
+    Form.NUMERIC: _NUMERIC,
+    Form.TEXT: _TEXT,
+    Form.BINARY: _BINARY,
+    Form.ALPHANUMERIC: _ALPHANUMERIC,
+    Form.TRACK2: _TRACK2,
+}
 #: Number, digits of length (0: fixed), size, form.
-_Step = tuple[str, int, int, Form]
+_Step = tuple[str, int, int, int]
 
 
 class _Plan:
@@ -40,9 +49,10 @@ class _Plan:
 
 
 def _step(spec: FieldSpec) -> _Step:
-    return str(spec.number), _LENGTH_DIGITS[spec.length], spec.size, spec.form
+    return str(spec.number), _LENGTH_DIGITS[spec.length], spec.size, _FORMS[spec.form]
 
 
+_LENGTHS = {2: [f"{n:02d}" for n in range(100)], 3: [f"{n:03d}" for n in range(1000)]}
 _reading: dict[bytes, _Plan] = {}
 _writing: dict[tuple[str, ...], tuple[str, tuple[_Step, ...]]] = {}
 
@@ -80,18 +90,18 @@ def read(message: bytes) -> Fields | None:
         upto = at + length
         if upto > end:
             return None
-        if form is Form.BINARY:
+        if form == _BINARY:
             fields[number] = message[at:upto].hex().upper()
         else:
             value = fields[number] = text[at:upto]
-            if form is Form.NUMERIC:
+            if form == _NUMERIC:
                 numerics.append(value)
-            elif form is Form.TEXT:
+            elif form == _TEXT:
                 texts.append(value)
-            elif form is Form.ALPHANUMERIC:
+            elif form == _ALPHANUMERIC:
                 alphanumerics.append(value)
             else:
-                numerics.append(value.translate(_TRACK2))
+                numerics.append(value.translate(_SEPARATORS))
         at = upto
     if at != end or not _well_formed(numerics, alphanumerics, texts):
         return None
@@ -113,26 +123,26 @@ def write(fields: Fields) -> bytes | None:
     texts: list[str] = []
     for number, digits, size, form in steps:
         value = fields[number]
-        if form is Form.BINARY:
+        if form == _NUMERIC:
+            numerics.append(value)
+        elif form == _TEXT:
+            texts.append(value)
+        elif form == _ALPHANUMERIC:
+            alphanumerics.append(value)
+        elif form == _TRACK2:
+            numerics.append(value.translate(_SEPARATORS))
+        else:
             try:
                 value = bytes.fromhex(value).decode("latin-1")
             except ValueError:
                 return None
             if len(value) * 2 != len(fields[number]):  # fromhex passes over spaces
                 return None
-        elif form is Form.NUMERIC:
-            numerics.append(value)
-        elif form is Form.TEXT:
-            texts.append(value)
-        elif form is Form.ALPHANUMERIC:
-            alphanumerics.append(value)
-        else:
-            numerics.append(value.translate(_TRACK2))
         length = len(value)
         if digits:
             if length > size:
                 return None
-            parts.append(f"{length:0{digits}d}")
+            parts.append(_LENGTHS[digits][length])
         elif length != size:
             return None
         parts.append(value)
@@ -149,7 +159,7 @@ def _well_formed(numerics: list[str], alphanumerics: list[str], texts: list[str]
     text = "".join(texts)
     if not (text.isascii() and text.isprintable()):
         return False
-    letters = "".join(alphanumerics).translate(_LETTERS)
+    letters = "".join(alphanumerics).translate(_SPACES)
     return not letters or (letters.isascii() and letters.isalnum())
 
 

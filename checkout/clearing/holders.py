@@ -26,7 +26,7 @@ from checkout.clearing.rules import AccountClass
 from checkout.clearing.settlement import settlement_date
 from checkout.clearing.store import Store
 
-_DAYS_KEPT = 32
+_DAYS_KEPT = 100_000
 _CODES = (Initiation.DYNAMIC_CODE, Initiation.PAYER_CODE)
 
 
@@ -72,7 +72,8 @@ class Holders:
         self._states: dict[str, AccountState] = {}
         self._pins: dict[str, bytes | None] = {}
         self._counters: dict[str, int | None] = {}
-        self._usage: dict[str, dict[int, Usage]] = {}
+        self._days: dict[tuple[str, int], list[int]] = {}
+        self._years: dict[tuple[str, int], int] = {}
         self._enrolled: dict[str, Account] | None = None  # read when first needed
 
     def open_accounts(self, now: datetime) -> None:
@@ -129,41 +130,28 @@ class Holders:
     def usage(self, number: str, on: date) -> Usage:
         """What the account has paid on a business date, and in its year so far."""
         day = day_number(on)
-        days = self._usage.setdefault(number, {})
-        found = days.get(day)
-        if found is None:
-            if len(days) >= _DAYS_KEPT:
-                del days[next(iter(days))]
-            found = days[day] = self._read_usage(number, day)
-        return found
+        spent, static, dynamic, count = self._day(number, day)
+        return Usage(
+            day_minor=spent,
+            year_minor=self._years[number, day // 10000],
+            static_code_day_minor=static,
+            dynamic_code_day_minor=dynamic,
+            day_count=count,
+        )
 
     def spend(self, number: str, on: date, amount_minor: int, initiation: Initiation) -> None:
         """Count a payment into day, year and whole; a negative amount takes one back."""
-        before = self.usage(number, on)
-        after = Usage(
-            day_minor=max(before.day_minor + amount_minor, 0),
-            year_minor=max(before.year_minor + amount_minor, 0),
-            static_code_day_minor=max(
-                before.static_code_day_minor
-                + (amount_minor if initiation is Initiation.STATIC_CODE else 0),
-                0,
-            ),
-            dynamic_code_day_minor=max(
-                before.dynamic_code_day_minor + (amount_minor if initiation in _CODES else 0), 0
-            ),
-            day_count=max(before.day_count + (1 if amount_minor > 0 else -1), 0),
-        )
         day = day_number(on)
-        self._keep_usage(number, day, after)
-        row = (
-            number,
-            day,
-            after.day_minor,
-            after.static_code_day_minor,
-            after.dynamic_code_day_minor,
-            after.day_count,
-        )
-        self._store.put(schema.PUT_USAGE, f"{number}/{day}", row)
+        kept = self._day(number, day)
+        kept[0] = max(kept[0] + amount_minor, 0)
+        if initiation is Initiation.STATIC_CODE:
+            kept[1] = max(kept[1] + amount_minor, 0)
+        elif initiation in _CODES:
+            kept[2] = max(kept[2] + amount_minor, 0)
+        kept[3] = max(kept[3] + (1 if amount_minor > 0 else -1), 0)
+        year = (number, day // 10000)
+        self._years[year] = max(self._years[year] + amount_minor, 0)
+        self._store.put(schema.PUT_USAGE, f"{number}/{day}", (number, day, *kept))
         self._count_whole(number, amount_minor)
 
     def last_counter(self, card: str) -> int | None:
@@ -289,26 +277,23 @@ class Holders:
             for number, four, graded, balance in rows
         }
 
-    def _read_usage(self, number: str, day: int) -> Usage:
-        year = day // 10000 * 10000
+    def _day(self, number: str, day: int) -> list[int]:
+        """Spent, by static and by dynamic codes, and how often, on one day; to be changed."""
+        found = self._days.get((number, day))
+        if found is None:
+            if len(self._days) >= _DAYS_KEPT and self._store.is_clean:
+                self._days.clear()  # all of it is in the tables
+                self._years.clear()
+            found = self._days[number, day] = self._read_day(number, day)
+        return found
+
+    def _read_day(self, number: str, day: int) -> list[int]:
+        year = day // 10000
         rows = self._store.query(
             "SELECT day, day_minor, static_minor, dynamic_minor, day_count FROM clearing_usage "
             "WHERE account = ? AND day BETWEEN ? AND ?",
-            (number, year, year + 9999),
+            (number, year * 10000, year * 10000 + 9999),
         )
-        today = next((row for row in rows if row[0] == day), (day, 0, 0, 0, 0))
-        return Usage(
-            day_minor=today[1],
-            year_minor=sum(row[1] for row in rows),
-            static_code_day_minor=today[2],
-            dynamic_code_day_minor=today[3],
-            day_count=today[4],
-        )
-
-    def _keep_usage(self, number: str, day: int, usage: Usage) -> None:
-        """The year's total goes along to the year's other days that are in memory."""
-        days = self._usage[number]
-        for other, kept in days.items():
-            if other // 10000 == day // 10000:
-                days[other] = replace(kept, year_minor=usage.year_minor)
-        days[day] = usage
+        if (number, year) not in self._years:
+            self._years[number, year] = sum(row[1] for row in rows)
+        return next((list(row[1:]) for row in rows if row[0] == day), [0, 0, 0, 0])

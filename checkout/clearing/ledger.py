@@ -92,31 +92,26 @@ ZERO = Balance()
 def transfers_of(entry: int, legs: Iterable[Leg]) -> tuple[Transfer, ...]:
     """Number the legs of an entry, leaving out those of nothing; LedgerError for a wrong leg."""
     numbered: list[Transfer] = []
+    following = entry * LEGS_PER_ENTRY
     for leg in legs:
-        if leg.amount_minor == 0:
+        debit, credit, amount_minor, currency, purpose = leg
+        if not amount_minor:
             continue
-        if leg.amount_minor < 0:
-            raise LedgerError(f"{leg.purpose}: expected an amount above zero: {leg.amount_minor}")
-        if leg.debit == leg.credit:
-            raise LedgerError(f"{leg.purpose}: both sides are {leg.debit}")
-        if currency_of_account(leg.debit) != leg.currency or (
-            currency_of_account(leg.credit) != leg.currency
-        ):
-            raise LedgerError(f"{leg.purpose}: accounts of two currencies, not {leg.currency}")
-        numbered.append(
-            Transfer(
-                id=entry * LEGS_PER_ENTRY + len(numbered),
-                entry=entry,
-                debit=leg.debit,
-                credit=leg.credit,
-                amount_minor=leg.amount_minor,
-                currency=leg.currency,
-                purpose=leg.purpose,
-            )
-        )
+        if amount_minor < 0 or debit == credit or not debit[-3:] == credit[-3:] == currency:
+            raise _wrong(leg)
+        numbered.append(Transfer(following, entry, debit, credit, amount_minor, currency, purpose))
+        following += 1
     if len(numbered) > LEGS_PER_ENTRY:
         raise LedgerError(f"entry {entry}: more than {LEGS_PER_ENTRY} transfers")
     return tuple(numbered)
+
+
+def _wrong(leg: Leg) -> LedgerError:
+    if leg.amount_minor < 0:
+        return LedgerError(f"{leg.purpose}: expected an amount above zero: {leg.amount_minor}")
+    if leg.debit == leg.credit:
+        return LedgerError(f"{leg.purpose}: both sides are {leg.debit}")
+    return LedgerError(f"{leg.purpose}: accounts of two currencies, not {leg.currency}")
 
 
 def reversed_legs(transfers: Iterable[Transfer], purpose: str) -> tuple[Leg, ...]:

@@ -65,6 +65,7 @@ def logged_message(
             request=message if question is not None else b"",
             response=answer,
         )
+    masked = mask_account(request.account)
     return MessageRow(
         seq=seq,
         at_us=at_us,
@@ -73,7 +74,7 @@ def logged_message(
         message_type=message_type,
         kind=kind,
         key=key,
-        account=mask_account(request.account),
+        account=masked,
         amount_minor=request.amount_minor,
         currency=request.currency,
         response_code=code,
@@ -83,24 +84,23 @@ def logged_message(
         stan=request.stan,
         terminal=request.terminal_id,
         merchant=request.merchant_id,
-        request=blanked(message, request),
-        response=None if answer is None else blanked(answer, request),
+        request=_blanked(message, request, masked),
+        response=None if answer is None else _blanked(answer, request, masked),
     )
 
 
-def blanked(message: bytes, request: AuthorizationRequest) -> bytes:
+def _blanked(message: bytes, request: AuthorizationRequest, masked: str) -> bytes:
     """The bytes with the card number masked (also in track 2) and the PIN block zeroed.
 
     Lengths stay, so that the log can be read field by field. The MAC no longer fits, which is as
     well: nothing in the log can be sent again.
     """
-    account = request.account.encode("ascii")
-    shown = message.replace(account, mask_account(request.account).encode("ascii"))
+    account, asterisks = request.account.encode("ascii"), masked.encode("ascii")
+    shown = message.replace(account, asterisks)
     if request.track2 is not None:
-        track = request.track2.encode("ascii")
-        masked = track.replace(account, mask_account(request.account).encode("ascii"))
-        hidden = masked[: len(account) + 1] + b"0" * (len(track) - len(account) - 1)
-        shown = shown.replace(masked, hidden)
+        track = request.track2.encode("ascii").replace(account, asterisks)
+        hidden = track[: len(account) + 1] + b"0" * (len(track) - len(account) - 1)
+        shown = shown.replace(track, hidden)
     if request.pin_block is not None:
         shown = shown.replace(request.pin_block, bytes(len(request.pin_block)))
     return shown

@@ -52,6 +52,7 @@ class _Batch:
         return not (self.messages or self.entries or self.resolutions or self.others)
 
 
+_PAYER = "payer/"
 _PENDING = (
     "FROM clearing_entries e LEFT JOIN clearing_resolutions r ON r.entry = e.id "
     "WHERE e.status = 'pending' AND r.entry IS NULL AND "
@@ -199,7 +200,7 @@ class Store:
         """Book an entry; LedgerError where its id is taken or a transfer isn't its own."""
         if entry.id in self._batch.entries:
             raise LedgerError(f"entry {entry.id}: stands already")
-        if any(one.entry != entry.id for one in transfers):
+        if transfers and not transfers[0].entry == transfers[-1].entry == entry.id:
             raise LedgerError(f"entry {entry.id}: a transfer of another entry")
         self._move(transfers, None, entry.status)
         self._batch.entries[entry.id] = entry
@@ -266,7 +267,12 @@ class Store:
         batch = self._batch
         if batch.is_empty():
             return
-        transfers = [self._transfer_row(one) for legs in batch.transfers.values() for one in legs]
+        number = self._account_id
+        transfers = [
+            (identity, entry, number(debit), number(credit), amount_minor, purpose)
+            for legs in batch.transfers.values()
+            for identity, entry, debit, credit, amount_minor, _, purpose in legs
+        ]
         balances = [self._balance_row(name) for name in batch.balances]
         statements: list[tuple[str, list[Row]]] = [
             (schema.ADD_ACCOUNT, batch.accounts),
@@ -284,6 +290,11 @@ class Store:
         self._engine.write((sql, rows) for sql, rows in statements if rows)
         self._batch = _Batch()
 
+    @property
+    def is_clean(self) -> bool:
+        """Whether everything that was added has been written."""
+        return self._batch.is_empty()
+
     def roll_back(self) -> None:
         """Forget the batch and what was derived from it."""
         self._load()
@@ -297,16 +308,16 @@ class Store:
     def _move(self, transfers: Iterable[Transfer], before: Status | None, after: Status) -> None:
         """Keep payers' balances; all others are aggregated by whoever reads them."""
         pending, posted = step(before, after)
-        for one in transfers:
-            held, moved = pending * one.amount_minor, posted * one.amount_minor
-            if one.debit.startswith("payer/"):
+        for _, _, debit, credit, amount_minor, _, _ in transfers:
+            held, moved = pending * amount_minor, posted * amount_minor
+            if debit[:6] == _PAYER:
                 change = Balance(debits_pending=held, debits_posted=moved)
-                self._balances[one.debit] = self.balance(one.debit).plus(change)
-                self._batch.balances.add(one.debit)
-            if one.credit.startswith("payer/"):
+                self._balances[debit] = self.balance(debit).plus(change)
+                self._batch.balances.add(debit)
+            if credit[:6] == _PAYER:
                 change = Balance(credits_pending=held, credits_posted=moved)
-                self._balances[one.credit] = self.balance(one.credit).plus(change)
-                self._batch.balances.add(one.credit)
+                self._balances[credit] = self.balance(credit).plus(change)
+                self._batch.balances.add(credit)
 
     def _account_id(self, name: str) -> int:
         found = self._account_ids.get(name)
@@ -333,16 +344,6 @@ class Store:
             credits_pending=credits_pending,
             debits_posted=debits_posted,
             credits_posted=credits_posted,
-        )
-
-    def _transfer_row(self, one: Transfer) -> Row:
-        return (
-            one.id,
-            one.entry,
-            self._account_id(one.debit),
-            self._account_id(one.credit),
-            one.amount_minor,
-            one.purpose,
         )
 
     def _balance_row(self, name: str) -> Row:

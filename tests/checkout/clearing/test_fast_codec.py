@@ -60,7 +60,7 @@ def _written(way: object, fields: Fields) -> object:
 
 
 @given(_messages())
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 def test_right_messages_are_written_and_read_alike(fields: Fields) -> None:
     message = fast_codec.write(fields)
     assert message is not None and message == pack_plainly(fields)
@@ -72,7 +72,7 @@ def test_right_messages_are_written_and_read_alike(fields: Fields) -> None:
 
 
 @given(_messages(), st.data())
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 def test_damaged_messages_are_refused_alike(fields: Fields, data: st.DataObject) -> None:
     message = bytearray(pack_plainly(fields))
     for _ in range(data.draw(st.integers(1, 3))):
@@ -83,7 +83,7 @@ def test_damaged_messages_are_refused_alike(fields: Fields, data: st.DataObject)
 
 
 @given(_messages(), st.data())
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 def test_fields_that_do_not_fit_are_refused_alike(fields: Fields, data: st.DataObject) -> None:
     number = data.draw(st.sampled_from([*sorted(BY_NUMBER), "t", "7x", "200", "p", "1"]))
     fields[number] = data.draw(st.text(st.characters(codec="utf-8"), max_size=30))
@@ -107,7 +107,7 @@ def test_strange_bitmaps_do_not_fill_the_memory() -> None:
 
 @pytest.mark.long
 @given(st.binary(max_size=120))
-@settings(max_examples=100_000)
+@settings(max_examples=100_000, deadline=None)
 def test_any_bytes_are_read_alike(noise: bytes) -> None:
     message = pack(fields_of(TAP))
     for one in (noise, message[: len(noise)] + noise, message[:60] + noise + message[60:]):

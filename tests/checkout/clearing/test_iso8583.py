@@ -85,13 +85,13 @@ RESPONSES = st.builds(
 
 
 @given(REQUESTS)
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_request_survives_the_wire(request: AuthorizationRequest) -> None:
     assert question_of(unpack(pack(fields_of(request))), WHEN) == request
 
 
 @given(RESPONSES)
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_response_survives_the_wire(response: AuthorizationResponse) -> None:
     fields = answer_fields(unpack(pack(fields_of(TAP))), response)
     assert response_of(unpack(pack(fields)), WHEN) == response
@@ -141,14 +141,14 @@ def test_what_is_no_message_is_told_by_field(change: object, field: str) -> None
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 def test_arbitrary_bytes_raise_nothing_but_codec_error(message: bytes) -> None:
     with pytest.raises(CodecError):
         question_of(unpack(message), WHEN)
 
 
 @given(st.data())
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 def test_damaged_messages_raise_nothing_but_codec_error(data: st.DataObject) -> None:
     message = bytearray(pack(fields_of(TAP)))
     for _ in range(data.draw(st.integers(1, 4))):

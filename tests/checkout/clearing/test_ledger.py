@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkout.clearing.ledger import (
@@ -69,6 +69,7 @@ def test_new_entry_is_pending_or_posted_and_nothing_else() -> None:
     ),
     st.sampled_from([Status.POSTED, Status.VOIDED, Status.EXPIRED]),
 )
+@settings(deadline=None)
 def test_balances_balance_at_every_step(moves: list[tuple[str, str, int]], end: Status) -> None:
     made = transfers_of(
         1, [leg(debit=f"{one}/CNY", credit=f"{two}/CNY", amount=much) for one, two, much in moves]
