@@ -236,6 +236,18 @@ def test_a_process_that_dies_with_the_pin_in_hand_leaves_no_charge(
     assert spent(shop) == before
 
 
+def test_a_real_card_is_never_asked_for_its_pin(shop: Shop) -> None:
+    order = shop.orders.create(amount_minor=LARGE)
+    real = Evidence(
+        decision="online", scheme="unionpay", pan="9999991234567893", shown="***4321", real=True
+    )
+    for more in ({"hold_for_pin": True}, {"pin": DEMO_PIN}):
+        payment = shop.payments.pay_by_tap(order.id, real, emulated=False, **more)  # type: ignore[arg-type]
+        assert (payment.state, payment.response_code) == (PaymentState.DECLINED, "14")
+        assert "PIN block" not in str(payment.steps)
+        assert shop.payments.waiting.of_order(order.id) is None
+
+
 def test_no_pin_and_no_block_of_it_is_kept_anywhere(shop: Shop, tmp_path: Path) -> None:
     block: list[bytes] = []
     payment = held(shop)
