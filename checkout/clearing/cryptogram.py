@@ -162,7 +162,7 @@ def _computed(
     session = key
     if version.diversifier is not None:
         blocks = session_input(version.diversifier(counter, un))
-        session = tdes.odd_parity(tdes.encrypt(key, blocks))
+        session = tdes.odd_parity(tdes.encrypt_often(key, blocks))
     last_block = tdes.encryptor(session)
     cryptogram = tdes.mac_algorithm_3(
         session, version.pad(signed + version.signed(iad)), last_block=last_block

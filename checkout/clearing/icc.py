@@ -27,6 +27,13 @@ class CardholderVerification(StrEnum):
     ON_DEVICE = "on-device"
 
 
+_METHODS = {
+    0x01: CardholderVerification.ON_DEVICE,
+    0x02: CardholderVerification.ONLINE_PIN,
+    0x1E: CardholderVerification.SIGNATURE,
+}
+
+
 def read_icc(icc: bytes) -> dict[int, bytes]:
     """Tags of DE55 by number (0x9F26), templates unopened; IccError for what is not BER-TLV.
 
@@ -48,7 +55,11 @@ def read_icc(icc: bytes) -> dict[int, bytes]:
                 following = icc[at]
                 tag = tag << 8 | following
                 at += 1
-        length, at = _length(icc, at, tag)
+        if at < end and icc[at] < 0x80:  # nearly always: one byte of length
+            length = icc[at]
+            at += 1
+        else:
+            length, at = _length(icc, at, tag)
         if at + length > end:
             raise IccError(f"{tag:X}", f"{length} bytes announced, {end - at} left", start)
         if tag in tags:
@@ -82,11 +93,7 @@ def cardholder_verification(tags: Mapping[int, bytes]) -> CardholderVerification
     results = tags.get(0x9F34, b"")
     if len(results) != 3:
         return CardholderVerification.NONE
-    return {
-        0x01: CardholderVerification.ON_DEVICE,
-        0x02: CardholderVerification.ONLINE_PIN,
-        0x1E: CardholderVerification.SIGNATURE,
-    }.get(results[0] & 0x3F, CardholderVerification.NONE)
+    return _METHODS.get(results[0] & 0x3F, CardholderVerification.NONE)
 
 
 def _length(icc: bytes, at: int, tag: int) -> tuple[int, int]:

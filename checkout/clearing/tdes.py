@@ -5,6 +5,7 @@ The card's side computes with pyemv; nothing here is shared with it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
@@ -12,7 +13,18 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
 BLOCK = 8
 _ZEROS = bytes(BLOCK)
+_KEPT = 1 << 14
 _ODD = bytes(value if value.bit_count() % 2 else value ^ 1 for value in range(256))
+
+
+class _Kept(threading.local):
+    """Ciphers that have been set up; one set a thread, since none may be used by two at once."""
+
+    def __init__(self) -> None:
+        self.ciphers: dict[bytes, Callable[[bytes], bytes]] = {}
+
+
+_kept = _Kept()
 
 
 def odd_parity(key: bytes) -> bytes:
@@ -28,6 +40,17 @@ def encryptor(key: bytes) -> Callable[[bytes], bytes]:
 def encrypt(key: bytes, blocks: bytes) -> bytes:
     """Encrypt whole 8-byte blocks, each by itself (ECB), under a 16-byte key."""
     return encryptor(key)(blocks)
+
+
+def encrypt_often(key: bytes, blocks: bytes) -> bytes:
+    """The same for keys that come again, such as a card's: their set-up is kept, by thread."""
+    kept = _kept.ciphers
+    found = kept.get(key)
+    if found is None:
+        if len(kept) >= _KEPT:
+            kept.clear()
+        found = kept[key] = encryptor(key)
+    return found(blocks)
 
 
 def decrypt(key: bytes, blocks: bytes) -> bytes:
