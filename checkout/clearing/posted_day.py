@@ -30,7 +30,7 @@ _MOVEMENTS = {
     **dict.fromkeys(DISPUTED, Movement.CHARGEBACK),
 }
 #: Entries that belong to no sale: they don't take part in netting.
-_APART = ("opening", "settlement", "top-up")
+_APART = ("opening", "settlement")
 
 Amounts = dict[str, int]
 

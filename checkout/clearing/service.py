@@ -77,6 +77,7 @@ class SwitchServer:
         Raises SwitchRunning, DatabaseError, KeyStoreError, or OSError where the port is taken.
         """
         seat = take_seat(home, database_url, wait_s=wait_s)
+        listener: socket.socket | None = None
         try:
             listener = socket.create_server(bind, backlog=256)
             listener.setblocking(False)
@@ -87,6 +88,8 @@ class SwitchServer:
             server = cls(Switch(backend, faults), backend, listener, seat, settable)
             seat.publish(server.address)
         except BaseException:
+            if listener is not None:
+                listener.close()
             seat.leave()
             raise
         return server

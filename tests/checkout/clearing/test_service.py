@@ -304,6 +304,27 @@ def test_one_switch_a_database_and_a_dead_ones_note_counts_for_nothing(tmp_path:
     seat.leave()
 
 
+def test_looking_for_a_switch_does_not_keep_one_from_starting(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'checkout.db'}"
+    take_seat(tmp_path, url).leave()
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            find(tmp_path, url)
+
+    watchers = [threading.Thread(target=look) for _ in range(4)]
+    for one in watchers:
+        one.start()
+    try:
+        for _ in range(20):
+            take_seat(tmp_path, url).leave()
+    finally:
+        done.set()
+        for one in watchers:
+            one.join()
+
+
 def test_own_switch_starts_where_none_runs_and_others_join_it(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'checkout.db'}"
     first = open_client(tmp_path, url)
