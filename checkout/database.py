@@ -20,6 +20,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 APPLICATION_ID = 0x4C414E45
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_MS = 10_000
+CACHE_KB = 16_384  # of each connection; tables are read by key, where more gains nothing
 
 
 class DatabaseError(Exception):
@@ -99,7 +100,7 @@ def configure_sqlite(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA cache_size = -65536")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
 
 
 def prepare_sqlite(path: Path) -> None:
