@@ -35,6 +35,9 @@ _PLAIN_WIDTH = 120
 
 def run(args: argparse.Namespace, *, pages: Pages) -> int:
     """Compare as the options say; 0, or an error of ours with a one-line message."""
+    for name, path in (("json", args.json), ("html", args.html)):
+        if path is not None and not path.parent.is_dir():
+            raise TableError(name, f"the folder {path.parent} does not exist")
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -119,7 +119,15 @@ def tap_and_pay(
         for attempt in range(2):
             if not (laid and attempt == 0):
                 reader.lay(payer)
+            began_ms = trace.now_ms()
             card = next_card(reader, _CARD_WITHIN_S)
+            trace.record(
+                "terminal",
+                "terminal",
+                "card found, chosen and activated (ISO/IEC 14443-3 and -4)",
+                at_ms=began_ms,
+                took_ms=trace.now_ms() - began_ms,
+            )
             if wrapped is not None:
                 card, wrapped = wrapped(card), None
             result = tap.walk(

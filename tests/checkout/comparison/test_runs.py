@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from checkout.clearing.switch import Switch
 from checkout.commands.pay_qr import payer_pages, told_by_phone
+from checkout.comparison import command
 from checkout.comparison.baskets import HOLDS, PEOPLE, draw_baskets
 from checkout.comparison.command import compare
 from checkout.comparison.distributions import TableError
@@ -157,6 +160,35 @@ def test_more_baskets_leave_the_first_ones_as_they_were() -> None:
 def test_nothing_to_pay_is_said_by_name() -> None:
     with pytest.raises(TableError, match="payments: expected one or more, got 0"):
         compare(payments=0, seed=1, pages=PAGES)
+
+
+def test_the_command_writes_what_it_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("checkout.comparison.command.run_faults", lambda *_, **__: ())
+    monkeypatch.setattr("checkout.comparison.command.run_attacks", lambda *_, **__: ())
+    given = Namespace(
+        payments=2,
+        seed=1,
+        scenario="taxi",
+        json=tmp_path / "a.json",
+        html=tmp_path / "a.html",
+    )
+    assert command.run(given, pages=PAGES) == 0
+    shown = json.loads(given.json.read_text("utf-8"))
+    assert shown["ways"]["tap-card"]["sales"] == 2
+    assert given.html.read_text("utf-8").startswith("<!doctype html>")
+    out = capsys.readouterr().out
+    assert "Tap, card" in out
+    assert "every approved sale stands once" in out
+
+
+def test_a_folder_that_is_not_there_is_said_before_anything_runs(tmp_path: Path) -> None:
+    given = Namespace(
+        payments=2, seed=1, scenario="taxi", json=None, html=tmp_path / "none" / "a.html"
+    )
+    with pytest.raises(TableError, match=r"html: the folder .*none does not exist"):
+        command.run(given, pages=PAGES)
 
 
 def test_an_empty_column_has_no_figures() -> None:
