@@ -15,6 +15,7 @@ from devices.nfc.contract import Card, Reader, ReaderGone, TransportError
 from devices.nfc.emulated import EmulatedCard, open_card, profile_names
 from devices.nfc.emulated.pn532 import Pn532Emulator
 from devices.nfc.nfcpy_reader import open_reader
+from devices.nfc.reader_path import parse_path
 from devices.nfc.transcript import TranscriptReader
 
 
@@ -122,6 +123,12 @@ def choose_reader(path: str, home: Path) -> Reader:
             why = getattr(error, "strerror", None) or "it is no text"
             raise TransportError("no-reader", f"transcript {file}: {why}") from None
     return open_reader(path)
+
+
+def check_path(path: str) -> None:
+    """TransportError for a path that can mean no reader, whatever will be plugged in."""
+    if path not in ("auto", "emulated", "none") and not path.startswith("transcript:"):
+        parse_path(path)
 
 
 def next_card(reader: Reader, timeout_s: float, stop: threading.Event | None = None) -> Card:

@@ -18,6 +18,7 @@ from checkout.clearing.clock import wall_clock
 from checkout.clearing.rendezvous import find
 from checkout.commands.common import CommandError, config_from, console, speaks_unicode
 from checkout.config import Config, ConfigError
+from checkout.readers import check_path
 from checkout.shop import Shop
 from checkout.supervisor import Supervisor
 from checkout.web import credentials
@@ -33,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     if config.port == 0:
         raise ConfigError("port", "expected 1 to 65535, got 0")
     check_port(config.host, config.port)
+    check_path(config.reader)
     Shop.open(config).close()  # database and keys: whatever is wrong with them is said here, once
     check_alone(config)
     tap.load(config.home, clock=wall_clock)  # as is what is wrong with its terminal data

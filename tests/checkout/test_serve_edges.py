@@ -71,6 +71,12 @@ def test_a_sale_that_could_not_begin_leaves_no_order_for_the_next_card(tmp_path:
         assert connection.execute("SELECT state FROM shop_orders").fetchall() == [("cancelled",)]
 
 
+def test_a_reader_path_that_can_mean_none_is_told_at_the_start(tmp_path: Path) -> None:
+    told = run(tmp_path, "serve", "--port", str(free_port()), "--reader", "bogus:1")
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr.startswith("checkout serve: reader path 'bogus:1': expected usb")
+
+
 @pytest.mark.parametrize("option", ["--port", "--workers"])
 def test_zero_is_refused_and_not_taken_for_the_default(tmp_path: Path, option: str) -> None:
     told = run(tmp_path, "serve", option, "0")
