@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 from network import (
     BLOCKED,
+    CLASS_III,
     CREDIT,
     DEBIT,
     EMPTY,
@@ -33,6 +35,7 @@ from checkout.clearing.messages import (
     Initiation,
     TransactionType,
 )
+from checkout.clearing.tokens import token_cryptogram
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 _T = TransactionType
@@ -388,3 +391,108 @@ def test_dispute_goes_through_its_steps_and_the_ledger_follows(network: Network)
     network.client.operate("settle")
     assert network.available() == before
     network.reader.trial_balance()
+
+
+def test_online_token_pays_with_a_cryptogram_once_and_at_one_merchant(network: Network) -> None:
+    made = network.client.operate(
+        "request-token", {"account": CREDIT, "requestor": "phone-maker", "domain": "online"}
+    )
+    number = made["payment_token"]
+    verified = {"payment_token": number, "method": "bank-app", "passed": True}
+    network.client.operate("verify-token", verified)
+    network.client.operate("advance-token", {"payment_token": number, "action": "activate"})
+    key = KeyStore(network.home).card_key(number, None)
+
+    def bought(atc: int, **changed: Any) -> str:
+        request = network.request(
+            number,
+            2500_00,
+            entry_mode=EntryMode.ECOMMERCE,
+            initiation=Initiation.ONLINE,
+            token_requestor="99900000002",
+        )
+        cryptogram = token_cryptogram(key, request, atc, b"\x01\x02\x03\x04")
+        return network.code(replace(request, token_cryptogram=cryptogram, **changed))
+
+    assert bought(1) == "00"
+    assert bought(1) == "63"
+    assert bought(2, merchant_id="ANOTHERMERCHANT") == "63"
+    assert bought(3, amount_minor=1) == "63"
+    assert bought(4, token_requestor="99900000001") == "57"
+    assert bought(5) == "00"
+
+
+def test_failed_verification_deletes_the_token_at_the_third_try(network: Network) -> None:
+    made = network.client.operate(
+        "request-token", {"account": DEBIT, "requestor": "lane-wallet", "domain": "code"}
+    )
+    failed = {"payment_token": made["payment_token"], "method": "one-time-code", "passed": False}
+    states = [network.client.operate("verify-token", failed)["state"] for _ in range(3)]
+    assert states == ["requested", "requested", "deleted"]
+
+
+def test_phone_is_given_keys_and_a_secure_element_is_personalised(network: Network) -> None:
+    told = network.client.operate("token-keys", {"payment_token": HCE_PHONE})
+    (key,) = told["keys"]
+    assert (key["serial"], key["uses"]) == (1, 5) and key["key_block"].startswith("D0")
+    made = network.client.operate("personalise-token", {"payment_token": SE_PHONE})
+    assert made["tags"]["5A"] == SE_PHONE and len(made["key_check_value"]) == 6
+    with pytest.raises(OperationFailed, match="unknown"):
+        network.client.operate("token-keys", {"payment_token": "9999709999999999"})
+
+
+def test_unknown_operation_and_wrong_arguments_are_told(network: Network) -> None:
+    for name, given, says in (
+        ("nonsense", {}, "known are settle"),
+        ("set-status", {"account": DEBIT}, "status is missing"),
+        ("set-status", {"account": DEBIT, "status": "sleepy"}, "sleepy"),
+        ("set-status", {"account": "1", "status": "active"}, "no such account"),
+        ("clock", {"at": "noon"}, "clock"),
+    ):
+        with pytest.raises(OperationFailed, match=says):
+            network.client.operate(name, given)
+    assert network.code(network.request()) == "00"
+
+
+def test_account_is_blocked_and_freed_by_the_back_office(network: Network) -> None:
+    network.client.operate("set-status", {"account": DEBIT, "status": "lost"})
+    assert network.code(network.request()) == "41"
+    network.client.operate("set-status", {"account": DEBIT, "status": "active"})
+    assert network.code(network.request()) == "00"
+
+
+def test_limits_of_a_class_iii_account_hold_for_the_day_and_come_back_with_a_reversal(
+    network: Network,
+) -> None:
+    block = network.client.encrypt_pin(PIN, CLASS_III)
+
+    def code(amount: int) -> tuple[str, AuthorizationRequest]:
+        request = network.request(CLASS_III, amount, pin_block=block)
+        return network.code(request), request
+
+    first, request = code(900_00)
+    assert (first, code(200_00)[0]) == ("00", "61")  # barcode level C: 1,000 a day
+    assert network.client.reverse(request).response.response_code == "00"
+    assert code(1000_00)[0] == "00"
+    network.clock.set_to(datetime(2026, 3, 3, 4, 0, tzinfo=UTC))
+    assert code(1000_00)[0] == "00"
+
+
+def test_log_tells_who_asked_what_and_how_it_ended_with_numbers_masked(network: Network) -> None:
+    block = network.client.encrypt_pin(PIN, DEBIT)
+    request = network.tap(amount=100, atc=1, pin_block=block, track2=f"{DEBIT}D30122010000012345")
+    network.code(request)
+    (logged,) = network.reader.messages(rrn=request.rrn)
+    assert (logged.peer, logged.kind, logged.response_code) == (
+        "market-acquirer",
+        "purchase",
+        "00",
+    )
+    assert logged.account == "999901******0019"
+    for secret in (DEBIT.encode(), block, b"12345"):
+        assert secret not in logged.request and secret not in (logged.response or b"")
+    dump = logged.dump()
+    assert dump["request"]["DE2"]["value"] == "999901******0019"
+    assert dump["response"]["DE39"]["value"] == "00"
+    assert network.reader.messages(search="market")[0].rrn == request.rrn
+    assert network.reader.messages(search="no such thing") == ()
