@@ -197,6 +197,10 @@ class PaymentRecords:
             modelled_us=round(modelled_ms * 1000),
         )
 
+    def keep_steps(self, payment_id: str, steps: list[dict[str, Any]]) -> None:
+        """Keep a story that went on after its outcome; the payment's times stay."""
+        self.update(payment_id, steps=json.dumps(steps, separators=(",", ":")))
+
     def row(self, payment_id: str | None) -> Row[Any] | None:
         """One attempt's row, or None."""
         table = records.payments

@@ -7,8 +7,9 @@ AuthorizationRequest, complete. After that nothing asks which mode it was.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from checkout.acceptance.contract import Merchant, Mode
 from checkout.acceptance.nfc.authorization import Evidence
@@ -23,7 +24,8 @@ from checkout.clearing.client import NotSent, SwitchClient
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.demo import Payer, payers
 from checkout.demo import payer as find_payer
-from checkout.orders import Orders, ShopError
+from checkout.moments import CARD_SEEN
+from checkout.orders import Orders, ShopError, add_event
 from checkout.payment_records import Payment, PaymentRecords, PaymentState, Source
 from checkout.presented import Presented
 from checkout.repeats import Repeats
@@ -116,10 +118,12 @@ class Payments:
         payer: str,
         pin: str | None = None,
         kind: CodeKind = "dynamic",
+        emulated: bool = True,
         trace: Trace | None = None,
     ) -> Payment:
         """Pay the order behind a scanned code from a demo payer's account.
 
+        `emulated` is False where a real phone stands behind it, which only a page can know.
         A decline comes back as a value; ShopError says why nothing was tried.
         """
         who = self.code_payer(payer, pin)
@@ -127,7 +131,13 @@ class Payments:
         if lookup.status != "live":
             raise ShopError(f"{lookup.status}-code", f"code: it is {lookup.status}", "code")
         return self.pay_order(
-            lookup.order.id, who, pin=pin, kind=kind, code=lookup.code, trace=trace
+            lookup.order.id,
+            who,
+            pin=pin,
+            kind=kind,
+            code=lookup.code,
+            emulated=emulated,
+            trace=trace,
         )
 
     def pay_order(
@@ -138,11 +148,12 @@ class Payments:
         pin: str | None,
         kind: CodeKind,
         code: str | None = None,
+        emulated: bool = True,
         trace: Trace | None = None,
     ) -> Payment:
         """Pay an order that a payer has confirmed, whichever code led there."""
         source = Source(
-            mode=Mode.QR, scheme=who.scheme, account=who.account, payer=who.name, emulated=False
+            mode=Mode.QR, scheme=who.scheme, account=who.account, payer=who.name, emulated=emulated
         )
         attempt = self.attempts.begin(
             order_id, source, trace=Trace() if trace is None else trace, code=code
@@ -183,11 +194,13 @@ class Payments:
         pin: str | None = None,
         hold_for_pin: bool = False,
         modelled_ms: float = 0.0,
+        seen_at: datetime | None = None,
         trace: Trace | None = None,
     ) -> Payment:
         """Settle a card that the terminal has read: online, offline, or declined by the card.
 
-        With `hold_for_pin` it is not asked for yet: it waits for the PIN from the counter's pad
+        `seen_at` is when it came into the reader's field; it is kept with the claim. With
+        `hold_for_pin` it is not asked for yet: it waits for the PIN from the counter's pad
         (`waiting`). A real card is never asked for its PIN.
         """
         story = Trace() if trace is None else trace
@@ -206,7 +219,9 @@ class Payments:
             return self.attempts.declined_by_card(
                 order_id, source, trace=story, modelled_ms=modelled_ms
             )
-        attempt = self.attempts.begin(order_id, source, trace=story)
+        attempt = self.attempts.begin(
+            order_id, source, trace=story, also=_seen(order_id, seen_at, emulated=emulated)
+        )
         block = None
         if pin is not None:
             try:
@@ -246,3 +261,14 @@ class Payments:
         if pin is not None and not PIN.fullmatch(pin):
             raise ShopError("pin", "pin: expected six digits", "pin")
         return who
+
+
+def _seen(
+    order_id: str, seen_at: datetime | None, *, emulated: bool
+) -> Callable[[Connection, str], None] | None:
+    """Keeps the moment of the card in the transaction that claims the order: no write more."""
+    if seen_at is None:
+        return None
+    return lambda connection, payment_id: add_event(
+        connection, seen_at, CARD_SEEN, order_id, payment=payment_id, emulated=emulated
+    )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 from sqlalchemy.exc import IntegrityError
 
 from checkout.acceptance.contract import Mode
@@ -24,7 +24,8 @@ from checkout.attempts import Attempt, Attempts
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.demo import Payer
 from checkout.demo import payer as find_payer
-from checkout.orders import Order, Orders, ShopError
+from checkout.moments import CODE_SCANNED
+from checkout.orders import Order, Orders, ShopError, add_event
 from checkout.payment_records import Payment, PaymentRecords, PaymentState, Source
 from checkout.presented_records import PresentedRecords
 from checkout.records import instant, micros
@@ -211,12 +212,18 @@ class Presented:
                 order.id,
                 source,
                 trace=story,
-                also=lambda connection, payment_id: self._rows.insert(
-                    connection, row | {"payment_id": payment_id}
+                also=lambda connection, payment_id: self._scanned(
+                    connection, row | {"payment_id": payment_id}, order, now
                 ),
             )
         except IntegrityError:  # another till was faster with the same code
             raise _used() from None
+
+    def _scanned(
+        self, connection: Connection, row: dict[str, Any], order: Order, now: datetime
+    ) -> None:
+        self._rows.insert(connection, row)
+        add_event(connection, now, CODE_SCANNED, order.id, payment=row["payment_id"])
 
     def _again(self, row: Row[Any], order_id: str) -> Payment | UserPaying:
         if self._kept.get(row.payment_id).order_id != order_id:

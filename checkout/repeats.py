@@ -220,4 +220,5 @@ def record_exchange(
         received=exchange.bytes_received,
         took_ms=exchange.took_ms,
         detail={"request": exchange.request_dump, "response": exchange.response_dump},
+        certain="shop" if exchange.response.approved and not reversal else None,
     )

@@ -21,6 +21,7 @@ from checkout.database import open_engine
 from checkout.demo import Payer, payers
 from checkout.enrolment import Enrolment
 from checkout.events import Feed
+from checkout.moments import Moments
 from checkout.orders import Clock, Order, Orders, ShopError, add_event
 from checkout.payments import Payment, Payments
 from checkout.presented import UserPaying
@@ -154,6 +155,7 @@ class Shop:
         self.code_key = self.seal.derive("emv codes")
         self.feed = Feed(engine, heartbeat_s=config.heartbeat_s)
         self.terminal = ReaderDesk(engine, clock)
+        self.moments = Moments(engine, clock)
         self.books = ClearingReader(engine)
         self.enrolment = Enrolment(
             self.payments.records, clearing=clearing, seal=self.seal, books=self.books

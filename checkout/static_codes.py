@@ -155,6 +155,7 @@ class StaticCodes:
         payer: str,
         amount_minor: int | None = None,
         pin: str | None = None,
+        emulated: bool = True,
         trace: Trace | None = None,
     ) -> Payment:
         """Open an order for what the payer typed at a sticker, and pay it at once.
@@ -179,7 +180,9 @@ class StaticCodes:
             reference=sticker.label,
             static_code=sticker.code,
         )
-        return self._payments.pay_order(order.id, who, pin=pin, kind="static", trace=trace)
+        return self._payments.pay_order(
+            order.id, who, pin=pin, kind="static", emulated=emulated, trace=trace
+        )
 
 
 def _static_code(row: Row[Any]) -> StaticCode:

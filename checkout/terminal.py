@@ -12,8 +12,9 @@ from checkout.acceptance.nfc.tap_loop import Charge, Signal, TapLoop, Verdict
 from checkout.config import Config
 from checkout.database import one_line
 from checkout.demo import payer_of_account
+from checkout.moments import CARD_SEEN
 from checkout.orders import ShopError
-from checkout.payment_records import Payment, PaymentState
+from checkout.payment_records import Payment, PaymentState, steps_json
 from checkout.readers import EmulatedReader, choose_reader
 from checkout.shop import Shop
 from checkout.trace import Trace
@@ -37,6 +38,7 @@ class ShopTill:
         self._told: tuple[str, str, str] | None = None
         self._told_at = 0.0
         self._resume: Resume | None = None
+        self._unshown: tuple[str, Trace] | None = None  # approved, its payer not told yet
 
     def charge(self) -> Charge | None:
         """The newest open order."""
@@ -47,7 +49,7 @@ class ShopTill:
 
     def tapped(self, charge: Charge, card: Card, reader: Reader) -> Verdict:
         """Walk the card, then settle the order with what it gave."""
-        trace = Trace()
+        seen_at, trace = self._shop.orders.clock(), Trace()
         result = tap.walk(
             self._terminal,
             card,
@@ -58,6 +60,11 @@ class ShopTill:
         )
         self._resume = result.resume
         evidence = tap.evidence(result, self._shop.seal.fingerprint)
+        if evidence is None or evidence.decision == "declined":
+            # No claim takes this moment along, and nobody's money waits for it.
+            self._shop.moments.once(
+                CARD_SEEN, charge.order_id, at=seen_at, emulated=reader.emulated
+            )
         if evidence is None:
             return _instruction(result)
         try:
@@ -68,10 +75,13 @@ class ShopTill:
                 payer=payer_of_account(evidence.pan),
                 hold_for_pin=result.online_pin_required,
                 modelled_ms=modelled_air_ms(result, reader, trace),
+                seen_at=seen_at,
                 trace=trace,
             )
         except ShopError as error:
             return Verdict(state="refused", message=str(error), signal="failure")
+        if payment.state is PaymentState.APPROVED:
+            self._unshown = payment.id, trace
         return _verdict(payment, signed=result.cvm is Cvm.SIGNATURE)
 
     def rest(self) -> tuple[str, str]:
@@ -89,6 +99,9 @@ class ShopTill:
         self._told, self._told_at = (name, state, message), now
         emulated = False if reader is None else reader.emulated
         self._shop.terminal.tell(name, state, message, emulated=emulated)
+        if self._unshown is not None and state == "paid":
+            (payment_id, trace), self._unshown = self._unshown, None
+            payer_told(self._shop, payment_id, trace, message)
 
     def between_taps(self, reader: Reader) -> None:
         """Lay the emulated card that someone asked for on an emulated reader."""
@@ -123,6 +136,12 @@ def modelled_air_ms(result: TapResult, reader: Reader, trace: Trace) -> float:
         detail=modelled.as_json(),
     )
     return modelled.total_ms
+
+
+def payer_told(shop: Shop, payment_id: str, trace: Trace, message: str) -> None:
+    """Light, sound or screen have said it: the last step of an approved tap's story."""
+    trace.record("terminal", "payer", f"shows: {message}", certain="payer")
+    shop.payments.records.update(payment_id, steps=steps_json(trace))
 
 
 def _instruction(result: TapResult) -> Verdict:

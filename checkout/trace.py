@@ -17,7 +17,8 @@ class Step:
 
     `at_ms` counts from the payment's first step; `bytes_sent` went from `source` to `target`,
     `bytes_received` came back; `took_ms` is the time from the first byte out to the last one in.
-    `detail` is the decoded content, card numbers already masked.
+    `detail` is the decoded content, card numbers already masked. `certain` says who knew for sure,
+    once it was over, that the money had changed hands.
     """
 
     n: int
@@ -30,6 +31,7 @@ class Step:
     took_ms: float = 0.0
     nature: Nature = "measured"
     detail: dict[str, Any] = field(default_factory=dict)
+    certain: Literal["shop", "payer"] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The step as the command and the API show it."""
@@ -44,6 +46,8 @@ class Step:
             "took_ms": round(self.took_ms, 3),
             "nature": self.nature,
         }
+        if self.certain is not None:
+            shown["certain"] = self.certain
         if self.detail:
             shown["detail"] = self.detail
         return shown
@@ -79,6 +83,7 @@ class Trace:
         took_ms: float = 0.0,
         nature: Nature = "measured",
         detail: dict[str, Any] | None = None,
+        certain: Literal["shop", "payer"] | None = None,
     ) -> None:
         """Add a step; without `at_ms` it began `took_ms` ago."""
         began = self.now_ms() - took_ms if at_ms is None else at_ms
@@ -95,6 +100,7 @@ class Trace:
                     took_ms=took_ms,
                     nature=nature,
                     detail=detail or {},
+                    certain=certain,
                 )
             )
 

@@ -21,6 +21,9 @@ from devices.qr.scanner import ScanError, read_all
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MOST_REDIRECTS = 5
 
+#: What the emulated phone calls itself, so that its sales are never counted among real ones.
+USER_AGENT = "checkout-emulated-phone"
+
 
 class PhoneError(Exception):
     """The phone could not go on: no code in the picture, no page, no form."""
@@ -73,6 +76,9 @@ class Exchange:
     bytes_sent: int = 0
     bytes_received: int = 0
     modelled: bool = False
+    method: str = ""
+    path: str = ""  # as it was asked: the codes and seals in it are not for showing
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,7 +298,7 @@ class _Visit:
         self._story = story
         # This phone tells its side of the story itself, so the shop need not guess at it.
         self._headers = {
-            "User-Agent": "checkout-emulated-phone",
+            "User-Agent": USER_AGENT,
             "Accept": "text/html",
             "X-Own-Trace": "yes",
         }
@@ -330,7 +336,13 @@ class _Visit:
         except OSError as error:
             raise PhoneError(f"network: {error}") from error
         self._story.add(
-            f"{method} {what}", began, sent=answer.bytes_sent, received=answer.bytes_received
+            f"{method} {what}",
+            began,
+            sent=answer.bytes_sent,
+            received=answer.bytes_received,
+            method=method,
+            path=urlsplit(url).path or "/",
+            status=answer.status,
         )
         return answer
 
@@ -346,7 +358,17 @@ class _Story:
     def now_ms(self) -> float:
         return (self._monotonic() - self._origin) * 1000
 
-    def add(self, what: str, began_ms: float, *, sent: int = 0, received: int = 0) -> None:
+    def add(
+        self,
+        what: str,
+        began_ms: float,
+        *,
+        sent: int = 0,
+        received: int = 0,
+        method: str = "",
+        path: str = "",
+        status: int | None = None,
+    ) -> None:
         self.exchanges.append(
             Exchange(
                 what=what,
@@ -354,6 +376,9 @@ class _Story:
                 took_ms=self.now_ms() - began_ms,
                 bytes_sent=sent,
                 bytes_received=received,
+                method=method,
+                path=path,
+                status=status,
             )
         )
 

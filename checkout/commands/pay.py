@@ -106,7 +106,8 @@ def _show(order: Order, payment: Payment) -> None:
 
     out = console()
     way = {"qr": "code", "nfc": "tap"}[payment.mode]
-    emulated = ", emulated card and air" if payment.emulated else ""
+    device = "phone" if str(payment.mode) == "qr" else "card and air"
+    emulated = f", emulated {device}" if payment.emulated else ""
     out.print(f"{order.amount}  {payment.as_json()['state']} by {way} ({payment.scheme}{emulated})")
     out.print(f"{payment.pan}  {payment.response_text}  approval {payment.approval_code or '-'}")
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -9,10 +9,10 @@ from checkout.acceptance.nfc import tap
 from checkout.config import Config
 from checkout.demo import Payer, payer_of_account
 from checkout.orders import Order, ShopError
-from checkout.payments import Payment
+from checkout.payments import Payment, PaymentState
 from checkout.readers import EmulatedReader, choose_reader, next_card
 from checkout.shop import Shop
-from checkout.terminal import modelled_air_ms
+from checkout.terminal import modelled_air_ms, payer_told
 from checkout.trace import Trace
 from devices.nfc.contract import TransportError
 from devices.nfc.kernel import Outcome
@@ -35,7 +35,7 @@ def pay_by_tap(
         resume = None
         while True:
             card = next_card(reader, max(0.1, deadline - time.monotonic()))
-            trace = Trace()
+            seen_at, trace = shop.orders.clock(), Trace()
             result = tap.walk(
                 terminal,
                 card,
@@ -55,14 +55,18 @@ def pay_by_tap(
                 raise TransportError("card-gone", f"tap: {sentence}")
             sys.stderr.write(sentence + "\n")
             resume = result.resume
-        return shop.payments.pay_by_tap(
+        payment = shop.payments.pay_by_tap(
             order.id,
             evidence,
             emulated=reader.emulated,
             payer=payer_of_account(evidence.pan),
             pin=pin if result.online_pin_required else None,
             modelled_ms=modelled_air_ms(result, reader, trace),
+            seen_at=seen_at,
             trace=trace,
         )
+        if payment.state is PaymentState.APPROVED:
+            payer_told(shop, payment.id, trace, "paid")
+        return shop.payments.get(payment.id)
     finally:
         reader.close()

@@ -10,13 +10,13 @@ from typing import Any
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from checkout import create_app
-from checkout.acceptance.qr.link import base_url, build_link
+from checkout.acceptance.qr.link import base_url, build_link, short_path
 from checkout.acceptance.qr.rendering import png
 from checkout.demo import Payer
 from checkout.orders import Order, ShopError
 from checkout.payments import Payment
 from checkout.shop import Shop
-from devices.phone import Phone, PhoneError, PhoneResult
+from devices.phone import Exchange, Phone, PhoneError, PhoneResult
 
 
 def pay_by_code(shop: Shop, order: Order, who: Payer, pin: str) -> Payment:
@@ -66,6 +66,7 @@ def told_by_phone(seen: PhoneResult, payment: Payment, picture_bytes: int) -> li
         )
 
     add(0.0, "counter", "phone", "picture of the code", bytes_sent=picture_bytes)
+    last = seen.exchanges[-1] if seen.outcome == "paid" else None
     for each in seen.exchanges:
         target = "shop" if each.bytes_sent else "payer" if each.modelled else "phone"
         add(
@@ -77,6 +78,8 @@ def told_by_phone(seen: PhoneResult, payment: Payment, picture_bytes: int) -> li
             bytes_received=each.bytes_received,
             took_ms=round(each.took_ms, 3),
             nature="modelled" if each.modelled else "measured",
+            **({"certain": "payer"} if each is last else {}),
+            **({"detail": _http(each)} if each.method else {}),
         )
         if each.what.startswith("POST"):
             # The shop's clock began within this request; its steps lie inside it.
@@ -84,6 +87,13 @@ def told_by_phone(seen: PhoneResult, payment: Payment, picture_bytes: int) -> li
             for step in payment.steps:
                 steps.append(step | {"at_ms": round(each.at_ms + slack + step["at_ms"], 3)})
     return [step | {"n": number} for number, step in enumerate(steps, 1)]
+
+
+def _http(exchange: Exchange) -> dict[str, Any]:
+    return {
+        "request": f"{exchange.method} {short_path(exchange.path)}",
+        "status": exchange.status,
+    }
 
 
 class _Quiet(WSGIRequestHandler):

@@ -14,6 +14,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, make_response, request, url_for
 from werkzeug.exceptions import HTTPException, NotFound, UnsupportedMediaType
 
+from checkout.moments import SHOWN
 from checkout.orders import Order, OrderState, ShopError
 from checkout.payments import Payment
 from checkout.presented import UserPaying
@@ -71,6 +72,8 @@ def order_picture(order_id: str, form: str) -> Response:
         raise Problem(kind="field", detail="format: expected link or emv", field="format")
     config = the_shop().config
     order = with_live_code(the_shop().orders.get(order_id))
+    if order.state is OrderState.OPEN:
+        the_shop().moments.once(SHOWN, order.id)
     text = the_shop().emv_payload(order) if wanted == "emv" else codes.link_of(config, order)
     drawn = codes.picture(text, form)
     return Response(drawn.content, mimetype=drawn.media_type)

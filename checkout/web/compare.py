@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from flask import Blueprint, render_template, request
 
+from checkout.acceptance.nfc.decoded import decoded
 from checkout.comparison.reference import reference_tables
 from checkout.orders import ShopError
 from checkout.payments import Payment, PaymentState
 from checkout.web import sources
-from checkout.web.diagram import Side, draw, parties_of
+from checkout.web.certain import Certain, certain
+from checkout.web.diagram import draw, parties_of, side_of
 from checkout.web.views import the_shop
 
 blueprint = Blueprint("compare", __name__)
@@ -23,8 +26,10 @@ class Shown:
     """One payment as the page shows it; `bytes` went both ways together."""
 
     payment: Payment
+    steps: list[dict[str, Any]]
     parties: list[str]
     bytes: int
+    certain: Certain
 
 
 @blueprint.get("/compare")
@@ -36,7 +41,7 @@ def show() -> str:
     for each in (left, right):
         if each is not None and each.id not in {known.id for known in payments}:
             payments.append(each)
-    sides = [_side(key, each) for key, each in (("left", left), ("right", right)) if each]
+    sides = [side_of(each, key) for key, each in (("left", left), ("right", right)) if each]
     figures = sources.comparison(shop)
     return render_template(
         "office/compare.html",
@@ -89,26 +94,8 @@ def _shown(payment: Payment | None) -> Shown | None:
         return None
     return Shown(
         payment=payment,
+        steps=decoded(payment.steps),
+        certain=certain(payment),
         parties=parties_of(payment.steps),
         bytes=sum(step["bytes_sent"] + step["bytes_received"] for step in payment.steps),
     )
-
-
-def _side(key: str, payment: Payment) -> Side:
-    mode = str(payment.mode)
-    return Side(
-        key=key,
-        mode=mode,
-        title="Paid by code" if mode == "qr" else "Paid by tap",
-        steps=payment.steps,
-        certain_ms=_certain_ms(payment),
-        modelled_ms=payment.modelled_ms,
-    )
-
-
-def _certain_ms(payment: Payment) -> float | None:
-    """When the shop had the bank's approval: the end of its last exchange with the switch."""
-    if payment.state is not PaymentState.APPROVED:
-        return None
-    asked = [step for step in payment.steps if (step["from"], step["to"]) == ("shop", "switch")]
-    return float(asked[-1]["at_ms"] + asked[-1].get("took_ms", 0)) if asked else None

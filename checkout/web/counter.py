@@ -12,9 +12,13 @@ from flask.typing import ResponseReturnValue
 
 from checkout.acceptance.contract import Mode
 from checkout.demo import DEMO_PIN
+from checkout.moments import CODE_OPENED, SHOWN
 from checkout.money import CURRENCIES, AmountError, Money
 from checkout.orders import Order, OrderState, ShopError
+from checkout.payments import PaymentState
 from checkout.web import codes, sources
+from checkout.web.certain import Certain, certain
+from checkout.web.diagram import draw, side_of
 from checkout.web.pin_pad import may_carry_a_pin
 from checkout.web.problems import Problem
 from checkout.web.streams import event_stream
@@ -149,6 +153,8 @@ def code_picture(order_id: str) -> Response:
     """The order's present code; `?form=emv` for the EMV payload."""
     config = the_shop().config
     order = the_shop().orders.get(order_id)
+    if order.state is OrderState.OPEN:
+        the_shop().moments.once(SHOWN, order.id)
     form = request.args.get("form", "link")
     text = the_shop().emv_payload(order) if form == "emv" else codes.link_of(config, order)
     drawn = codes.picture(text, "svg")
@@ -199,6 +205,8 @@ def _stage(order_id: str) -> dict[str, Any]:
         "order": order,
         "payment": payment,
         "waited_ms": sources.waited_ms(payment) if payment is not None else 0.0,
+        **_story(payment),
+        "opened": order.state is OrderState.OPEN and _is_opened(order_id),
         "declined": last_declined,
         "enrolment": None if last_declined is None else shop.enrolment.standing(last_declined),
         "attempts": attempts,
@@ -215,6 +223,21 @@ def _stage(order_id: str) -> dict[str, Any]:
         "demo_pin": DEMO_PIN,
         "renew_in_s": max((order.code_expires_at - now).total_seconds() - _renew_before_s(), 1),
     }
+
+
+def _story(payment: Payment | None) -> dict[str, Any]:
+    """Where the time of a paid order went, who knew when, and the diagram of it."""
+    if payment is None or payment.state is not PaymentState.APPROVED:
+        return {"timed": None, "certain": Certain(), "diagram": None}
+    return {
+        "timed": sources.where_time_went(the_shop(), payment),
+        "certain": certain(payment),
+        "diagram": draw([side_of(payment, "left", page=f"/compare?left={payment.id}")]),
+    }
+
+
+def _is_opened(order_id: str) -> bool:
+    return any(each.kind == CODE_OPENED for each in the_shop().moments.of_order(order_id))
 
 
 def settled(payment_id: str, *, within_s: float = 0.3) -> Payment:

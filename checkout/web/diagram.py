@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from markupsafe import Markup, escape
 
+from checkout.payments import Payment
+from checkout.web.certain import Certain, certain
 from checkout.web.views import duration
 
 _WIDTH = 1240
 _GUTTER = 92
+_COLUMN = (_WIDTH - _GUTTER) // 2
 _TOP = 52
 _ROW = 25
 _STRETCH = 11
@@ -38,15 +41,16 @@ class Side:
     mode: str
     title: str
     steps: Sequence[dict[str, Any]]
-    certain_ms: float | None = None
+    certain: Certain = field(default_factory=Certain)
     modelled_ms: float = 0.0
+    page: str = ""  # where the steps are told that the links lead to; here where empty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
     at_ms: float
     side: int
-    kind: str  # sent, back, certain
+    kind: str  # sent, back, shop (knows), payer (knows)
     step: dict[str, Any] | None
 
 
@@ -54,6 +58,20 @@ def parties_of(steps: Sequence[dict[str, Any]]) -> list[str]:
     """Who speaks in `steps`, from the payer to the bank."""
     seen = dict.fromkeys(name for step in steps for name in (step["from"], step["to"]))
     return sorted(seen, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
+
+
+def side_of(payment: Payment, key: str, *, page: str = "") -> Side:
+    """One payment as the diagram draws it; `key` names it in links."""
+    mode = str(payment.mode)
+    return Side(
+        key=key,
+        mode=mode,
+        title="Paid by code" if mode == "qr" else "Paid by tap",
+        steps=payment.steps,
+        certain=certain(payment),
+        modelled_ms=payment.modelled_ms,
+        page=page,
+    )
 
 
 def draw(sides: Sequence[Side]) -> Markup:
@@ -64,16 +82,16 @@ def draw(sides: Sequence[Side]) -> Markup:
     )
     places, bottom = _places(lines)
     height = bottom + 24
+    width = _WIDTH if len(sides) > 1 else _WIDTH - _COLUMN
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'role="img" aria-label="{escape(_summary(sides))}">'
     ]
-    parts += _ticks(lines, places)
-    column = (_WIDTH - _GUTTER) / 2
+    parts += _ticks(lines, places, width)
     for index, side in enumerate(sides):
-        left = 0 if index == 0 else column + _GUTTER
+        left = 0 if index == 0 else _COLUMN + _GUTTER
         mine = [(line, y) for line, y in zip(lines, places, strict=True) if line.side == index]
-        parts += _side(side, left, column, mine, bottom)
+        parts += _side(side, left, _COLUMN, mine, bottom)
     parts.append("</svg>")
     return Markup("".join(parts))  # noqa: S704 - every text in it went through escape
 
@@ -85,8 +103,9 @@ def _lines(index: int, side: Side) -> list[_Line]:
         if step["bytes_received"] and step["from"] != step["to"]:
             back = step["at_ms"] + step.get("took_ms", 0)
             lines.append(_Line(at_ms=back, side=index, kind="back", step=step))
-    if side.certain_ms is not None:
-        lines.append(_Line(at_ms=side.certain_ms, side=index, kind="certain", step=None))
+    for who, at_ms in (("shop", side.certain.shop_ms), ("payer", side.certain.payer_ms)):
+        if at_ms is not None:
+            lines.append(_Line(at_ms=at_ms, side=index, kind=who, step=None))
     return lines
 
 
@@ -107,15 +126,15 @@ def _places(lines: Sequence[_Line]) -> tuple[list[float], float]:
     return places, round(y + 16, 1)
 
 
-def _ticks(lines: Sequence[_Line], places: Sequence[float]) -> list[str]:
-    middle = _WIDTH / 2
+def _ticks(lines: Sequence[_Line], places: Sequence[float], width: int) -> list[str]:
+    middle = _COLUMN + _GUTTER / 2
     drawn: list[str] = [f'<text class="tick" x="{middle}" y="24">time</text>']
     shown = -100.0
     for line, y in zip(lines, places, strict=True):
         if y - shown < _ROW - 1:
             continue
         shown = y
-        drawn.append(f'<line class="grid" x1="0" x2="{_WIDTH}" y1="{y}" y2="{y}"/>')
+        drawn.append(f'<line class="grid" x1="0" x2="{width}" y1="{y}" y2="{y}"/>')
         half = _GUTTER / 2 - 4
         drawn.append(
             f'<rect class="plate" x="{middle - half}" y="{y - 9}" width="{2 * half}" height="18"/>'
@@ -140,14 +159,15 @@ def _side(
         )
     for line, y in lines:
         if line.step is None:
-            parts.append(_certain(left, width, y, side.modelled_ms))
+            parts.append(_certain(line.kind, left, width, y, side.modelled_ms))
         else:
-            parts.append(_arrow(side.key, line.step, xs, y, back=line.kind == "back"))
+            link = f"{side.page}#{side.key}-{line.step['n']}"
+            parts.append(_arrow(link, line.step, xs, y, back=line.kind == "back"))
     parts.append("</g>")
     return parts
 
 
-def _arrow(key: str, step: dict[str, Any], xs: dict[str, float], y: float, *, back: bool) -> str:
+def _arrow(link: str, step: dict[str, Any], xs: dict[str, float], y: float, *, back: bool) -> str:
     source, target = xs[step["from"]], xs[step["to"]]
     if back:
         source, target = target, source
@@ -164,7 +184,7 @@ def _arrow(key: str, step: dict[str, Any], xs: dict[str, float], y: float, *, ba
     words = escape(_short(label, abs(target - source)))
     return (
         f'{group}<path class="sent" d="{path}"/>{head}'
-        f'<a href="#{key}-{step["n"]}"><title>{escape(step["what"])}</title>'
+        f'<a href="{escape(link)}"><title>{escape(step["what"])}</title>'
         f'<text x="{middle}" y="{y - 5}">{words}</text></a></g>'
     )
 
@@ -173,13 +193,13 @@ def _head(x: float, y: float, way: int) -> str:
     return f'<path class="head" d="M{x} {y}l{-7 * way} -3.500v7z"/>'
 
 
-def _certain(left: float, width: float, y: float, modelled_ms: float) -> str:
+def _certain(who: str, left: float, width: float, y: float, modelled_ms: float) -> str:
     right = left + width
     more = f", {duration(modelled_ms)} later with the modelled time" if modelled_ms else ""
     return (
-        f'<line class="certain" x1="{left + 8}" x2="{right - 8}" y1="{y}" y2="{y}"/>'
+        f'<line class="certain {who}" x1="{left + 8}" x2="{right - 8}" y1="{y}" y2="{y}"/>'
         f'<text class="certain-text" x="{left + 12}" y="{y - 6}">'
-        f"the shop is certain{more}</text>"
+        f"the {who} is certain of the money{more}</text>"
     )
 
 

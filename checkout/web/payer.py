@@ -53,6 +53,7 @@ def show(code: str) -> ResponseReturnValue:
         return sticker_payer.form(found)
     if found.status != "live":
         return _not_payable(found, code)
+    phone_trace.opened(found.order)
     return _form(found.order, code)
 
 
@@ -99,6 +100,7 @@ def receipt(sealed: str) -> ResponseReturnValue:
     if payment_id is None:
         raise Problem(kind="unknown-payment", detail="This receipt's address is not complete.")
     shop = the_shop()
+    asked_at = shop.orders.clock()
     payment = shop.payments.get(payment_id)
     order = shop.orders.get(payment.order_id)
     again = None
@@ -107,7 +109,11 @@ def receipt(sealed: str) -> ResponseReturnValue:
             again = url_for("payer.show", code=order.static_code)
         elif order.state is OrderState.OPEN:
             again = url_for("payer.fresh", code=order.code)
-    return render_template("payer/result.html", payment=payment, order=order, again=again)
+    page = make_response(
+        render_template("payer/result.html", payment=payment, order=order, again=again)
+    )
+    phone_trace.result_shown(payment, page, asked_at)
+    return page
 
 
 def find_code(code: str) -> CodeLookup | StaticCode:
@@ -156,7 +162,13 @@ def _pay_once(code: str, payer: str, pin: str) -> ResponseReturnValue:
     shop = the_shop()
     try:
         return phone_trace.told(
-            lambda trace: shop.payments.pay_by_code(code, payer=payer, pin=pin, trace=trace),
+            lambda trace: shop.payments.pay_by_code(
+                code,
+                payer=payer,
+                pin=pin,
+                emulated=phone_trace.is_emulated_phone(),
+                trace=trace,
+            ),
             lambda payment: _answer(payment, order, code, payer),
         )
     except ShopError as error:

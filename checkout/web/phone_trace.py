@@ -2,22 +2,33 @@
 
 The page's form carries, signed, when the page was opened and how large it was; what lies between
 that and the PIN is the payer's time. An emulated phone tells its own side, so nothing is added.
+
+Real or emulated: a sale by code is emulated where this project's own phone paid, which says so in
+its User-Agent, or where no phone did; whatever else opens the page is a real phone.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from flask import Response, make_response, request
 
+from checkout.acceptance.contract import Mode
+from checkout.acceptance.qr.link import short_path
+from checkout.moments import CODE_OPENED
+from checkout.orders import Order
 from checkout.payments import Payment, PaymentState
 from checkout.trace import Trace
 from checkout.web.access import harden
+from checkout.web.certain import tell_payer_knows
 from checkout.web.views import seal, the_shop, unseal
 
 _PURPOSE = "opened"
+#: What the emulated phone (`devices.phone`) calls itself.
+USER_AGENT = "checkout-emulated-phone"
 _LONGEST_S = 900.0
 _PLACE = "@@opened@@"
 
@@ -35,13 +46,19 @@ def form_page(render: Callable[[str], str], status: int) -> Response:
 
 def told(pay: Callable[[Trace], Payment], answer: Callable[[Payment], Response]) -> Response:
     """Run `pay` with a trace that begins when the payer opened the page, and `answer` it."""
-    if "X-Own-Trace" in request.headers:
+    if tells_its_own_story():
         return answer(pay(Trace()))
     began, asked, shown = _opening()
     waited_s = min(max(time.time() - began, 0.0), _LONGEST_S)
     trace = Trace(began_s_ago=waited_s)
     trace.record(
-        "phone", "shop", "open the page of the code", sent=asked, received=shown, at_ms=0.0
+        "phone",
+        "shop",
+        "open the page of the code",
+        sent=asked,
+        received=shown,
+        at_ms=0.0,
+        detail={"request": f"GET {_short_path()}", "status": 200},
     )
     trace.record(
         "payer",
@@ -60,12 +77,61 @@ def told(pay: Callable[[Trace], Payment], answer: Callable[[Payment], Response])
         ending = {
             "bytes_received": response_bytes(response),
             "took_ms": round(trace.now_ms() - confirmed_ms, 3),
+            "detail": http_told(response),
         }
         steps: list[dict[str, Any]] = [
             {**step, **ending} if step["n"] == confirmed else step for step in payment.steps
         ]
         the_shop().payments.records.retell(payment.id, steps, modelled_ms=payment.modelled_ms)
     return response
+
+
+def is_emulated_phone() -> bool:
+    """Whether this project's own phone asks."""
+    return request.headers.get("User-Agent", "").startswith(USER_AGENT)
+
+
+def tells_its_own_story() -> bool:
+    """Whether the phone keeps the steps that it takes itself."""
+    return "X-Own-Trace" in request.headers
+
+
+def opened(order: Order) -> None:
+    """Keep the moment when a phone first opened this code; a browser's guess ahead is none."""
+    if request.method != "GET" or "prefetch" in _purpose():
+        return
+    code = str((request.view_args or {}).get("code", ""))[:4].upper()
+    the_shop().moments.once(CODE_OPENED, order.id, code=code, emulated=is_emulated_phone())
+
+
+def result_shown(payment: Payment, response: Response, asked_at: datetime) -> None:
+    """Keep the step by which a real phone's payer learned that it is paid."""
+    if payment.mode is not Mode.QR or tells_its_own_story() or request.method != "GET":
+        return
+    tell_payer_knows(
+        the_shop(),
+        payment,
+        source="phone",
+        target="shop",
+        what="ask for the result: paid",
+        asked_at=asked_at,
+        sent=request_bytes(),
+        received=response_bytes(response),
+        detail=http_told(response),
+    )
+
+
+def http_told(response: Response) -> dict[str, str | int]:
+    """Request line and status, what is secret in the path left out, the form's fields unsaid."""
+    return {"request": f"{request.method} {_short_path()}", "status": response.status_code}
+
+
+def _short_path() -> str:
+    return short_path(request.path)
+
+
+def _purpose() -> str:
+    return request.headers.get("Sec-Purpose", "") + request.headers.get("Purpose", "")
 
 
 def request_bytes() -> int:

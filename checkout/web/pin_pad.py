@@ -12,6 +12,7 @@ from flask.typing import ResponseReturnValue
 from checkout.orders import ShopError
 from checkout.waiting import Wait
 from checkout.web.access import Standing
+from checkout.web.certain import tell_payer_knows
 from checkout.web.problems import Problem
 from checkout.web.views import is_encrypted, the_shop
 
@@ -36,7 +37,17 @@ def enter(order_id: str) -> ResponseReturnValue:
     if wait is None:
         return _to_order(order_id)
     try:
-        the_shop().payments.waiting.enter_pin(wait.payment_id, request.form.get("pin", "")[:16])
+        pin = request.form.get("pin", "")[:16]
+        payment = the_shop().payments.waiting.enter_pin(wait.payment_id, pin)
+        # The answer to this request is the page that says so.
+        tell_payer_knows(
+            the_shop(),
+            payment,
+            source="counter",
+            target="payer",
+            what="shows: paid",
+            asked_at=the_shop().orders.clock(),
+        )
     except ShopError as error:
         if error.kind not in _TOLD_BESIDE_THE_PAD:
             raise

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from datetime import date
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import DatabaseError
@@ -13,6 +13,7 @@ from checkout.acceptance.qr.codes import static_payload
 from checkout.comparison.reference import reference_tables
 from checkout.payments import Payment, PaymentState
 from checkout.web import codes
+from checkout.web.live import Stretches, live_numbers, spread, stretches
 
 if TYPE_CHECKING:
     from checkout.shop import Shop
@@ -52,20 +53,40 @@ def comparison(shop: Shop) -> dict[str, Any]:
     """Figures of this shop's own sales, by mode, real and emulated never mixed.
 
     Times are milliseconds; `modelled_ms` is what a model added, `waited_ms` what people took;
-    `software_ms` is the rest.
+    `software_ms` is the rest. `live` is from the code on the screen to the money, by the clock.
     """
     sales = [each for each in shop.payments.recent(_PAYMENTS_COMPARED) if each.kind == "sale"]
     groups: dict[tuple[str, bool], list[Payment]] = defaultdict(list)
     for payment in sales:
         groups[str(payment.mode), payment.emulated].append(payment)
+    timed = _timed(shop, sales)
     return {
         "payments": len(sales),
         "groups": [
-            {"mode": mode, "emulated": emulated, **_figures(payments)}
+            {
+                "mode": mode,
+                "emulated": emulated,
+                **_figures(payments),
+                "live": live_numbers([timed[each.id] for each in payments if each.id in timed]),
+            }
             for (mode, emulated), payments in sorted(groups.items())
         ],
         "reference": [table.as_json() for table in reference_tables()],
     }
+
+
+def where_time_went(shop: Shop, payment: Payment) -> Stretches | None:
+    """The stretches of one paid sale; None where they were not timed."""
+    if payment.state is not PaymentState.APPROVED:
+        return None
+    return stretches(payment, shop.moments.of_order(payment.order_id))
+
+
+def _timed(shop: Shop, sales: Sequence[Payment]) -> dict[str, Stretches]:
+    paid = [each for each in sales if each.state is PaymentState.APPROVED]
+    moments = shop.moments.of_orders(each.order_id for each in paid)
+    found = {each.id: stretches(each, moments.get(each.order_id, ())) for each in paid}
+    return {payment_id: timed for payment_id, timed in found.items() if timed is not None}
 
 
 def _figures(payments: list[Payment]) -> dict[str, Any]:
@@ -80,14 +101,14 @@ def _figures(payments: list[Payment]) -> dict[str, Any]:
         "declined_by_response_code": dict(sorted(declined.items())),
         "unknown": sum(each.state is PaymentState.UNKNOWN for each in payments),
         "reversed": sum(each.state is PaymentState.REVERSED for each in payments),
-        "software_ms": _spread(
+        "software_ms": spread(
             [max(each.total_ms - each.modelled_ms - waited_ms(each), 0.0) for each in paid]
         ),
-        "waited_ms": _spread([waited_ms(each) for each in paid]),
-        "modelled_ms": _spread([each.modelled_ms for each in paid]),
-        "total_ms": _spread([each.total_ms for each in paid]),
-        "messages": _spread([float(len(each.steps)) for each in paid]),
-        "bytes": _spread([float(_bytes(each)) for each in paid]),
+        "waited_ms": spread([waited_ms(each) for each in paid]),
+        "modelled_ms": spread([each.modelled_ms for each in paid]),
+        "total_ms": spread([each.total_ms for each in paid]),
+        "messages": spread([float(len(each.steps)) for each in paid]),
+        "bytes": spread([float(_bytes(each)) for each in paid]),
     }
 
 
@@ -98,15 +119,3 @@ def waited_ms(payment: Payment) -> float:
 
 def _bytes(payment: Payment) -> int:
     return sum(step["bytes_sent"] + step["bytes_received"] for step in payment.steps)
-
-
-def _spread(values: list[float]) -> dict[str, float] | None:
-    if not values:
-        return None
-    ordered = sorted(values)
-    ninetieth = ordered[min(len(ordered) - 1, round(0.9 * (len(ordered) - 1)))]
-    return {
-        "median": round(median(ordered), 3),
-        "p90": round(ninetieth, 3),
-        "max": round(ordered[-1], 3),
-    }

@@ -69,7 +69,12 @@ def pay(sticker: StaticCode, payer: str, pin: str, *, pin_trouble: str | None) -
     try:
         return phone_trace.told(
             lambda trace: the_shop().static_codes.pay(
-                sticker.code, payer=payer, amount_minor=amount.amount_minor, pin=pin, trace=trace
+                sticker.code,
+                payer=payer,
+                amount_minor=amount.amount_minor,
+                pin=pin,
+                emulated=phone_trace.is_emulated_phone(),
+                trace=trace,
             ),
             lambda payment: _answer(payment, sticker, payer),
         )

@@ -49,6 +49,14 @@ function swapReader(fresh) {
   if (focused) shown.querySelector(`button[value="${CSS.escape(focused)}"]`)?.focus();
 }
 
+function swapScanned(fresh) {
+  const shown = document.getElementById("scanned");
+  const next = fresh.querySelector("#scanned");
+  if (!shown || !next || shown.hidden === next.hidden) return;
+  shown.hidden = next.hidden;
+  if (!next.hidden) said.textContent = next.textContent.trim();
+}
+
 async function refresh() {
   const fresh = await part();
   // A PIN that is being typed must not be wiped out by news of the reader.
@@ -59,6 +67,7 @@ async function refresh() {
   if (same) {
     await swapCode(fresh);
     swapReader(fresh);
+    swapScanned(fresh);
   } else {
     const before = stage.innerHTML;
     stage.replaceChildren(fresh);
@@ -179,7 +188,7 @@ setInterval(() => {
 
 const events = new EventSource(`/orders/${order}/events`);
 for (const kind of ["snapshot", "order-authorizing", "order-waiting", "order-paid", "order-paid-late", "order-declined", "order-expired",
-  "order-cancelled", "order-refunded", "order-unknown", "payment-reversed", "code-renewed", "reader-state"]) {
+  "order-cancelled", "order-refunded", "order-unknown", "payment-reversed", "code-renewed", "code-opened", "reader-state"]) {
   events.addEventListener(kind, update);
 }
 window.addEventListener("pagehide", () => events.close());

@@ -48,6 +48,11 @@ def new_code(random_bytes: bytes) -> str:
     return base64.b32encode(random_bytes[:CODE_BYTES]).decode("ascii").rstrip("=")
 
 
+def short_path(path: str) -> str:
+    """A path as it may be shown: codes, seals and other long parts cut to four characters."""
+    return "/".join(part if len(part) < CODE_LENGTH else f"{part[:4]}…" for part in path.split("/"))
+
+
 def normalise_code(text: str) -> str:
     """A code as it was made, from any case, with spaces or dashes, 0 for O, 1 for I, 8 for B.
 
