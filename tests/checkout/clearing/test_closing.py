@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import sqlite3
+from contextlib import closing
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -162,6 +164,26 @@ def test_folder_that_cannot_be_written_leaves_the_day_open(network: Network) -> 
     assert network.reader.settlement(DAY) is None
     (network.home / "settlements").unlink()
     assert _settle(network)["merchants"][0]["sales_count"] == 1
+
+
+def test_books_that_do_not_agree_keep_the_day_open(network: Network) -> None:
+    request = network.request()
+    network.code(request)
+    entry = network.reader.entries(rrn=request.rrn)[0].id
+    with closing(sqlite3.connect(network.home / "checkout.db")) as meddler, meddler:
+        (one, other) = (
+            row[0]
+            for row in meddler.execute(
+                "SELECT id FROM clearing_accounts WHERE name LIKE 'position/%' ORDER BY id LIMIT 2"
+            )
+        )
+        meddler.execute(
+            "INSERT INTO clearing_transfers VALUES (?, ?, ?, ?, 5, 'meddling')",
+            (entry * 16 + 15, entry, one, other),
+        )
+    with pytest.raises(OperationFailed):
+        network.client.operate("settle")
+    assert network.reader.settlement(DAY) is None
 
 
 def test_empty_day_closes_with_nothing(network: Network) -> None:

@@ -112,3 +112,23 @@ def test_any_bytes_are_read_alike(noise: bytes) -> None:
     message = pack(fields_of(TAP))
     for one in (noise, message[: len(noise)] + noise, message[:60] + noise + message[60:]):
         assert _read(unpack, one) == _read(unpack_plainly, one)
+
+
+@pytest.mark.parametrize(
+    "spec", [one for one in BY_NUMBER.values() if one.length is not Length.FIXED], ids=str
+)
+def test_field_one_longer_than_its_table_entry_is_refused_alike(spec: FieldSpec) -> None:
+    digits = 2 if spec.length is Length.LL else 3
+    if spec.size + 1 >= 10**digits:
+        return  # its length can't even be written
+    width = 128 if spec.number > 64 else 64
+    bitmap = (1 << (width - spec.number)) | ((1 << 127) if width == 128 else 0)
+    head = b"0200" + bitmap.to_bytes(width // 8)
+    for size, refused in ((spec.size, False), (spec.size + 1, True)):
+        message = head + f"{size:0{digits}d}".encode() + b"0" * size
+        assert _read(unpack, message) == _read(unpack_plainly, message)
+        assert (fast_codec.read(message) is None) == refused
+    filled = "0" * ((spec.size + 1) * (2 if spec.form is Form.BINARY else 1))
+    fields = {"t": "0200", str(spec.number): filled}
+    assert fast_codec.write(fields) is None
+    assert _written(pack, dict(fields)) == _written(pack_plainly, dict(fields))
