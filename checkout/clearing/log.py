@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from checkout.clearing.backend import Outcome
 from checkout.clearing.messages import (
     AuthorizationRequest,
@@ -13,6 +15,8 @@ from checkout.clearing.messages import (
 )
 from checkout.clearing.rows import MessageRow
 from checkout.money import mask_account
+
+_NUMBER = re.compile(rb"(?<![0-9])[0-9]{13,19}(?![0-9])")
 
 
 def logged_message(
@@ -44,6 +48,7 @@ def logged_message(
     elif isinstance(question, Operation):
         kind, stan = question.name, question.stan
     if request is None:
+        shown = _without_numbers if isinstance(question, Operation) else bytes
         return MessageRow(
             seq=seq,
             at_us=at_us,
@@ -62,8 +67,8 @@ def logged_message(
             stan=stan,
             terminal="",
             merchant="",
-            request=message if question is not None else b"",
-            response=answer,
+            request=b"" if question is None else shown(message),
+            response=None if answer is None else shown(answer),
         )
     masked = mask_account(request.account)
     return MessageRow(
@@ -104,3 +109,8 @@ def _blanked(message: bytes, request: AuthorizationRequest, masked: str) -> byte
     if request.pin_block is not None:
         shown = shown.replace(request.pin_block, bytes(len(request.pin_block)))
     return shown
+
+
+def _without_numbers(message: bytes) -> bytes:
+    """The bytes of an operation with whatever may be a card number masked."""
+    return _NUMBER.sub(lambda found: mask_account(found[0].decode("ascii")).encode(), message)

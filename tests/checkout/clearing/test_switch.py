@@ -457,6 +457,8 @@ def test_unknown_operation_and_wrong_arguments_are_told(network: Network) -> Non
 def test_account_is_blocked_and_freed_by_the_back_office(network: Network) -> None:
     network.client.operate("set-status", {"account": DEBIT, "status": "lost"})
     assert network.code(network.request()) == "41"
+    logged = next(one for one in network.reader.messages() if one.kind == "set-status")
+    assert DEBIT.encode() not in logged.request and b"999901******0019" in logged.request
     network.client.operate("set-status", {"account": DEBIT, "status": "active"})
     assert network.code(network.request()) == "00"
 
