@@ -47,9 +47,6 @@ class Foreign:
     def lay(self) -> None:
         self.emulator.present(self.card)
 
-    def lift(self) -> None:
-        self.emulator.remove()
-
 
 @pytest.fixture
 def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Foreign]:
@@ -112,6 +109,14 @@ def page(serving: Serving, path: str, form: dict[str, str] | None = None) -> str
         return str(answer.read().decode())
 
 
+def lift(foreign: Foreign, serving: Serving) -> None:
+    """Take the card away, and let the terminal notice: one presentation is one tap."""
+    foreign.emulator.remove()
+    shown = "SELECT state FROM shop_reader"
+    with sqlite3.connect(serving.home / "checkout.db") as rows:
+        until(lambda: rows.execute(shown).fetchone()[0] in ("ready", "idle"))
+
+
 def payments(serving: Serving, order: dict) -> list[dict]:  # type: ignore[type-arg]
     with sqlite3.connect(serving.home / "checkout.db") as rows:
         ids = rows.execute(
@@ -132,7 +137,7 @@ def test_a_real_card_is_declined_then_enrolled_and_leaves_nothing_behind(
         path = f"/orders/{order['id']}"
         foreign.lay()
         (declined,) = until(lambda: payments(serving, order))
-        foreign.lift()
+        lift(foreign, serving)
         assert (declined["state"], declined["response_code"]) == ("declined", "14")
         assert declined["pan"] == "*" * (len(foreign.pan) - 4) + foreign.pan[-4:]
         assert "real card" in json.dumps(declined["steps"])
@@ -146,7 +151,7 @@ def test_a_real_card_is_declined_then_enrolled_and_leaves_nothing_behind(
         page(serving, f"{path}/enrol", {"payment": declined["id"]})  # twice is once
         foreign.lay()
         paid = until(lambda: payments(serving, order)[1:])[0]
-        foreign.lift()
+        lift(foreign, serving)
         assert paid["state"] == "paid", paid["response_code"]
         seen += [
             json.dumps(paid),
@@ -159,7 +164,7 @@ def test_a_real_card_is_declined_then_enrolled_and_leaves_nothing_behind(
         large = serving.order(150_000)
         foreign.lay()
         (over,) = until(lambda: payments(serving, large))
-        foreign.lift()
+        lift(foreign, serving)
         assert (over["state"], over["response_code"]) == ("declined", "61")
     finally:
         serving.stop()
