@@ -94,7 +94,8 @@ class ShopTill:
         """Show the reader's state; said again each second, so that silence means it is gone."""
         name = "" if reader is None else reader.name
         now = time.monotonic()
-        if (name, state, message) == self._told and now - self._told_at < _STATUS_EVERY_S:
+        same = (name, state, message) == self._told and now - self._told_at < _STATUS_EVERY_S
+        if same and self._unshown is None:
             return
         self._told, self._told_at = (name, state, message), now
         emulated = False if reader is None else reader.emulated

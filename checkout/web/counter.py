@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -206,7 +207,7 @@ def _stage(order_id: str) -> dict[str, Any]:
         "payment": payment,
         "waited_ms": sources.waited_ms(payment) if payment is not None else 0.0,
         **_story(payment),
-        "opened": order.state is OrderState.OPEN and _is_opened(order_id),
+        "opened": order.state is OrderState.OPEN and _is_opened(order_id, attempts),
         "declined": last_declined,
         "enrolment": None if last_declined is None else shop.enrolment.standing(last_declined),
         "attempts": attempts,
@@ -236,8 +237,11 @@ def _story(payment: Payment | None) -> dict[str, Any]:
     }
 
 
-def _is_opened(order_id: str) -> bool:
-    return any(each.kind == CODE_OPENED for each in the_shop().moments.of_order(order_id))
+def _is_opened(order_id: str, attempts: Sequence[Payment]) -> bool:
+    """Whether a phone has opened the code and its payer has tried nothing since."""
+    moments = the_shop().moments.of_order(order_id)
+    opened = [each.at for each in moments if each.kind == CODE_OPENED]
+    return bool(opened) and all(each.started_at < opened[-1] for each in attempts)
 
 
 def settled(payment_id: str, *, within_s: float = 0.3) -> Payment:

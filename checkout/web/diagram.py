@@ -20,11 +20,13 @@ from checkout.web.views import duration
 _WIDTH = 1240
 _GUTTER = 92
 _COLUMN = (_WIDTH - _GUTTER) // 2
+_ALONE = 960
 _TOP = 52
 _ROW = 25
 _STRETCH = 11
 _LONGEST_STRETCH = 64
 _LABEL_CHARACTERS = 34
+_SAME_MS = 0.01
 
 #: Parties from the payer's hand to the bank; others come where they first speak.
 _ORDER = (
@@ -82,26 +84,28 @@ def draw(sides: Sequence[Side]) -> Markup:
     )
     places, bottom = _places(lines)
     height = bottom + 24
-    width = _WIDTH if len(sides) > 1 else _WIDTH - _COLUMN
+    width, column = (_WIDTH, _COLUMN) if len(sides) > 1 else (_ALONE, _ALONE - _GUTTER)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'role="img" aria-label="{escape(_summary(sides))}">'
     ]
-    parts += _ticks(lines, places, width)
+    parts += _ticks(lines, places, width, column)
     for index, side in enumerate(sides):
-        left = 0 if index == 0 else _COLUMN + _GUTTER
+        left = 0 if index == 0 else column + _GUTTER
         mine = [(line, y) for line, y in zip(lines, places, strict=True) if line.side == index]
-        parts += _side(side, left, _COLUMN, mine, bottom)
+        parts += _side(side, left, column, mine, bottom)
     parts.append("</svg>")
     return Markup("".join(parts))  # noqa: S704 - every text in it went through escape
 
 
 def _lines(index: int, side: Side) -> list[_Line]:
     lines = []
-    for step in side.steps:
+    for step, following in zip(side.steps, [*side.steps[1:], None], strict=True):
         lines.append(_Line(at_ms=step["at_ms"], side=index, kind="sent", step=step))
         if step["bytes_received"] and step["from"] != step["to"]:
             back = step["at_ms"] + step.get("took_ms", 0)
+            if following is not None and abs(following["at_ms"] - back) < _SAME_MS:
+                back = following["at_ms"]  # times are rounded: an answer comes before what follows
             lines.append(_Line(at_ms=back, side=index, kind="back", step=step))
     for who, at_ms in (("shop", side.certain.shop_ms), ("payer", side.certain.payer_ms)):
         if at_ms is not None:
@@ -126,8 +130,8 @@ def _places(lines: Sequence[_Line]) -> tuple[list[float], float]:
     return places, round(y + 16, 1)
 
 
-def _ticks(lines: Sequence[_Line], places: Sequence[float], width: int) -> list[str]:
-    middle = _COLUMN + _GUTTER / 2
+def _ticks(lines: Sequence[_Line], places: Sequence[float], width: int, column: int) -> list[str]:
+    middle = column + _GUTTER / 2
     drawn: list[str] = [f'<text class="tick" x="{middle}" y="24">time</text>']
     shown = -100.0
     for line, y in zip(lines, places, strict=True):

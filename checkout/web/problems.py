@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask, Response, jsonify, make_response, render_template, request
+from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
+from checkout.database import one_line
 from checkout.orders import ShopError
 
 API_PREFIX = "/api/"
@@ -150,6 +152,16 @@ def _from_http(error: HTTPException) -> Response:
 
 def _from_fault(error: Exception) -> Response:
     # The path only: a form's body may hold a PIN.
+    if isinstance(error, DBAPIError):
+        said = one_line(error)
+        _LOG.error("%s %s: %s", request.method, request.path, said)
+        return answer(
+            status=503,
+            kind="database",
+            title="Database unavailable",
+            detail=f"Nothing was booked; try again. ({said})",
+            headers={"Retry-After": "5"},
+        )
     _LOG.error("%s %s failed", request.method, request.path, exc_info=error)
     return answer(
         status=500,

@@ -1,0 +1,437 @@
+"""Live numbers, who knew when, and what a step opens to."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import create_engine
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from checkout import create_app
+from checkout.acceptance.nfc import tap
+from checkout.acceptance.nfc.decoded import decoded
+from checkout.acceptance.nfc.tap_loop import Charge
+from checkout.acceptance.qr.rendering import png
+from checkout.commands.pay_qr import told_by_phone
+from checkout.demo import DEMO_PIN, make_card, payers
+from checkout.moments import CARD_SEEN, CODE_OPENED, CODE_SCANNED, RESULT_SHOWN, SHOWN, Moments
+from checkout.orders import Order
+from checkout.payments import Payment, PaymentState
+from checkout.shop import Shop
+from checkout.terminal import ShopTill
+from checkout.web import phone_trace
+from checkout.web.certain import certain
+from checkout.web.diagram import draw, parties_of, side_of
+from devices.nfc.contract import Reader
+from devices.nfc.emulated import in_process, open_card
+from devices.phone import USER_AGENT, Phone
+from tests.checkout.web.conftest import LAN, Clock
+
+Pay = Callable[..., Any]
+#: Numbers of the demo world: none may stand anywhere in full.
+WHOLE_NUMBER = re.compile(r"(?<![0-9.])9999[0-9]{12,15}(?![0-9])")
+
+
+class Quiet(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def origin(shop: Shop, password: str) -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, create_app(shop=shop), request_handler=Quiet)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join(5)
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def till(shop: Shop) -> ShopTill:
+    for name in ("unionpay-debit", "tampered-certificate"):
+        make_card(name, shop.config.home)
+    return ShopTill(shop, tap.load(shop.config.home, clock=shop.orders.clock))
+
+
+def lay(till: ShopTill, shop: Shop, order: Order, name: str = "unionpay-debit") -> Reader:
+    """One tap at the terminal; the reader has yet to show the verdict."""
+    reader = in_process(open_card(name, shop.config.home))
+    card = reader.wait_for_card(1)
+    assert card is not None
+    charge = Charge(order_id=order.id, amount_minor=order.amount_minor, currency=order.currency)
+    verdict = till.tapped(charge, card, reader)
+    till.tell(reader, verdict.state, verdict.message)
+    reader.close()
+    return reader
+
+
+def only(shop: Shop, order: Order) -> Payment:
+    (payment,) = shop.payments.of_order(order.id)
+    return payment
+
+
+def kinds(shop: Shop, order: Order) -> list[str]:
+    return [moment.kind for moment in shop.moments.of_order(order.id)]
+
+
+def group(client: FlaskClient, mode: str, *, emulated: bool) -> dict[str, Any]:
+    groups = client.get("/api/v1/comparison").json["groups"]
+    found = [each for each in groups if (each["mode"], each["emulated"]) == (mode, emulated)]
+    return found[0] if found else {"payments": 0, "live": {"sales": 0}}
+
+
+# -- moments ------------------------------------------------------------------------------------
+
+
+def test_a_codes_moments_are_kept_once_however_often_it_is_opened(
+    client: FlaskClient, stranger: FlaskClient, shop: Shop, order: Order
+) -> None:
+    for _ in range(2):
+        client.get(f"/orders/{order.id}/code.svg")
+        stranger.get(f"/p/{order.code}", base_url=LAN)
+    assert kinds(shop, order).count(SHOWN) == 1
+    assert kinds(shop, order).count(CODE_OPENED) == 1
+    # Another process has no memory of it, and keeps it once all the same.
+    fresh = type(shop.moments)(shop.engine, shop.orders.clock)
+    assert not fresh.once(SHOWN, order.id)
+    renewed = shop.orders.renew_code(order.id)
+    stranger.get(f"/p/{renewed.code.lower()}", base_url=LAN)
+    assert kinds(shop, order).count(CODE_OPENED) == 2
+
+
+@pytest.mark.parametrize("header", ["Sec-Purpose", "Purpose"])
+def test_a_browser_that_looks_ahead_has_scanned_nothing(
+    stranger: FlaskClient, shop: Shop, order: Order, header: str
+) -> None:
+    stranger.head(f"/p/{order.code}", base_url=LAN)
+    stranger.get(f"/p/{order.code}", base_url=LAN, headers={header: "prefetch"})
+    assert CODE_OPENED not in kinds(shop, order)
+
+
+def test_no_event_gives_a_code_away(stranger: FlaskClient, shop: Shop, order: Order) -> None:
+    stranger.get(f"/p/{order.code}", base_url=LAN)
+    said = json.dumps([moment.payload for moment in shop.moments.of_order(order.id)])
+    assert order.code not in said and order.code[:6] not in said
+
+
+def test_a_moment_that_cannot_be_kept_costs_no_page(
+    stranger: FlaskClient, shop: Shop, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = shop.engine.url.database
+    read_only = create_engine(f"sqlite:///file:{file}?mode=ro&uri=true")
+    monkeypatch.setattr(shop, "moments", Moments(read_only, shop.orders.clock))
+    assert not shop.moments.once(SHOWN, order.id)
+    assert stranger.get(f"/p/{order.code}", base_url=LAN).status_code == 200
+    assert kinds(shop, order) == ["order-created"]
+    read_only.dispose()
+
+
+def test_a_card_that_fails_is_seen_too(till: ShopTill, shop: Shop, order: Order) -> None:
+    lay(till, shop, order, "tampered-certificate")
+    assert CARD_SEEN in kinds(shop, order)
+
+
+# -- real or emulated -----------------------------------------------------------------------------
+
+
+def test_the_emulated_phone_is_known_by_what_it_calls_itself(
+    origin: str, shop: Shop, order: Order
+) -> None:
+    assert phone_trace.USER_AGENT == USER_AGENT
+    assert Phone("unionpay-debit").open(f"{origin}/p/{order.code}").outcome == "paid"
+    assert only(shop, order).emulated is True
+
+
+def test_any_other_phone_is_real(shop: Shop, order: Order, pay: Pay) -> None:
+    pay(order.code)
+    assert only(shop, order).emulated is False
+
+
+def test_without_any_phone_it_is_no_real_sale(shop: Shop, order: Order) -> None:
+    assert shop.payments.pay_by_code(order.code, payer="unionpay-debit", pin=DEMO_PIN).emulated
+
+
+def test_a_sale_counts_in_its_own_group_only(
+    client: FlaskClient, origin: str, shop: Shop, pay: Pay
+) -> None:
+    before = {each: group(client, "qr", emulated=each)["live"]["sales"] for each in (True, False)}
+    pay(shop.orders.create(amount_minor=100).code)
+    assert group(client, "qr", emulated=False)["live"]["sales"] == before[False] + 1
+    assert group(client, "qr", emulated=True)["live"]["sales"] == before[True]
+    Phone("unionpay-debit").open(f"{origin}/p/{shop.orders.create(amount_minor=100).code}")
+    assert group(client, "qr", emulated=False)["live"]["sales"] == before[False] + 1
+    assert group(client, "qr", emulated=True)["live"]["sales"] == before[True] + 1
+
+
+def test_a_real_phone_that_only_looked_does_not_time_an_emulated_sale(
+    stranger: FlaskClient, client: FlaskClient, origin: str, clock: Clock, shop: Shop
+) -> None:
+    order = shop.orders.create(amount_minor=100)
+    stranger.get(f"/p/{order.code}", base_url=LAN)
+    clock.advance(20)
+    Phone("unionpay-debit").open(f"{origin}/p/{order.code}")
+    page = client.get(f"/orders/{order.id}").text
+    assert [float(said) for said in stretches_said(page)[1:2]] == [pytest.approx(20, abs=4)]
+
+
+# -- where the time went --------------------------------------------------------------------------
+
+
+def stretches_said(page: str) -> list[str]:
+    """Seconds of shown-to-paid, shown-to-noticed, noticed-to-paid as the order's page says them."""
+    told = re.search(r'<dl class="stretches".*?</dl>', page, re.S)
+    assert told is not None
+    said = re.findall(r"<dd>([\d.]+) (ms|s)</dd>", told[0])
+    return [str(float(value) / (1000 if unit == "ms" else 1)) for value, unit in said]
+
+
+def test_the_orders_page_says_where_the_time_went(
+    client: FlaskClient, stranger: FlaskClient, clock: Clock, shop: Shop, order: Order, pay: Pay
+) -> None:
+    client.get(f"/orders/{order.id}/code.svg")
+    clock.advance(9)
+    stranger.get(f"/p/{order.code}", base_url=LAN)
+    clock.advance(5)
+    pay(order.code)
+    whole, to_scan, to_pay = map(float, stretches_said(client.get(f"/orders/{order.id}").text))
+    assert to_scan == pytest.approx(9, abs=3)
+    assert to_pay == pytest.approx(5, abs=3)
+    assert whole == pytest.approx(to_scan + to_pay, abs=0.2)
+
+
+def test_a_tap_is_timed_from_the_card_in_the_field(
+    client: FlaskClient, clock: Clock, till: ShopTill, shop: Shop, order: Order
+) -> None:
+    before = group(client, "nfc", emulated=True)["live"]["sales"]
+    clock.advance(7)
+    lay(till, shop, order)
+    page = client.get(f"/orders/{order.id}").text
+    assert "until the card was seen" in page
+    whole, to_card, to_pay = map(float, stretches_said(page))
+    assert to_card == pytest.approx(7, abs=3)
+    assert to_pay < to_card < whole + 0.1
+    live = group(client, "nfc", emulated=True)["live"]
+    assert live["sales"] == before + 1
+    assert live["shown_to_noticed_ms"]["p90"] >= live["shown_to_noticed_ms"]["median"]
+    assert group(client, "nfc", emulated=False)["payments"] == 0
+
+
+def test_a_phones_own_code_is_timed_from_its_scan(
+    client: FlaskClient, clock: Clock, shop: Shop, order: Order
+) -> None:
+    clock.advance(70)  # a code of its own minute
+    client.get(f"/orders/{order.id}/code.svg")
+    shown = shop.presented.show("unionpay-class2").digits
+    clock.advance(4)
+    client.post(f"/orders/{order.id}/payment-code", data={"text": shown})
+    assert CODE_SCANNED in kinds(shop, order)
+    _, to_scan, to_pay = map(float, stretches_said(client.get(f"/orders/{order.id}").text))
+    assert to_scan == pytest.approx(74, abs=5) or to_scan == pytest.approx(4, abs=3)
+    assert to_pay < 4
+
+
+def test_the_comparison_page_shows_medians_and_tails_by_mode(
+    client: FlaskClient, till: ShopTill, shop: Shop, order: Order, pay: Pay
+) -> None:
+    pay(shop.orders.create(amount_minor=100).code)
+    lay(till, shop, order)
+    table = re.search(r'<table[^>]*class="live".*?</table>', client.get("/compare").text, re.S)
+    assert table is not None
+    rows = re.findall(r"<tr><td>.*?</tr>", table[0], re.S)
+    told = [("tap" if "pill nfc" in row else "code", "pill emulated" in row) for row in rows]
+    assert ("code", False) in told and ("tap", True) in told
+    assert len(told) == len(set(told))
+    assert all(row.count("p90") == 3 for row in rows)
+
+
+# -- certain of the money -------------------------------------------------------------------------
+
+
+def test_the_payer_is_certain_once_the_phone_has_the_result(
+    stranger: FlaskClient, client: FlaskClient, shop: Shop, order: Order, pay: Pay
+) -> None:
+    receipt = pay(order.code).headers["Location"]
+    knows = certain(only(shop, order))
+    assert knows.shop_ms is not None and knows.payer_ms is None
+    assert "the payer has not seen the result yet" in client.get(f"/orders/{order.id}").text
+    for _ in range(2):
+        stranger.get(receipt, base_url=LAN)
+    payment = only(shop, order)
+    knows = certain(payment)
+    assert knows.payer_ms is not None and knows.payer_ms > knows.shop_ms
+    last = payment.steps[-1]
+    assert (last["from"], last["to"], last["certain"]) == ("phone", "shop", "payer")
+    assert last["bytes_received"] > 1000
+    assert [step["n"] for step in payment.steps] == list(range(1, 6))
+    assert kinds(shop, order).count(RESULT_SHOWN) == 1
+
+
+def test_a_decline_makes_nobody_certain_of_money(
+    stranger: FlaskClient, shop: Shop, order: Order, pay: Pay
+) -> None:
+    stranger.get(pay(order.code, payer="empty").headers["Location"], base_url=LAN)
+    payment = only(shop, order)
+    assert payment.state is PaymentState.DECLINED
+    assert (certain(payment).shop_ms, certain(payment).payer_ms) == (None, None)
+
+
+def test_the_payer_of_a_tap_is_certain_once_the_terminal_has_shown_it(
+    till: ShopTill, shop: Shop, order: Order
+) -> None:
+    lay(till, shop, order)
+    payment = only(shop, order)
+    last = payment.steps[-1]
+    assert (last["from"], last["to"], last["what"]) == ("terminal", "payer", "shows: paid")
+    knows = certain(payment)
+    assert knows.shop_ms is not None and knows.payer_ms is not None
+    assert knows.shop_ms < knows.payer_ms
+
+
+def test_the_emulated_phone_tells_when_its_payer_knew(
+    origin: str, shop: Shop, order: Order
+) -> None:
+    picture = png(f"{origin}/p/{order.code}")
+    seen = Phone("unionpay-debit").pay(picture)
+    steps = told_by_phone(seen, only(shop, order), len(picture))
+    marked = [step for step in steps if step.get("certain") == "payer"]
+    assert [step["what"] for step in marked] == ["GET follow to the result"]
+    said = [step["detail"] for step in steps if step["from"] == "phone" and "detail" in step]
+    assert said[0] == {"request": f"GET /p/{order.code[:4]}…", "status": 200}
+    assert said[1] == {"request": f"POST /p/{order.code[:4]}…", "status": 303}
+    assert order.code not in json.dumps(steps)
+
+
+def test_both_marks_stand_in_the_diagrams_in_their_order(
+    client: FlaskClient, till: ShopTill, shop: Shop, order: Order
+) -> None:
+    lay(till, shop, order)
+    payment = only(shop, order)
+    for page in (f"/compare?left={payment.id}", f"/orders/{order.id}"):
+        drawn = re.search(r"<svg xmlns.*?</svg>", client.get(page).text, re.S)
+        assert drawn is not None
+        shop_at, payer_at = (drawn[0].index(f'class="certain {who}"') for who in ("shop", "payer"))
+        assert shop_at < payer_at
+        assert "the payer is certain of the money" in drawn[0]
+
+
+# -- the diagram ----------------------------------------------------------------------------------
+
+
+def heights(drawn: str) -> list[float]:
+    return [float(y) for y in re.findall(r'class="sent" d="M[\d.]+ ([\d.]+)H', drawn)]
+
+
+def test_arrows_come_in_the_order_of_the_steps_and_never_on_each_other(
+    till: ShopTill, shop: Shop, order: Order
+) -> None:
+    lay(till, shop, order)
+    payment = only(shop, order)
+    drawn = str(draw([side_of(payment, "left")]))
+    labels = re.findall(r'href="#left-(\d+)"', drawn)
+    assert [int(n) for n in labels] == sorted(int(n) for n in labels)
+    ys = heights(drawn)
+    assert all(after - before > 24.5 for before, after in itertools.pairwise(ys))
+
+
+def test_parties_stand_from_the_payers_hand_to_the_bank(
+    till: ShopTill, shop: Shop, order: Order, pay: Pay
+) -> None:
+    lay(till, shop, order)
+    assert parties_of(only(shop, order).steps) == ["payer", "card", "terminal", "shop", "switch"]
+    other = shop.orders.create(amount_minor=100)
+    pay(other.code)
+    assert parties_of(only(shop, other).steps) == ["payer", "phone", "shop", "switch"]
+
+
+@pytest.mark.parametrize("waited_s", [1, 60, 800])
+def test_a_long_wait_is_drawn_longer_but_never_off_the_page(
+    clock: Clock, shop: Shop, pay: Pay, waited_s: int
+) -> None:
+    order = shop.orders.create(amount_minor=100)
+    pay(order.code)
+    payment = only(shop, order)
+    later = tuple(
+        {**step, "at_ms": step["at_ms"] + (waited_s * 1000 if step["n"] > 2 else 0)}
+        for step in payment.steps
+    )
+    steps = [{**later[1], "took_ms": waited_s * 1000.0} if s["n"] == 2 else s for s in later]
+    side = side_of(payment, "left")
+    drawn = str(draw([type(side)(key="left", mode="qr", title="", steps=steps)]))
+    ys = heights(drawn)
+    assert ys == sorted(ys)
+    assert max(ys) < 420
+    confirm = next(step for step in steps if step["what"] == "confirm with the PIN")
+    minutes, seconds = divmod(round(confirm["at_ms"] / 1000), 60)
+    assert (
+        f"{minutes} min {seconds} s" if minutes else f"{confirm['at_ms'] / 1000:.1f} s"
+    ) in drawn
+
+
+# -- what a step opens to -------------------------------------------------------------------------
+
+
+def test_exchanges_with_the_card_open_tag_by_tag(till: ShopTill, shop: Shop, order: Order) -> None:
+    lay(till, shop, order)
+    steps = {step["what"]: step.get("detail") for step in decoded(only(shop, order).steps)}
+    ppse = steps["SELECT PPSE"]
+    assert ppse["command"]["name"] == "2PAY.SYS.DDF01"
+    assert ppse["response"]["status"] == "9000 done"
+    assert ppse["response"]["6F"]["name"].startswith("File control information")
+    options = steps["GET PROCESSING OPTIONS"]
+    assert options["command"]["values"]["9F02"] == {
+        "name": "Amount, authorised (numeric)", "value": "000000001280",
+    }  # fmt: skip
+    assert options["command"]["values"]["5F2A"]["value"] == "0156"
+    assert options["response"]["77"]["value"]["9F26"]["name"] == "Application cryptogram (AC)"
+    said = json.dumps(steps)
+    assert "999901******0019" in said
+
+
+def test_nothing_that_is_shown_gives_a_number_a_pin_or_a_code_away(
+    client: FlaskClient, stranger: FlaskClient, till: ShopTill, shop: Shop, order: Order, pay: Pay
+) -> None:
+    lay(till, shop, order)
+    other = shop.orders.create(amount_minor=100)
+    stranger.get(pay(other.code).headers["Location"], base_url=LAN)
+    tapped, by_code = only(shop, order), only(shop, other)
+    pages = [
+        client.get(f"/compare?left={by_code.id}&right={tapped.id}").text,
+        client.get(f"/orders/{order.id}").text,
+        client.get(f"/orders/{other.id}").text,
+        json.dumps(client.get(f"/api/v1/payments/{tapped.id}").json),
+        json.dumps(client.get(f"/api/v1/payments/{by_code.id}").json),
+    ]
+    accounts = {payer.account for payer in payers()}
+    for page in pages:
+        tight = re.sub(r"(?<=[0-9A-F]{2}) (?=[0-9A-F]{2}\b)", "", page)  # bytes apart, joined
+        for text in (page, tight):
+            assert not WHOLE_NUMBER.search(text)
+            assert not any(account in text for account in accounts)
+            assert DEMO_PIN not in re.sub(r"every demo account has.*?</", "", text)
+    assert other.code not in pages[0] and other.code not in pages[4]
+    assert f"POST /p/{other.code[:4]}…" in pages[0]
+
+
+def test_the_pin_pad_tells_its_payer_too(
+    app: Flask, client: FlaskClient, till: ShopTill, shop: Shop
+) -> None:
+    order = shop.orders.create(amount_minor=150_000)
+    lay(till, shop, order)
+    held = only(shop, order)
+    assert held.state is PaymentState.PENDING
+    client.post(f"/orders/{order.id}/pin", data={"payment": held.id, "pin": DEMO_PIN})
+    payment = only(shop, order)
+    assert payment.state is PaymentState.APPROVED
+    last = payment.steps[-1]
+    assert (last["from"], last["to"], last["certain"]) == ("counter", "payer", "payer")
+    assert certain(payment).payer_ms >= certain(payment).shop_ms  # type: ignore[operator]
