@@ -149,6 +149,7 @@ def payer_of_account(account: str | None) -> str | None:
 def make_card(name: str, home: Path) -> Path:
     """Personalise the emulated card `name` in this home where it is missing; its state file."""
     profile = load_profile(name)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     ensure_authority(home)
     key = KeyStore(home).card_key(profile.pan, profile.pan_sequence)
     return personalise(profile, card_key=key, home=home)

@@ -35,6 +35,9 @@ from checkout.clearing.rendezvous import Address, SwitchRunning, find
 
 __all__ = ["Exchange", "NoAnswer", "NotSent", "OperationFailed", "SwitchClient", "open_client"]
 
+#: PIN blocks remembered until they are sent; more than that are never on their way at once.
+_BLOCKS_KEPT = 1024
+
 DEFAULT_PARTICIPANT = "market-acquirer"
 Clock = Callable[[], datetime]
 
@@ -98,6 +101,7 @@ class SwitchClient:
         self._line: Line | None = None
         self._stan = 0
         self._closed = False
+        self._blocks: dict[bytes, Line] = {}
 
     def authorize(self, request: AuthorizationRequest, *, timeout_s: float = 10.0) -> Exchange:
         """Ask and wait; a decline is in the answer.
@@ -130,7 +134,21 @@ class SwitchClient:
         """DE52 for this session: ISO 9564 format 0. Raises NotSent or PinBlockError."""
         line = self._connected(10.0)
         assert line.pin_key is not None
-        return encrypt_pin_block(pin, account, line.pin_key)
+        block = encrypt_pin_block(pin, account, line.pin_key)
+        with self._lock:
+            self._blocks[block] = line
+            while len(self._blocks) > _BLOCKS_KEPT:
+                del self._blocks[next(iter(self._blocks))]
+        return block
+
+    def _check_session(self, block: bytes | None, line: Line) -> None:
+        """NotSent where the PIN was encrypted for a session that is over: nobody could read it."""
+        if block is None:
+            return
+        with self._lock:
+            made_for = self._blocks.pop(block, line)
+        if made_for is not line:
+            raise NotSent("the switch was connected anew after the PIN was entered; enter it again")
 
     def echo(self, *, timeout_s: float = 5.0) -> float:
         """Milliseconds that the switch takes to answer an echo; raises NotSent or NoAnswer."""
@@ -206,6 +224,8 @@ class SwitchClient:
     ) -> tuple[Fields, bytes, bytes, float]:
         fields = fields_of(question)
         line = self._connected(timeout_s)
+        if isinstance(question, AuthorizationRequest):
+            self._check_session(question.pin_block, line)
         expected = (answer_type(fields["t"]) or "", fields["11"], terminal)
         began = time.perf_counter()
         try:

@@ -12,6 +12,14 @@ from rich.console import Console
 from checkout.config import Config
 
 
+class _Console(Console):
+    """Lets the command decide what a closed pipe means, as other tools in a pipe do."""
+
+    def on_broken_pipe(self) -> None:
+        """Called within the handling of a BrokenPipeError."""
+        raise
+
+
 class CommandError(Exception):
     """Something a command cannot do, in one line that names the option."""
 
@@ -38,4 +46,4 @@ def speaks_unicode() -> bool:
 
 def console() -> Console:
     """Where people read: standard output, plain where it is no terminal."""
-    return Console(highlight=False, soft_wrap=True)
+    return _Console(highlight=False, soft_wrap=True)

@@ -291,3 +291,22 @@ def test_the_kept_request_is_sealed_and_holds_no_pin(till: Till) -> None:
     assert b"9999031000000017" not in row.sealed_request
     assert b'"pin_block": null' in till.shop.seal.open(row.sealed_request)
     assert OrderState(till.state(order)) is OrderState.PAID
+
+
+def test_a_pin_encrypted_for_a_session_that_is_over_is_never_sent(till: Till) -> None:
+    order = till.order()
+    tries_before = till.pay(till.order()).response_code
+
+    def reconnect(ask: Callable[[], Exchange]) -> Exchange:
+        line = till.client._line
+        assert line is not None
+        till.client._drop(line)
+        till.client._line = None
+        return ask()
+
+    till.cable.faults = [reconnect]
+    with pytest.raises(ShopError, match="enter it again") as caught:
+        till.pay(order)
+    assert caught.value.kind == "clearing-unavailable"
+    assert (till.state(order), tries_before) == ("open", "00")
+    assert till.pay(order).state is PaymentState.APPROVED

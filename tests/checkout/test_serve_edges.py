@@ -82,3 +82,30 @@ def test_zero_is_refused_and_not_taken_for_the_default(tmp_path: Path, option: s
     told = run(tmp_path, "serve", option, "0")
     assert (told.returncode, told.stdout) == (1, "")
     assert told.stderr.startswith(f"checkout serve: {option.strip('-')}: expected 1 to ")
+
+
+def test_what_is_kept_is_for_its_owner_alone(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    for arguments in (("tap", "--reader", "emulated"), ("pay", "--mode", "nfc", "--amount", "1")):
+        subprocess.run(
+            [sys.executable, "-m", "checkout", *arguments],
+            env=os.environ | {"CHECKOUT_HOME": str(home)},
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+    assert home.stat().st_mode & 0o077 == 0
+    for kept in home.iterdir():
+        assert kept.stat().st_mode & 0o077 == 0, kept
+
+
+def test_a_pipe_that_closes_early_is_no_error(tmp_path: Path) -> None:
+    piped = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {sys.executable} -m checkout payers | head -1"],
+        env=os.environ | {"CHECKOUT_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert piped.returncode == 0, piped.stderr
+    assert piped.stderr == ""
