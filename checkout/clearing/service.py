@@ -55,6 +55,7 @@ class SwitchServer:
         self.clock = clock
         self._selector = selectors.DefaultSelector()
         self._connections: set[Connection] = set()
+        self._backlog: set[Connection] = set()  # with more messages than one turn takes
         self._waker, self._wake_end = socket.socketpair()
         self._served = 0
         self._held_back: list[tuple[float, int, Connection, bytes]] = []
@@ -133,7 +134,8 @@ class SwitchServer:
                 if events & selectors.EVENT_READ:
                     connection.read()
                 arrived.append(connection)
-        arrived += [one for one in self._connections if one.waiting and one not in arrived]
+        arrived += self._backlog.difference(arrived)
+        self._backlog.clear()
         if arrived:
             self._decide(arrived)
         if self._held_back:
@@ -141,7 +143,7 @@ class SwitchServer:
 
     def _patience(self, timeout_s: float) -> float:
         """How long to wait for something to arrive: not at all where something is there."""
-        if any(one.waiting for one in self._connections):
+        if self._backlog:
             return 0.0
         if self._held_back:
             return min(max(self._held_back[0][0] - time.monotonic(), 0.0), timeout_s)
@@ -212,6 +214,8 @@ class SwitchServer:
             self._connections.discard(connection)
             connection.close()
             return
+        if connection.waiting:
+            self._backlog.add(connection)
         wanted = selectors.EVENT_READ if connection.may_read else 0
         if connection.has_output:
             wanted |= selectors.EVENT_WRITE

@@ -466,6 +466,10 @@ def report(medians: dict[str, float]) -> dict[str, Any]:
             medians["p99_at_half_s"] / medians["one_commit_median_s"], 1
         ),
         "us": {name[:-2]: round(value * 1e6, 1) for name, value in medians.items()},
+        "codec_us_by_pyiso8583_and_by_ours": {
+            name: [round(medians[f"{way}{name}_s"] * 1e6, 1) for way in ("peer_", "")]
+            for name in ("decode", "encode")
+        },
         "share_of_a_tap": shares | {"rest": round(1 - sum(shares.values()), 3)},
         "promises": {
             "ratio_to_parts >= 0.6": alone / medians["tap_s"] >= 0.6,
