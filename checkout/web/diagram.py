@@ -19,7 +19,7 @@ from checkout.web.views import duration
 
 _WIDTH = 1240
 _GUTTER = 92
-_COLUMN = (_WIDTH - _GUTTER) // 2
+_FEWEST_LANES = 3
 _ALONE = 960
 _TOP = 52
 _ROW = 25
@@ -27,6 +27,7 @@ _STRETCH = 11
 _LONGEST_STRETCH = 64
 _LABEL_CHARACTERS = 34
 _SAME_MS = 0.01
+_ZERO = duration(0)
 
 #: Parties from the payer's hand to the bank; others come where they first speak.
 _ORDER = (
@@ -84,18 +85,25 @@ def draw(sides: Sequence[Side]) -> Markup:
     )
     places, bottom = _places(lines)
     height = bottom + 24
-    width, column = (_WIDTH, _COLUMN) if len(sides) > 1 else (_ALONE, _ALONE - _GUTTER)
+    width = _WIDTH if len(sides) > 1 else _ALONE
+    columns = _columns(sides, width - _GUTTER)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'role="img" aria-label="{escape(_summary(sides))}">'
     ]
-    parts += _ticks(lines, places, width, column)
+    parts += _ticks(lines, places, width, columns[0])
     for index, side in enumerate(sides):
-        left = 0 if index == 0 else column + _GUTTER
+        left = 0 if index == 0 else columns[0] + _GUTTER
         mine = [(line, y) for line, y in zip(lines, places, strict=True) if line.side == index]
-        parts += _side(side, left, column, mine, bottom)
+        parts += _side(side, left, columns[index], mine, bottom)
     parts.append("</svg>")
     return Markup("".join(parts))  # noqa: S704 - every text in it went through escape
+
+
+def _columns(sides: Sequence[Side], width: int) -> list[int]:
+    """A side is as wide as it has parties to speak of, so that all lanes are about as far apart."""
+    lanes = [max(len(parties_of(side.steps)), _FEWEST_LANES) for side in sides] or [1]
+    return [width * count // sum(lanes) for count in lanes]
 
 
 def _lines(index: int, side: Side) -> list[_Line]:
@@ -133,16 +141,19 @@ def _places(lines: Sequence[_Line]) -> tuple[list[float], float]:
 def _ticks(lines: Sequence[_Line], places: Sequence[float], width: int, column: int) -> list[str]:
     middle = column + _GUTTER / 2
     drawn: list[str] = [f'<text class="tick" x="{middle}" y="24">time</text>']
-    shown = -100.0
+    shown, before, said = -100.0, 0.0, ""
     for line, y in zip(lines, places, strict=True):
         if y - shown < _ROW - 1:
             continue
-        shown = y
+        label = duration(line.at_ms)
+        # After a long wait the clock's digits stand still: then the tick says what was added.
+        words = f"+{duration(line.at_ms - before)}" if label == said and label != _ZERO else label
+        shown, before, said = y, line.at_ms, label
         drawn.append(f'<line class="grid" x1="0" x2="{width}" y1="{y}" y2="{y}"/>')
         half = _GUTTER / 2 - 4
         drawn.append(
             f'<rect class="plate" x="{middle - half}" y="{y - 9}" width="{2 * half}" height="18"/>'
-            f'<text class="tick" x="{middle}" y="{y + 4}">{escape(duration(line.at_ms))}</text>'
+            f'<text class="tick" x="{middle}" y="{y + 4}">{escape(words)}</text>'
         )
     return drawn
 

@@ -44,6 +44,7 @@ _STATUS: Final = {
 _PDOL, _CDOL1, _CDOL2, _DDOL = 0x9F38, 0x8C, 0x8D, 0x9F49
 _DOLS: Final = frozenset({_PDOL, _CDOL1, _CDOL2, _DDOL, 0x97, 0x9F4F})
 _FORMAT_1: Final = 0x80
+_DF_NAME: Final = 0x84
 _GPO, _GENERATE_AC, _INTERNAL_AUTHENTICATE = 0xA8, 0xAE, 0x88
 
 
@@ -185,6 +186,8 @@ def _shown(tag: int, value: bytes) -> Any:
         return text if text and text.isprintable() else _hex(value)
     if form is Format.NUMERIC:
         return value.hex().upper()
+    if tag == _DF_NAME and value.isascii() and value.decode("ascii").isprintable():
+        return value.decode("ascii")  # the directory's name is text, an application's is not
     return _hex(value)
 
 
