@@ -69,18 +69,28 @@ def find(home: Path, database_url: str) -> Address | None:
     """Where the switch of this database listens; None while there is none."""
     note = _note(home, database_url)
     try:
-        descriptor = os.open(note.with_suffix(".lock"), os.O_RDWR)
-    except OSError:
-        return None
-    try:
-        if _lock(descriptor, shared=True):
-            return None  # nobody holds it: whatever the note says is over
         told = json.loads(note.read_text("ascii"))
-        return str(told["host"]), int(told["port"])
+        address, pid = (str(told["host"]), int(told["port"])), int(told["pid"])
+        if not _alive(pid):
+            return None
+        descriptor = os.open(note.with_suffix(".lock"), os.O_RDWR)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    try:
+        # Held by nobody: the note is a dead switch's, whose number another process has got.
+        return None if _lock(descriptor, shared=True) else address
     finally:
         os.close(descriptor)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _lock(descriptor: int, *, shared: bool = False) -> bool:
