@@ -34,6 +34,8 @@ blueprint = Blueprint("counter", __name__)
 #: A code is renewed this long before it runs out, so that the one on the screen is always good.
 RENEW_BEFORE_S = 15
 _SALES_SHOWN = 8
+#: Without JavaScript an order's page looks again by itself this often.
+_LOOK_AGAIN_S = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,12 @@ def sales() -> str:
 @blueprint.get("/orders/<order_id>")
 def show(order_id: str) -> str:
     """One order: its code and the reader while it is open, then what became of it."""
-    return render_template("office/order.html", sales=recent_sales(), **_stage(order_id))
+    return render_template(
+        "office/order.html",
+        sales=recent_sales(),
+        look_again_s=_LOOK_AGAIN_S,
+        **_stage(order_id),
+    )
 
 
 @blueprint.get("/orders/<order_id>/stage")

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import (
     Browser,
-    BrowserContext,
     ConsoleMessage,
+    Error,
     Page,
     Playwright,
+    Request,
     sync_playwright,
 )
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -77,7 +78,7 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
     opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Served]]:
     """Start shops whose lifetimes are of the test's choice."""
     endings: list[Callable[[], None]] = []
@@ -97,7 +98,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
         stop = threading.Event()
 
         def keep_house() -> None:
-            while not stop.wait(0.2):
+            while not stop.wait(0.3):
                 shop.payments.sweep()
 
         threads = [
@@ -129,21 +130,22 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
         end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(serve: Callable[..., Served]) -> Served:
     return serve()
 
 
-class Windows:
-    """Opens pages and remembers what went wrong on them."""
+class Pages:
+    """Pages of a file's tests: one is costly to open, so it is wiped and lent again."""
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
-        self._contexts: list[BrowserContext] = []
-        self.troubles: list[str] = []
-        self.hosts: set[str] = set()
+        self._idle: dict[bool, list[Page]] = {True: [], False: []}
 
-    def open(self, url: str, *, phone: bool = False, **settings: object) -> Page:
+    def lend(self, *, phone: bool, **settings: object) -> Page:
+        """One in a context of its own; with `settings` of its own it is new."""
+        if not settings and self._idle[phone]:
+            return self._idle[phone].pop()
         context = self._browser.new_context(
             viewport=PHONE if phone else DESK,
             has_touch=phone,
@@ -151,26 +153,64 @@ class Windows:
             **settings,  # type: ignore[arg-type]
         )
         context.set_default_timeout(10_000)
-        self._contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: self.troubles.append(str(error)))
-        page.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
+        return context.new_page()
+
+    def give_back(self, page: Page, *, phone: bool, plain: bool) -> None:
+        """Take away what the test left in it."""
+        if not plain:
+            page.context.close()
+            return
+        page.goto("about:blank")
+        page.context.clear_cookies()
+        page.emulate_media(color_scheme="null")
+        page.set_viewport_size(PHONE if phone else DESK)
+        self._idle[phone].append(page)
+
+
+class Windows:
+    """Opens pages and remembers what went wrong on them."""
+
+    def __init__(self, pages: Pages) -> None:
+        self._pages = pages
+        self._lent: list[tuple[Page, bool, bool]] = []
+        self.troubles: list[str] = []
+        self.hosts: set[str] = set()
+
+    def open(self, url: str, *, phone: bool = False, **settings: object) -> Page:
+        page = self._pages.lend(phone=phone, **settings)
+        self._lent.append((page, phone, not settings))
+        page.on("pageerror", self._failed)
+        page.on("request", self._asked)
         page.on("console", self._said)
         page.goto(url)
         return page
+
+    def _failed(self, error: Error) -> None:
+        self.troubles.append(str(error))
+
+    def _asked(self, request: Request) -> None:
+        self.hosts.add(request.url.split("/")[2])
 
     def _said(self, message: ConsoleMessage) -> None:
         if "Security Policy" in message.text:
             self.troubles.append(message.text)
 
     def close(self) -> None:
-        for context in self._contexts:
-            context.close()
+        for page, phone, plain in self._lent:
+            page.remove_listener("pageerror", self._failed)
+            page.remove_listener("request", self._asked)
+            page.remove_listener("console", self._said)
+            self._pages.give_back(page, phone=phone, plain=plain)
+
+
+@pytest.fixture(scope="module")
+def pages(browser: Browser) -> Pages:
+    return Pages(browser)
 
 
 @pytest.fixture
-def windows(browser: Browser) -> Iterator[Windows]:
-    opened = Windows(browser)
+def windows(pages: Pages) -> Iterator[Windows]:
+    opened = Windows(pages)
     yield opened
     opened.close()
     assert opened.troubles == []

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from checkout.acceptance.qr import payer_code
 from checkout.orders import OrderState
+from checkout.web import phone_code
 from devices.qr.scanner import read
 from tests.browser.filming import film
 
@@ -136,7 +137,10 @@ def test_what_is_no_code_is_told_and_the_order_goes_on(windows, served) -> None:
     assert served.shop.orders.get(order).state is OrderState.OPEN
 
 
-def test_both_ends_work_without_javascript(windows, served) -> None:
+def test_both_ends_work_without_javascript(
+    windows, served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phone_code, "_LOOK_AGAIN_S", 1)
     phone = showing_phone(windows, served, "visa-abroad", java_script_enabled=False)
     counter = windows.open(served.here, java_script_enabled=False)
     order = new_order(counter)
@@ -150,7 +154,7 @@ def test_both_ends_work_without_javascript(windows, served) -> None:
 def test_the_code_renews_itself_without_a_flash(
     windows, served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(payer_code, "STEP_S", 2)
+    monkeypatch.setattr(payer_code, "STEP_S", 1)
     phone = showing_phone(windows, served, "mastercard-abroad")
     phone.evaluate(
         """() => {
@@ -168,7 +172,7 @@ def test_the_code_renews_itself_without_a_flash(
     )
     deadline = time.monotonic() + 20
     while phone.evaluate("window.shown.size") < 3 and time.monotonic() < deadline:
-        phone.wait_for_timeout(200)
+        phone.wait_for_timeout(100)
     assert phone.evaluate("window.shown.size") >= 3
     assert phone.evaluate("window.flashes") == 0
     expect(phone.locator("#code-said")).to_have_text("A new payment code is shown")
