@@ -36,7 +36,7 @@ def test_a_list_is_told_entry_by_entry() -> None:
 
 
 def test_two_templates_of_one_kind_are_both_told() -> None:
-    directory = bytes.fromhex("6F0E610550034F4E4561055003545 74F9000")
+    directory = bytes.fromhex("6F0E610550034F4E456105500354574F9000")
     (select,) = decode([(SELECT_PPSE, directory)])
     inside = select["response"]["6F"]["value"]
     assert [inside[key]["value"]["50"]["value"] for key in ("61", "61 (2)")] == ["ONE", "TWO"]
