@@ -27,7 +27,7 @@ _STRETCH = 11
 _LONGEST_STRETCH = 64
 _LABEL_CHARACTERS = 34
 _SAME_MS = 0.01
-_ZERO = duration(0)
+_FELT_MS = 0.05
 
 #: Parties from the payer's hand to the bank; others come where they first speak.
 _ORDER = (
@@ -147,7 +147,8 @@ def _ticks(lines: Sequence[_Line], places: Sequence[float], width: int, column: 
             continue
         label = duration(line.at_ms)
         # After a long wait the clock's digits stand still: then the tick says what was added.
-        words = f"+{duration(line.at_ms - before)}" if label == said and label != _ZERO else label
+        stuck = label == said and line.at_ms - before >= _FELT_MS
+        words = f"+{duration(line.at_ms - before)}" if stuck else label
         shown, before, said = y, line.at_ms, label
         drawn.append(f'<line class="grid" x1="0" x2="{width}" y1="{y}" y2="{y}"/>')
         half = _GUTTER / 2 - 4

@@ -29,7 +29,7 @@ from checkout.shop import Shop
 from checkout.terminal import ShopTill
 from checkout.web import phone_trace
 from checkout.web.certain import certain
-from checkout.web.diagram import draw, parties_of, side_of
+from checkout.web.diagram import Side, draw, parties_of, side_of
 from devices.nfc.contract import Reader
 from devices.nfc.emulated import in_process, open_card
 from devices.phone import USER_AGENT, Phone
@@ -365,8 +365,7 @@ def test_a_long_wait_is_drawn_longer_but_never_off_the_page(
         for step in payment.steps
     )
     steps = [{**later[1], "took_ms": waited_s * 1000.0} if s["n"] == 2 else s for s in later]
-    side = side_of(payment, "left")
-    drawn = str(draw([type(side)(key="left", mode="qr", title="", steps=steps)]))
+    drawn = str(draw([Side(key="left", mode="qr", title="", steps=steps)]))
     ys = heights(drawn)
     assert ys == sorted(ys)
     assert max(ys) < 420
@@ -435,3 +434,13 @@ def test_the_pin_pad_tells_its_payer_too(
     last = payment.steps[-1]
     assert (last["from"], last["to"], last["certain"]) == ("counter", "payer", "payer")
     assert certain(payment).payer_ms >= certain(payment).shop_ms  # type: ignore[operator]
+
+
+def test_after_a_long_wait_the_ticks_say_what_was_added() -> None:
+    def step(n: int, at_ms: float) -> dict[str, Any]:
+        said = {"n": n, "at_ms": at_ms, "from": "phone", "to": "shop", "what": f"step {n}"}
+        return said | {"bytes_sent": 1, "bytes_received": 0, "took_ms": 0.0}
+
+    side = Side(key="left", mode="qr", title="", steps=[step(1, 125_000.0), step(2, 125_012.5)])
+    said = re.findall(r'class="tick"[^>]*>([^<]+)<', str(draw([side])))
+    assert said == ["time", "2 min 5 s", "+12.5 ms"]
