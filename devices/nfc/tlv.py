@@ -141,7 +141,10 @@ class DolEntry:
 
 
 def parse_dol(dol: bytes, field: str = "DOL") -> tuple[DolEntry, ...]:
-    """The tags and lengths of a data object list. Raises TlvError where one breaks off."""
+    """The tags and lengths of a data object list. Raises TlvError where one breaks off.
+
+    A length here is one byte and no BER length field, so it may be over 7F (EMV Book 3, 5.4).
+    """
     entries: list[DolEntry] = []
     at, end = 0, len(dol)
     while at < end:
@@ -150,8 +153,6 @@ def parse_dol(dol: bytes, field: str = "DOL") -> tuple[DolEntry, ...]:
             tag, cursor = _long_tag(dol, at, end, field)
         if cursor >= end:
             raise TlvError(field, cursor, f"expected a length after tag {tag:X}")
-        if dol[cursor] > 0x7F:
-            raise TlvError(field, cursor, f"length byte {dol[cursor]:02X} of tag {tag:X}")
         entries.append(DolEntry(tag, dol[cursor]))
         at = cursor + 1
     return tuple(entries)

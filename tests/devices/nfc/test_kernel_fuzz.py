@@ -90,7 +90,7 @@ def check_tlv(raw: bytes) -> float:
             assert 0 <= error.position <= max(len(raw), 256)
     try:
         filled = fill_dol(parse_dol(raw), {0x9F02: bytes(6)})
-        assert len(filled) <= 127 * len(raw)
+        assert len(filled) <= 255 * len(raw)
     except TlvError:
         pass
     assert len(mask_body(raw, pans_in([raw]))) == len(raw)

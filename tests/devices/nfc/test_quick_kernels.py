@@ -154,7 +154,7 @@ def test_whatever_the_pdol_asks_is_filled_to_its_length(pdol: str | None) -> Non
     assert card.commands[2][5:-1] == b"\x83" + bytes((len(values),)) + values
 
 
-@pytest.mark.parametrize("pdol", ["9F66", "9F6681", "9F37FF 9F37FF"])
+@pytest.mark.parametrize("pdol", ["9F66", "9F6604 9F81", "9F37FF 9F37FF"])
 def test_a_pdol_that_cannot_be_filled_gives_the_application_up(pdol: str) -> None:
     card = quick_card()
     card.applications[UNIONPAY] = fci(UNIONPAY, pdol=pdol)

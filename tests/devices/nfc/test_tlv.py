@@ -74,7 +74,11 @@ def test_a_dol_parses_and_fills_in_its_order() -> None:
     assert filled.hex() == "000000001280" + "01020304" * 2 + "0000"
 
 
-@pytest.mark.parametrize("raw", ["9F02", "9F", "9F0281", "5A"])
+def test_a_length_in_a_dol_is_one_byte_even_over_127() -> None:
+    assert parse_dol(h("9F4EB0 9F3704")) == (DolEntry(0x9F4E, 0xB0), DolEntry(0x9F37, 4))
+
+
+@pytest.mark.parametrize("raw", ["9F02", "9F", "9F02069F8181", "5A"])
 def test_a_dol_that_breaks_off_is_refused(raw: str) -> None:
     with pytest.raises(TlvError):
         parse_dol(h(raw), "PDOL")
