@@ -7,7 +7,9 @@ number out of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from devices.nfc.tags import SENSITIVE
 from devices.nfc.tlv import TlvError, read_header
@@ -15,6 +17,12 @@ from devices.nfc.tlv import TlvError, read_header
 _BCD_PAN = frozenset({0x5A})
 _TRACK_2 = frozenset({0x57, 0x9F6B})
 _TEXT = frozenset({0x5F20, 0x9F0B, 0x56})
+#: Track 2 and a number behind its tag and length, in hex, wherever they stand: broken TLV hides the
+#: tag, not the digits. Number, D, expiry, service code (ISO/IEC 7813).
+_LOOSE: Final = re.compile(
+    r"(?=(?P<track>[0-9]{12,19})D[0-9]{2}(?:0[1-9]|1[0-2])[0-9]{3}"
+    r"|5A0[6-9A](?P<number>[0-9]{12,19})F?)"
+)
 
 
 def mask_pan(pan: str) -> str:
@@ -25,16 +33,19 @@ def mask_pan(pan: str) -> str:
 
 
 def pans_in(bodies: Iterable[bytes]) -> frozenset[str]:
-    """Every card number that stands in a 5A, 57 or 9F6B of these TLV bodies."""
+    """Every card number in a 5A, 57 or 9F6B of these TLV bodies, in broken ones as well."""
     found: set[str] = set()
+    loose: set[str] = set()
     for body in bodies:
+        loose.update(_loose_numbers(body))
         for tag, start, stop in _primitives(body, 0, len(body)):
             digits = body[start:stop].hex().upper()
             if tag in _BCD_PAN:
                 found.add(digits.rstrip("F"))
             elif tag in _TRACK_2:
                 found.add(digits.partition("D")[0].rstrip("F"))
-    return frozenset(pan for pan in found if len(pan) >= 8 and pan.isdigit())
+    pans = {pan for pan in found if len(pan) >= 8 and pan.isdigit()}
+    return frozenset(pans | {each for each in loose if not any(pan in each for pan in pans)})
 
 
 def mask_body(body: bytes, pans: Iterable[str]) -> bytes:
@@ -44,6 +55,7 @@ def mask_body(body: bytes, pans: Iterable[str]) -> bytes:
     sensitive in it can't be found.
     """
     masked = bytearray(body)
+    pans = {*pans, *_loose_numbers(body)}
     try:
         spans = list(
             _primitives(body, 0, len(body), strict=body[:1] in (b"\x6f", b"\x70", b"\x77"))
@@ -54,6 +66,16 @@ def mask_body(body: bytes, pans: Iterable[str]) -> bytes:
         if tag in SENSITIVE:
             masked[start:stop] = _mask_value(tag, bytes(body[start:stop]))
     return _sweep(bytes(masked), pans)
+
+
+def _loose_numbers(body: bytes) -> Iterator[str]:
+    """What looks like a card number; the length byte before it may look like a part of it."""
+    end = 0
+    for match in _LOOSE.finditer(body.hex().upper()):
+        kind = "track" if match["track"] else "number"
+        if match.start() % 2 == 0 and match.start() >= end:
+            end = match.end(kind)
+            yield match[kind]
 
 
 def _primitives(
@@ -103,7 +125,7 @@ def _mask_digits(pan: str) -> str:
 
 def _sweep(body: bytes, pans: Iterable[str]) -> bytes:
     text = body.hex().upper()
-    for pan in pans:
+    for pan in sorted(pans, key=lambda each: (-len(each), each)):
         for shown, masked in (
             (pan, _mask_digits(pan)),
             (pan.encode().hex(), _mask_digits(pan).encode().hex()),

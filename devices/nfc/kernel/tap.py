@@ -121,6 +121,7 @@ def _result(
     known = session.fingerprint(resumed.salt) if resumed else None
     expected = resumed.fingerprint if resumed else None
     psn = card.get(0x5F34, b"").hex()
+    atc = card.get(0x9F36, b"")
     return TapResult(
         outcome=outcome,
         reason=reason,
@@ -132,7 +133,7 @@ def _result(
         expiry=session.expiry,
         track2=track2 or None,
         cryptogram=session.cryptogram,
-        atc=card.get(0x9F36),
+        atc=atc if len(atc) == 2 else None,
         tvr=bytes(session.tvr),
         cvm=session.cvm,
         oda=session.oda,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from kernel_cards import tlv, track2
 
 from devices.nfc.masking import mask_body, mask_pan, pans_in
@@ -51,6 +52,23 @@ def test_the_number_is_found_wherever_its_digits_stand() -> None:
 def test_a_broken_template_is_blanked_whole() -> None:
     broken = tlv("70", tlv("5A", PAN))[:-1]
     assert mask_body(broken, set()) == bytes(len(broken))
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        "5C19 {}",  # another tag where the template should stand
+        "771B 82022000C9 {}",  # the tag that follows was hit, and took the next in
+        "{}",
+    ],
+)
+def test_a_number_in_tlv_that_hides_its_tag_is_masked(around: str) -> None:
+    track = "5711 6212345678901234567D30122200000000"
+    body = bytes.fromhex(around.format(track))
+    assert len(mask_body(body, [])) == len(body)
+    for shown in (mask_body(body, []), mask_body(body, pans_in([body]))):
+        assert "6212345678901234567" not in shown.hex().upper()
+        assert "345678901234567" not in shown.hex().upper()
 
 
 def test_what_is_no_template_is_left_alone() -> None:

@@ -162,6 +162,13 @@ def test_a_pdol_that_cannot_be_filled_gives_the_application_up(pdol: str) -> Non
     assert len(card.commands) == 2
 
 
+@SCHEMES
+def test_a_counter_of_another_length_is_not_told(aid: bytes) -> None:
+    answer = quick_answer().replace(bytes.fromhex("9F3602"), bytes.fromhex("9F3603FF"))
+    result = tap(quick_card(aid, answer[:1] + bytes((answer[1] + 1,)) + answer[2:]))
+    assert (result.outcome, result.atc) == ("try-another-card", None)
+
+
 # Offline data authentication
 
 
