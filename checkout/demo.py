@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 from checkout.acceptance.contract import Mode
 from checkout.clearing.keystore import KeyStore
+from checkout.config import Config
 from checkout.money import mask_account
 from checkout.orders import ShopError
+from checkout.provisioning import TokenService, opened, provision
 from devices.nfc.emulated import ensure_authority, load_profile, personalise, profile_names
 
 DEFAULT_PAYER = "unionpay-debit"
@@ -146,10 +148,16 @@ def payer_of_account(account: str | None) -> str | None:
     return next((one.name for one in payers() if one.account == account), None)
 
 
-def make_card(name: str, home: Path) -> Path:
-    """Personalise the emulated card `name` in this home where it is missing; its state file."""
+def make_card(name: str, home: Path, *, service: TokenService | None = None) -> Path:
+    """Personalise the emulated card `name` in this home where it is missing; its state file.
+
+    A phone is provisioned by the token service, and given new keys when it runs low; `service`
+    reaches it, by default through the switch of this home's database. Raises NotProvisioned.
+    """
     profile = load_profile(name)
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     ensure_authority(home)
+    if profile.phone is not None:
+        return provision(profile, home, service or opened(home, Config(home=home).database_url))
     key = KeyStore(home).card_key(profile.pan, profile.pan_sequence)
     return personalise(profile, card_key=key, home=home)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from checkout.demo import make_card
+from checkout.provisioning import TokenService
 from devices.nfc.contract import Card, Reader, ReaderGone, TransportError
 from devices.nfc.emulated import EmulatedCard, open_card, profile_names
 from devices.nfc.emulated.pn532 import Pn532Emulator
@@ -25,8 +26,9 @@ class EmulatedReader:
     Card and air are emulated; the frames between host and reader, and the driver, are real.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, service: TokenService | None = None) -> None:
         self._home = home
+        self._service = service
         self._chip = Pn532Emulator()
         try:
             self._reader: Reader = open_reader(self._chip.path)
@@ -58,11 +60,13 @@ class EmulatedReader:
     def lay(self, name: str) -> EmulatedCard:
         """Lay the emulated card `name` on the reader, in place of the one there.
 
-        One of the demo's is made where it is missing; any other must have been made before.
-        Raises CardFileError, CardInUse or ProfileError.
+        One of the demo's is made where it is missing, a phone by the token service; any other must
+        have been made before. Raises CardFileError, CardInUse or ProfileError.
         """
+        if self._laid is not None and self._laid.name == name:
+            self.take_away()  # a phone on a reader can't be given keys
         if name in profile_names():
-            make_card(name, self._home)
+            make_card(name, self._home, service=self._service)
         self.take_away()
         card = open_card(name, self._home)
         self._laid = card
@@ -98,23 +102,24 @@ class EmulatedReader:
         self._chip.close()
 
 
-def choose_reader(path: str, home: Path) -> Reader:
+def choose_reader(path: str, home: Path, service: TokenService | None = None) -> Reader:
     """Open the reader that `path` means; TransportError says in one line why it cannot be.
 
     `auto` takes a USB reader where one is plugged in and usable, else the emulated one. A reader
-    that is plugged in but cannot be used is an error, not a reason to emulate one.
+    that is plugged in but cannot be used is an error, not a reason to emulate one. Phones laid
+    on an emulated reader get their keys by `service` (see make_card).
     """
     if path == "none":
         raise TransportError("no-reader", "reader: switched off with --reader none")
     if path == "emulated":
-        return EmulatedReader(home)
+        return EmulatedReader(home, service)
     if path == "auto":
         try:
             return open_reader("usb")
         except TransportError as error:
             if error.reason not in ("no-reader", "not-found"):
                 raise
-            return EmulatedReader(home)
+            return EmulatedReader(home, service)
     if path.startswith("transcript:"):
         file = path.removeprefix("transcript:")
         try:

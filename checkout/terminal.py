@@ -15,6 +15,7 @@ from checkout.demo import payer_of_account
 from checkout.moments import CARD_SEEN
 from checkout.orders import ShopError
 from checkout.payment_records import Payment, PaymentState, steps_json
+from checkout.provisioning import borrowed
 from checkout.readers import EmulatedReader, choose_reader
 from checkout.shop import Shop
 from checkout.trace import Trace
@@ -176,7 +177,9 @@ def run(config: Config, stop: threading.Event, *, ready: Callable[[], None]) -> 
     keeper.start()
     try:
         terminal = tap.load(config.home, clock=shop.orders.clock)
-        loop = TapLoop(lambda: choose_reader(config.reader, config.home), ShopTill(shop, terminal))
+        service = borrowed(shop.clearing)
+        till = ShopTill(shop, terminal)
+        loop = TapLoop(lambda: choose_reader(config.reader, config.home, service), till)
         ready()
         loop.run(stop)
     finally:

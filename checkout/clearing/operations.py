@@ -35,8 +35,9 @@ class Operations:
     issuer-down {participant} · issuer-up {participant} · charge-back
     {rrn, reason, amount_minor} · represent {rrn} · decide {rrn, for_payer} · lapse {rrn} ·
     request-token {account, requestor, domain, merchant} · verify-token {payment_token, method,
-    passed} · advance-token {payment_token, action} · token-keys {payment_token, kind} ·
-    personalise-token {payment_token} · enrol {account, last_four, balance_minor, account_class}
+    passed} · advance-token {payment_token, action} · token-keys {payment_token, kind,
+    after} · personalise-token {payment_token} · enrol {account, last_four, balance_minor,
+    account_class}
     """
 
     def __init__(self, backend: Backend, authorising: Authorising) -> None:

@@ -25,6 +25,8 @@ from checkout.money import mask_account
 _KEY_PSN = "001"
 #: Numbers of requested tokens begin here; those of the demo world lie below.
 _FIRST_SERIAL = 500_000_000
+#: Key serials have four bytes; what a phone claims to have had leaves room for many more.
+_LAST_SERIAL = 0x7FFF_FFFF
 
 
 class TokenDesk:
@@ -71,12 +73,13 @@ class TokenDesk:
     def keys(self, given: dict[str, Any], turn: Turn) -> dict[str, Any]:
         """New limited-use or single-use keys for a phone, each as a TR-31 block.
 
-        The blocks are under the zone key of the token service.
+        The blocks are under the zone key of the token service. `after` is the newest serial that
+        the phone has had; `issued_us` lets it count a key's life by its own clock.
         """
         token = self._find(given)
         kind = str(given.get("kind", "limited-use"))
         name = f"key-serial/{token.number}"
-        first = (self._backend.store.number(name) or 0) + 1
+        first = max(self._backend.store.number(name) or 0, _after(given)) + 1
         issued = issue_keys(
             token, self._card_key(token), kind=kind, first_serial=first, now=turn.now
         )
@@ -85,6 +88,7 @@ class TokenDesk:
             self._backend.vault.keep_key(one.record)
         self._backend.store.put_number(name, issued[-1].record.serial)
         return {
+            "issued_us": micros(turn.now),
             "keys": [
                 {
                     "serial": one.record.serial,
@@ -93,7 +97,7 @@ class TokenDesk:
                     "key_block": wrap_key(transport, one.key, KeyUsage.CRYPTOGRAM_MASTER),
                 }
                 for one in issued
-            ]
+            ],
         }
 
     def personalise(self, given: dict[str, Any], turn: Turn) -> dict[str, Any]:
@@ -135,3 +139,11 @@ class TokenDesk:
             "requestor_id": token.requestor_id,
             "verification_tries_left": token.verification_tries_left,
         }
+
+
+def _after(given: dict[str, Any]) -> int:
+    """The newest serial of a phone that was provisioned before these tables were made."""
+    after = given.get("after", 0)
+    if not isinstance(after, int) or not 0 <= after <= _LAST_SERIAL:
+        raise TokenError(f"after: expected a key's serial number, got {after!r}")
+    return after

@@ -83,7 +83,7 @@ class Vault:
         A key that a phone was personalised with is put on record when it is first seen, unless it
         is older than what is known or far ahead: what was used up can't come back.
         """
-        record = self._key(number, serial)
+        record = self._known_keys(number).get(serial)
         if record is None and self._may_be_new(number, serial):
             record = LimitedKey(
                 payment_token=number,
@@ -98,7 +98,7 @@ class Vault:
 
     def keep_key(self, record: LimitedKey) -> None:
         """Write what is known of a phone's key; never the key."""
-        self._keys.setdefault(record.payment_token, {})[record.serial] = record
+        self._known_keys(record.payment_token)[record.serial] = record
         row = (
             record.payment_token,
             record.serial,
@@ -109,7 +109,7 @@ class Vault:
         name = f"{record.payment_token}/{record.serial}"
         self._store.put(schema.PUT_PHONE_KEY, name, row)
 
-    def _key(self, number: str, serial: int) -> LimitedKey | None:
+    def _known_keys(self, number: str) -> dict[int, LimitedKey]:
         if number not in self._keys:
             rows = self._store.query(
                 "SELECT serial, uses_allowed, uses, expires_us FROM clearing_phone_keys "
@@ -126,10 +126,10 @@ class Vault:
                 )
                 for row in rows
             }
-        return self._keys[number].get(serial)
+        return self._keys[number]
 
     def _may_be_new(self, number: str, serial: int) -> bool:
-        newest = max(self._keys[number], default=0)
+        newest = max(self._known_keys(number), default=0)
         return newest - _KEYS_BEHIND < serial <= newest + _KEYS_AHEAD
 
     def reference(self, account: str) -> str:

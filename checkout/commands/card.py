@@ -9,6 +9,7 @@ import threading
 
 from checkout.commands.common import config_from
 from checkout.demo import make_card
+from checkout.provisioning import opened
 from devices.nfc.card_server import serve_card
 from devices.nfc.emulated import load_profile, open_card
 
@@ -17,7 +18,8 @@ def run(options: argparse.Namespace) -> int:
     """Present the card until SIGTERM or Ctrl-C; the first line out is the path for `--reader`."""
     config = config_from(options)
     profile = load_profile(options.name)
-    make_card(options.name, config.home)
+    service = opened(config.home, config.database_url)
+    make_card(options.name, config.home, service=service)
     card = open_card(profile.name, config.home)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -10,6 +10,7 @@ from checkout.config import Config
 from checkout.demo import Payer, payer_of_account
 from checkout.orders import Order, ShopError
 from checkout.payments import Payment, PaymentState
+from checkout.provisioning import borrowed
 from checkout.readers import EmulatedReader, choose_reader, next_card
 from checkout.shop import Shop
 from checkout.terminal import modelled_air_ms, payer_told
@@ -24,7 +25,7 @@ def pay_by_tap(
     shop: Shop, config: Config, order: Order, who: Payer, pin: str, path: str
 ) -> Payment:
     """Wait for one card and settle the order with it; a torn tap may be tried again."""
-    reader = choose_reader(path, config.home)
+    reader = choose_reader(path, config.home, borrowed(shop.clearing))
     try:
         if isinstance(reader, EmulatedReader):
             reader.lay(who.name)

@@ -11,6 +11,7 @@ from checkout.acceptance.nfc import tap
 from checkout.commands.common import CommandError, config_from, console, print_json
 from checkout.demo import DEFAULT_PAYER
 from checkout.money import Money
+from checkout.provisioning import opened
 from checkout.readers import EmulatedReader, choose_reader, next_card
 from devices.nfc.kernel import Outcome, TapResult, Transaction
 from devices.nfc.transcript import record
@@ -22,7 +23,8 @@ def run(options: argparse.Namespace) -> int:
     """Wait for a card, walk it, say what came of it."""
     config = config_from(options)
     amount = Money.parse(options.amount, options.currency)
-    reader = choose_reader(options.reader, config.home)
+    service = opened(config.home, config.database_url)
+    reader = choose_reader(options.reader, config.home, service)
     try:
         if isinstance(reader, EmulatedReader):
             reader.lay(DEFAULT_PAYER)

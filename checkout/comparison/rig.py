@@ -29,6 +29,7 @@ from checkout.database import open_engine
 from checkout.demo import DEFAULT_PAYER, make_card
 from checkout.orders import Order, OrderState
 from checkout.payment_records import Payment, PaymentState
+from checkout.provisioning import borrowed
 from checkout.readers import EmulatedReader
 from checkout.shop import Shop, prepare_tables
 
@@ -67,7 +68,8 @@ class Rig:
 
     def new_reader(self) -> None:
         """Plug a reader in where the last one was pulled out."""
-        self.stand.reader = EmulatedReader(self.stand.config.home)
+        service = borrowed(lambda: self.stand.client)
+        self.stand.reader = EmulatedReader(self.stand.config.home, service)
 
     @contextmanager
     def stranger_shop(self, name: str) -> Iterator[Shop]:
@@ -147,7 +149,7 @@ def open_rig(pages: Pages, *, in_process: bool = False) -> Iterator[Rig]:
             shop=shop,
             client=client,
             terminal=tap.load(home, clock=clock),
-            reader=EmulatedReader(home),
+            reader=EmulatedReader(home, borrowed(lambda: client)),
             origin=stack.enter_context(pages.serve(shop)),
             database_url=config.database_url,
         )

@@ -28,6 +28,7 @@ from checkout.comparison.stand import Loss, Pages, Stand, open_stand
 from checkout.demo import DEMO_PIN, make_card
 from checkout.orders import Order, OrderState
 from checkout.payment_records import Payment, PaymentState
+from checkout.provisioning import borrowed
 from checkout.trace import Step
 from devices.nfc.contract import Card
 
@@ -102,7 +103,7 @@ def run_way(
     with open_stand(home, f"{way.name}.db", scenario, pages) as stand:
         for payer in sorted(set(HOLDS[way.name].values())):
             if way.mode == "nfc":
-                make_card(payer, home)
+                make_card(payer, home, service=borrowed(lambda: stand.client))
         seen: list[tuple[Basket, _Told]] = []
         for basket in baskets:
             stand.clock.set_to(basket.number + 1)

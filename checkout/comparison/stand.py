@@ -28,6 +28,7 @@ from checkout.config import Config
 from checkout.database import open_engine
 from checkout.demo import make_card
 from checkout.money import numeric_code
+from checkout.provisioning import borrowed
 from checkout.readers import EmulatedReader
 from checkout.shop import Shop, prepare_tables
 
@@ -153,7 +154,7 @@ def open_stand(home: Path, database: str, scenario: Scenario, pages: Pages) -> I
         stack.callback(client.close)
         shop = Shop(config, engine, clearing=lambda: cast(SwitchClient, client), clock=clock)
         stack.callback(shop.close)
-        reader = EmulatedReader(home)
+        reader = EmulatedReader(home, borrowed(lambda: cast(SwitchClient, client)))
         stack.callback(reader.close)
         yield Stand(
             config=config,

@@ -9,7 +9,7 @@ from devices.nfc.emulated.behaviour import Behaviour, Delay, Pull
 from devices.nfc.emulated.card import EmulatedCard, open_card
 from devices.nfc.emulated.in_process import InProcessReader, in_process
 from devices.nfc.emulated.memory import LimitedUseKey
-from devices.nfc.emulated.personalisation import card_path, install, personalise
+from devices.nfc.emulated.personalisation import Stock, card_path, install, personalise, stock_of
 from devices.nfc.emulated.presentation import State
 from devices.nfc.emulated.profile import CardProfile
 from devices.nfc.emulated.profiles import load_profile, profile_names
@@ -30,6 +30,7 @@ __all__ = [
     "ProfileError",
     "Pull",
     "State",
+    "Stock",
     "card_path",
     "ensure_authority",
     "in_process",
@@ -38,4 +39,5 @@ __all__ = [
     "open_card",
     "personalise",
     "profile_names",
+    "stock_of",
 ]

@@ -7,6 +7,7 @@ import json
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,19 @@ FORMAT = 1
 _FEW_USES = 2
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """What a card has to pay with; `last_serial` is its newest limited-use key's, 0 before any.
+
+    `made` says that it is personalised as its profile now wants it, `low` that it should be given
+    limited-use keys; a phone on a reader is left alone and never low.
+    """
+
+    made: bool
+    low: bool = False
+    last_serial: int = 0
+
+
 def card_path(name: str, home: Path) -> Path:
     """Where the state of the card with this name lives."""
     return home / "cards" / f"{name}.json"
@@ -39,7 +53,7 @@ def card_path(name: str, home: Path) -> Path:
 def personalise(
     profile: CardProfile,
     *,
-    card_key: bytes,
+    card_key: bytes | None,
     home: Path,
     keys: Sequence[LimitedUseKey] | None = None,
     now: float | None = None,
@@ -47,39 +61,53 @@ def personalise(
     """Make the card of a profile under this installation's CA, once; return its state file.
 
     `card_key` is the card's 16-byte cryptogram key as the issuer derived it. A phone without a
-    secure element is given limited-use `keys` instead of it, or a batch derived from it, and again
-    when it has run low and is not on a reader. A card that is there already otherwise stays as it
-    is; where profile or keys have changed since, it is made again and goes on counting transactions
-    from where it was. Raises ValueError for a key of another length, OSError where the home can't
-    be written.
+    secure element is given limited-use `keys` instead of it (None then), or a batch derived from
+    it, and again when it has run low and is not on a reader. A card that is there already otherwise
+    stays as it is; where profile or keys have changed since, it is made again and goes on counting
+    transactions from where it was. Raises ValueError for a key of another length, OSError where the
+    home can't be written.
     """
-    if len(card_key) != 16:
+    if card_key is None and not (keys and _spends_keys(profile)):
+        raise ValueError("card_key: expected 16 bytes, or limited-use keys for a phone")
+    if card_key is not None and len(card_key) != 16:
         raise ValueError(f"card_key: expected 16 bytes, got {len(card_key)}")
     authority = ensure_authority(home)
     path = card_path(profile.name, home)
-    digest = _digest(profile, card_key, authority)
+    made_of = {"digest": _digest(profile, authority), "key_digest": _key_digest(card_key)}
     started = time.time() if now is None else now
-    if path.exists() and (content := read_json(path)).get("digest") == digest:
+    if path.exists() and (content := read_json(path)).items() >= made_of.items():
         if _runs_low(profile, content, started):
             _top_up(path, profile, keys, card_key, started)
         return path
     private_folder(path.parent)
     with locked(lock_path(path)):
         before = read_json(path) if path.exists() else {}
-        if before.get("digest") == digest:
+        if before.items() >= made_of.items():
             return path
-        image = build_image(profile, card_key, authority)
+        image = build_image(profile, card_key or b"", authority)
         memory = Memory()
-        if profile.phone and profile.phone.limited_use_keys:
+        if _spends_keys(profile):
             known = memory_from(before["memory"]).last_serial if before else 0
-            batch = keys if keys else derived_keys(profile, card_key, started, after=known)
-            memory.take_keys(batch, started)
+            memory.take_keys(_batch(profile, keys, card_key, started, after=known), started)
         if before:
             memory.atc = memory_from(before["memory"]).atc
         if profile.trouble.replay == "recorded":
             _record_transaction(profile, image, memory)
-        _write(path, digest, profile, image, memory)
+        _write(path, made_of, profile, image, memory)
     return path
+
+
+def stock_of(profile: CardProfile, home: Path, *, now: float | None = None) -> Stock:
+    """Whether the card of a profile is made and has keys left, without making or filling it."""
+    path = card_path(profile.name, home)
+    if not path.exists():
+        return Stock(made=False)
+    content = read_json(path)
+    last_serial = memory_from(content["memory"]).last_serial
+    if content.get("digest") != _digest(profile, ensure_authority(home)):
+        return Stock(made=False, last_serial=last_serial)
+    low = _runs_low(profile, content, time.time() if now is None else now)
+    return Stock(made=True, low=low and _is_idle(path), last_serial=last_serial)
 
 
 def install(profile: CardProfile, image: CardImage, *, home: Path) -> Path:
@@ -90,7 +118,7 @@ def install(profile: CardProfile, image: CardImage, *, home: Path) -> Path:
     path = card_path(profile.name, home)
     private_folder(path.parent)
     with locked(lock_path(path)):
-        _write(path, secrets.token_hex(16), profile, image, Memory())
+        _write(path, {"digest": secrets.token_hex(16)}, profile, image, Memory())
     return path
 
 
@@ -117,8 +145,33 @@ def derived_keys(
     ]
 
 
+def _spends_keys(profile: CardProfile) -> bool:
+    return profile.phone is not None and profile.phone.limited_use_keys > 0
+
+
+def _is_idle(path: Path) -> bool:
+    lock = FileLock(lock_path(path))
+    idle = lock.acquire(0.0)
+    lock.release()
+    return idle
+
+
+def _batch(
+    profile: CardProfile,
+    keys: Sequence[LimitedUseKey] | None,
+    card_key: bytes | None,
+    now: float,
+    *,
+    after: int,
+) -> Sequence[LimitedUseKey]:
+    if keys:
+        return keys
+    assert card_key is not None
+    return derived_keys(profile, card_key, now, after=after)
+
+
 def _runs_low(profile: CardProfile, content: dict[str, Any], now: float) -> bool:
-    if profile.phone is None or not profile.phone.limited_use_keys:
+    if not _spends_keys(profile):
         return False
     return memory_from(content["memory"]).uses_left(now) <= _FEW_USES
 
@@ -127,7 +180,7 @@ def _top_up(
     path: Path,
     profile: CardProfile,
     keys: Sequence[LimitedUseKey] | None,
-    card_key: bytes,
+    card_key: bytes | None,
     now: float,
 ) -> None:
     """Hand an idle phone its next batch, as a wallet fetches it in the background."""
@@ -138,7 +191,7 @@ def _top_up(
         content = read_json(path)
         memory = memory_from(content["memory"])
         if memory.uses_left(now) <= _FEW_USES:
-            batch = keys or derived_keys(profile, card_key, now, after=memory.last_serial)
+            batch = _batch(profile, keys, card_key, now, after=memory.last_serial)
             memory.take_keys(batch, now)
             write_json(path, content | {"memory": memory.as_json()})
     finally:
@@ -160,10 +213,12 @@ def _record_transaction(profile: CardProfile, image: CardImage, memory: Memory) 
     memory.recorded = application(chip).processing_options(values + secrets.token_bytes(4))
 
 
-def _write(path: Path, digest: str, profile: CardProfile, image: CardImage, memory: Memory) -> None:
+def _write(
+    path: Path, made_of: dict[str, str], profile: CardProfile, image: CardImage, memory: Memory
+) -> None:
     content = {
         "format": FORMAT,
-        "digest": digest,
+        **made_of,
         "profile": profile.as_table(),
         "image": image.as_json(),
         "memory": memory.as_json(),
@@ -171,7 +226,11 @@ def _write(path: Path, digest: str, profile: CardProfile, image: CardImage, memo
     write_json(path, content)
 
 
-def _digest(profile: CardProfile, card_key: bytes, authority: Authority) -> str:
+def _digest(profile: CardProfile, authority: Authority) -> str:
     public = [key.as_json() for key in authority.public_keys]
-    made_of: list[Any] = [FORMAT, profile.as_table(), hashlib.sha256(card_key).hexdigest(), public]
+    made_of: list[Any] = [FORMAT, profile.as_table(), public]
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+
+
+def _key_digest(card_key: bytes | None) -> str:
+    return "" if card_key is None else hashlib.sha256(card_key).hexdigest()
