@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from checkout.acceptance.nfc.decoded import decoded
 from checkout.comparison.baskets import HOLDS, Basket
 from checkout.comparison.books import Booked, Books
 from checkout.comparison.models import load_models
@@ -266,7 +267,7 @@ def _story(
             title=way.title,
             mode=way.mode,
             amount=f"{scenario.currency} {basket.amount_minor / 100:.2f}",
-            steps=tuple(_step(step) for step in told.steps),
+            steps=tuple(_step(step) for step in decoded(told.steps)),
             shop_knows_ms=told.shop_ms,
             payer_knows_ms=told.software_ms,
         )
