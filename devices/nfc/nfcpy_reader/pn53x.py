@@ -40,6 +40,7 @@ class Pn53xAir:
         self._trusted = self._wanted == 1
         self._has_b = 3 in self._chipset.in_list_passive_target_brty_range
         self._timeout_index = 0
+        self._ats = b""
         self.name = display_name(device)
         self.max_send = self._chipset.host_command_frame_max_size - 3
         self.max_receive = self._chipset.host_command_frame_max_size - 3
@@ -63,6 +64,7 @@ class Pn53xAir:
         if listed[0] > 1:
             raise SeveralCards
         uid = without_cascade_tags(bytes(listed[6 : 6 + listed[5]]))
+        self._ats = bytes(listed[6 + listed[5] :])
         return Found(technology="A", uid=uid, sak=listed[4])
 
     def _poll_b(self) -> Found | None:
@@ -90,6 +92,8 @@ class Pn53xAir:
             try:
                 answer = self._through(frame, timeout_s)
             except FrameTimeout:
+                if frame[0] == _RATS and self._ats:
+                    return self._ats  # the chip has sent RATS itself, although told not to
                 if self._trusted or frame[0] != _RATS:
                     raise
                 return self._alone(frame, timeout_s)

@@ -27,6 +27,8 @@ from devices.nfc.readers import unsupported_model
 
 PATIENCE_MS = 2_000
 SILENT_MS = 10_000
+_MOST_NOISE = 64
+_START = bytes.fromhex("0000FF")
 _ACK = bytearray.fromhex("0000FF00FF00")
 _SET_115200 = bytearray.fromhex("0000FF03FDD410041800")
 _SET_115200_DONE = bytearray.fromhex("0000FF02FED5111A00")
@@ -129,26 +131,50 @@ class PatientTty(TtyPort):
     """nfcpy's serial port, with time enough for a loaded machine.
 
     nfcpy takes a normal frame of 255 bytes for an extended one and waits for more that never
-    comes; both kinds are told apart here.
+    comes; both kinds are told apart here. It also takes whatever comes first for the beginning of a
+    frame: with `frames_only` a longer preamble, noise on the line, a second acknowledgement and an
+    extended frame that could be a normal one are smoothed out (PN532 User Manual, frame structure).
     """
 
     patience_ms = 500
+    frames_only = False
+    _acknowledged = False
+
+    def write(self, frame: bytes | bytearray) -> None:
+        self._acknowledged = False
+        super().write(frame)
 
     def read(self, timeout: int) -> bytearray | None:
         if self.tty is None:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
         self.tty.timeout = max(timeout, self.patience_ms) / 1000
-        frame = bytearray(self.tty.read(6))
+        frame = self._begun()
+        if frame == _ACK and self._acknowledged and self.frames_only:
+            frame = self._begun()
         if not frame:
             raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
         if frame == _ACK:
+            self._acknowledged = True
             return frame
         if len(frame) == 6:
             length = frame[3]
-            if frame[3:5] == b"\xff\xff":
+            extended = frame[3:5] == b"\xff\xff"
+            if extended:
                 frame += self.tty.read(3)
                 length = frame[5] << 8 | frame[6]
             frame += self.tty.read(length + 1)
+            if extended and self.frames_only and length < 256 and not sum(frame[5:8]) & 0xFF:
+                frame[3:8] = bytes((length, -length & 0xFF))
+        return frame
+
+    def _begun(self) -> bytearray:
+        """The first six bytes of a frame, less what stands before its start code."""
+        assert self.tty is not None
+        frame = bytearray(self.tty.read(6))
+        for _ in range(_MOST_NOISE if self.frames_only else 0):
+            if len(frame) < 6 or frame.startswith(_START):
+                break
+            frame = frame[1:] + self.tty.read(1)
         return frame
 
     def abandon(self) -> None:
@@ -181,6 +207,7 @@ def open_serial(path: ReaderPath) -> tuple[Device, SerialLock]:
 
 def _init_serial(place: str, driver: str, *, recover: bool) -> Device:
     port = PatientTty(place)
+    port.frames_only = driver == "pn532"
     try:
         device = start_driver(driver, port, place)
     except DRIVER_FAULTS:
