@@ -217,7 +217,7 @@ class TranscriptReader:
     @classmethod
     def open(cls, file: str | Path) -> TranscriptReader:
         """The reader that `transcript:FILE` names. Raises TranscriptError or OSError."""
-        return cls(Path(file).read_text("utf-8"), f"transcript:{file}")
+        return cls(Path(file).read_text("utf-8-sig"), f"transcript:{file}")
 
     @property
     def name(self) -> str:

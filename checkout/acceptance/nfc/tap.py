@@ -96,7 +96,7 @@ def load(
     if terminal is None:
         terminal = mine if mine.exists() else "china"
     path = home / "keys" / "ca-public.json" if ca_keys is None else ca_keys
-    text = path.read_text("utf-8") if not own or path.exists() else "[]"
+    text = path.read_text("utf-8-sig") if not own or path.exists() else "[]"
     return Terminal(
         data=_data(terminal),
         ca_keys=parse_ca_keys(text, own=own),

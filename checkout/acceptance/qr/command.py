@@ -174,11 +174,11 @@ def _texts(path: Path) -> tuple[str, ...]:
 
 
 def _text_in(path: Path) -> str | None:
-    """A small text file's content less the newline that editors add; None for other files."""
+    """A small text file's content less the mark and newline of editors; None for other files."""
     if path.suffix.lower() in _PICTURES or not 0 < path.stat().st_size <= _LONGEST_TEXT_FILE:
         return None
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
         return None
     text = text.removesuffix("\n").removesuffix("\r")

@@ -222,6 +222,13 @@ def test_conditions_are_told_from_commands_down_to_the_qualifiers() -> None:
     assert shown(replay(text)) == shown(result)
 
 
+def test_a_byte_order_mark_of_an_editor_is_no_part_of_a_transcript(tmp_path: Path) -> None:
+    file = tmp_path / "tap.apdu"
+    file.write_bytes(b"\xef\xbb\xbf> 00A4040000\r\n< 9000\r\n")
+    card = TranscriptReader.open(file).wait_for_card(0)
+    assert card.transceive(bytes.fromhex("00A4040000")) == b"\x90\x00"
+
+
 def test_the_reader_presents_the_card_as_often_as_it_is_waited_for(tmp_path: Path) -> None:
     file = tmp_path / "tap.apdu"
     file.write_text("> 00A4040000\n< 9000\n")

@@ -121,6 +121,13 @@ def test_real_cards_are_always_asked_to_go_online(terminal: tap.Terminal) -> Non
     assert terminal.data_for(None) is terminal.data
 
 
+def test_a_file_of_ca_keys_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    file.write_bytes(b"\xef\xbb\xbf[]")
+    told = tap.load(tmp_path, clock=lambda: datetime.now(UTC), ca_keys=file)
+    assert not told.ca_keys.keys
+
+
 def test_an_operators_own_file_in_the_home_folder_is_taken_as_it_is(tmp_path: Path) -> None:
     text = resources.files("devices.nfc.kernel").joinpath("terminal_china.toml").read_text("utf-8")
     (tmp_path / "terminal.toml").write_text(text.replace('"LANE0001"', '"MINE0001"'), "utf-8")

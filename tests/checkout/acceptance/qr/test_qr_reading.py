@@ -155,9 +155,12 @@ def test_exit_status_follows_verdict_and_leniency() -> None:
     assert command.read("hello", lenient=True).status == 3
 
 
-def test_text_file_is_read_without_the_newline_of_its_editor(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("before", "after"), [("", "\n"), ("", "\r\n"), ("\ufeff", "\r\n")])
+def test_text_file_is_read_without_the_marks_of_its_editor(
+    tmp_path: Path, before: str, after: str
+) -> None:
     path = tmp_path / "payload.txt"
-    path.write_text(EMV + "\n", encoding="utf-8")
+    path.write_bytes(f"{before}{EMV}{after}".encode())
     assert command.read(str(path)).reading.verdict is Verdict.STRICT
 
 
