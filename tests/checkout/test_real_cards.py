@@ -15,6 +15,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,12 +114,12 @@ def lift(foreign: Foreign, serving: Serving) -> None:
     """Take the card away, and let the terminal notice: one presentation is one tap."""
     foreign.emulator.remove()
     shown = "SELECT state FROM shop_reader"
-    with sqlite3.connect(serving.home / "checkout.db") as rows:
+    with closing(sqlite3.connect(serving.home / "checkout.db")) as rows:
         until(lambda: rows.execute(shown).fetchone()[0] in ("ready", "idle"))
 
 
 def payments(serving: Serving, order: dict) -> list[dict]:  # type: ignore[type-arg]
-    with sqlite3.connect(serving.home / "checkout.db") as rows:
+    with closing(sqlite3.connect(serving.home / "checkout.db")) as rows:
         ids = rows.execute(
             "SELECT id FROM shop_payments WHERE order_id = ? AND finished_at IS NOT NULL "
             "ORDER BY started_at",
@@ -197,7 +198,7 @@ def test_a_real_card_is_declined_then_enrolled_and_leaves_nothing_behind(
 
 
 def sealed_requests(home: Path) -> list[bytes]:
-    with sqlite3.connect(home / "checkout.db") as rows:
+    with closing(sqlite3.connect(home / "checkout.db")) as rows:
         sealed = rows.execute(
             "SELECT sealed_request FROM shop_payments WHERE sealed_request IS NOT NULL"
         ).fetchall()

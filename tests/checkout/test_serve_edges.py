@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ def test_not_alone_not_first_on_a_plain_terminal_and_killed_hard(serving: Servin
 def test_a_sale_that_could_not_begin_leaves_no_order_for_the_next_card(tmp_path: Path) -> None:
     told = run(tmp_path, "pay", "--mode", "nfc", "--amount", "1", "--reader", "none")
     assert told.returncode == 1
-    with sqlite3.connect(tmp_path / "checkout.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "checkout.db")) as connection:
         assert connection.execute("SELECT state FROM shop_orders").fetchall() == [("cancelled",)]
 
 

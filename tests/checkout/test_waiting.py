@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -273,5 +274,5 @@ def test_no_pin_and_no_block_of_it_is_kept_anywhere(shop: Shop, tmp_path: Path) 
     assert block[0] not in kept
     assert block[0].hex().encode() not in kept.lower()
     assert DEMO_PIN.encode() not in kept
-    with sqlite3.connect(copy) as rows:
+    with closing(sqlite3.connect(copy)) as rows:
         assert rows.execute("SELECT count(*) FROM shop_waiting").fetchone() == (0,)
