@@ -300,8 +300,7 @@ def test_a_pin_encrypted_for_a_session_that_is_over_is_never_sent(till: Till) ->
     def reconnect(ask: Callable[[], Exchange]) -> Exchange:
         line = till.client._line
         assert line is not None
-        till.client._drop(line)
-        till.client._line = None
+        line.close()
         return ask()
 
     till.cable.faults = [reconnect]

@@ -183,8 +183,9 @@ def test_a_real_card_is_declined_then_enrolled_and_leaves_nothing_behind(
         assert kept_request["account"].startswith("999999")
         for name in ("track2", "icc", "expiry", "pan_sequence", "pin_block"):
             assert kept_request[name] is None
-    books = ClearingReader(open_engine(Config(home=serving.home).database_url))
-    sales = [entry for entry in books.entries() if entry.kind == "purchase"]
+    engine = open_engine(Config(home=serving.home).database_url)
+    sales = [entry for entry in ClearingReader(engine).entries() if entry.kind == "purchase"]
+    engine.dispose()
     assert [entry.amount_minor for entry in sales] == [1280]
     forgotten = subprocess.run(
         [sys.executable, "-m", "checkout", "reset"],

@@ -134,6 +134,7 @@ def test_a_moment_that_cannot_be_kept_costs_no_page(
     assert stranger.get(f"/p/{order.code}", base_url=LAN).status_code == 200
     assert kinds(shop, order) == ["order-created"]
     read_only.dispose()
+    read_only.dispose()
 
 
 def test_a_card_that_fails_is_seen_too(till: ShopTill, shop: Shop, order: Order) -> None:
