@@ -6,6 +6,7 @@ Statements are written once in SQLite's form with question marks; PostgreSQL get
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
@@ -13,6 +14,8 @@ from checkout.database import DatabaseError, is_postgresql, open_sqlite
 
 Row = tuple[Any, ...]
 Statement = tuple[str, Sequence[Row]]
+
+_CHECKPOINT_EVERY_S = 0.25
 
 
 class Engine(Protocol):
@@ -45,8 +48,10 @@ class SqliteEngine:
 
     def __init__(self, url: str) -> None:
         self._connection = open_sqlite(url)
-        # Pages are written over and over: copying the log back less often copies far less.
-        self._connection.execute("PRAGMA wal_autocheckpoint = 8000")
+        # The log is copied back beside the turns, not within one: what is left for the writer,
+        # which alone may begin the log anew, is then little.
+        self._connection.execute("PRAGMA wal_autocheckpoint = 16000")
+        self._copying = _Checkpointer(url)
 
     def query(self, sql: str, parameters: Row = ()) -> list[Row]:
         """All rows of one SELECT."""
@@ -74,4 +79,34 @@ class SqliteEngine:
 
     def close(self) -> None:
         """Give the connection back."""
+        self._copying.stop()
         self._connection.close()
+
+
+class _Checkpointer:
+    """Copies the write-ahead log back to the database from a thread with its own connection."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; what it has not copied stays in the log."""
+        self._stop.set()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        try:
+            connection = open_sqlite(self._url)
+        except DatabaseError:
+            return  # it has gone already; the writer says so
+        try:
+            while not self._stop.wait(_CHECKPOINT_EVERY_S):
+                try:
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                except sqlite3.Error:
+                    continue  # the writer is at it, or the disk is full: the log keeps everything
+        finally:
+            connection.close()
