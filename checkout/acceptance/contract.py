@@ -28,6 +28,11 @@ class Merchant:
     acquirer: str = "90020001"
     forwarder: str = "90020001"
 
+    @property
+    def name_and_place(self) -> str:
+        """DE43: name in 25 characters, city in 13, country in 2."""
+        return f"{self.name[:25]:<25}{self.city[:13]:<13}{self.country_alpha}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:

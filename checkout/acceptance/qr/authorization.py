@@ -61,7 +61,7 @@ def authorization(
         forwarder=merchant.forwarder,
         terminal_id=merchant.terminal_id,
         merchant_id=merchant.merchant_id,
-        merchant_name=f"{merchant.name[:25]:<25}{merchant.city[:13]:<13}{merchant.country_alpha}",
+        merchant_name=merchant.name_and_place,
         mcc=merchant.mcc,
         country=merchant.country,
         pin_block=consent.pin_block,
