@@ -16,6 +16,7 @@ from typing import Any, Literal
 import usb1
 
 from devices.nfc.reader_path import SerialLock, serial_ports
+from devices.nfc.usb_library import load_usb_library
 
 Status = Literal["ready", "possible", "no-permission", "busy", "unsupported", "driver", "no-usb"]
 
@@ -99,6 +100,7 @@ def unsupported_model(vendor: int, product: int) -> str | None:
 
 def _usb_reports() -> list[ReaderReport]:
     try:
+        load_usb_library()
         with usb1.USBContext() as context:
             devices = context.getDeviceList(skip_on_error=True)
             return [report for device in devices if (report := _usb_report(device)) is not None]

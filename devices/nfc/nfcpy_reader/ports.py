@@ -24,6 +24,7 @@ from devices.nfc.nfcpy_reader.nfcpy import (
 )
 from devices.nfc.reader_path import ReaderPath, SerialLock
 from devices.nfc.readers import unsupported_model
+from devices.nfc.usb_library import load_usb_library
 
 PATIENCE_MS = 2_000
 SILENT_MS = 10_000
@@ -56,6 +57,7 @@ def open_usb(path: ReaderPath) -> tuple[Device, Model]:
     Raises TransportError with the reason of the first that can't, no-reader where there is none.
     """
     try:
+        load_usb_library()
         found = UsbPort.find(path.text) or []
     except Exception as error:  # libusb itself: no bus, no driver
         raise TransportError("no-reader", f"{path.text}: USB can't be searched ({error})") from None
