@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from functools import lru_cache
 
 from checkout.clearing import private_fields as private
 from checkout.clearing.fieldmap import OPERATION_PARTS, put_parts
@@ -90,7 +91,7 @@ def _put_plain(fields: Fields, answer: PlainAnswer) -> None:
 
 def _put_response(fields: Fields, response: AuthorizationResponse) -> None:
     if response.settlement_date is not None:
-        fields["15"] = f"{response.settlement_date:%m%d}"
+        fields["15"] = _month_day(response.settlement_date)
     if response.approval_code is not None:
         fields["38"] = response.approval_code
     if response.balance_minor is not None:
@@ -112,6 +113,12 @@ def _put_response(fields: Fields, response: AuthorizationResponse) -> None:
         fields["56"] = response.account_reference
     if response.masked_account is not None:
         fields["63"] = private.usage("MA", response.masked_account)
+
+
+@lru_cache(maxsize=16)
+def _month_day(on: date) -> str:
+    """DE15 of a date; a day's answers all carry the same one."""
+    return f"{on:%m%d}"
 
 
 def _settlement_date(text: str | None, now: datetime) -> date | None:

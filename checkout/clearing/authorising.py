@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
-from checkout.clearing.backend import HOLD_DAYS, Backend, Outcome, Turn, refuse
+from checkout.clearing.backend import HOLD_US, Backend, Outcome, Turn, refuse
 from checkout.clearing.booking import hold_legs, sale_legs
 from checkout.clearing.forwarding import Forwarding
 from checkout.clearing.fx import Amounts
-from checkout.clearing.holders import micros
 from checkout.clearing.icc import IccError
 from checkout.clearing.issuer import Authorisation, Routed
 from checkout.clearing.messages import (
@@ -170,7 +168,6 @@ class Authorising:
         assert parties is not None and split is not None
         preauthorised = request.transaction_type is TransactionType.PREAUTHORISATION
         legs = hold_legs(parties) if preauthorised else sale_legs(parties, split)
-        expires = turn.now + timedelta(days=HOLD_DAYS)
         self._backend.book(
             turn,
             request,
@@ -180,7 +177,7 @@ class Authorising:
             billing_minor=parties.billing_minor,
             billing_currency=parties.billing_currency,
             house=authorisation.house,
-            expires_us=micros(expires) if preauthorised else None,
+            expires_us=turn.at_us + HOLD_US if preauthorised else None,
         )
         for account, amount in authorisation.counted:
             self._backend.holders.spend(account, turn.business_date, amount, request.initiation)

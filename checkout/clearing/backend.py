@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 from checkout.clearing.accounts import DemoWorld, demo_accounts
 from checkout.clearing.clock import SettableClock
@@ -24,6 +25,7 @@ from checkout.clearing.vault import Vault
 
 #: A pre-authorisation holds the payer's money for this long.
 HOLD_DAYS = 30
+HOLD_US = HOLD_DAYS * 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +48,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One message being answered: its number, the moment and its business date, the PIN key."""
+    """One message being answered: its number, the moment and its business date, the PIN key.
+
+    `at_us` is the moment in microseconds since the epoch.
+    """
 
     seq: int
     now: datetime
+    at_us: int
     business_date: date
     pin_key: bytes | None = field(default=None, repr=False)
 
@@ -75,7 +81,7 @@ class Backend:
         self.home = keys.path.parent.parent
         self.clock = clock or SettableClock()
         self.in_flight = 0  # answers that wait to be sent
-        self._dated = (datetime.min, date.min)
+        self._dated = (datetime.min, date.min, 0)
         self._closed: date | None = None
         self.keys = keys
         self.world = world
@@ -109,13 +115,17 @@ class Backend:
     def turn(self, now: datetime, pin_key: bytes | None = None) -> Turn:
         """Number the next message; its date is the next one where the day was closed already."""
         if now is not self._dated[0]:  # one moment holds for all that is decided in it
-            self._dated = (now, settlement_date(now))
-        business_date = self._dated[1]
+            self._dated = (now, settlement_date(now), micros(now))
+        _, business_date, at_us = self._dated
         closed = self.closed_through()
         if closed is not None and business_date <= closed:
             business_date = closed + timedelta(days=1)
         return Turn(
-            seq=self.store.next_seq(), now=now, business_date=business_date, pin_key=pin_key
+            seq=self.store.next_seq(),
+            now=now,
+            at_us=at_us,
+            business_date=business_date,
+            pin_key=pin_key,
         )
 
     def closed_through(self) -> date | None:
@@ -160,7 +170,7 @@ class Backend:
             house=house.value,
             status=Status.PENDING if legs else Status.POSTED,
             business_date=day_number(turn.business_date),
-            at_us=micros(turn.now),
+            at_us=turn.at_us,
             expires_us=expires_us,
             original=original,
             payer=payer,
@@ -185,7 +195,7 @@ class Backend:
             ResolutionRow(
                 entry=entry.id,
                 status=status,
-                at_us=micros(turn.now),
+                at_us=turn.at_us,
                 business_date=day_number(turn.business_date),
                 cause=turn.seq,
             ),
@@ -203,8 +213,11 @@ def refuse(request: AuthorizationRequest, code: str, reason: str) -> Outcome:
 def message_key(transmitted_at: datetime, stan: int, acquirer: str, terminal: str) -> str:
     """What makes a request the same one: DE7, DE11, DE32 and DE41."""
     institution = acquirer.lstrip("0") or "0"
-    at = transmitted_at
-    return (
-        f"{at.year:04d}{at.month:02d}{at.day:02d}{at.hour:02d}{at.minute:02d}{at.second:02d}"
-        f"{stan:06d}|{institution}|{terminal}"
-    )
+    return f"{_second(transmitted_at)}{stan:06d}|{institution}|{terminal}"
+
+
+@lru_cache(maxsize=64)
+def _second(at: datetime) -> str:
+    """Year to second in fourteen digits of UTC; many messages carry the same one."""
+    at = at.astimezone(UTC)
+    return f"{at.year:04d}{at:%m%d%H%M%S}"

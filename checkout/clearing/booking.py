@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from checkout.clearing.accounts import Account
 from checkout.clearing.fees import FeeSplit
@@ -123,43 +125,67 @@ def payer_of(transfers: Iterable[Transfer]) -> str:
 def _network_legs(parties: Parties, split: FeeSplit) -> tuple[Leg, ...]:
     """Issuer, network, acquirer, merchant; the issuer owes amount less its part of the fees."""
     currency = parties.currency
-    issuer = position(parties.holder, currency)
-    acquirer = position(parties.acquirer, currency)
-    network = position(parties.network, currency)
-    merchant = f"merchant/{parties.acquirer}/{parties.merchant}/{currency}"
+    names = _network_names(
+        parties.holder, parties.acquirer, parties.network, parties.merchant, currency
+    )
     return (
-        *_payer_legs(parties, split.amount_minor, issuer),
-        _leg(acquirer, merchant, split.merchant_minor, "sale"),
-        _leg(
-            acquirer,
-            f"income/{parties.acquirer}/acquiring/{currency}",
-            split.acquirer_minor,
-            "acquirer fee",
-        ),
-        _leg(
-            issuer,
-            f"income/{parties.holder}/interchange/{currency}",
-            split.interchange_minor,
-            "interchange",
-        ),
-        _leg(
-            f"expense/{parties.holder}/network/{currency}",
-            issuer,
+        *_payer_legs(parties, split.amount_minor, names.issuer),
+        Leg(names.acquirer, names.merchant, split.merchant_minor, currency, "sale"),
+        Leg(names.acquirer, names.acquiring, split.acquirer_minor, currency, "acquirer fee"),
+        Leg(names.issuer, names.interchange, split.interchange_minor, currency, "interchange"),
+        Leg(
+            names.issuer_expense,
+            names.issuer,
             split.network_from_issuer_minor,
+            currency,
             "network fee, issuer",
         ),
-        _leg(
-            network,
-            f"income/{parties.network}/issuers/{currency}",
+        Leg(
+            names.network,
+            names.from_issuers,
             split.network_from_issuer_minor,
+            currency,
             "network fee from issuer",
         ),
-        _leg(
-            network,
-            f"income/{parties.network}/acquirers/{currency}",
+        Leg(
+            names.network,
+            names.from_acquirers,
             split.network_from_acquirer_minor,
+            currency,
             "network fee from acquirer",
         ),
+    )
+
+
+class _Names(NamedTuple):
+    """The ledger names around a sale in the four-party network, all but the payer's."""
+
+    issuer: str
+    acquirer: str
+    network: str
+    merchant: str
+    acquiring: str
+    interchange: str
+    issuer_expense: str
+    from_issuers: str
+    from_acquirers: str
+
+
+@lru_cache(maxsize=4096)
+def _network_names(
+    holder: str, acquirer: str, network: str, merchant: str, currency: str
+) -> _Names:
+    """A merchant's sales come again and again: their names are put together once."""
+    return _Names(
+        issuer=position(holder, currency),
+        acquirer=position(acquirer, currency),
+        network=position(network, currency),
+        merchant=f"merchant/{acquirer}/{merchant}/{currency}",
+        acquiring=f"income/{acquirer}/acquiring/{currency}",
+        interchange=f"income/{holder}/interchange/{currency}",
+        issuer_expense=f"expense/{holder}/network/{currency}",
+        from_issuers=f"income/{network}/issuers/{currency}",
+        from_acquirers=f"income/{network}/acquirers/{currency}",
     )
 
 

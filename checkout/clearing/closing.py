@@ -10,7 +10,7 @@ from typing import Any
 from checkout.clearing import schema
 from checkout.clearing.backend import Backend, Turn
 from checkout.clearing.booking import position
-from checkout.clearing.holders import day_number, micros
+from checkout.clearing.holders import day_number
 from checkout.clearing.ledger import (
     LEGS_PER_ENTRY,
     LedgerError,
@@ -56,7 +56,7 @@ class Closing:
         closed = self._backend.closed_through()
         if closed is not None and on < closed:
             raise ClosingError(f"{on.isoformat()} was passed over: {closed.isoformat()} is closed")
-        at = (micros(turn.now), day, turn.seq)
+        at = (turn.at_us, day, turn.seq)
         store.resolve_many(
             "e.expires_us IS NOT NULL AND e.expires_us <= ?", (at[0],), Status.EXPIRED, at
         )
@@ -146,7 +146,7 @@ def _entry(number: int, day: int, turn: Turn) -> EntryRow:
         house="",
         status=Status.POSTED,
         business_date=day,
-        at_us=micros(turn.now),
+        at_us=turn.at_us,
         expires_us=None,
         original=None,
         payer="",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from itertools import chain
+from functools import lru_cache
 
 from checkout.clearing.accounts import AccountState, AccountStatus
 from checkout.clearing.cryptogram import AtcVerdict, CryptogramVerdict
@@ -38,6 +37,10 @@ class Decision:
     def approved(self) -> bool:
         """Whether the money may be held."""
         return self.response_code == "00"
+
+
+_APPROVED = Decision(response_code="00")
+_APPROVED_UNVERIFIED = Decision(response_code="00", reason="cryptogram-unverifiable")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,17 +99,17 @@ def decide(
     amount_minor = request.amount_minor if billing_amount_minor is None else billing_amount_minor
     if amount_minor <= 0:
         return Decision(response_code="13", reason="amount-not-positive")
-    for failed in chain(
-        _account_checks(state, request, business_date),
-        _evidence_checks(request, evidence),
-        _permission_checks(state, request, rules),
-        _limit_checks(state, request, usage, evidence, rules, amount_minor),
-    ):
-        return failed  # the first one answers
+    failed = (
+        _account_check(state, request, business_date)
+        or _evidence_check(request, evidence)
+        or _permission_check(state, request, rules)
+        or _limit_check(state, request, usage, evidence, rules, amount_minor)
+    )
+    if failed is not None:
+        return failed
     if amount_minor > state.available_minor:
         return Decision(response_code="51", reason="insufficient-funds")
-    unverified = "cryptogram-unverifiable" if evidence.unverifiable else ""
-    return Decision(response_code="00", reason=unverified)
+    return _APPROVED_UNVERIFIED if evidence.unverifiable else _APPROVED
 
 
 def deposit_decision(state: AccountState, *, amount_minor: int, rules: RuleSet) -> Decision:
@@ -127,6 +130,7 @@ def deposit_decision(state: AccountState, *, amount_minor: int, rules: RuleSet) 
     return Decision(response_code="00")
 
 
+@lru_cache(maxsize=4096)
 def expired(expiry: str, business_date: date) -> bool:
     """Whether a card of this expiry (YYMM) is past its month's last day; a wrong YYMM is."""
     if len(expiry) != 4 or not expiry.isdigit() or not 1 <= int(expiry[2:]) <= 12:
@@ -134,62 +138,65 @@ def expired(expiry: str, business_date: date) -> bool:
     return (2000 + int(expiry[:2]), int(expiry[2:])) < (business_date.year, business_date.month)
 
 
-def _account_checks(
+def _account_check(
     state: AccountState, request: AuthorizationRequest, business_date: date
-) -> Iterator[Decision]:
+) -> Decision | None:
     if state.status is not AccountStatus.ACTIVE:
-        yield Decision(response_code=_STATUS_CODES[state.status], reason=f"account-{state.status}")
+        return Decision(response_code=_STATUS_CODES[state.status], reason=f"account-{state.status}")
     if expired(state.account.expiry, business_date):
-        yield Decision(response_code="54", reason="expired")
+        return Decision(response_code="54", reason="expired")
     if request.expiry is not None and expired(request.expiry, business_date):
-        yield Decision(response_code="54", reason="expired")
+        return Decision(response_code="54", reason="expired")
+    return None
 
 
-def _evidence_checks(request: AuthorizationRequest, evidence: Evidence) -> Iterator[Decision]:
+def _evidence_check(request: AuthorizationRequest, evidence: Evidence) -> Decision | None:
     if evidence.pin is not None and not evidence.pin.verified:
         wrong = evidence.pin.response_code == "55"
         reason = "wrong-pin" if wrong else "pin-tries-exceeded"
-        yield Decision(response_code=evidence.pin.response_code, reason=reason)
+        return Decision(response_code=evidence.pin.response_code, reason=reason)
     cryptogram = evidence.cryptogram
     if cryptogram is None:
         if request.entry_mode in _SEEN_BY_CHIP and not evidence.unverifiable:
-            yield Decision(response_code="05", reason="cryptogram-missing")
+            return Decision(response_code="05", reason="cryptogram-missing")
         if evidence.token_cryptogram_valid is False:
-            yield Decision(response_code="63", reason="token-cryptogram-mismatch")
-        return
+            return Decision(response_code="63", reason="token-cryptogram-mismatch")
+        return None
     if not cryptogram.valid:
-        yield Decision(response_code="63", reason=cryptogram.reason)
+        return Decision(response_code="63", reason=cryptogram.reason)
     if evidence.atc is not None and not evidence.atc.fresh:
-        yield Decision(response_code="63", reason=f"atc-{evidence.atc.reason}")
+        return Decision(response_code="63", reason=f"atc-{evidence.atc.reason}")
     if evidence.limited_key_reason:
-        yield Decision(response_code="05", reason=evidence.limited_key_reason)
+        return Decision(response_code="05", reason=evidence.limited_key_reason)
     if cryptogram.kind == "AAC":
-        yield Decision(response_code="05", reason="card-declined")
+        return Decision(response_code="05", reason="card-declined")
     if cryptogram.tvr[0] & _TVR_DISTRUST:
-        yield Decision(response_code="05", reason="offline-authentication-failed")
+        return Decision(response_code="05", reason="offline-authentication-failed")
+    return None
 
 
-def _permission_checks(
+def _permission_check(
     state: AccountState, request: AuthorizationRequest, rules: RuleSet
-) -> Iterator[Decision]:
+) -> Decision | None:
     account = state.account
     wallet = account.kind is CardKind.WALLET
     if account.account_class is not None and rules.bank_account and not wallet:
         offered = rules.bank_account
         if account.account_class not in offered:
-            yield Decision(response_code="57", reason="class-not-offered")
+            return Decision(response_code="57", reason="class-not-offered")
     if request.initiation in _CODES and not wallet and not rules.network_takes_codes:
-        yield Decision(response_code="57", reason="codes-not-taken-yet")
+        return Decision(response_code="57", reason="codes-not-taken-yet")
+    return None
 
 
-def _limit_checks(
+def _limit_check(
     state: AccountState,
     request: AuthorizationRequest,
     usage: Usage,
     evidence: Evidence,
     rules: RuleSet,
     amount_minor: int,
-) -> Iterator[Decision]:
+) -> Decision | None:
     account = state.account
     fen = _in_fen(request, account.currency, amount_minor)
     # Nothing signs tag 9F34, so a plastic card that claims the phone's own check is not believed.
@@ -203,36 +210,39 @@ def _limit_checks(
         or (signed and account.kind is CardKind.CREDIT)  # a debit card needs its PIN
     )
     if not verified and fen is not None and fen > rules.quickpass_no_pin_minor:
-        yield Decision(response_code="61", reason="over-no-pin-limit")
-    yield from _code_limits(state, request, usage, rules, amount_minor)
+        return Decision(response_code="61", reason="over-no-pin-limit")
+    over = _code_limit(state, request, usage, rules, amount_minor)
+    if over is not None:
+        return over
     own = account.transaction_limit_minor
     if own is not None and amount_minor > own:
-        yield Decision(response_code="61", reason="over-transaction-limit")
+        return Decision(response_code="61", reason="over-transaction-limit")
     if account.day_count_limit is not None and usage.day_count >= account.day_count_limit:
-        yield Decision(response_code="65", reason="over-day-count")
+        return Decision(response_code="65", reason="over-day-count")
     graded = rules.wallet_account if account.kind is CardKind.WALLET else rules.bank_account
     limits = graded.get(account.account_class) if account.account_class is not None else None
     if limits is None or account.linked_account is not None:
-        return  # a quick payment is not a payment from the operator's account
+        return None  # a quick payment is not a payment from the operator's account
     for before, limit, reason in (
         (usage.day_minor, limits.day_minor, "over-day-limit"),
         (usage.year_minor, limits.year_minor, "over-year-limit"),
         (state.spent_minor, limits.lifetime_minor, "over-lifetime-limit"),
     ):
         if limit is not None and before + amount_minor > limit:
-            yield Decision(response_code="61", reason=reason)
+            return Decision(response_code="61", reason=reason)
+    return None
 
 
-def _code_limits(
+def _code_limit(
     state: AccountState,
     request: AuthorizationRequest,
     usage: Usage,
     rules: RuleSet,
     amount_minor: int,
-) -> Iterator[Decision]:
+) -> Decision | None:
     account = state.account
     if account.currency != "CNY" or request.initiation not in _CODES:
-        return
+        return None
     if request.initiation is Initiation.STATIC_CODE:
         before, limit = usage.static_code_day_minor, rules.static_code_day_minor
         reason = "over-static-code-limit"
@@ -242,7 +252,8 @@ def _code_limits(
         if account.barcode_level == "A" and rules.dynamic_code_day_minor:
             limit = account.barcode_contract_minor
     if limit is not None and before + amount_minor > limit:
-        yield Decision(response_code="61", reason=reason)
+        return Decision(response_code="61", reason=reason)
+    return None
 
 
 def _in_fen(request: AuthorizationRequest, currency: str, amount_minor: int) -> int | None:

@@ -23,7 +23,7 @@ from checkout.clearing.disputes import (
 )
 from checkout.clearing.fees import returned
 from checkout.clearing.history import REPRESENTED, History, Sale
-from checkout.clearing.holders import day_number, micros
+from checkout.clearing.holders import day_number
 from checkout.clearing.ledger import Status, transfers_of
 from checkout.clearing.rows import SELECT_ENTRY, EntryRow, entry_row
 from checkout.clearing.settlement import Movement
@@ -141,7 +141,7 @@ class DisputeDesk:
             house=entry.house,
             status=Status.PENDING,
             business_date=day_number(turn.business_date),
-            at_us=micros(turn.now),
+            at_us=turn.at_us,
             expires_us=None,
             original=entry.id,
             payer=entry.payer,

@@ -27,9 +27,6 @@ class FeeSplit:
     operator_minor: int = 0  # what the operator keeps
     bank_minor: int = 0  # operator to the bank of a linked account
 
-    def __post_init__(self) -> None:
-        assert sum(self.shares().values()) == self.amount_minor
-
     @property
     def merchant_fee_minor(self) -> int:
         """All that the merchant pays."""

@@ -8,7 +8,6 @@ from checkout.clearing.booking import return_legs, sale_legs, split_of
 from checkout.clearing.disputes import refund_decision
 from checkout.clearing.fees import returned
 from checkout.clearing.history import History, Sale
-from checkout.clearing.holders import micros
 from checkout.clearing.ledger import Status
 from checkout.clearing.messages import (
     AuthorizationRequest,
@@ -92,7 +91,7 @@ class Following:
         """Turn a hold into a sale, of less, of as much or of a little more."""
         if not sale.is_hold or sale.status is not Status.PENDING:
             return refuse(request, "12", f"original-{sale.status}")
-        if sale.entry.expires_us is not None and micros(turn.now) >= sale.entry.expires_us:
+        if sale.entry.expires_us is not None and turn.at_us >= sale.entry.expires_us:
             return refuse(request, "12", "hold-expired")
         if request.amount_minor > sale.entry.amount_minor * COMPLETION_PERCENT // 100:
             return refuse(request, "61", "over-115-percent-of-the-hold")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from checkout.clearing import schema
 from checkout.clearing.fieldmap import fields_of, question_of
-from checkout.clearing.holders import micros
 from checkout.clearing.iso8583 import pack, unpack
 from checkout.clearing.ledger import Status
 from checkout.clearing.messages import AuthorizationRequest
@@ -87,7 +86,7 @@ class Forwarding:
         self._backend.store.add_message(
             MessageRow(
                 seq=number,
-                at_us=micros(turn.now),
+                at_us=turn.at_us,
                 took_us=0,
                 peer=entry.holder,
                 message_type="0220",

@@ -73,6 +73,30 @@ class Balance:
         """What may be spent: posted less what is held; pending credits don't count yet."""
         return self.credits_posted - self.debits_posted - self.debits_pending
 
+    def debited(self, pending_minor: int, posted_minor: int) -> Balance:
+        """With more debits, or fewer; LedgerError where what is pending would fall below zero."""
+        pending = self.debits_pending + pending_minor
+        if pending < 0:
+            raise LedgerError(f"pending debits below zero: {self} and {pending_minor}")
+        return Balance(
+            debits_pending=pending,
+            credits_pending=self.credits_pending,
+            debits_posted=self.debits_posted + posted_minor,
+            credits_posted=self.credits_posted,
+        )
+
+    def credited(self, pending_minor: int, posted_minor: int) -> Balance:
+        """With more credits, or fewer; LedgerError where what is pending would fall below zero."""
+        pending = self.credits_pending + pending_minor
+        if pending < 0:
+            raise LedgerError(f"pending credits below zero: {self} and {pending_minor}")
+        return Balance(
+            debits_pending=self.debits_pending,
+            credits_pending=pending,
+            debits_posted=self.debits_posted,
+            credits_posted=self.credits_posted + posted_minor,
+        )
+
     def plus(self, other: Balance) -> Balance:
         """Both balances added; LedgerError where a pending total would fall below zero."""
         added = Balance(

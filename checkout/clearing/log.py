@@ -70,7 +70,7 @@ def logged_message(
             request=b"" if question is None else shown(message),
             response=None if answer is None else shown(answer),
         )
-    masked = mask_account(request.account)
+    masked, number = mask_account(request.account), request.account.encode("ascii")
     return MessageRow(
         seq=seq,
         at_us=at_us,
@@ -90,7 +90,8 @@ def logged_message(
         terminal=request.terminal_id,
         merchant=request.merchant_id,
         request=_blanked(message, request, masked),
-        response=None if answer is None else _blanked(answer, request, masked),
+        # An answer repeats the number; track 2 and PIN block it never does.
+        response=None if answer is None else answer.replace(number, masked.encode("ascii")),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from checkout.clearing.backend import Backend, Outcome, Turn, message_key, refuse
 from checkout.clearing.history import REINSTATED, History, Sale
-from checkout.clearing.holders import micros
 from checkout.clearing.ledger import Leg, Status, Transfer, reversed_legs
 from checkout.clearing.messages import (
     AuthorizationRequest,
@@ -37,7 +36,7 @@ class Reversing:
         message = self._backend.store.message_by_key(key)
         if message is None:
             # Should the original still be on its way, it must not move money any more.
-            self._backend.store.forestall(key, micros(turn.now))
+            self._backend.store.forestall(key, turn.at_us)
             return refuse(request, "25", "original-not-here-yet")
         if message.response_code != "00":
             return _undone(request, turn, "original-was-declined")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date
 from enum import StrEnum
 from fractions import Fraction
@@ -85,9 +85,19 @@ class RuleSet:
     tariffs: tuple[Tariff, ...]
     wallet_operator_ppm: int
     wallet_bank_ppm: int
+    _found: dict[tuple[str, CardKind, str], Tariff] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def tariff(self, *, category: str, card: CardKind, place: str) -> Tariff:
         """The most specific tariff: its category counts for more than its card."""
+        asked = (category, card, place)
+        found = self._found.get(asked)
+        if found is None:
+            found = self._found[asked] = self._fitting(category, card, place)
+        return found
+
+    def _fitting(self, category: str, card: CardKind, place: str) -> Tariff:
         fitting = [
             one
             for one in self.tariffs
@@ -104,9 +114,16 @@ class Rules:
 
     sets: tuple[RuleSet, ...]
     categories: Mapping[str, str]  # MCC -> category
+    _held: dict[date, RuleSet] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def on(self, business_date: date) -> RuleSet:
         """The set that holds on a business date; RulesError before the first one."""
+        held = self._held.get(business_date)
+        if held is None:
+            held = self._held[business_date] = self._search(business_date)
+        return held
+
+    def _search(self, business_date: date) -> RuleSet:
         at = bisect_right(self.sets, business_date, key=lambda one: one.effective_from)
         if at == 0:
             raise RulesError(f"rule set: none holds on {business_date.isoformat()}")

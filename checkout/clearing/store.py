@@ -311,12 +311,10 @@ class Store:
         for _, _, debit, credit, amount_minor, _, _ in transfers:
             held, moved = pending * amount_minor, posted * amount_minor
             if debit[:6] == _PAYER:
-                change = Balance(debits_pending=held, debits_posted=moved)
-                self._balances[debit] = self.balance(debit).plus(change)
+                self._balances[debit] = self.balance(debit).debited(held, moved)
                 self._batch.balances.add(debit)
             if credit[:6] == _PAYER:
-                change = Balance(credits_pending=held, credits_posted=moved)
-                self._balances[credit] = self.balance(credit).plus(change)
+                self._balances[credit] = self.balance(credit).credited(held, moved)
                 self._batch.balances.add(credit)
 
     def _account_id(self, name: str) -> int:

@@ -132,7 +132,7 @@ class Switch:
         answer = session.seal(answer_fields(fields, outcome.response))
         row = logged_message(
             turn.seq,
-            micros(now),
+            turn.at_us,
             session.peer,
             fields["t"],
             question,

@@ -88,7 +88,7 @@ class TokenDesk:
             self._backend.vault.keep_key(one.record)
         self._backend.store.put_number(name, issued[-1].record.serial)
         return {
-            "issued_us": micros(turn.now),
+            "issued_us": turn.at_us,
             "keys": [
                 {
                     "serial": one.record.serial,
