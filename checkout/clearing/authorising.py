@@ -24,6 +24,7 @@ from checkout.clearing.tokens import (
     detokenise,
     verify_token_cryptogram,
 )
+from checkout.clearing.topping_up import ToppingUp
 from checkout.money import mask_account
 
 #: An amount from here on is absurd in any currency of the table.
@@ -36,6 +37,7 @@ class Authorising:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._forwarding = Forwarding(backend)
+        self._topping_up = ToppingUp(backend)
 
     def answer(self, request: AuthorizationRequest, turn: Turn) -> Outcome:
         """Route, decide, hold; IccError and PinBlockError where DE55 or DE52 can't be read."""
@@ -44,11 +46,14 @@ class Authorising:
         ):
             return refuse(request, "13", "amount-not-positive-or-absurd")
         acquirer = self._backend.participants.by_institution.get(request.acquirer)
-        if acquirer is None or acquirer.role is not Role.ACQUIRER:
+        tops_up = request.transaction_type is TransactionType.TOP_UP
+        if acquirer is None or (acquirer.role is not Role.ACQUIRER and not tops_up):
             return refuse(request, "12", "acquirer-unknown")
         routed = self.route(request, turn)
         if isinstance(routed, TokenRefusal):
             return refuse(request, routed.response_code, routed.reason)
+        if tops_up:
+            return self._topping_up.answer(routed, turn)
         if self._forwarding.is_down(routed.account_range.participant):
             return self._stand_in(routed, turn)
         if request.transaction_type is TransactionType.BALANCE:

@@ -15,7 +15,7 @@ from checkout.clearing.issuer import Issuers
 from checkout.clearing.keystore import KeyStore
 from checkout.clearing.ledger import Leg, Status, transfers_of
 from checkout.clearing.messages import AuthorizationRequest, AuthorizationResponse
-from checkout.clearing.participants import Participants, Role, demo_participants
+from checkout.clearing.participants import Participants, demo_participants
 from checkout.clearing.rows import EntryRow, ResolutionRow
 from checkout.clearing.rules import House, Rules, rules_of_china
 from checkout.clearing.settlement import settlement_date
@@ -100,8 +100,8 @@ class Backend:
 
     def open_books(self, now: datetime) -> None:
         """Opening balances and payment tokens of a fresh database."""
-        for acquirer in self.participants.with_role(Role.ACQUIRER):
-            self.keys.zone_key(acquirer.id)  # there for whoever wants to sign on
+        for one in self.participants.signing_on():
+            self.keys.zone_key(one.id)  # there for whoever wants to sign on
         self.holders.open_accounts(now)
         self.vault.provision_demo(now)
         self.store.commit()
@@ -190,6 +190,19 @@ class Backend:
                 cause=turn.seq,
             ),
         )
+
+
+def approve(request: AuthorizationRequest, turn: Turn) -> Outcome:
+    """An approval with its code and its business date."""
+    return Outcome(
+        response=AuthorizationResponse(
+            response_code="00",
+            stan=request.stan,
+            rrn=request.rrn,
+            approval_code=turn.approval_code,
+            settlement_date=turn.business_date,
+        )
+    )
 
 
 def refuse(request: AuthorizationRequest, code: str, reason: str) -> Outcome:

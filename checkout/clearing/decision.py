@@ -15,7 +15,8 @@ from checkout.clearing.participants import CardKind
 from checkout.clearing.pin import PinVerdict
 from checkout.clearing.rules import RuleSet
 
-_STATUS_CODES = {
+#: What an account answers that may not be used.
+STATUS_CODES = {
     AccountStatus.BLOCKED: "62",
     AccountStatus.LOST: "41",
     AccountStatus.STOLEN: "43",
@@ -117,7 +118,7 @@ def deposit_decision(state: AccountState, *, amount_minor: int, rules: RuleSet) 
     if amount_minor <= 0:
         return Decision(response_code="13", reason="amount-not-positive")
     if state.status is not AccountStatus.ACTIVE:
-        return Decision(response_code=_STATUS_CODES[state.status], reason=f"account-{state.status}")
+        return Decision(response_code=STATUS_CODES[state.status], reason=f"account-{state.status}")
     graded = None if state.account.kind is CardKind.WALLET else state.account.account_class
     if graded is not None and graded not in rules.bank_account:
         return Decision(response_code="57", reason="class-not-offered")
@@ -138,7 +139,7 @@ def _account_checks(
     state: AccountState, request: AuthorizationRequest, business_date: date
 ) -> Iterator[Decision]:
     if state.status is not AccountStatus.ACTIVE:
-        yield Decision(response_code=_STATUS_CODES[state.status], reason=f"account-{state.status}")
+        yield Decision(response_code=STATUS_CODES[state.status], reason=f"account-{state.status}")
     if expired(state.account.expiry, business_date):
         yield Decision(response_code="54", reason="expired")
     if request.expiry is not None and expired(request.expiry, business_date):

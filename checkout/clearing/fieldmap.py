@@ -34,6 +34,7 @@ SHAPES: dict[TransactionType, tuple[str, str, str | None]] = {
     _T.COMPLETION: ("0200", "00", "06"),
     _T.VOID: ("0200", "20", None),
     _T.BALANCE: ("0200", "30", None),
+    _T.TOP_UP: ("0200", "21", None),
     _T.PREAUTHORISATION: ("0100", "03", "06"),
     _T.PREAUTHORISATION_VOID: ("0100", "20", "06"),
     _T.COMPLETION_ADVICE: ("0220", "00", "06"),

@@ -15,7 +15,6 @@ from checkout.clearing.messages import (
     PlainAnswer,
     SessionKey,
 )
-from checkout.clearing.participants import Role
 from checkout.clearing.sessions import Session
 
 _F = NetworkFunction
@@ -54,7 +53,7 @@ class Management:
             return "12"  # keys come from the switch
         if message.function is _F.SIGN_ON:
             found = self._backend.participants.by_institution.get(message.participant)
-            if found is None or found.role is not Role.ACQUIRER:
+            if found is None or found not in self._backend.participants.signing_on():
                 return "12"
             if session.participant is not None and session.participant is not found:
                 return "12"

@@ -23,6 +23,7 @@ class TransactionType(StrEnum):
     REFUND = "refund"  # 0220, DE3 20: any day, whole or in part
     OFFLINE_ADVICE = "offline-advice"  # 0220: what the card approved offline (TC)
     BALANCE = "balance"  # 0200, DE3 30
+    TOP_UP = "top-up"  # 0200, DE3 21: from the payer's bank account into the stored balance
 
 
 class EntryMode(StrEnum):

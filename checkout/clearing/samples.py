@@ -81,6 +81,18 @@ CODE = replace(
     no_pin=False,
     pin_block=bytes.fromhex("8F1E2D3C4B5A6978"),
 )
+TOP_UP = replace(
+    CODE,
+    transaction_type=_T.TOP_UP,
+    account="9999801000000013",
+    entry_mode=EntryMode.ECOMMERCE,
+    initiation=Initiation.ONLINE,
+    acquirer="90030001",
+    forwarder="90030001",
+    merchant_id="LANE-WALLET",
+    merchant_name="Lane Wallet",
+    mcc="6540",
+)
 _APPROVED = AuthorizationResponse(
     response_code="00",
     stan=42,
@@ -110,6 +122,7 @@ def questions() -> Iterator[tuple[str, Question]]:
     yield "refund", replace(later, transaction_type=_T.REFUND, amount_minor=500)
     yield "balance enquiry", replace(CODE, transaction_type=_T.BALANCE, amount_minor=0)
     yield "pre-authorisation", replace(TAP, transaction_type=_T.PREAUTHORISATION, condition="06")
+    yield "top-up of a stored balance, by its operator", TOP_UP
     held = replace(later, condition="06", original=originals("0100"))
     yield "completion", replace(held, transaction_type=_T.COMPLETION, amount_minor=1100)
     yield "completion as advice", replace(held, transaction_type=_T.COMPLETION_ADVICE)

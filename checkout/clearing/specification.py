@@ -12,7 +12,7 @@ from checkout.clearing.fields import ANSWERS, FIELDS, REQUIRED
 from checkout.clearing.iso8583 import Fields, frame, pack
 from checkout.clearing.mac import mac_field
 from checkout.clearing.messages import RESPONSE_TEXTS, REVERSAL_REASONS, NetworkFunction
-from checkout.clearing.participants import Role, demo_participants
+from checkout.clearing.participants import demo_participants
 from checkout.clearing.private_fields import CONDITIONS
 from checkout.clearing.samples import answer_to, questions
 
@@ -100,9 +100,7 @@ def _table(headings: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def _participants() -> str:
-    rows = (
-        (one.institution, one.id, one.name) for one in demo_participants().with_role(Role.ACQUIRER)
-    )
+    rows = ((one.institution, one.id, one.name) for one in demo_participants().signing_on())
     return "## Who may sign on\n\n" + _table(("DE33", "zone key", "participant"), rows)
 
 

@@ -43,6 +43,7 @@ _FRESH = {
     TransactionType.PURCHASE,
     TransactionType.PREAUTHORISATION,
     TransactionType.BALANCE,
+    TransactionType.TOP_UP,
 }
 
 
