@@ -146,6 +146,15 @@ class ClearingReader:
             if name.startswith(prefix)
         )
 
+    def available(self, account: str, currency: str) -> int:
+        """What one payer's account holds that is not held for something, in minor units."""
+        found = self._rows(
+            "SELECT credits_posted - debits_posted - debits_pending FROM clearing_balances b "
+            "JOIN clearing_accounts a ON a.id = b.account WHERE a.name = :name",
+            name=f"payer/{account}/{currency}",
+        )
+        return int(found[0][0]) if found else 0
+
     def trial_balance(self) -> dict[str, Balance]:
         """Totals by currency; LedgerError where debits and credits differ."""
         return check_trial_balance(balances(lambda sql: self._rows(sql)))
