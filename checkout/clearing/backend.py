@@ -107,16 +107,23 @@ class Backend:
         self.store.commit()
 
     def turn(self, now: datetime, pin_key: bytes | None = None) -> Turn:
-        """Number the next message; its date is the next one where the day was closed already."""
+        """Number the next message, with its business date."""
+        return Turn(
+            seq=self.store.next_seq(),
+            now=now,
+            business_date=self.business_date(now),
+            pin_key=pin_key,
+        )
+
+    def business_date(self, now: datetime) -> date:
+        """The date of what comes now: by the clock, the next one where that is closed already."""
         if now is not self._dated[0]:  # one moment holds for all that is decided in it
             self._dated = (now, settlement_date(now))
         business_date = self._dated[1]
         closed = self.closed_through()
         if closed is not None and business_date <= closed:
             business_date = closed + timedelta(days=1)
-        return Turn(
-            seq=self.store.next_seq(), now=now, business_date=business_date, pin_key=pin_key
-        )
+        return business_date
 
     def closed_through(self) -> date | None:
         """The last business date that was closed; None before the first."""

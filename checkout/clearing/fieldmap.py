@@ -174,6 +174,8 @@ def _network_fields(message: NetworkMessage) -> Fields:
         fields["53"] = message.session_key.value.ljust(16, "0")
     if message.key_block is not None:
         fields["48"] = private.usage("NK", message.key_block)
+    if message.settlement_date is not None:
+        fields["15"] = f"{message.settlement_date:%m%d}"
     return fields
 
 
@@ -282,6 +284,7 @@ def _network(fields: Fields, now: datetime) -> NetworkMessage:
         participant=fields["33"],
         session_key=session_key,
         key_block=usages.get("NK"),
+        settlement_date=_date(fields, now),
     )
 
 
@@ -309,6 +312,13 @@ def _instant(fields: Fields, now: datetime) -> datetime:
         return _read_instant(fields["7"], now.date())
     except LayoutError as error:
         raise CodecError("7", str(error), fields=fields) from None
+
+
+def _date(fields: Fields, now: datetime) -> date | None:
+    try:
+        return private.read_date(fields["15"], now) if "15" in fields else None
+    except LayoutError as error:
+        raise CodecError("15", str(error), fields=fields) from None
 
 
 def _octets(text: str | None) -> bytes | None:

@@ -196,6 +196,7 @@ class NetworkMessage:
     participant: str  # DE33
     session_key: SessionKey | None = None  # DE53
     key_block: str | None = None  # DE48 NK: TR-31 under the participant's zone key
+    settlement_date: date | None = None  # DE15, of a cut-over that the network tells of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +219,7 @@ class PlainAnswer:
     content: str = ""  # JSON, DE120 to DE123
     session_key: SessionKey | None = None
     key_block: str | None = None
+    settlement_date: date | None = None  # DE15
 
 
 #: Everything that a participant may send.

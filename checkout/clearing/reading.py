@@ -168,6 +168,11 @@ class ClearingReader:
         report: dict[str, Any] | None = json.loads(found[0][0]) if found else None
         return report
 
+    def cut_overs(self) -> dict[str, date]:
+        """Which date each participant that has signed on has cut over to."""
+        found = self._rows("SELECT name, amount FROM clearing_numbers WHERE name LIKE 'cut-over/%'")
+        return {name.partition("/")[2]: _date(day) for name, day in found}
+
     def payment_tokens(self) -> tuple[dict[str, Any], ...]:
         """Every payment token with its state and domain; both numbers masked."""
         found = self._rows("SELECT details FROM clearing_tokens ORDER BY number")

@@ -160,12 +160,18 @@ def _management() -> Iterator[tuple[str, Question]]:
     )
     yield "sign-on", plain
     yield "echo", replace(plain, function=NetworkFunction.ECHO, stan=2)
-    yield "cut-over begins", replace(plain, function=NetworkFunction.CUT_OVER_START, stan=3)
-    asked = replace(plain, function=NetworkFunction.KEY_RESET, stan=4, session_key=SessionKey.MAC)
+    told = replace(plain, stan=3, settlement_date=date(2026, 3, 3))
+    yield (
+        "cut-over begins, from the switch",
+        replace(told, function=NetworkFunction.CUT_OVER_START),
+    )
+    ends = replace(told, function=NetworkFunction.CUT_OVER_END, stan=4)
+    yield "cut-over ends, from the switch", ends
+    asked = replace(plain, function=NetworkFunction.KEY_RESET, stan=5, session_key=SessionKey.MAC)
     yield "key-reset request", asked
     block = "D0112M3TC00E0000" + "0123456789ABCDEF" * 6
-    yield "key reset, from the switch", replace(asked, stan=5, key_block=block)
+    yield "key reset, from the switch", replace(asked, stan=6, key_block=block)
     yield (
         "back-office operation",
-        Operation(name="idle", arguments="{}", stan=6, transmitted_at=WHEN, participant="90020001"),
+        Operation(name="idle", arguments="{}", stan=7, transmitted_at=WHEN, participant="90020001"),
     )

@@ -60,6 +60,7 @@ class SwitchServer:
         self._served = 0
         self._held_back: list[tuple[float, int, Connection, bytes]] = []
         self._order = itertools.count()
+        self._date = backend.business_date(clock())
 
     @classmethod
     def open(
@@ -138,6 +139,8 @@ class SwitchServer:
         self._backlog.clear()
         if arrived:
             self._decide(arrived)
+        else:
+            self._cut_over(self.clock())
         if self._held_back:
             self._release()
 
@@ -175,6 +178,7 @@ class SwitchServer:
         """Decide everything, commit once, answer."""
         answers: list[tuple[Connection, tuple[bytes, ...]]] = []
         now = self.clock()
+        self._cut_over(now)
         try:
             for connection in arrived:
                 for message in connection.messages(TURN_MESSAGES):
@@ -188,8 +192,19 @@ class SwitchServer:
         for connection, sealed in answers:
             connection.answer(sealed)
             self._served += len(sealed)
+        self._cut_over(now)  # one of these may have closed the date
         for connection in arrived:
             self._tend(connection)
+
+    def _cut_over(self, now: datetime) -> None:
+        """Tell everyone signed on when the business date has moved on."""
+        on = self._backend.business_date(now)
+        if on == self._date:
+            return
+        forward, self._date = on > self._date, on
+        for connection in tuple(self._connections) if forward else ():
+            connection.answer(self._switch.announce(connection.session, now))
+            self._backlog.add(connection)  # sent with what this turn answers, or by the next one
 
     def _answer(self, connection: Connection, message: bytes, now: datetime) -> tuple[bytes, ...]:
         try:
@@ -212,6 +227,7 @@ class SwitchServer:
                 log.warning("%s: closed, %s", connection.session.peer, connection.reason)
             self._selector.unregister(connection.socket)
             self._connections.discard(connection)
+            self._backlog.discard(connection)
             connection.close()
             return
         if connection.waiting:

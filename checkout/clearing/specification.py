@@ -50,7 +50,19 @@ _SIGNING_ON = """\
    field above 64 is there. It is ISO/IEC 9797-1 MAC algorithm 3 with padding method 1 (ANSI X9.19)
    under the 16-byte key, over all bytes from the message type to the last one before the MAC, the
    MAC's bit set in the bitmap already. A missing or wrong MAC is answered A0.
-6. Cut-over is at 23:00 in Shanghai; what comes later carries the next date in DE15.
+## Cut-over
+
+The network alone moves its business date: at 23:00 in Shanghai, or earlier when a date is closed
+(`checkout settle`). Every answer says in DE15 which date it belongs to; so does every 0830.
+
+1. Whoever is signed on gets an 0820 from the switch with DE70 = 201 and the new date in DE15, ahead
+   of the first answer that carries it. What was asked before and is answered later has the new
+   date too: the answer counts.
+2. Answer it with an 0830: the same DE7, 11, 33 and 70, and DE39 = 00. An 0820 with DE70 = 202
+   follows and is answered alike. Who says nothing stays signed on, and its business goes on.
+3. Who was away at cut-over sees the date in the answer to its sign-on, and may send 201 and then
+   202 itself; it hears 00. A 201 before the network has moved on, and a 202 without a 201, are
+   answered 12, with the date that holds in DE15.
 
 ## Rules of conversation
 

@@ -59,6 +59,7 @@ def show() -> str:
         participants=demo_participants(),
         requestors={one.id: one.title for one in demo_participants().token_requestors.values()},
         payment_tokens=_read(books.payment_tokens, ()),
+        cut_overs=_read(books.cut_overs, {}),
         today=settlement_date(the_shop().orders.clock()).isoformat(),
     )
 
