@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from checkout.clearing.backend import HOLD_DAYS, Backend, Outcome, Turn, refuse
 from checkout.clearing.booking import hold_legs, sale_legs
+from checkout.clearing.decision import Evidence, entry_checks
 from checkout.clearing.forwarding import Forwarding
 from checkout.clearing.fx import Amounts
 from checkout.clearing.holders import micros
@@ -150,8 +151,12 @@ class Authorising:
         known = self._backend.holders.account(routed.account)
         if known is None:
             return refuse(request, "91", "issuer-down")
+        rules, on = self._backend.world.rules.on(turn.business_date), turn.business_date
+        checked = Evidence(token_cryptogram_valid=routed.token_cryptogram_valid)
+        if any(entry_checks(known, request, checked, rules)):
+            return refuse(request, "91", "issuer-down, the payer can't be proved")
         before = self._forwarding.stood_in(routed.account)
-        decision = stand_in_decision(rule, request, before, on=turn.business_date)
+        decision = stand_in_decision(rule, request, before, on=on)
         if not decision.approved:
             return refuse(request, decision.response_code, decision.reason)
         self.book_advised(routed, turn)

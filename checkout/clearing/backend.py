@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 from checkout.clearing.accounts import DemoWorld, demo_accounts
 from checkout.clearing.clock import SettableClock
@@ -17,7 +18,7 @@ from checkout.clearing.ledger import Leg, Status, transfers_of
 from checkout.clearing.messages import AuthorizationRequest, AuthorizationResponse
 from checkout.clearing.participants import Participants, demo_participants
 from checkout.clearing.rows import EntryRow, ResolutionRow
-from checkout.clearing.rules import House, Rules, rules_of_china
+from checkout.clearing.rules import House, Rules, rules_in, rules_of_china
 from checkout.clearing.settlement import settlement_date
 from checkout.clearing.store import Store
 from checkout.clearing.vault import Vault
@@ -34,6 +35,11 @@ class World:
     participants: Participants = field(default_factory=demo_participants)
     rules: Rules = field(default_factory=rules_of_china)
     rates: RateTable = field(default_factory=demo_rates)
+
+
+def own_world(home: Path) -> World:
+    """The demo world by the rules of this home folder, where it has its own; RulesError."""
+    return World(rules=rules_in(home))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import chain
 
-from checkout.clearing.accounts import AccountState, AccountStatus
+from checkout.clearing.accounts import Account, AccountState, AccountStatus
 from checkout.clearing.cryptogram import AtcVerdict, CryptogramVerdict
+from checkout.clearing.entry_rules import Proof, needed_proofs
 from checkout.clearing.icc import CardholderVerification
 from checkout.clearing.messages import AuthorizationRequest, EntryMode, Initiation
 from checkout.clearing.participants import CardKind
@@ -61,7 +62,8 @@ class Evidence:
     """What the payer and the card brought along; None where there was nothing to check.
 
     `limited_key_reason` says what is wrong with a phone's limited-use key, empty for nothing.
-    `unverifiable`: a real card's cryptogram, whose key nobody here has.
+    `unverifiable`: a real card's cryptogram, whose key nobody here has. `mandate`: the operator
+    of a wallet draws on the bank account that its payer has linked.
     """
 
     pin: PinVerdict | None = None
@@ -71,6 +73,7 @@ class Evidence:
     token_cryptogram_valid: bool | None = None
     limited_key_reason: str = ""
     unverifiable: bool = False
+    mandate: bool = False  # the payer has let this asker draw on the account once for all
 
     @property
     def pin_verified(self) -> bool:
@@ -100,7 +103,7 @@ def decide(
     for failed in chain(
         _account_checks(state, request, business_date),
         _evidence_checks(request, evidence),
-        _permission_checks(state, request, rules),
+        _permission_checks(state, request, evidence, rules),
         _limit_checks(state, request, usage, evidence, rules, amount_minor),
     ):
         return failed  # the first one answers
@@ -171,7 +174,7 @@ def _evidence_checks(request: AuthorizationRequest, evidence: Evidence) -> Itera
 
 
 def _permission_checks(
-    state: AccountState, request: AuthorizationRequest, rules: RuleSet
+    state: AccountState, request: AuthorizationRequest, evidence: Evidence, rules: RuleSet
 ) -> Iterator[Decision]:
     account = state.account
     wallet = account.kind is CardKind.WALLET
@@ -181,6 +184,28 @@ def _permission_checks(
             yield Decision(response_code="57", reason="class-not-offered")
     if request.initiation in _CODES and not wallet and not rules.network_takes_codes:
         yield Decision(response_code="57", reason="codes-not-taken-yet")
+    yield from entry_checks(account, request, evidence, rules)
+
+
+def entry_checks(
+    account: Account, request: AuthorizationRequest, evidence: Evidence, rules: RuleSet
+) -> Iterator[Decision]:
+    """Whether anything proves the payer that suffices for the way the number came in."""
+    needed = needed_proofs(rules.entry, request, account=account.account, kind=account.kind)
+    if needed is None or evidence.mandate:
+        return
+    if not needed:
+        yield Decision(response_code="57", reason="entry-mode-not-permitted")
+        return
+    seen = evidence.cryptogram is not None and evidence.cryptogram.valid
+    given = {
+        Proof.NONE: True,
+        Proof.PIN: evidence.pin_verified,
+        Proof.CRYPTOGRAM: seen or bool(evidence.token_cryptogram_valid),
+        Proof.EXPIRY: request.expiry is not None and request.expiry == account.expiry,
+    }
+    if not any(given[one] for one in needed):
+        yield Decision(response_code="57", reason="number-alone-proves-nothing")
 
 
 def _limit_checks(

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from checkout.clearing.backend import Backend, World
+from checkout.clearing.backend import Backend, World, own_world
 from checkout.clearing.clock import SettableClock, wall_clock
 from checkout.clearing.connection import Connection
 from checkout.clearing.engines import open_clearing_engine
@@ -76,7 +76,8 @@ class SwitchServer:
     ) -> SwitchServer:
         """Take the seat, open the books, listen and publish the address.
 
-        Raises SwitchRunning, DatabaseError, KeyStoreError, or OSError where the port is taken.
+        Raises SwitchRunning, DatabaseError, KeyStoreError, RulesError (of `rules.toml` in `home`),
+        or OSError where the port is taken.
         """
         seat = take_seat(home, database_url, wait_s=wait_s)
         listener: socket.socket | None = None
@@ -85,7 +86,7 @@ class SwitchServer:
             listener.setblocking(False)
             store = Store(open_clearing_engine(database_url))
             settable = clock if isinstance(clock, SettableClock) else SettableClock(clock)
-            backend = Backend(store, KeyStore(home), world or World(), clock=settable)
+            backend = Backend(store, KeyStore(home), world or own_world(home), clock=settable)
             backend.open_books(settable())
             server = cls(Switch(backend, faults), backend, listener, seat, settable)
             seat.publish(server.address)

@@ -89,6 +89,17 @@ DE7, DE32 and DE33, the last two of eleven digits with zeros in front.
 """
 
 
+_DISPUTES = """\
+## Disputes
+
+No message of this table carries a dispute. In the network that this one is modelled on, chargeback
+and representment are worked out after the clearing, in files and at the network's dispute desk, not
+by an online question that has to be answered within seconds. So they are operations of the back
+office here (0600 with OP `charge-back`, `represent`, `decide`, `lapse`), booked, netted and settled
+like everything else. An 0422 or 0620 is answered 12, like every question that is not in the table.
+"""
+
+
 def specification() -> str:
     """The whole text, in Markdown."""
     return "\n".join(
@@ -100,6 +111,7 @@ def specification() -> str:
             _fields(),
             _private(),
             _codes(),
+            _DISPUTES,
             *_samples(),
         )
     )

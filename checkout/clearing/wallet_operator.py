@@ -141,7 +141,7 @@ def bank_decision(
         linked,
         drawn,
         usage=usage,
-        evidence=Evidence(cardholder=CardholderVerification.ON_DEVICE),
+        evidence=Evidence(cardholder=CardholderVerification.ON_DEVICE, mandate=True),
         rules=rules,
         business_date=business_date,
     )
