@@ -28,7 +28,7 @@ from checkout.clearing.ledger import LedgerError
 from checkout.clearing.rendezvous import Address, Seat, take_seat
 from checkout.clearing.store import Store
 from checkout.clearing.switch import Garbage, Switch
-from checkout.database import DatabaseError
+from checkout.database import DatabaseError, DatabaseFile
 
 Clock = Callable[[], datetime]
 log = logging.getLogger("checkout.switch")
@@ -36,6 +36,7 @@ log = logging.getLogger("checkout.switch")
 #: Messages of one connection decided in one turn; the rest waits for the next one.
 TURN_MESSAGES = 256
 DRAIN_S = 3.0
+_LOOK_S = 0.5
 
 
 class SwitchServer:
@@ -46,7 +47,13 @@ class SwitchServer:
     """
 
     def __init__(
-        self, switch: Switch, backend: Backend, listener: socket.socket, seat: Seat, clock: Clock
+        self,
+        switch: Switch,
+        backend: Backend,
+        listener: socket.socket,
+        seat: Seat,
+        clock: Clock,
+        database_url: str,
     ) -> None:
         self._switch = switch
         self._backend = backend
@@ -61,6 +68,8 @@ class SwitchServer:
         self._held_back: list[tuple[float, int, Connection, bytes]] = []
         self._order = itertools.count()
         self._date = backend.business_date(clock())
+        self._file = DatabaseFile(database_url)
+        self._file.check()  # remembers it as it is now
 
     @classmethod
     def open(
@@ -88,7 +97,7 @@ class SwitchServer:
             settable = clock if isinstance(clock, SettableClock) else SettableClock(clock)
             backend = Backend(store, KeyStore(home), world or own_world(home), clock=settable)
             backend.open_books(settable())
-            server = cls(Switch(backend, faults), backend, listener, seat, settable)
+            server = cls(Switch(backend, faults), backend, listener, seat, settable, database_url)
             seat.publish(server.address)
         except BaseException:
             if listener is not None:
@@ -104,13 +113,20 @@ class SwitchServer:
         return str(host), int(port)
 
     def run(self, stop: threading.Event, ready: Callable[[Address], None] | None = None) -> None:
-        """Serve until `stop` is set, then answer what has arrived and close."""
+        """Serve until `stop` is set, then answer what has arrived and close.
+
+        DatabaseError where the database's file is taken away: nothing could be kept any more.
+        """
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._wake_end, selectors.EVENT_READ)
         if ready is not None:
             ready(self.address)
         try:
+            look_at = 0.0
             while not stop.is_set():
+                if time.monotonic() >= look_at:
+                    look_at = time.monotonic() + _LOOK_S
+                    self._file.check()
                 self._turn(0.2)
             self._drain()
         finally:
