@@ -12,7 +12,7 @@ from checkout.clearing.forwarding import Forwarding
 from checkout.clearing.fx import Amounts
 from checkout.clearing.holders import micros
 from checkout.clearing.icc import IccError
-from checkout.clearing.issuer import Authorisation, Routed
+from checkout.clearing.issuer import Authorisation, Routed, is_wallet
 from checkout.clearing.messages import (
     AuthorizationRequest,
     AuthorizationResponse,
@@ -57,12 +57,22 @@ class Authorising:
             return self._topping_up.answer(routed, turn)
         if self._forwarding.is_down(routed.account_range.participant):
             return self._stand_in(routed, turn)
+        if is_wallet(routed.account_range) and self._linked_bank_is_down(routed.account):
+            return refuse(request, "91", "linked-bank-down")
         if request.transaction_type is TransactionType.BALANCE:
             return self._balance(routed, turn)
         authorisation = self._backend.issuers.authorize(
             routed, pin_key=turn.pin_key, on=turn.business_date
         )
         return self._conclude(routed, authorisation, turn)
+
+    def _linked_bank_is_down(self, wallet: str) -> bool:
+        """Whether the bank that pays in this wallet's place doesn't answer."""
+        account = self._backend.holders.account(wallet)
+        if account is None or account.linked_account is None:
+            return False
+        bank = self._backend.participants.holder_of(account.linked_account)
+        return bank is not None and self._forwarding.is_down(bank.id)
 
     def hear_advice(self, request: AuthorizationRequest, turn: Turn) -> tuple[str, str]:
         """An issuer hears what was approved in its place: 00, or what is wrong with it and why."""

@@ -466,6 +466,8 @@ def test_late_duplicated_and_spoilt_answers_do_not_confuse_the_client(tmp_path: 
         "[[fault]]\ncode = 'ZZ'",
         "[[fault]]\ndrop = 'all'",
         "[[fault]]\ndelay_ms = -1",
+        "fault = [1]",
+        "[[fault]]\nmatch = 5\ncode = '51'",
         "[[fault]]\nspeed = 1\ncode = '05'",
         "not toml",
     ],
