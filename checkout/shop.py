@@ -19,6 +19,7 @@ from checkout.clearing.reading import ClearingReader
 from checkout.config import Config
 from checkout.database import open_engine
 from checkout.demo import Payer, payers
+from checkout.disputed import DisputedOrders
 from checkout.enrolment import Enrolment
 from checkout.events import Feed
 from checkout.moments import Moments
@@ -170,6 +171,7 @@ class Shop:
         self.terminal = ReaderDesk(engine, clock)
         self.moments = Moments(engine, clock)
         self.books = ClearingReader(engine)
+        self.disputed = DisputedOrders(engine, clock)
         self.enrolment = Enrolment(
             self.payments.records, clearing=clearing, seal=self.seal, books=self.books
         )
