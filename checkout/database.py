@@ -28,6 +28,41 @@ class DatabaseError(Exception):
     """The database can't be used; the message is one line and says what to do about it."""
 
 
+class DatabaseFile:
+    """Notices when the file of a running database is taken away: SQLite itself writes on unseen.
+
+    Costs one look at the directory, and never opens the file. PostgreSQL has none to look at.
+    """
+
+    def __init__(self, url: str | Path) -> None:
+        self._path = None if is_postgresql(str(url)) else sqlite_path(url)
+        self._seen: tuple[int, int] | None = None
+
+    def check(self) -> None:
+        """DatabaseError where the file that was there is gone, or is another one now."""
+        if self._path is None:
+            return
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            if self._seen is None:
+                return  # it has not been made yet
+            raise self._lost("was deleted") from None
+        except OSError:
+            return  # nothing can be said of it
+        identity = (found.st_dev, found.st_ino)
+        if self._seen is None:
+            self._seen = identity
+        if self._seen != identity:
+            raise self._lost("was replaced")
+
+    def _lost(self, what: str) -> DatabaseError:
+        return DatabaseError(
+            f"database {self._path}: the file {what} under a running checkout; stopping, since "
+            "nothing would be kept (what is lost comes back from a copy of it alone)"
+        )
+
+
 def one_line(error: BaseException) -> str:
     """An error in one line for people: what the database said, never the statement it was."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error

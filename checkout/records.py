@@ -107,6 +107,23 @@ payments = Table(
     Column("reversal_due_at", BigInteger, index=True),
 )
 
+#: Balances that payers brought into their wallets (`checkout.top_up`).
+top_ups = Table(
+    "shop_top_ups",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("payer", String(64), nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("response_code", String(2)),
+    Column("rrn", String(12), nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, index=True),  # of the next reversal, while it is not answered
+    Column("sealed_request", LargeBinary, nullable=False),
+    Index("shop_top_ups_by_payer", "payer", "started_at"),
+)
+
 #: Payments that hold their order while their payer types a PIN (`checkout.waiting`).
 waiting = Table(
     "shop_waiting",

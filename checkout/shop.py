@@ -14,11 +14,12 @@ from sqlalchemy.exc import IntegrityError
 from checkout import records
 from checkout.acceptance.qr.codes import dynamic_payload
 from checkout.acceptance.qr.user_paying import Rhythm
-from checkout.clearing.client import SwitchClient, open_client
+from checkout.clearing.client import DEFAULT_PARTICIPANT, SwitchClient, open_client
 from checkout.clearing.reading import ClearingReader
 from checkout.config import Config
 from checkout.database import open_engine
 from checkout.demo import Payer, payers
+from checkout.disputed import DisputedOrders
 from checkout.enrolment import Enrolment
 from checkout.events import Feed
 from checkout.moments import Moments
@@ -28,9 +29,11 @@ from checkout.presented import UserPaying
 from checkout.records import instant, micros
 from checkout.sealing import Seal
 from checkout.static_codes import StaticCodes
+from checkout.top_up import TopUps
 
 #: A reader's word older than this is no longer believed: its process may be gone.
 _STATUS_STALE_S = 5.0
+WALLET_OPERATOR = "wallet-operator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +127,7 @@ class Shop:
         engine: Engine,
         *,
         clearing: Callable[[], SwitchClient],
+        operator: Callable[[], SwitchClient] | None = None,
         clock: Clock = lambda: datetime.now(UTC),
     ) -> None:
         self.config = config
@@ -148,6 +152,16 @@ class Shop:
             no_pin_minor=config.payer_code_no_pin_minor,
             rhythm=Rhythm(wait_at_most_s=config.payer_wait_s),
         )
+        #: Not the shop's at all, but the wallet operator's, whose phone pages are served here too.
+        self.top_ups = TopUps(
+            engine,
+            operator=operator or clearing,
+            numbers=self.payments.records.numbers,
+            seal=self.seal,
+            clock=clock,
+            timeout_s=config.clearing_timeout_s,
+            retry_s=config.reversal_retry_s,
+        )
         #: What payers show and the counter scans.
         self.presented = self.payments.presented
         self.static_codes = StaticCodes(engine, self.orders, self.payments)
@@ -157,6 +171,7 @@ class Shop:
         self.terminal = ReaderDesk(engine, clock)
         self.moments = Moments(engine, clock)
         self.books = ClearingReader(engine)
+        self.disputed = DisputedOrders(engine, clock)
         self.enrolment = Enrolment(
             self.payments.records, clearing=clearing, seal=self.seal, books=self.books
         )
@@ -178,22 +193,32 @@ class Shop:
         engine = open_engine(config.database_url)
         prepare_tables(engine, clock())
         lock = threading.Lock()
-        kept: list[SwitchClient] = []
+        kept: dict[str, SwitchClient] = {}
 
-        def clearing() -> SwitchClient:
+        def client_of(participant: str) -> SwitchClient:
             with lock:
-                if not kept:
-                    kept.append(
-                        open_client(config.home, config.database_url, start=own_switch, clock=clock)
+                if participant not in kept:
+                    kept[participant] = open_client(
+                        config.home,
+                        config.database_url,
+                        start=own_switch,
+                        clock=clock,
+                        participant=participant,
                     )
-                return kept[0]
+                return kept[participant]
 
         def close() -> None:
             with lock:
                 while kept:
-                    kept.pop().close()
+                    kept.popitem()[1].close()
 
-        shop = cls(config, engine, clearing=clearing, clock=clock)
+        shop = cls(
+            config,
+            engine,
+            clearing=lambda: client_of(DEFAULT_PARTICIPANT),
+            operator=lambda: client_of(WALLET_OPERATOR),
+            clock=clock,
+        )
         shop._close = [shop.feed.close, close, engine.dispose]
         return shop
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from checkout.config import Config
 from checkout.config_codec import encode
+from checkout.database import DatabaseFile
 
 ROLES = ("switch", "terminal", "web")
 ENVIRONMENT = "CHECKOUT_ROLE_CONFIG"
@@ -75,13 +76,16 @@ class Supervisor:
     def run(self, *, on_ready: Callable[[], None] = lambda: None) -> None:
         """Start everything, call `on_ready` once all answer, and keep watching.
 
-        Raises RoleFailed when a role cannot be started at all; nothing is left running then.
+        Raises RoleFailed when a role cannot be started at all, DatabaseError when the database's
+        file is taken away; nothing is left running then.
         """
+        file = DatabaseFile(self._config.database_url)
         try:
             for role in self._roles:
                 self._start(role)
             announced = False
             while not self._stop.is_set():
+                file.check()  # before a role that died of it is started again, on a new file
                 self._watch()
                 if not announced and all(role.ready for role in self._roles):
                     announced = True

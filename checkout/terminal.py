@@ -192,6 +192,8 @@ def _keep_house(shop: Shop, stop: threading.Event) -> None:
     while not stop.wait(_HOUSEKEEPING_S):
         try:
             shop.payments.sweep()
+            shop.top_ups.sweep()
+            shop.disputed.sweep()
         except Exception as error:  # the shop must be kept whatever one round met
             _log.error("housekeeping failed (%s); it is tried again", one_line(error))
             _log.debug("housekeeping failed", exc_info=True)

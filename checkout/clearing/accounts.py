@@ -53,7 +53,8 @@ class Account:
     barcode_contract_minor: int | None = None  # per day, at level A
     transaction_limit_minor: int | None = None  # the holder's own wish
     day_count_limit: int | None = None
-    linked_account: str | None = field(default=None, repr=False)
+    linked_account: str | None = field(default=None, repr=False)  # pays in its place
+    funding_account: str | None = field(default=None, repr=False)  # tops its balance up
 
     @property
     def masked(self) -> str:
@@ -143,8 +144,11 @@ def parse_accounts(text: str) -> DemoWorld:
             raise AccountsError(f"payment token of {held.payer}: its account is not listed")
         payment_tokens[held.payment_token] = held
     for one in accounts.values():
-        if one.linked_account is not None and one.linked_account not in accounts:
-            raise AccountsError(f"account {one.masked}: its linked account is not listed")
+        for named in (one.linked_account, one.funding_account):
+            if named is not None and named not in accounts:
+                raise AccountsError(f"account {one.masked}: its linked account is not listed")
+        if one.linked_account is not None and one.funding_account is not None:
+            raise AccountsError(f"account {one.masked}: linked for payments, so never topped up")
     return DemoWorld(accounts=accounts, payment_tokens=payment_tokens)
 
 

@@ -83,6 +83,8 @@ def plain_answer_of(fields: Fields) -> PlainAnswer:
 def _put_plain(fields: Fields, answer: PlainAnswer) -> None:
     if answer.content:
         put_parts(fields, answer.content)
+    if answer.settlement_date is not None:
+        fields["15"] = f"{answer.settlement_date:%m%d}"
     if answer.session_key is not None:
         fields["53"] = answer.session_key.value.ljust(16, "0")
     if answer.key_block is not None:
@@ -122,15 +124,10 @@ def _month_day(on: date) -> str:
 
 
 def _settlement_date(text: str | None, now: datetime) -> date | None:
-    """MMDD with the year that brings it nearest to `now`."""
+    """DE15; CodecError where it is no date."""
     if text is None:
         return None
-    candidates = []
-    for year in (now.year, now.year - 1, now.year + 1):
-        try:
-            candidates.append(date(year, int(text[:2]), int(text[2:])))
-        except ValueError:
-            continue
-    if not candidates:
-        raise CodecError("15", f"expected MMDD, got {text!r}")
-    return min(candidates, key=lambda found: abs((found - now.date()).days))
+    try:
+        return private.read_date(text, now)
+    except LayoutError as error:
+        raise CodecError("15", str(error)) from None

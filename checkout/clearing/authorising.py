@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from checkout.clearing.backend import HOLD_US, Backend, Outcome, Turn, refuse
 from checkout.clearing.booking import hold_legs, sale_legs
+from checkout.clearing.decision import Evidence, entry_check
 from checkout.clearing.forwarding import Forwarding
 from checkout.clearing.fx import Amounts
 from checkout.clearing.icc import IccError
-from checkout.clearing.issuer import Authorisation, Routed
+from checkout.clearing.issuer import Authorisation, Routed, is_wallet
 from checkout.clearing.messages import (
     AuthorizationRequest,
     AuthorizationResponse,
@@ -22,6 +23,7 @@ from checkout.clearing.tokens import (
     detokenise,
     verify_token_cryptogram,
 )
+from checkout.clearing.topping_up import ToppingUp
 from checkout.money import mask_account
 
 #: An amount from here on is absurd in any currency of the table.
@@ -34,6 +36,7 @@ class Authorising:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._forwarding = Forwarding(backend)
+        self._topping_up = ToppingUp(backend)
 
     def answer(self, request: AuthorizationRequest, turn: Turn) -> Outcome:
         """Route, decide, hold; IccError and PinBlockError where DE55 or DE52 can't be read."""
@@ -42,19 +45,32 @@ class Authorising:
         ):
             return refuse(request, "13", "amount-not-positive-or-absurd")
         acquirer = self._backend.participants.by_institution.get(request.acquirer)
-        if acquirer is None or acquirer.role is not Role.ACQUIRER:
+        tops_up = request.transaction_type is TransactionType.TOP_UP
+        if acquirer is None or (acquirer.role is not Role.ACQUIRER and not tops_up):
             return refuse(request, "12", "acquirer-unknown")
         routed = self.route(request, turn)
         if isinstance(routed, TokenRefusal):
             return refuse(request, routed.response_code, routed.reason)
+        if tops_up:
+            return self._topping_up.answer(routed, turn)
         if self._forwarding.is_down(routed.account_range.participant):
             return self._stand_in(routed, turn)
+        if is_wallet(routed.account_range) and self._linked_bank_is_down(routed.account):
+            return refuse(request, "91", "linked-bank-down")
         if request.transaction_type is TransactionType.BALANCE:
             return self._balance(routed, turn)
         authorisation = self._backend.issuers.authorize(
             routed, pin_key=turn.pin_key, on=turn.business_date
         )
         return self._conclude(routed, authorisation, turn)
+
+    def _linked_bank_is_down(self, wallet: str) -> bool:
+        """Whether the bank that pays in this wallet's place doesn't answer."""
+        account = self._backend.holders.account(wallet)
+        if account is None or account.linked_account is None:
+            return False
+        bank = self._backend.participants.holder_of(account.linked_account)
+        return bank is not None and self._forwarding.is_down(bank.id)
 
     def hear_advice(self, request: AuthorizationRequest, turn: Turn) -> tuple[str, str]:
         """An issuer hears what was approved in its place: 00, or what is wrong with it and why."""
@@ -143,8 +159,12 @@ class Authorising:
         known = self._backend.holders.account(routed.account)
         if known is None:
             return refuse(request, "91", "issuer-down")
+        rules, on = self._backend.world.rules.on(turn.business_date), turn.business_date
+        checked = Evidence(token_cryptogram_valid=routed.token_cryptogram_valid)
+        if entry_check(known, request, checked, rules) is not None:
+            return refuse(request, "91", "issuer-down, the payer can't be proved")
         before = self._forwarding.stood_in(routed.account)
-        decision = stand_in_decision(rule, request, before, on=turn.business_date)
+        decision = stand_in_decision(rule, request, before, on=on)
         if not decision.approved:
             return refuse(request, decision.response_code, decision.reason)
         self.book_advised(routed, turn)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 
 from checkout.clearing.accounts import DemoWorld, demo_accounts
 from checkout.clearing.clock import SettableClock
@@ -16,9 +17,9 @@ from checkout.clearing.issuer import Issuers
 from checkout.clearing.keystore import KeyStore
 from checkout.clearing.ledger import Leg, Status, transfers_of
 from checkout.clearing.messages import AuthorizationRequest, AuthorizationResponse
-from checkout.clearing.participants import Participants, Role, demo_participants
+from checkout.clearing.participants import Participants, demo_participants
 from checkout.clearing.rows import EntryRow, ResolutionRow
-from checkout.clearing.rules import House, Rules, rules_of_china
+from checkout.clearing.rules import House, Rules, rules_in, rules_of_china
 from checkout.clearing.settlement import settlement_date
 from checkout.clearing.store import Store
 from checkout.clearing.vault import Vault
@@ -36,6 +37,11 @@ class World:
     participants: Participants = field(default_factory=demo_participants)
     rules: Rules = field(default_factory=rules_of_china)
     rates: RateTable = field(default_factory=demo_rates)
+
+
+def own_world(home: Path) -> World:
+    """The demo world by the rules of this home folder, where it has its own; RulesError."""
+    return World(rules=rules_in(home))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,27 +112,32 @@ class Backend:
 
     def open_books(self, now: datetime) -> None:
         """Opening balances and payment tokens of a fresh database."""
-        for acquirer in self.participants.with_role(Role.ACQUIRER):
-            self.keys.zone_key(acquirer.id)  # there for whoever wants to sign on
+        for one in self.participants.signing_on():
+            self.keys.zone_key(one.id)  # there for whoever wants to sign on
         self.holders.open_accounts(now)
         self.vault.provision_demo(now)
         self.store.commit()
 
     def turn(self, now: datetime, pin_key: bytes | None = None) -> Turn:
-        """Number the next message; its date is the next one where the day was closed already."""
-        if now is not self._dated[0]:  # one moment holds for all that is decided in it
-            self._dated = (now, settlement_date(now), micros(now))
-        _, business_date, at_us = self._dated
-        closed = self.closed_through()
-        if closed is not None and business_date <= closed:
-            business_date = closed + timedelta(days=1)
+        """Number the next message, with its business date."""
+        business_date = self.business_date(now)
         return Turn(
             seq=self.store.next_seq(),
             now=now,
-            at_us=at_us,
+            at_us=self._dated[2],
             business_date=business_date,
             pin_key=pin_key,
         )
+
+    def business_date(self, now: datetime) -> date:
+        """The date of what comes now: by the clock, the next one where that is closed already."""
+        if now is not self._dated[0]:  # one moment holds for all that is decided in it
+            self._dated = (now, settlement_date(now), micros(now))
+        business_date = self._dated[1]
+        closed = self.closed_through()
+        if closed is not None and business_date <= closed:
+            business_date = closed + timedelta(days=1)
+        return business_date
 
     def closed_through(self) -> date | None:
         """The last business date that was closed; None before the first."""
@@ -200,6 +211,19 @@ class Backend:
                 cause=turn.seq,
             ),
         )
+
+
+def approve(request: AuthorizationRequest, turn: Turn) -> Outcome:
+    """An approval with its code and its business date."""
+    return Outcome(
+        response=AuthorizationResponse(
+            response_code="00",
+            stan=request.stan,
+            rrn=request.rrn,
+            approval_code=turn.approval_code,
+            settlement_date=turn.business_date,
+        )
+    )
 
 
 def refuse(request: AuthorizationRequest, code: str, reason: str) -> Outcome:

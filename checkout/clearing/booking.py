@@ -2,7 +2,8 @@
 
 Names end in the currency. `payer/...` are deposits and credit lines, `position/...` what a
 participant owes the others (credit) or is owed (debit) until settlement, `merchant/...` what a
-merchant is owed, `income/...` and `expense/...` fees. Every entry's positions add up to zero, so
+merchant is owed, `income/...` and `expense/...` fees, `client-money/...` what a wallet operator
+keeps apart for the balances of its payers. Every entry's positions add up to zero, so
 netting does too.
 """
 
@@ -16,7 +17,11 @@ from typing import NamedTuple
 from checkout.clearing.accounts import Account
 from checkout.clearing.fees import FeeSplit
 from checkout.clearing.ledger import Leg, Transfer
+from checkout.clearing.participants import CardKind
 from checkout.clearing.rules import House
+
+#: What the bank's part of a top-up is for; it tells a top-up from everything else.
+TOP_UP_DRAWN = "top-up drawn"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +55,14 @@ def position(participant: str, currency: str) -> str:
 
 
 def opening_legs(account: Account, holder: str) -> tuple[Leg, ...]:
-    """What an account is opened with; a debt opens the other way round."""
+    """What an account is opened with; a debt opens the other way round.
+
+    A balance stored at a wallet operator is there in its client-money account as well.
+    """
     own = payer_account(account.account, account.currency)
     equity = f"opening/{holder}/{account.currency}"
+    if account.kind is CardKind.WALLET:
+        equity = client_money(holder, account.currency)
     debit, credit = (equity, own) if account.balance_minor >= 0 else (own, equity)
     return (_leg(debit, credit, abs(account.balance_minor), "opening"),)
 
@@ -77,8 +87,39 @@ def sale_legs(parties: Parties, split: FeeSplit) -> tuple[Leg, ...]:
     return _network_legs(parties, split)
 
 
+def top_up_legs(parties: Parties) -> tuple[Leg, ...]:
+    """A top-up of a stored balance from the payer's own bank account, in both houses' books.
+
+    The bank owes what it has taken from its customer, the operator owes its own the balance; at
+    the close of the day the operator puts as much into its client-money account.
+    """
+    assert parties.bank is not None and parties.linked_account is not None
+    currency, amount = parties.currency, parties.billing_minor
+    bank = position(parties.bank, currency)
+    operator = position(parties.holder, currency)
+    return (
+        _leg(payer_account(parties.linked_account, currency), bank, amount, TOP_UP_DRAWN),
+        _leg(operator, payer_account(parties.account, currency), amount, "top-up credited"),
+    )
+
+
+def client_money(operator: str, currency: str) -> str:
+    """Ledger name of the account at a bank where an operator keeps its payers' balances apart."""
+    return f"client-money/{operator}/{currency}"
+
+
+def is_top_up(transfers: Iterable[Transfer]) -> bool:
+    """Whether an entry tops a stored balance up, gives a top-up back, or undoes either."""
+    return any(plain_purpose(one.purpose) == TOP_UP_DRAWN for one in transfers)
+
+
 def return_legs(parties: Parties, split: FeeSplit) -> tuple[Leg, ...]:
     """A refund: a sale of `split` the other way round."""
+    return returned_legs(sale_legs(parties, split))
+
+
+def returned_legs(legs: Iterable[Leg]) -> tuple[Leg, ...]:
+    """The same legs the other way round, as something that is given back."""
     return tuple(
         Leg(
             debit=one.credit,
@@ -87,7 +128,7 @@ def return_legs(parties: Parties, split: FeeSplit) -> tuple[Leg, ...]:
             currency=one.currency,
             purpose=f"returned {one.purpose}",
         )
-        for one in sale_legs(parties, split)
+        for one in legs
     )
 
 

@@ -184,7 +184,7 @@ class SwitchClient:
         return told
 
     def wait_until_idle(self, *, timeout_s: float = 10.0) -> None:
-        """Return once no answer waits to be sent and nothing waits to be forwarded.
+        """Return once no answer waits to be sent.
 
         Raises NoAnswer where that is not so within `timeout_s`.
         """

@@ -9,7 +9,7 @@ from typing import Any
 
 from checkout.clearing import schema
 from checkout.clearing.backend import Backend, Turn
-from checkout.clearing.booking import position
+from checkout.clearing.booking import client_money, position
 from checkout.clearing.holders import day_number
 from checkout.clearing.ledger import (
     LEGS_PER_ENTRY,
@@ -45,7 +45,8 @@ class Closing:
         """Close a business date and return its report; ClosingError for one that can't be.
 
         What is pending by then is posted, holds that have run out expire, positions are netted by
-        house, participant and currency, and settled. Closing again changes nothing.
+        house, participant and currency, and settled. A wallet operator then keeps in its
+        client-money account what its payers have stored with it. Closing again changes nothing.
         """
         store, day = self._backend.store, day_number(on)
         known = self._report_of(day)
@@ -63,19 +64,22 @@ class Closing:
         store.resolve_many(
             "e.expires_us IS NULL AND e.business_date <= ?", (day,), Status.POSTED, at
         )
-        what = PostedDay(self._backend, day)
+        before = 0 if closed is None else day_number(closed)
+        what = PostedDay(self._backend, before, day)
         positions = net(what.payments())
         exchanged = what.exchanged()
         _reconcile(positions, exchanged, what.positions())
         ended: dict[str, int] = dict(
             store.query(
                 "SELECT status, count(*) FROM clearing_resolutions "
-                "WHERE business_date = ? AND status <> 'voided' GROUP BY status",
-                (day,),
+                "WHERE business_date > ? AND business_date <= ? AND status <> 'voided' "
+                "GROUP BY status",
+                (before, day),
             )
         )
-        report = _report(on, ended, positions, statements(what.payments()))
-        self._settle(turn, day, positions, exchanged, what.payouts())
+        stored = what.stored()
+        report = _report(on, ended, positions, statements(what.payments()), stored)
+        self._settle(turn, day, positions, exchanged, what.payouts(), stored)
         store.put_number("closed-through", day)
         store.put(schema.ADD_SETTLEMENT, str(day), (day, at[0], json.dumps(report)))
         folder = settlement_folder(self._backend.home, on.isoformat())
@@ -95,14 +99,17 @@ class Closing:
         positions: Iterable[NetPosition],
         exchanged: Amounts,
         payouts: Amounts,
+        stored: dict[tuple[str, str], int],
     ) -> None:
-        """Square every position against the settlement bank, and pay the merchants."""
+        """Square every position against the settlement bank, pay the merchants, keep apart what
+        payers have stored at wallet operators."""
         legs = [_squared(name, -amount, "exchange") for name, amount in exchanged.items()]
         for one in positions:
             name = position(one.participant, one.currency)
             legs.append(_squared(name, one.net_minor, f"settlement, {one.house}"))
         for name, amount in payouts.items():
             legs.append(_squared(name, -amount, "payout"))
+        legs += [_safeguarded(*key, amount) for key, amount in stored.items()]
         moved = [one for one in legs if one.amount_minor]
         for at in range(0, len(moved), LEGS_PER_ENTRY):
             number = self._backend.store.next_seq()
@@ -125,6 +132,13 @@ def _squared(name: str, received_minor: int, purpose: str) -> Leg:
         currency=currency_of_account(name),
         purpose=purpose,
     )
+
+
+def _safeguarded(operator: str, currency: str, stored_minor: int) -> Leg:
+    """A leg that brings an operator's client money to what its payers have stored."""
+    own, kept = f"settlement/{operator}/{currency}", client_money(operator, currency)
+    debit, credit = (kept, own) if stored_minor >= 0 else (own, kept)
+    return Leg(debit, credit, abs(stored_minor), currency, "client money")
 
 
 def _reconcile(positions: Iterable[NetPosition], exchanged: Amounts, booked: Amounts) -> None:
@@ -168,6 +182,7 @@ def _report(
     ended: dict[str, int],
     positions: Iterable[NetPosition],
     merchants: Iterable[MerchantStatement],
+    stored: dict[tuple[str, str], int],
 ) -> dict[str, Any]:
     """The close as JSON; positive net amounts are received."""
     return {
@@ -199,5 +214,10 @@ def _report(
                 "payout_minor": one.payout_minor,
             }
             for one in merchants
+        ],
+        "client_money": [
+            {"operator": operator, "currency": currency, "moved_minor": amount}
+            for (operator, currency), amount in sorted(stored.items())
+            if amount
         ],
     }

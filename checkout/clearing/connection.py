@@ -72,22 +72,25 @@ class Connection:
         """Whole messages without their length; a length that can't be ends the connection."""
         self._taken = []
         at = 0
-        while len(self._taken) < most and not self._broken and not self.reason:
-            head = self._input[at : at + LENGTH_BYTES]
-            if len(head) < LENGTH_BYTES:
-                break
-            length = int.from_bytes(head)
-            if not 0 < length <= MAX_MESSAGE:
-                self.give_up(f"a message of {length} bytes")
-                break
-            end = at + LENGTH_BYTES + length
-            if len(self._input) < end:
-                break
-            message = bytes(self._input[at + LENGTH_BYTES : end])
-            at = end
-            self._taken.append(message)
-            yield message
-        del self._input[:at]
+        try:
+            while len(self._taken) < most and not self._broken and not self.reason:
+                head = self._input[at : at + LENGTH_BYTES]
+                if len(head) < LENGTH_BYTES:
+                    break
+                length = int.from_bytes(head)
+                if not 0 < length <= MAX_MESSAGE:
+                    self.give_up(f"a message of {length} bytes")
+                    break
+                end = at + LENGTH_BYTES + length
+                if len(self._input) < end:
+                    break
+                message = bytes(self._input[at + LENGTH_BYTES : end])
+                at = end
+                self._taken.append(message)
+                yield message
+        finally:
+            # Taken once, even where deciding it went wrong: else it would come again for ever.
+            del self._input[:at]
 
     def answer(self, messages: tuple[bytes, ...]) -> None:
         """Queue answers for sending."""

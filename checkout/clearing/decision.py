@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 
-from checkout.clearing.accounts import AccountState, AccountStatus
+from checkout.clearing.accounts import Account, AccountState, AccountStatus
 from checkout.clearing.cryptogram import AtcVerdict, CryptogramVerdict
+from checkout.clearing.entry_rules import Proof, needed_proofs
 from checkout.clearing.icc import CardholderVerification
 from checkout.clearing.messages import AuthorizationRequest, EntryMode, Initiation
 from checkout.clearing.participants import CardKind
 from checkout.clearing.pin import PinVerdict
 from checkout.clearing.rules import RuleSet
 
-_STATUS_CODES = {
+#: What an account answers that may not be used.
+STATUS_CODES = {
     AccountStatus.BLOCKED: "62",
     AccountStatus.LOST: "41",
     AccountStatus.STOLEN: "43",
@@ -63,7 +65,8 @@ class Evidence:
     """What the payer and the card brought along; None where there was nothing to check.
 
     `limited_key_reason` says what is wrong with a phone's limited-use key, empty for nothing.
-    `unverifiable`: a real card's cryptogram, whose key nobody here has.
+    `unverifiable`: a real card's cryptogram, whose key nobody here has. `mandate`: the operator
+    of a wallet draws on the bank account that its payer has linked.
     """
 
     pin: PinVerdict | None = None
@@ -73,6 +76,7 @@ class Evidence:
     token_cryptogram_valid: bool | None = None
     limited_key_reason: str = ""
     unverifiable: bool = False
+    mandate: bool = False  # the payer has let this asker draw on the account once for all
 
     @property
     def pin_verified(self) -> bool:
@@ -102,7 +106,7 @@ def decide(
     failed = (
         _account_check(state, request, business_date)
         or _evidence_check(request, evidence)
-        or _permission_check(state, request, rules)
+        or _permission_check(state, request, evidence, rules)
         or _limit_check(state, request, usage, evidence, rules, amount_minor)
     )
     if failed is not None:
@@ -120,7 +124,7 @@ def deposit_decision(state: AccountState, *, amount_minor: int, rules: RuleSet) 
     if amount_minor <= 0:
         return Decision(response_code="13", reason="amount-not-positive")
     if state.status is not AccountStatus.ACTIVE:
-        return Decision(response_code=_STATUS_CODES[state.status], reason=f"account-{state.status}")
+        return Decision(response_code=STATUS_CODES[state.status], reason=f"account-{state.status}")
     graded = None if state.account.kind is CardKind.WALLET else state.account.account_class
     if graded is not None and graded not in rules.bank_account:
         return Decision(response_code="57", reason="class-not-offered")
@@ -142,7 +146,7 @@ def _account_check(
     state: AccountState, request: AuthorizationRequest, business_date: date
 ) -> Decision | None:
     if state.status is not AccountStatus.ACTIVE:
-        return Decision(response_code=_STATUS_CODES[state.status], reason=f"account-{state.status}")
+        return Decision(response_code=STATUS_CODES[state.status], reason=f"account-{state.status}")
     if expired(state.account.expiry, business_date):
         return Decision(response_code="54", reason="expired")
     if request.expiry is not None and expired(request.expiry, business_date):
@@ -176,7 +180,7 @@ def _evidence_check(request: AuthorizationRequest, evidence: Evidence) -> Decisi
 
 
 def _permission_check(
-    state: AccountState, request: AuthorizationRequest, rules: RuleSet
+    state: AccountState, request: AuthorizationRequest, evidence: Evidence, rules: RuleSet
 ) -> Decision | None:
     account = state.account
     wallet = account.kind is CardKind.WALLET
@@ -186,6 +190,27 @@ def _permission_check(
             return Decision(response_code="57", reason="class-not-offered")
     if request.initiation in _CODES and not wallet and not rules.network_takes_codes:
         return Decision(response_code="57", reason="codes-not-taken-yet")
+    return entry_check(account, request, evidence, rules)
+
+
+def entry_check(
+    account: Account, request: AuthorizationRequest, evidence: Evidence, rules: RuleSet
+) -> Decision | None:
+    """Whether anything proves the payer that suffices for the way the number came in."""
+    needed = needed_proofs(rules.entry, request, account=account.account, kind=account.kind)
+    if needed is None or evidence.mandate:
+        return None
+    if not needed:
+        return Decision(response_code="57", reason="entry-mode-not-permitted")
+    seen = evidence.cryptogram is not None and evidence.cryptogram.valid
+    given = {
+        Proof.NONE: True,
+        Proof.PIN: evidence.pin_verified,
+        Proof.CRYPTOGRAM: seen or bool(evidence.token_cryptogram_valid),
+        Proof.EXPIRY: request.expiry is not None and request.expiry == account.expiry,
+    }
+    if not any(given[one] for one in needed):
+        return Decision(response_code="57", reason="number-alone-proves-nothing")
     return None
 
 

@@ -28,6 +28,8 @@ from checkout.clearing.ledger import Status, transfers_of
 from checkout.clearing.rows import SELECT_ENTRY, EntryRow, entry_row
 from checkout.clearing.settlement import Movement
 
+_NO_SALES = ("refund", "void", "settlement", "opening", "top-up", "top-up-return")
+
 
 class DisputeDesk:
     """Takes disputes through their steps; one at a time for each sale."""
@@ -81,7 +83,7 @@ class DisputeDesk:
         rows = self._backend.store.query(SELECT_ENTRY + "rrn = ? ORDER BY id", (rrn,))
         for row in rows:
             entry = entry_row(row)
-            if entry.kind in ("refund", "void", "settlement", "opening"):
+            if entry.kind in _NO_SALES:
                 continue
             sale = self._history.sale(self._history.latest(entry))
             if not sale.is_hold and sale.status in (Status.PENDING, Status.POSTED):

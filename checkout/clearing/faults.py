@@ -85,6 +85,8 @@ def read_faults(path: Path) -> Faults:
         return parse_faults(path.read_text("utf-8"))
     except OSError as error:
         raise FaultsError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise FaultsError(f"{path}: expected a TOML file in UTF-8") from None
 
 
 def parse_faults(text: str) -> Faults:
@@ -103,9 +105,13 @@ def parse_faults(text: str) -> Faults:
     return Faults(rules, customary_amounts=bool(tables.get("customary_amounts", False)))
 
 
-def _rule(entry: dict[str, Any], at: int) -> Fault:
+def _rule(entry: Any, at: int) -> Fault:
+    if not isinstance(entry, dict):
+        raise FaultsError(f"fault {at}: expected a table, got {entry!r}")
     name = str(entry.get("name", f"fault {at}"))
     match = entry.get("match", {})
+    if not isinstance(match, dict):
+        raise FaultsError(f"{name}: match: expected a table of fields, got {match!r}")
     for key in match:
         if key not in _MATCHED:
             raise FaultsError(f"{name}: can't match {key!r}, only {', '.join(_MATCHED)}")

@@ -34,6 +34,7 @@ SHAPES: dict[TransactionType, tuple[str, str, str | None]] = {
     _T.COMPLETION: ("0200", "00", "06"),
     _T.VOID: ("0200", "20", None),
     _T.BALANCE: ("0200", "30", None),
+    _T.TOP_UP: ("0200", "21", None),
     _T.PREAUTHORISATION: ("0100", "03", "06"),
     _T.PREAUTHORISATION_VOID: ("0100", "20", "06"),
     _T.COMPLETION_ADVICE: ("0220", "00", "06"),
@@ -173,6 +174,8 @@ def _network_fields(message: NetworkMessage) -> Fields:
         fields["53"] = message.session_key.value.ljust(16, "0")
     if message.key_block is not None:
         fields["48"] = private.usage("NK", message.key_block)
+    if message.settlement_date is not None:
+        fields["15"] = f"{message.settlement_date:%m%d}"
     return fields
 
 
@@ -281,6 +284,7 @@ def _network(fields: Fields, now: datetime) -> NetworkMessage:
         participant=fields["33"],
         session_key=session_key,
         key_block=usages.get("NK"),
+        settlement_date=_date(fields, now),
     )
 
 
@@ -308,6 +312,13 @@ def _instant(fields: Fields, now: datetime) -> datetime:
         return _read_instant(fields["7"], now.date())
     except LayoutError as error:
         raise CodecError("7", str(error), fields=fields) from None
+
+
+def _date(fields: Fields, now: datetime) -> date | None:
+    try:
+        return private.read_date(fields["15"], now) if "15" in fields else None
+    except LayoutError as error:
+        raise CodecError("15", str(error), fields=fields) from None
 
 
 def _octets(text: str | None) -> bytes | None:

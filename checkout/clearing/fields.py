@@ -62,7 +62,13 @@ def _lll(number: int, form: str, size: int, name: str, use: str) -> FieldSpec:
 
 FIELDS: tuple[FieldSpec, ...] = (
     _ll(2, "n", 19, "Primary account number", "PAN, payment token or operator's account"),
-    _fixed(3, "n", 6, "Processing code", "00 purchase, 03 pre-authorisation, 20 back, 30 balance"),
+    _fixed(
+        3,
+        "n",
+        6,
+        "Processing code",
+        "00 sale, 03 pre-authorisation, 20 back, 21 top-up, 30 balance",
+    ),
     _fixed(4, "n", 12, "Amount, transaction", "minor units of DE49"),
     _fixed(5, "n", 12, "Amount, settlement", "minor units of DE50"),
     _fixed(6, "n", 12, "Amount, cardholder billing", "minor units of DE51"),

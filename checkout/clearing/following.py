@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from checkout.clearing.authorising import ABSURD_MINOR, Authorising
-from checkout.clearing.backend import Backend, Outcome, Turn, refuse
+from checkout.clearing.backend import Backend, Outcome, Turn, approve, refuse
 from checkout.clearing.booking import return_legs, sale_legs, split_of
 from checkout.clearing.disputes import refund_decision
 from checkout.clearing.fees import returned
 from checkout.clearing.history import History, Sale
 from checkout.clearing.ledger import Status
-from checkout.clearing.messages import (
-    AuthorizationRequest,
-    AuthorizationResponse,
-    TransactionType,
-)
+from checkout.clearing.messages import AuthorizationRequest, TransactionType
 from checkout.clearing.tokens import TokenRefusal
+from checkout.clearing.topping_up import ToppingUp
 
 #: A completion may be this much higher than what was pre-authorised, in percent.
 COMPLETION_PERCENT = 115
@@ -28,6 +25,7 @@ class Following:
         self._backend = backend
         self._authorising = authorising
         self._history = History(backend)
+        self._topping_up = ToppingUp(backend)
 
     def answer(self, request: AuthorizationRequest, turn: Turn) -> Outcome:
         """Find the original, check that this may follow it, and book it."""
@@ -40,6 +38,8 @@ class Following:
             return refuse(request, "25", "no-such-original")
         if sale.is_backward:
             return refuse(request, "12", "original-is-no-sale")
+        if sale.is_top_up:
+            return self._topping_up.give_back(request, sale, turn)
         match request.transaction_type:
             case _T.VOID:
                 return self._void(request, sale, turn)
@@ -85,7 +85,7 @@ class Following:
             house=sale.house,
             original=entry.id,
         )
-        return _approved(request, turn)
+        return approve(request, turn)
 
     def _complete(self, request: AuthorizationRequest, sale: Sale, turn: Turn) -> Outcome:
         """Turn a hold into a sale, of less, of as much or of a little more."""
@@ -118,7 +118,7 @@ class Following:
             original=sale.entry.id,
         )
         self._history.count(sale, turn.business_date, parties.billing_minor)
-        return _approved(request, turn)
+        return approve(request, turn)
 
     def _refund(self, request: AuthorizationRequest, sale: Sale, turn: Turn) -> Outcome:
         """Give all or part of a sale back, on any day, with the same part of its fees."""
@@ -153,7 +153,7 @@ class Following:
             original=entry.id,
         )
         self._history.count(sale, sale.sold_on, -parties.billing_minor)
-        return _approved(request, turn)
+        return approve(request, turn)
 
     def offline(self, request: AuthorizationRequest, turn: Turn) -> Outcome:
         """What the card approved by itself: booked if its certificate is right, funds or not."""
@@ -167,16 +167,4 @@ class Following:
         if not decision.approved:
             return refuse(request, decision.response_code, decision.reason)
         self._authorising.book_advised(routed, turn)
-        return _approved(request, turn)
-
-
-def _approved(request: AuthorizationRequest, turn: Turn) -> Outcome:
-    return Outcome(
-        response=AuthorizationResponse(
-            response_code="00",
-            stan=request.stan,
-            rrn=request.rrn,
-            approval_code=turn.approval_code,
-            settlement_date=turn.business_date,
-        )
-    )
+        return approve(request, turn)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from checkout.clearing.backend import Backend, message_key
-from checkout.clearing.booking import Parties, payer_of
+from checkout.clearing.booking import Parties, is_top_up, payer_of
 from checkout.clearing.fees import FeeSplit, fees
 from checkout.clearing.holders import date_of
 from checkout.clearing.ledger import Status, Transfer
@@ -22,7 +22,16 @@ from checkout.clearing.rules import House
 
 DISPUTED = ("chargeback", "final-chargeback")
 REPRESENTED = "representment"
-_BACKWARD = (TransactionType.REFUND, TransactionType.VOID, TransactionType.PREAUTHORISATION_VOID)
+#: What gives a top-up back, in whole or in part.
+TOP_UP_RETURN = "top-up-return"
+_BACKWARD = (
+    TransactionType.REFUND,
+    TransactionType.VOID,
+    TransactionType.PREAUTHORISATION_VOID,
+    TOP_UP_RETURN,
+)
+#: Kinds of entry that give money back, and whose reversal takes it again.
+RETURNS = (TransactionType.REFUND, TOP_UP_RETURN)
 #: What undoes a sale, or a refund, that has been posted.
 CONTRA = ("reversal", "refund-reversal")
 #: What a void took back and the void's own reversal put in again.
@@ -56,6 +65,11 @@ class Sale:
         return self.entry.kind in _BACKWARD
 
     @property
+    def is_top_up(self) -> bool:
+        """Whether it is no sale either, but brought money into a wallet."""
+        return is_top_up(self.transfers)
+
+    @property
     def house(self) -> House:
         """Which house it went through."""
         return House(self.entry.house)
@@ -86,6 +100,8 @@ class History:
         entry = self._backend.store.entry(message.seq)
         if entry is None or entry.merchant != request.merchant_id:
             return None
+        if request.acquirer != original.acquirer:
+            return None
         if entry.currency != request.currency:
             return None
         return self.sale(self.latest(entry))
@@ -100,7 +116,7 @@ class History:
                 continue
             if one.kind in CONTRA:  # posted and undone: no longer to be built upon
                 status = Status.VOIDED
-            elif one.kind == TransactionType.REFUND and not self._undone(one):
+            elif one.kind in RETURNS and not self._undone(one):
                 refunded += one.amount_minor
                 billed += one.billing_minor
             elif one.kind in DISPUTED:
@@ -154,7 +170,8 @@ class History:
     def count(self, sale: Sale, on: date, billing_minor: int) -> None:
         """Count an amount into the payer's limits, or take it back where it is negative."""
         initiation = Initiation(sale.entry.initiation)
-        for account in {sale.entry.payer, payer_of(sale.transfers)}:
+        paid_from = payer_of(sale.transfers)
+        for account in {paid_from} if sale.is_top_up else {sale.entry.payer, paid_from}:
             if self._backend.holders.account(account) is not None:
                 self._backend.holders.spend(account, on, billing_minor, initiation)
 

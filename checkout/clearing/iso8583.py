@@ -68,19 +68,33 @@ def unpack_plainly(message: bytes, *, masked: bool = False) -> Fields:
     try:
         fields, encoded = iso8583.decode(message, _SPEC)
     except iso8583.DecodeError as error:
-        readable = {key: value for key, value in error.doc_dec.items() if key != error.field}
+        readable = _well_formed(error.doc_dec, error.field)
         raise CodecError(error.field, error.msg, error.pos, readable) from None
     except (KeyError, IndexError, UnicodeDecodeError) as error:
         raise CodecError("t", f"not readable: {error}") from None
     for number, value in fields.items():
         known = _WELL_FORMED.get(number)
         if known is not None and known(value) is None and not masked:
-            good = {key: kept for key, kept in fields.items() if key != number}
-            raise CodecError(number, f"expected form {BY_NUMBER[number].form}", fields=good)
+            raise CodecError(
+                number,
+                f"expected form {BY_NUMBER[number].form}",
+                fields=_well_formed(fields, number),
+            )
         # int() behind pyiso8583 takes signs and underscores for a length; a length is digits.
         if number in _VARIABLE and not _DIGITS.issuperset(encoded[number]["len"]):
-            raise CodecError(number, "expected a length in digits", fields=fields)
+            raise CodecError(
+                number, "expected a length in digits", fields=_well_formed(fields, number)
+            )
     return fields
+
+
+def _well_formed(fields: Fields, wrong: str) -> Fields:
+    """What can be told back of a message whose field `wrong` is wrong: all that could be sent."""
+    return {
+        number: value
+        for number, value in fields.items()
+        if number != wrong and ((known := _WELL_FORMED.get(number)) is None or known(value))
+    }
 
 
 def _check_bitmaps(message: bytes) -> None:

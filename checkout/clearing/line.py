@@ -122,13 +122,13 @@ class Line:
             session_key=session_key,
         )
         self._socket.sendall(frame(self._sealed(fields_of(message))))
-        _, fields = self._receive()
+        _, fields = self._answer_to_own()
         if fields.get("39") != "00":
             raise NotSent(f"the switch refuses {function.name}: {fields.get('39')}")
 
     def _take_key(self, zone_key: bytes) -> None:
         """Answer the 0800 that brings a key."""
-        _, fields = self._receive()
+        _, fields = self._answer_to_own()
         question = question_of(fields, self._clock())
         if not isinstance(question, NetworkMessage) or question.key_block is None:
             raise NotSent("the switch sent no key")
@@ -150,6 +150,9 @@ class Line:
         with contextlib.suppress(OSError, CodecError, LineBroken):
             while not self.is_broken:
                 message, fields = self._receive()
+                if fields["t"] == "0820":
+                    self._acknowledge(fields)
+                    continue
                 expected = (fields["t"], fields.get("11", ""), fields.get("41", "").rstrip())
                 with self._wait_lock:
                     waiting = self._waiting.get(expected)
@@ -160,6 +163,19 @@ class Line:
             self.is_broken = True
             for waiting in self._waiting.values():
                 waiting.done.set()
+
+    def _acknowledge(self, fields: Fields) -> None:
+        """Answer what the network tells of itself (cut-over); answers carry their date anyway."""
+        answer: Fields = {name: fields[name] for name in ("7", "11", "33", "70") if name in fields}
+        self._send(self._sealed({"t": "0830", "39": "00", **answer}))
+
+    def _answer_to_own(self) -> Answered:
+        """The next message that is an answer, while signing on."""
+        while True:
+            message, fields = self._receive()
+            if fields["t"] != "0820":
+                return message, fields
+            self._acknowledge(fields)
 
     def _receive(self) -> Answered:
         """The next message; one whose MAC is wrong ends the line: nothing on it can be believed."""

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from checkout.clearing.answermap import answer_fields
 from checkout.clearing.backend import Backend
+from checkout.clearing.cutting_over import CuttingOver
 from checkout.clearing.fieldmap import fields_of
 from checkout.clearing.iso8583 import Fields
 from checkout.clearing.keystore import KeyUsage, wrap_key
@@ -15,7 +16,6 @@ from checkout.clearing.messages import (
     PlainAnswer,
     SessionKey,
 )
-from checkout.clearing.participants import Role
 from checkout.clearing.sessions import Session
 
 _F = NetworkFunction
@@ -23,18 +23,24 @@ _USAGE = {SessionKey.PIN: KeyUsage.PIN_ENCRYPTION, SessionKey.MAC: KeyUsage.MAC}
 
 
 class Management:
-    """Answers 0820 and hands session keys out in 0800."""
+    """Answers 0820, hands session keys out in 0800, and tells of `cutting_over`."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._stan = 0
+        self.cutting_over = CuttingOver(backend)
 
     def answer(
         self, message: NetworkMessage, fields: Fields, session: Session, now: datetime
     ) -> tuple[bytes, ...]:
         """The 0830, and after a key-reset request the 0800 with the new key."""
-        code = self._code(message, session)
-        plain = PlainAnswer(response_code=code, stan=message.stan, session_key=message.session_key)
+        code = self._code(message, session, now)
+        plain = PlainAnswer(
+            response_code=code,
+            stan=message.stan,
+            session_key=message.session_key,
+            settlement_date=self._backend.business_date(now),
+        )
         sealed = session.seal(answer_fields(fields, plain))
         if code == "00" and message.function is _F.SIGN_OFF:
             session.sign_off()
@@ -49,21 +55,24 @@ class Management:
         if stan in session.offered and fields.get("39") == "00":
             session.take(stan)
 
-    def _code(self, message: NetworkMessage, session: Session) -> str:
+    def _code(self, message: NetworkMessage, session: Session, now: datetime) -> str:
         if message.key_block is not None:
             return "12"  # keys come from the switch
         if message.function is _F.SIGN_ON:
             found = self._backend.participants.by_institution.get(message.participant)
-            if found is None or found.role is not Role.ACQUIRER:
+            if found is None or found not in self._backend.participants.signing_on():
                 return "12"
             if session.participant is not None and session.participant is not found:
                 return "12"
             session.participant = found
+            self.cutting_over.signed_on(session, now)
             return "00"
         if session.participant is None or (message.participant != session.participant.institution):
             return "12"
         if message.function is _F.KEY_RESET and message.session_key is None:
             return "30"
+        if message.function in (_F.CUT_OVER_START, _F.CUT_OVER_END):
+            return self.cutting_over.asked(message.function, session, now)
         return "00"
 
     def _offer(self, kind: SessionKey, session: Session, now: datetime) -> bytes:

@@ -23,6 +23,7 @@ class TransactionType(StrEnum):
     REFUND = "refund"  # 0220, DE3 20: any day, whole or in part
     OFFLINE_ADVICE = "offline-advice"  # 0220: what the card approved offline (TC)
     BALANCE = "balance"  # 0200, DE3 30
+    TOP_UP = "top-up"  # 0200, DE3 21: from the payer's bank account into the stored balance
 
 
 class EntryMode(StrEnum):
@@ -195,6 +196,7 @@ class NetworkMessage:
     participant: str  # DE33
     session_key: SessionKey | None = None  # DE53
     key_block: str | None = None  # DE48 NK: TR-31 under the participant's zone key
+    settlement_date: date | None = None  # DE15, of a cut-over that the network tells of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +219,7 @@ class PlainAnswer:
     content: str = ""  # JSON, DE120 to DE123
     session_key: SessionKey | None = None
     key_block: str | None = None
+    settlement_date: date | None = None  # DE15
 
 
 #: Everything that a participant may send.

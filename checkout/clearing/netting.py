@@ -311,6 +311,8 @@ def _statements(groups: Iterable[dict[str, Any]]) -> tuple[MerchantStatement, ..
         lambda: dict.fromkeys(names, 0)
     )
     for group in groups:
+        if not group["merchant"]:
+            continue  # top-ups
         row = sums[House(group["house"]), group["merchant"], group["currency"]]
         for name in names:
             row[name] += int(group[name])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from checkout.clearing.service import Clock, SwitchServer
+from checkout.clearing.service import Clock, SwitchServer, log
+from checkout.database import DatabaseError
 
 
 class OwnSwitch:
@@ -14,10 +15,14 @@ class OwnSwitch:
     def __init__(self, home: Path, database_url: str, *, clock: Clock) -> None:
         self._stop = threading.Event()
         self._server = SwitchServer.open(home, database_url, clock=clock)
-        self._thread = threading.Thread(
-            target=self._server.run, args=(self._stop,), name="switch", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name="switch", daemon=True)
         self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._server.run(self._stop)
+        except DatabaseError as error:
+            log.error("%s", error)
 
     def stop(self) -> None:
         """Answer what has arrived, then end."""

@@ -107,6 +107,10 @@ class Participants:
         found = self.range_of(account)
         return None if found is None else self.by_id[found.participant]
 
+    def signing_on(self) -> tuple[Participant, ...]:
+        """Who may sign on to the network: acquirers, and operators for their payers' top-ups."""
+        return self.with_role(Role.ACQUIRER) + self.with_role(Role.WALLET_OPERATOR)
+
     def with_role(self, role: Role) -> tuple[Participant, ...]:
         """All participants of one role, in the file's order."""
         return tuple(one for one in self.by_id.values() if one.role is role)

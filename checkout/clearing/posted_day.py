@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from checkout.clearing.backend import Backend
-from checkout.clearing.booking import position, split_of
-from checkout.clearing.history import DISPUTED, REPRESENTED
+from checkout.clearing.booking import TOP_UP_DRAWN, is_top_up, position, split_of
+from checkout.clearing.history import DISPUTED, REPRESENTED, TOP_UP_RETURN
 from checkout.clearing.holders import date_of
-from checkout.clearing.ledger import LEGS_PER_ENTRY, Transfer
+from checkout.clearing.ledger import LEGS_PER_ENTRY, Transfer, currency_of_account
 from checkout.clearing.messages import TransactionType
+from checkout.clearing.participants import CardKind
 from checkout.clearing.rows import (
     SELECT_ENTRY,
     SELECT_TRANSFER,
@@ -26,6 +27,7 @@ _CHUNK = 2000
 _MOVEMENTS = {
     TransactionType.REFUND.value: Movement.REFUND,
     "reversal": Movement.REFUND,
+    TOP_UP_RETURN: Movement.REFUND,
     REPRESENTED: Movement.REPRESENTMENT,
     **dict.fromkeys(DISPUTED, Movement.CHARGEBACK),
 }
@@ -36,11 +38,14 @@ Amounts = dict[str, int]
 
 
 class PostedDay:
-    """The entries that closing `day` (yyyymmdd) has posted."""
+    """The entries posted after the close of `before` and with that of `day` (yyyymmdd both).
 
-    def __init__(self, backend: Backend, day: int) -> None:
+    Top-ups are posted on their own date, all others on the one that is closed.
+    """
+
+    def __init__(self, backend: Backend, before: int, day: int) -> None:
         self._backend = backend
-        self._day = day
+        self._before, self._day = before, day
 
     def payments(self) -> Iterator[SettledPayment]:
         """Every sale, refund and dispute step in order, read in chunks."""
@@ -63,6 +68,17 @@ class PostedDay:
     def payouts(self) -> Amounts:
         """What each merchant's account has been credited, by its name."""
         return {name: -amount for name, amount in self._totals("merchant/").items()}
+
+    def stored(self) -> dict[tuple[str, str], int]:
+        """What the balances stored at wallet operators changed by, by operator and currency."""
+        changed: dict[tuple[str, str], int] = {}
+        for one in self._backend.participants.ranges.values():
+            if one.card_kind is not CardKind.WALLET:
+                continue
+            for name, amount in self._totals(f"payer/{one.prefix}").items():
+                key = (one.participant, currency_of_account(name))
+                changed[key] = changed.get(key, 0) - amount
+        return changed
 
     def exchanged(self) -> Amounts:
         """What netting moves between currencies, which the ledger books only at settlement.
@@ -87,8 +103,9 @@ class PostedDay:
     def _entries(self, after: int) -> list[EntryRow]:
         rows = self._backend.store.query(
             SELECT_ENTRY + "id IN (SELECT entry FROM clearing_resolutions "  # noqa: S608
-            "WHERE status = 'posted' AND business_date = ?) AND id > ? ORDER BY id LIMIT ?",
-            (self._day, after, _CHUNK),
+            "WHERE status = 'posted' AND business_date > ? AND business_date <= ?) "
+            "AND id > ? ORDER BY id LIMIT ?",
+            (self._before, self._day, after, _CHUNK),
         )
         return [entry_row(row) for row in rows]
 
@@ -111,20 +128,24 @@ class PostedDay:
             " UNION ALL SELECT t.credit, -t.amount_minor, t.entry FROM clearing_transfers t) m "
             "JOIN clearing_accounts a ON a.id = m.account "
             "JOIN clearing_resolutions r ON r.entry = m.entry "
-            "WHERE r.status = 'posted' AND r.business_date = ? AND a.name LIKE ? GROUP BY a.name",
-            (self._day, prefix + "%"),
+            "WHERE r.status = 'posted' AND r.business_date > ? AND r.business_date <= ? "
+            "AND a.name LIKE ? GROUP BY a.name",
+            (self._before, self._day, prefix + "%"),
         )
         return {name: int(amount) for name, amount in rows if amount}
 
     def _payment(self, entry: EntryRow, transfers: tuple[Transfer, ...]) -> SettledPayment:
-        house = House(entry.house)
+        house, tops_up = House(entry.house), is_top_up(transfers)
+        movement = _MOVEMENTS.get(entry.kind, Movement.SALE)
+        if tops_up:
+            movement = Movement.TOP_UP if movement.sign > 0 else Movement.TOP_UP_RETURN
         payment = SettledPayment(
             id=str(entry.id),
             settlement_date=date_of(entry.business_date),
-            movement=_MOVEMENTS.get(entry.kind, Movement.SALE),
+            movement=movement,
             split=split_of(entry.amount_minor, house, transfers),
             currency=entry.currency,
-            merchant=entry.merchant,
+            merchant="" if tops_up else entry.merchant,
             holder=entry.holder,
             network="network",
             acquirer=entry.acquirer if house is House.FOUR_PARTY else None,
@@ -141,9 +162,9 @@ class PostedDay:
         )
 
     def _linked_bank(self, transfers: tuple[Transfer, ...]) -> str | None:
-        """The bank behind a quick payment, whichever way it went."""
+        """The bank behind a quick payment or a top-up, whichever way it went."""
         for one in transfers:
-            if one.purpose.endswith("quick payment"):
+            if one.purpose.endswith(("quick payment", TOP_UP_DRAWN)):
                 payer = one.debit if one.debit.startswith("payer/") else one.credit
                 found = self._backend.participants.holder_of(payer.split("/")[1])
                 return None if found is None else found.id

@@ -7,7 +7,7 @@ positions are this backend's own and are printed by `checkout switch --spec`.
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 
 from checkout.clearing.messages import Initiation, OriginalElements
 
@@ -135,6 +135,19 @@ def read_original_elements(text: str, now: datetime) -> OriginalElements:
         acquirer=text[20:31].lstrip("0") or "0",
         forwarder=text[31:42].lstrip("0") or "0",
     )
+
+
+def read_date(text: str, now: datetime) -> date:
+    """MMDD with the year that brings it nearest to `now`; LayoutError where that is no date."""
+    candidates = []
+    for year in (now.year, now.year - 1, now.year + 1):
+        try:
+            candidates.append(date(year, int(text[:2]), int(text[2:])))
+        except ValueError:
+            continue
+    if not candidates:
+        raise LayoutError(f"expected MMDD, got {text!r}")
+    return min(candidates, key=lambda found: abs((found - now.date()).days))
 
 
 def read_instant(text: str, now: datetime) -> datetime:

@@ -146,6 +146,15 @@ class ClearingReader:
             if name.startswith(prefix)
         )
 
+    def available(self, account: str, currency: str) -> int:
+        """What one payer's account holds that is not held for something, in minor units."""
+        found = self._rows(
+            "SELECT credits_posted - debits_posted - debits_pending FROM clearing_balances b "
+            "JOIN clearing_accounts a ON a.id = b.account WHERE a.name = :name",
+            name=f"payer/{account}/{currency}",
+        )
+        return int(found[0][0]) if found else 0
+
     def trial_balance(self) -> dict[str, Balance]:
         """Totals by currency; LedgerError where debits and credits differ."""
         return check_trial_balance(balances(lambda sql: self._rows(sql)))
@@ -158,6 +167,11 @@ class ClearingReader:
         )
         report: dict[str, Any] | None = json.loads(found[0][0]) if found else None
         return report
+
+    def cut_overs(self) -> dict[str, date]:
+        """Which date each participant that has signed on has cut over to."""
+        found = self._rows("SELECT name, amount FROM clearing_numbers WHERE name LIKE 'cut-over/%'")
+        return {name.partition("/")[2]: _date(day) for name, day in found}
 
     def payment_tokens(self) -> tuple[dict[str, Any], ...]:
         """Every payment token with its state and domain; both numbers masked."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from checkout.clearing.backend import Backend, Outcome, Turn, message_key, refuse
-from checkout.clearing.history import REINSTATED, History, Sale
+from checkout.clearing.history import REINSTATED, RETURNS, TOP_UP_RETURN, History, Sale
 from checkout.clearing.ledger import Leg, Status, Transfer, reversed_legs
 from checkout.clearing.messages import (
     AuthorizationRequest,
@@ -12,6 +12,7 @@ from checkout.clearing.messages import (
     TransactionType,
 )
 from checkout.clearing.rows import EntryRow, MessageRow
+from checkout.clearing.topping_up import spent_since
 
 _T = TransactionType
 _RELEASING = {_T.VOID, _T.PREAUTHORISATION_VOID}
@@ -46,7 +47,7 @@ class Reversing:
         entry = self._backend.store.entry(message.seq)
         if entry is None:
             return _undone(request, turn, "original-moved-nothing")
-        if message.kind in _RELEASING:
+        if message.kind in _RELEASING and entry.kind != TOP_UP_RETURN:
             return self._reinstate(request, entry, turn)
         latest = self._history.latest(entry)
         if latest.id != entry.id and latest.kind != REINSTATED:
@@ -57,6 +58,8 @@ class Reversing:
             return _undone(request, turn, "reversed-already")
         if sale.refunded_minor or sale.disputed_minor:
             return refuse(request, "12", "original-refunded-or-disputed")
+        if spent_since(self._backend, sale):
+            return refuse(request, "12", "top-up-is-spent")
         self._recount(sale)
         if sale.status is not Status.PENDING:
             self._contra(request, sale, turn)
@@ -68,7 +71,7 @@ class Reversing:
 
     def _contra(self, request: AuthorizationRequest, sale: Sale, turn: Turn) -> None:
         """What has been posted is undone by an entry the other way round."""
-        kind = "refund-reversal" if sale.entry.kind == _T.REFUND else "reversal"
+        kind = "refund-reversal" if sale.entry.kind in RETURNS else "reversal"
         legs = reversed_legs(sale.transfers, "reversed")
         self._copy(request, sale.entry, legs, kind, turn)
 
@@ -114,7 +117,7 @@ class Reversing:
 
     def _recount(self, sale: Sale) -> None:
         """Limits get back what the original used up, or lose again what a refund gave back."""
-        refund = sale.entry.kind == _T.REFUND
+        refund = sale.entry.kind in RETURNS
         self._history.count(sale, sale.sold_on, sale.entry.billing_minor * (1 if refund else -1))
 
 

@@ -11,12 +11,16 @@ from enum import StrEnum
 from fractions import Fraction
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
+from checkout.clearing.entry_rules import EntryRule, parse_entry_rule
 from checkout.clearing.participants import CardKind
 
 MILLION = 1_000_000
 GENERAL = "general"
+#: An operator's own rules, in the home folder.
+RULES_FILE = "rules.toml"
 
 
 class House(StrEnum):
@@ -85,6 +89,7 @@ class RuleSet:
     tariffs: tuple[Tariff, ...]
     wallet_operator_ppm: int
     wallet_bank_ppm: int
+    entry: tuple[EntryRule, ...] = ()  # what proves the payer, by entry mode
     _found: dict[tuple[str, CardKind, str], Tariff] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -140,9 +145,30 @@ def rules_of_china() -> Rules:
     return parse_rules(resources.files(__package__).joinpath("rules_cn.toml").read_text("utf-8"))
 
 
+def rules_in(home: Path) -> Rules:
+    """The rules of `rules.toml` in a home folder where there is one, else those of China.
+
+    RulesError names the file and what is wrong with it.
+    """
+    path = home / RULES_FILE
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        return rules_of_china()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RulesError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        return parse_rules(text)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise RulesError(f"{path}: {error}") from None
+
+
 def parse_rules(text: str) -> Rules:
     """Read rule sets from TOML, each over the one before; RulesError names what is wrong."""
-    tables = tomllib.loads(text)
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RulesError(f"not TOML: {error}") from None
     held: dict[str, Any] = {}
     sets: list[RuleSet] = []
     for entry in tables.get("rule_set", ()):
@@ -188,9 +214,14 @@ def _rule_set(entry: dict[str, Any]) -> RuleSet:
             tariffs=tuple(_tariff(one) for one in entry["tariff"]),
             wallet_operator_ppm=_ppm(entry["wallet_fee"]["operator"]),
             wallet_bank_ppm=_ppm(entry["wallet_fee"]["bank"]),
+            entry=tuple(parse_entry_rule(one) for one in entry.get("entry", ())),
         )
     except KeyError as error:
         raise RulesError(f"rule set {entry.get('name')!r}: {error.args[0]} is missing") from None
+    except RulesError:
+        raise
+    except (ValueError, TypeError, AttributeError) as error:
+        raise RulesError(f"rule set {entry.get('name')!r}: {error}") from None
 
 
 def _classes(entry: dict[str, Any]) -> dict[AccountClass, ClassLimits]:

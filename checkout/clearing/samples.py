@@ -81,6 +81,18 @@ CODE = replace(
     no_pin=False,
     pin_block=bytes.fromhex("8F1E2D3C4B5A6978"),
 )
+TOP_UP = replace(
+    CODE,
+    transaction_type=_T.TOP_UP,
+    account="9999801000000013",
+    entry_mode=EntryMode.ECOMMERCE,
+    initiation=Initiation.ONLINE,
+    acquirer="90030001",
+    forwarder="90030001",
+    merchant_id="LANE-WALLET",
+    merchant_name="Lane Wallet",
+    mcc="6540",
+)
 _APPROVED = AuthorizationResponse(
     response_code="00",
     stan=42,
@@ -110,6 +122,7 @@ def questions() -> Iterator[tuple[str, Question]]:
     yield "refund", replace(later, transaction_type=_T.REFUND, amount_minor=500)
     yield "balance enquiry", replace(CODE, transaction_type=_T.BALANCE, amount_minor=0)
     yield "pre-authorisation", replace(TAP, transaction_type=_T.PREAUTHORISATION, condition="06")
+    yield "top-up of a stored balance, by its operator", TOP_UP
     held = replace(later, condition="06", original=originals("0100"))
     yield "completion", replace(held, transaction_type=_T.COMPLETION, amount_minor=1100)
     yield "completion as advice", replace(held, transaction_type=_T.COMPLETION_ADVICE)
@@ -147,12 +160,18 @@ def _management() -> Iterator[tuple[str, Question]]:
     )
     yield "sign-on", plain
     yield "echo", replace(plain, function=NetworkFunction.ECHO, stan=2)
-    yield "cut-over begins", replace(plain, function=NetworkFunction.CUT_OVER_START, stan=3)
-    asked = replace(plain, function=NetworkFunction.KEY_RESET, stan=4, session_key=SessionKey.MAC)
+    told = replace(plain, stan=3, settlement_date=date(2026, 3, 3))
+    yield (
+        "cut-over begins, from the switch",
+        replace(told, function=NetworkFunction.CUT_OVER_START),
+    )
+    ends = replace(told, function=NetworkFunction.CUT_OVER_END, stan=4)
+    yield "cut-over ends, from the switch", ends
+    asked = replace(plain, function=NetworkFunction.KEY_RESET, stan=5, session_key=SessionKey.MAC)
     yield "key-reset request", asked
     block = "D0112M3TC00E0000" + "0123456789ABCDEF" * 6
-    yield "key reset, from the switch", replace(asked, stan=5, key_block=block)
+    yield "key reset, from the switch", replace(asked, stan=6, key_block=block)
     yield (
         "back-office operation",
-        Operation(name="idle", arguments="{}", stan=6, transmitted_at=WHEN, participant="90020001"),
+        Operation(name="idle", arguments="{}", stan=7, transmitted_at=WHEN, participant="90020001"),
     )

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from checkout.clearing.backend import Backend, World
+from checkout.clearing.backend import Backend, World, own_world
 from checkout.clearing.clock import SettableClock, wall_clock
 from checkout.clearing.connection import Connection
 from checkout.clearing.engines import open_clearing_engine
@@ -28,7 +28,7 @@ from checkout.clearing.ledger import LedgerError
 from checkout.clearing.rendezvous import Address, Seat, take_seat
 from checkout.clearing.store import Store
 from checkout.clearing.switch import Garbage, Switch
-from checkout.database import DatabaseError
+from checkout.database import DatabaseError, DatabaseFile
 
 Clock = Callable[[], datetime]
 log = logging.getLogger("checkout.switch")
@@ -36,6 +36,7 @@ log = logging.getLogger("checkout.switch")
 #: Messages of one connection decided in one turn; the rest waits for the next one.
 TURN_MESSAGES = 256
 DRAIN_S = 3.0
+_LOOK_S = 0.5
 
 
 class SwitchServer:
@@ -46,7 +47,13 @@ class SwitchServer:
     """
 
     def __init__(
-        self, switch: Switch, backend: Backend, listener: socket.socket, seat: Seat, clock: Clock
+        self,
+        switch: Switch,
+        backend: Backend,
+        listener: socket.socket,
+        seat: Seat,
+        clock: Clock,
+        database_url: str,
     ) -> None:
         self._switch = switch
         self._backend = backend
@@ -60,6 +67,9 @@ class SwitchServer:
         self._served = 0
         self._held_back: list[tuple[float, int, Connection, bytes]] = []
         self._order = itertools.count()
+        self._date = backend.business_date(clock())
+        self._file = DatabaseFile(database_url)
+        self._file.check()  # remembers it as it is now
 
     @classmethod
     def open(
@@ -75,7 +85,8 @@ class SwitchServer:
     ) -> SwitchServer:
         """Take the seat, open the books, listen and publish the address.
 
-        Raises SwitchRunning, DatabaseError, KeyStoreError, or OSError where the port is taken.
+        Raises SwitchRunning, DatabaseError, KeyStoreError, RulesError (of `rules.toml` in `home`),
+        or OSError where the port is taken.
         """
         seat = take_seat(home, database_url, wait_s=wait_s)
         listener: socket.socket | None = None
@@ -84,9 +95,9 @@ class SwitchServer:
             listener.setblocking(False)
             store = Store(open_clearing_engine(database_url))
             settable = clock if isinstance(clock, SettableClock) else SettableClock(clock)
-            backend = Backend(store, KeyStore(home), world or World(), clock=settable)
+            backend = Backend(store, KeyStore(home), world or own_world(home), clock=settable)
             backend.open_books(settable())
-            server = cls(Switch(backend, faults), backend, listener, seat, settable)
+            server = cls(Switch(backend, faults), backend, listener, seat, settable, database_url)
             seat.publish(server.address)
         except BaseException:
             if listener is not None:
@@ -102,13 +113,20 @@ class SwitchServer:
         return str(host), int(port)
 
     def run(self, stop: threading.Event, ready: Callable[[Address], None] | None = None) -> None:
-        """Serve until `stop` is set, then answer what has arrived and close."""
+        """Serve until `stop` is set, then answer what has arrived and close.
+
+        DatabaseError where the database's file is taken away: nothing could be kept any more.
+        """
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._wake_end, selectors.EVENT_READ)
         if ready is not None:
             ready(self.address)
         try:
+            look_at = 0.0
             while not stop.is_set():
+                if time.monotonic() >= look_at:
+                    look_at = time.monotonic() + _LOOK_S
+                    self._file.check()
                 self._turn(0.2)
             self._drain()
         finally:
@@ -138,6 +156,8 @@ class SwitchServer:
         self._backlog.clear()
         if arrived:
             self._decide(arrived)
+        else:
+            self._cut_over(self.clock())
         if self._held_back:
             self._release()
 
@@ -175,6 +195,7 @@ class SwitchServer:
         """Decide everything, commit once, answer."""
         answers: list[tuple[Connection, tuple[bytes, ...]]] = []
         now = self.clock()
+        self._cut_over(now)
         try:
             for connection in arrived:
                 for message in connection.messages(TURN_MESSAGES):
@@ -188,8 +209,19 @@ class SwitchServer:
         for connection, sealed in answers:
             connection.answer(sealed)
             self._served += len(sealed)
+        self._cut_over(now)  # one of these may have closed the date
         for connection in arrived:
             self._tend(connection)
+
+    def _cut_over(self, now: datetime) -> None:
+        """Tell everyone signed on when the business date has moved on."""
+        on = self._backend.business_date(now)
+        if on == self._date:
+            return
+        forward, self._date = on > self._date, on
+        for connection in tuple(self._connections) if forward else ():
+            connection.answer(self._switch.announce(connection.session, now))
+            self._backlog.add(connection)  # sent with what this turn answers, or by the next one
 
     def _answer(self, connection: Connection, message: bytes, now: datetime) -> tuple[bytes, ...]:
         try:
@@ -212,6 +244,7 @@ class SwitchServer:
                 log.warning("%s: closed, %s", connection.session.peer, connection.reason)
             self._selector.unregister(connection.socket)
             self._connections.discard(connection)
+            self._backlog.discard(connection)
             connection.close()
             return
         if connection.waiting:

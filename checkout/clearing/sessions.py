@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from checkout.clearing import mac
 from checkout.clearing.iso8583 import Fields, pack
-from checkout.clearing.messages import SessionKey
+from checkout.clearing.messages import NetworkMessage, SessionKey
 from checkout.clearing.participants import Participant
 
 
@@ -23,6 +23,8 @@ class Session:
     mac_key: bytes | None = field(default=None, repr=False)
     pin_key: bytes | None = field(default=None, repr=False)
     offered: dict[int, tuple[SessionKey, bytes]] = field(default_factory=dict, repr=False)
+    announced: dict[int, tuple[NetworkMessage, bytes]] = field(default_factory=dict, repr=False)
+    cutting_over: bool = False  # it has begun and not yet ended a cut-over that it asked for
 
     @property
     def peer(self) -> str:
@@ -59,3 +61,5 @@ class Session:
         self.mac_key = None
         self.pin_key = None
         self.offered.clear()
+        self.announced.clear()
+        self.cutting_over = False

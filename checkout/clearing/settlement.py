@@ -23,21 +23,23 @@ class Movement(StrEnum):
     REFUND = "refund"
     CHARGEBACK = "chargeback"
     REPRESENTMENT = "representment"
+    TOP_UP = "top-up"
+    TOP_UP_RETURN = "top-up-return"
 
     @property
     def sign(self) -> int:
-        """1 where the merchant gets money, -1 where the merchant gives it back."""
-        return 1 if self in (Movement.SALE, Movement.REPRESENTMENT) else -1
+        """1 where the merchant or the wallet gets money, -1 where it gives it back."""
+        return 1 if self in (Movement.SALE, Movement.REPRESENTMENT, Movement.TOP_UP) else -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettledPayment:
-    """One posted payment, refund or dispute step as the close of the day sees it.
+    """One posted payment, refund, dispute step or top-up as the close of the day sees it.
 
     `split` is in `currency`, that of the sale, in which acquirer and merchant are paid. `holder`
     keeps the payer's account (an issuer, or the wallet operator); `bank` is the linked bank of a
     quick payment. A holder abroad settles `holder_amount_minor` of `holder_currency`: what
-    `holder_owes(split)` comes to by the day's rate.
+    `holder_owes(split)` comes to by the day's rate. A top-up has no merchant.
     """
 
     id: str
@@ -195,6 +197,8 @@ def statements(payments: Iterable[SettledPayment]) -> tuple[MerchantStatement, .
     """What each merchant sold, gave back, paid in fees and is paid out, sorted."""
     totals: dict[tuple[House, str, str], list[int]] = defaultdict(lambda: [0] * 6)
     for payment in payments:
+        if not payment.merchant:
+            continue  # a top-up
         split, sign = payment.split, payment.movement.sign
         row = totals[split.house, payment.merchant, payment.currency]
         at = 0 if sign > 0 else 2

@@ -12,7 +12,7 @@ from checkout.clearing.fields import ANSWERS, FIELDS, REQUIRED
 from checkout.clearing.iso8583 import Fields, frame, pack
 from checkout.clearing.mac import mac_field
 from checkout.clearing.messages import RESPONSE_TEXTS, REVERSAL_REASONS, NetworkFunction
-from checkout.clearing.participants import Role, demo_participants
+from checkout.clearing.participants import demo_participants
 from checkout.clearing.private_fields import CONDITIONS
 from checkout.clearing.samples import answer_to, questions
 
@@ -50,7 +50,19 @@ _SIGNING_ON = """\
    field above 64 is there. It is ISO/IEC 9797-1 MAC algorithm 3 with padding method 1 (ANSI X9.19)
    under the 16-byte key, over all bytes from the message type to the last one before the MAC, the
    MAC's bit set in the bitmap already. A missing or wrong MAC is answered A0.
-6. Cut-over is at 23:00 in Shanghai; what comes later carries the next date in DE15.
+## Cut-over
+
+The network alone moves its business date: at 23:00 in Shanghai, or earlier when a date is closed
+(`checkout settle`). Every answer says in DE15 which date it belongs to; so does every 0830.
+
+1. Whoever is signed on gets an 0820 from the switch with DE70 = 201 and the new date in DE15, ahead
+   of the first answer that carries it. What was asked before and is answered later has the new
+   date too: the answer counts.
+2. Answer it with an 0830: the same DE7, 11, 33 and 70, and DE39 = 00. An 0820 with DE70 = 202
+   follows and is answered alike. Who says nothing stays signed on, and its business goes on.
+3. Who was away at cut-over sees the date in the answer to its sign-on, and may send 201 and then
+   202 itself; it hears 00. A 201 before the network has moved on, and a 202 without a 201, are
+   answered 12, with the date that holds in DE15.
 
 ## Rules of conversation
 
@@ -77,6 +89,17 @@ DE7, DE32 and DE33, the last two of eleven digits with zeros in front.
 """
 
 
+_DISPUTES = """\
+## Disputes
+
+No message of this table carries a dispute. In the network that this one is modelled on, chargeback
+and representment are worked out after the clearing, in files and at the network's dispute desk, not
+by an online question that has to be answered within seconds. So they are operations of the back
+office here (0600 with OP `charge-back`, `represent`, `decide`, `lapse`), booked, netted and settled
+like everything else. An 0422 or 0620 is answered 12, like every question that is not in the table.
+"""
+
+
 def specification() -> str:
     """The whole text, in Markdown."""
     return "\n".join(
@@ -88,6 +111,7 @@ def specification() -> str:
             _fields(),
             _private(),
             _codes(),
+            _DISPUTES,
             *_samples(),
         )
     )
@@ -100,9 +124,7 @@ def _table(headings: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def _participants() -> str:
-    rows = (
-        (one.institution, one.id, one.name) for one in demo_participants().with_role(Role.ACQUIRER)
-    )
+    rows = ((one.institution, one.id, one.name) for one in demo_participants().signing_on())
     return "## Who may sign on\n\n" + _table(("DE33", "zone key", "participant"), rows)
 
 

@@ -43,6 +43,7 @@ _FRESH = {
     TransactionType.PURCHASE,
     TransactionType.PREAUTHORISATION,
     TransactionType.BALANCE,
+    TransactionType.TOP_UP,
 }
 
 
@@ -82,6 +83,8 @@ class Switch:
             return ()
         if not session.accepts(message, fields):
             return self._refused(message, fields, "A0", "MAC is missing or wrong", session, now)
+        if fields["t"] == "0830":
+            return self._management.cutting_over.heard(message, fields, session, now)
         try:
             question = question_of(fields, now)
         except CodecError as error:
@@ -97,6 +100,12 @@ class Switch:
                 return self._refused(message, fields, "A0", why, session, now)
             return self._operated(message, fields, question, session, now)
         return self._answered(message, fields, question, session, now)
+
+    def announce(self, session: Session, now: datetime) -> tuple[bytes, ...]:
+        """What a connection is told when the network's business date has moved on."""
+        if session.participant is None:
+            return ()
+        return (self._management.cutting_over.announcement(session, now),)
 
     def _answered(
         self,

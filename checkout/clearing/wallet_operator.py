@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 
-from checkout.clearing.accounts import AccountState
-from checkout.clearing.decision import Decision, Evidence, Usage, decide
-from checkout.clearing.fees import FeeSplit
+from checkout.clearing.accounts import AccountState, AccountStatus
+from checkout.clearing.decision import STATUS_CODES, Decision, Evidence, Usage, decide
 from checkout.clearing.icc import CardholderVerification
 from checkout.clearing.messages import AuthorizationRequest, EntryMode, Initiation
 from checkout.clearing.participants import CardKind
@@ -37,20 +36,6 @@ class WalletDecision:
     def approved(self) -> bool:
         """Whether the money may be held."""
         return self.decision.approved
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One transfer in the operator's books: `amount_minor` from `debit` to `credit`.
-
-    Sides are `payer-balance`, `bank` (what the linked bank owes the operator), `merchant` (what
-    is owed to the merchant) and `operator-fees`.
-    """
-
-    debit: str
-    credit: str
-    amount_minor: int
-    purpose: str
 
 
 def decide_wallet_payment(
@@ -99,50 +84,47 @@ def decide_wallet_payment(
     )
     if not own.approved:
         return WalletDecision(decision=own, source=Source.LINKED_BANK)
-    at_bank = _bank_decision(linked, request, linked_usage or Usage(), rules, business_date)
+    at_bank = bank_decision(
+        linked,
+        request,
+        usage=linked_usage or Usage(),
+        rules=rules,
+        business_date=business_date,
+    )
     return WalletDecision(decision=at_bank, source=Source.LINKED_BANK)
 
 
 def top_up_decision(
     state: AccountState, bank: Decision, *, amount_minor: int, rules: RuleSet
 ) -> Decision:
-    """Whether money may come from a bank account into the balance; the bank has decided first."""
+    """Whether money may come from a bank account into the balance; the bank has decided already.
+
+    The classes limit what is paid out (notice 43/2015). So no balance may grow beyond what its
+    class could still pay out: all that is left of class I's whole, a year's worth of II and III.
+    """
     if amount_minor <= 0:
         return Decision(response_code="13", reason="amount-not-positive")
     if state.account.kind is not CardKind.WALLET:
         return Decision(response_code="14", reason="not-a-wallet-account")
-    if not bank.approved:
-        return bank
+    if state.status is not AccountStatus.ACTIVE:
+        return Decision(response_code=STATUS_CODES[state.status], reason=f"account-{state.status}")
     graded = state.account.account_class
     if graded is not None and rules.wallet_account and graded not in rules.wallet_account:
         return Decision(response_code="57", reason="class-not-offered")
-    return Decision(response_code="00")
+    limits = rules.wallet_account.get(graded) if graded is not None else None
+    if limits is not None:
+        spendable = limits.year_minor
+        if limits.lifetime_minor is not None:
+            spendable = limits.lifetime_minor - state.spent_minor
+        if spendable is not None and state.balance_minor + amount_minor > spendable:
+            return Decision(response_code="61", reason="over-what-the-class-may-pay-out")
+    return bank
 
 
-def entries(split: FeeSplit, source: Source) -> tuple[Entry, ...]:
-    """The operator's transfers for one payment.
-
-    Out of a balance they come to the whole amount; from a linked bank to the amount less the
-    bank's part, which the bank keeps back. A refund books them the other way round.
-    """
-    payer = "payer-balance" if source is Source.BALANCE else "bank"
-    found = (
-        Entry(debit=payer, credit="merchant", amount_minor=split.merchant_minor, purpose="payment"),
-        Entry(
-            debit=payer, credit="operator-fees", amount_minor=split.operator_minor, purpose="fee"
-        ),
-    )
-    return tuple(one for one in found if one.amount_minor)
-
-
-def _with_funds(state: AccountState, amount_minor: int) -> AccountState:
-    """The same account as if its balance sufficed: a quick payment doesn't touch it."""
-    return replace(state, balance_minor=state.held_minor + amount_minor)
-
-
-def _bank_decision(
+def bank_decision(
     linked: AccountState,
     request: AuthorizationRequest,
+    *,
     usage: Usage,
     rules: RuleSet,
     business_date: date,
@@ -159,7 +141,12 @@ def _bank_decision(
         linked,
         drawn,
         usage=usage,
-        evidence=Evidence(cardholder=CardholderVerification.ON_DEVICE),
+        evidence=Evidence(cardholder=CardholderVerification.ON_DEVICE, mandate=True),
         rules=rules,
         business_date=business_date,
     )
+
+
+def _with_funds(state: AccountState, amount_minor: int) -> AccountState:
+    """The same account as if its balance sufficed: a quick payment doesn't touch it."""
+    return replace(state, balance_minor=state.held_minor + amount_minor)

@@ -16,6 +16,7 @@ from checkout.acceptance.qr.link import base_url
 from checkout.acceptance.qr.rendering import terminal
 from checkout.clearing.clock import wall_clock
 from checkout.clearing.rendezvous import find
+from checkout.clearing.rules import rules_in
 from checkout.commands.common import CommandError, config_from, console, speaks_unicode
 from checkout.config import Config, ConfigError
 from checkout.readers import check_path
@@ -38,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
     Shop.open(config).close()  # database and keys: whatever is wrong with them is said here, once
     check_alone(config)
     tap.load(config.home, clock=wall_clock)  # as is what is wrong with its terminal data
+    rules_in(config.home)  # or with its rules
     fresh = credentials.unshown_password(config.home)
     if config.https:
         certificate_files(config)

@@ -19,12 +19,15 @@ def run(options: argparse.Namespace) -> int:
     """Close the settlement date, today's where none is named; closing twice changes nothing."""
     day = _date(options.date)
     config = config_from(options)
-    Shop.open(config).close()  # the database, or a clear word about it
+    shop = Shop.open(config)  # the database, or a clear word about it
     client = open_client(config.home, config.database_url)
     try:
         told = client.operate("settle", {"date": day.isoformat()})
+        # A message holds the report of a small day; the tables hold every one.
+        told |= shop.books.settlement(day) or {}
     finally:
         client.close()
+        shop.close()
     if options.json:
         print_json(told)
     else:

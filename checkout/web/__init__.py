@@ -24,6 +24,7 @@ def register(app: Flask, shop: Shop) -> None:
         compare,
         counter,
         customer_code,
+        disputes,
         door,
         enrolment,
         network,
@@ -32,6 +33,7 @@ def register(app: Flask, shop: Shop) -> None:
         pin_pad,
         sticker_desk,
         wallet,
+        wallet_top_up,
     )
 
     app.static_folder = str(assets.static_folder())
@@ -47,7 +49,7 @@ def register(app: Flask, shop: Shop) -> None:
     secrets = credentials.ensure(shop.config.home)
     Door(secrets, public_url=shop.config.public_url).install(app)
     views.install(app, shop)
-    phones = (payer, wallet, phone_code)
-    counters = (counter, customer_code, pin_pad, enrolment, sticker_desk, compare, network)
-    for room in (door, *phones, *counters, api):
+    phones = (payer, wallet, wallet_top_up, phone_code)
+    counters = (counter, customer_code, pin_pad, enrolment, sticker_desk)
+    for room in (door, *phones, *counters, compare, network, disputes, api):
         app.register_blueprint(room.blueprint)

@@ -16,6 +16,7 @@ from checkout.clearing.participants import demo_participants
 from checkout.clearing.reading import BookedAccount
 from checkout.clearing.settlement import settlement_date
 from checkout.web import sources
+from checkout.web.disputes import all_disputes, dispute_of
 from checkout.web.money_flow import flow_of
 from checkout.web.problems import Problem
 from checkout.web.views import the_shop
@@ -59,6 +60,8 @@ def show() -> str:
         participants=demo_participants(),
         requestors={one.id: one.title for one in demo_participants().token_requestors.values()},
         payment_tokens=_read(books.payment_tokens, ()),
+        disputes=all_disputes(),
+        cut_overs=_read(books.cut_overs, {}),
         today=settlement_date(the_shop().orders.clock()).isoformat(),
     )
 
@@ -108,6 +111,7 @@ def message(seq: int) -> str:
         answer=told["response"],
         postings=postings,
         flow=flow_of(postings),
+        claim=dispute_of(said),
     )
 
 

@@ -40,7 +40,8 @@ _WRONG_PIN = {
     "55": "That PIN is wrong. Nothing was charged.",
     "75": "The PIN was wrong too often: this account is blocked. Choose another account.",
 }
-_SUBMISSION = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
+#: What makes one sending of a form the same as another.
+SUBMISSION = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 
 
 @blueprint.get("/p/<code>")
@@ -63,7 +64,7 @@ def show(code: str) -> ResponseReturnValue:
 def pay(code: str) -> ResponseReturnValue:
     """Pay the order behind the code once, however often the form is sent."""
     submission = request.form.get("submission", "")
-    if _SUBMISSION.fullmatch(submission) is None:
+    if SUBMISSION.fullmatch(submission) is None:
         return redirect(url_for("payer.show", code=code), 303)
     payer = request.form.get("payer", "")[:64]
     mark = fingerprint(code.upper(), payer, request.form.get("amount", ""))
@@ -142,7 +143,8 @@ def pin_trouble_of(payment: Payment) -> str | None:
     return _WRONG_PIN.get(payment.response_code or "")
 
 
-def _odd_pin(pin: str) -> str | None:
+def odd_pin(pin: str) -> str | None:
+    """What the page says of a PIN that is none; None for six digits."""
     if _PIN.fullmatch(pin) is None:
         return "Type the six digits of the demo account's PIN."
     return None
@@ -151,14 +153,14 @@ def _odd_pin(pin: str) -> str | None:
 def _pay_once(code: str, payer: str, pin: str) -> ResponseReturnValue:
     found = find_code(code)
     if isinstance(found, StaticCode):
-        return sticker_payer.pay(found, payer, pin, pin_trouble=_odd_pin(pin))
+        return sticker_payer.pay(found, payer, pin, pin_trouble=odd_pin(pin))
     if found.status != "live":
         return _not_payable(found, code)
     order = found.order
     if payer not in known_payers():
         return _form(order, code, trouble="Choose the account to pay from.", status=422)
-    if _odd_pin(pin):
-        return _form(order, code, payer=payer, pin_trouble=_odd_pin(pin), status=422)
+    if odd_pin(pin):
+        return _form(order, code, payer=payer, pin_trouble=odd_pin(pin), status=422)
     shop = the_shop()
     try:
         return phone_trace.told(

@@ -43,6 +43,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "order-not-open": (409, "The order cannot be paid any more"),
     "not-refundable": (409, "The order cannot be refunded"),
     "not-capturable": (409, "The order cannot be captured"),
+    "dispute": (409, "The dispute cannot take this step"),
     "request-under-way": (409, "The same request is being worked on"),
     "request-interrupted": (409, "An earlier try of this request ended without an answer"),
     "expired-code": (410, "The code has run out"),

@@ -63,7 +63,7 @@ def pay(sticker: StaticCode, payer: str, pin: str, *, pin_trouble: str | None) -
     try:
         amount = sticker.amount or _typed(sticker.currency)
     except AmountError as error:
-        return form(sticker, payer=payer, amount_trouble=_said(error), status=422)
+        return form(sticker, payer=payer, amount_trouble=said(error), status=422)
     if pin_trouble is not None:
         return form(sticker, payer=payer, pin_trouble=pin_trouble, status=422)
     try:
@@ -88,7 +88,7 @@ def _typed(currency: str) -> Money:
     return Money.parse(_CURRENCY_SIGN.sub("", typed), currency)
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
     """The message without the field's name: the field is right above it."""
     said = str(error).partition(": ")[2] or str(error)
     return f"{said[:1].upper()}{said[1:]}."
@@ -110,5 +110,5 @@ def _refused(error: ShopError, sticker: StaticCode, payer: str) -> Response:
     if error.kind == "clearing-unavailable":
         return form(sticker, payer=payer, trouble=payer_pages.NO_BANK, status=status)
     if error.kind == "amount":
-        return form(sticker, payer=payer, amount_trouble=_said(error), status=status)
+        return form(sticker, payer=payer, amount_trouble=said(error), status=status)
     return form(sticker, payer=payer, trouble=str(error), status=status)

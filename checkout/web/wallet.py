@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from checkout.acceptance.qr import link
 from checkout.acceptance.qr.codes import CodeRefused
 from checkout.payments import Payment
-from checkout.web import codes
+from checkout.web import codes, wallet_top_up
 from checkout.web.access import open_to_all
 from checkout.web.payers import (
     accounts,
@@ -37,12 +37,15 @@ _LARGEST_FRAME = 2 * 1024 * 1024
 @open_to_all
 def home() -> str:
     """The chosen account, its ways to pay and its latest payments."""
-    payer = chosen_payer()
+    payer, wallet = chosen_payer(), wallet_top_up.fundable()
     return render_template(
         "payer/wallet.html",
         chosen=payer,
         waiting=waiting_path(payer),
         accounts=accounts(),
+        wallet=wallet,
+        stored=None if wallet is None else wallet_top_up.stored_minor(wallet),
+        topped=() if wallet is None else the_shop().top_ups.recent(payer.name, _HISTORY),
         history=[
             {"payment": each, "path": receipt_path(each.id), "currency": _currency(each)}
             for each in _history(payer.name)

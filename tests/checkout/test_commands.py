@@ -9,12 +9,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from checkout.config import Config
+from checkout.kept_request import open_request
 from checkout.shop import Shop
 
 
@@ -270,3 +272,26 @@ def test_reset_fills_the_accounts_again(tmp_path: Path) -> None:
     assert run(tmp_path, "reset")[0] == 0
     status, sale = run_json(tmp_path, "pay", "--mode", "nfc", "--amount", "1.00")
     assert (status, sale["order"]["state"]) == (0, "paid")
+
+
+def test_settle_prints_every_merchant_of_a_day_that_no_message_holds(tmp_path: Path) -> None:
+    config = Config(home=tmp_path)
+    shop = Shop.open(config, own_switch=True)
+    merchants = [f"99915605812{number:04d}" for number in range(100, 160)]
+    try:
+        order = shop.orders.create(amount_minor=100)
+        sale = shop.payments.pay_by_code(order.code, payer="unionpay-credit", pin="123456")
+        row = shop.payments.records.row(sale.id)
+        assert row is not None
+        request = open_request(shop.seal, row.sealed_request)
+        for stan, merchant in enumerate(merchants, 900_000):
+            asked = replace(request, stan=stan, merchant_id=merchant, rrn=f"{stan:012d}")
+            assert shop.clearing().authorize(asked).response.approved
+    finally:
+        shop.close()
+    status, report = run_json(tmp_path, "settle")
+    assert status == 0
+    told = {one["merchant"]: one["payout_minor"] for one in report["merchants"]}
+    assert set(merchants) < set(told) and len(set(told.values())) == 1
+    assert sum(one["net_minor"] for one in report["positions"]) == 0
+    assert report["positions"] and report["closed_before"] is False

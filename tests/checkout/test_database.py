@@ -11,7 +11,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from checkout import cli
-from checkout.database import DatabaseError, one_line, open_engine, open_sqlite, sqlite_path
+from checkout.database import (
+    DatabaseError,
+    DatabaseFile,
+    one_line,
+    open_engine,
+    open_sqlite,
+    sqlite_path,
+)
 
 
 def test_new_file_is_marked_and_opened_again_in_either_spelling(tmp_path: Path) -> None:
@@ -112,3 +119,20 @@ def test_a_failed_statement_is_told_in_a_line_without_its_sql(
     assert one_line(caught.value) == "database: no such table: nowhere"
     assert cli._tell("pay", caught.value) == 1
     assert capsys.readouterr().err == "checkout pay: database: no such table: nowhere\n"
+
+
+def test_file_that_is_taken_away_or_replaced_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "checkout.db"
+    watched = DatabaseFile(path)
+    watched.check()  # not made yet
+    path.write_text("one")
+    watched.check()
+    path.write_text("another, written into the same file")
+    watched.check()
+    path.rename(tmp_path / "elsewhere.db")
+    with pytest.raises(DatabaseError, match=r"checkout\.db: the file was deleted"):
+        watched.check()
+    path.write_text("new")
+    with pytest.raises(DatabaseError, match="was replaced"):
+        watched.check()
+    DatabaseFile("postgresql://nobody@nowhere/none").check()

@@ -110,3 +110,16 @@ def test_a_pipe_that_closes_early_is_no_error(tmp_path: Path) -> None:
     )
     assert piped.returncode == 0, piped.stderr
     assert piped.stderr == ""
+
+
+def test_checkout_whose_database_is_taken_away_stops_at_once_in_one_line(tmp_path: Path) -> None:
+    serving = Serving(tmp_path / "home", "--reader", "none")
+    try:
+        (serving.home / "checkout.db").unlink()
+        assert serving.process.wait(10) == 1
+        (line,) = [one for one in serving.said.splitlines() if "the file was deleted" in one]
+        assert line.startswith("checkout serve: database ")
+        assert not (serving.home / "checkout.db").exists()  # nothing was begun anew unasked
+        assert "Traceback" not in serving.said
+    finally:
+        serving.kill()

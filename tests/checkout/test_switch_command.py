@@ -76,3 +76,38 @@ def test_specification_is_printed_without_a_database(tmp_path: Path) -> None:
     )
     assert done.stdout.startswith("# Messages of the clearing backend")
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_switch_stops_in_one_line_once_its_database_is_taken_away(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "--port", "0"],
+        env=_environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert "127.0.0.1" in process.stdout.readline()
+        for file in tmp_path.glob("checkout.db*"):
+            file.unlink()
+        _, told = process.communicate(timeout=10)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 1
+    assert told.count("\n") == 1 and "checkout.db: the file was deleted" in told
+
+
+def test_rules_of_the_home_folder_that_cannot_be_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text("rule_set = 5")
+    done = subprocess.run(
+        [*COMMAND, "--port", "0"],
+        env=_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
+    assert "rules.toml: " in done.stderr

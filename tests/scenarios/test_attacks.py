@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from checkout.acceptance.qr import codes
-from checkout.clearing import holders, issuer, mac, tokens
+from checkout.clearing import decision, holders, issuer, mac, tokens
 from checkout.clearing.holders import Holders
 from checkout.comparison.attacks import ATTACKS, Attack, play_attack
 from checkout.comparison.results import Cell
@@ -33,6 +33,7 @@ STOPPED = [
     ("altered", "qr"),
     ("altered", "nfc"),
     ("wrong-key", "nfc"),
+    ("eavesdropped", "nfc"),
 ]
 
 #: These work, here as in the world, and the matrix must say so.
@@ -97,6 +98,14 @@ def test_without_the_counter_a_replayed_cryptogram_is_approved(
 ) -> None:
     monkeypatch.setattr(Holders, "last_counter", lambda *_: None)
     assert cell_of(soft_rig, "replay", "nfc").verdict == "works"
+
+
+def test_without_the_rule_of_entry_number_and_expiry_pay_online(
+    soft_rig: Rig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(decision, "needed_proofs", lambda *_given, **_named: None)
+    assert cell_of(soft_rig, "eavesdropped", "nfc").verdict == "works"
 
 
 def test_without_the_domain_a_copied_token_pays_by_code(

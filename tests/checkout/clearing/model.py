@@ -15,7 +15,7 @@ HOLD_DAYS = 30
 class Booked:
     """One entry: `direction` -1 takes from the payer at once, +1 gives when it is posted."""
 
-    kind: str  # sale, hold, refund, contra
+    kind: str  # sale, hold, refund, contra, top-up
     account: str
     amount: int
     billing: int
@@ -29,6 +29,8 @@ class Booked:
     undone: bool = False
     reinstated: bool = False
     until: int = 0  # the day on which a hold runs out
+    wallet: str = ""  # whose balance a top-up, or its return, moves at once
+    credits_wallet: bool = False  # at the close: a return that was posted, taken back
 
     def latest(self) -> Booked:
         """What stands for it now: its completion, or what was put in again."""
@@ -59,6 +61,7 @@ class Model:
 
     available: dict[str, int]
     linked: dict[str, str]
+    funding: dict[str, str] = field(default_factory=dict)
     day: int = 0
     entries: list[Booked] = field(default_factory=list)
 
@@ -69,9 +72,42 @@ class Model:
             return Sent(kind, "51")
         return Sent(kind, "00", self._book(kind, source, amount, billing, -1))
 
+    def top_up(self, wallet: str, amount: int) -> Sent:
+        """From the bank account that funds a wallet into its balance, which is there at once."""
+        bank = self.funding.get(wallet)
+        if bank is None:
+            return Sent("top-up", "57")
+        if amount > self.available[bank]:
+            return Sent("top-up", "51")
+        made = self._book("top-up", bank, amount, amount, -1)
+        made.state, made.wallet = "posted", wallet
+        self.available[wallet] += amount
+        return Sent("top-up", "00", made)
+
+    def give_back(self, top_up: Booked, amount: int, *, void: bool) -> Sent:
+        """A void or refund of a top-up: out of the balance at once, into the bank at the close."""
+        if top_up.undone:
+            return Sent("refund", "12")
+        if void and (top_up.day != self.day or top_up.refunded):
+            return Sent("void", "12")
+        if void and amount != top_up.amount:
+            return Sent("void", "13")
+        if amount > top_up.amount - top_up.refunded:
+            return Sent("refund", "61")
+        if amount > self.available[top_up.wallet]:
+            return Sent("refund", "51")
+        top_up.refunded += amount
+        top_up.refunded_billing += amount
+        self.available[top_up.wallet] -= amount
+        back = self._book("refund", top_up.account, amount, amount, +1)
+        back.original, back.wallet = top_up, top_up.wallet
+        return Sent("refund", "00", back)
+
     def void(self, original: Booked, amount: int) -> Sent:
         """The whole of a sale, on its day."""
         sale = original.latest()
+        if sale.kind == "top-up":
+            return self.give_back(sale, amount, void=True)
         if sale.kind != "sale" or sale.state != "pending" or sale.undone:
             return Sent("void", "12")
         if sale.day != self.day or sale.refunded:
@@ -107,6 +143,8 @@ class Model:
     def refund(self, original: Booked, amount: int) -> Sent:
         """Give a part back."""
         sale = original.latest()
+        if sale.kind == "top-up":
+            return self.give_back(sale, amount, void=False)
         if sale.kind != "sale" or not sale.stands:
             return Sent("refund", "12")
         if amount > sale.amount - sale.refunded:
@@ -137,13 +175,22 @@ class Model:
             return "00"
         if latest.refunded:
             return "12"
+        if latest.kind == "top-up":
+            if latest.amount > self.available[latest.wallet]:
+                return "12"  # spent
+            self.available[latest.wallet] -= latest.amount
+        elif latest.wallet and latest.state == "pending":
+            self.available[latest.wallet] += latest.amount
         was_pending = latest.state == "pending"
         if was_pending:
             self._void(latest)
         else:
             latest.undone = True
-            contra = "contra" if latest.direction < 0 else "refund-contra"
-            self._book(contra, latest.account, latest.amount, latest.billing, -latest.direction)
+            kind = "contra" if latest.direction < 0 else "refund-contra"
+            contra = self._book(
+                kind, latest.account, latest.amount, latest.billing, -latest.direction
+            )
+            contra.wallet, contra.credits_wallet = latest.wallet, latest.kind == "refund"
         if latest.kind == "refund" and latest.original is not None:
             latest.original.refunded -= latest.amount
             latest.original.refunded_billing -= latest.billing
@@ -161,6 +208,8 @@ class Model:
                 one.state = "posted"
                 if one.direction > 0:
                     self.available[one.account] += one.billing
+                if one.wallet and one.credits_wallet:
+                    self.available[one.wallet] += one.amount
         self.entries = [one for one in self.entries if one.state == "pending"]
         self.day += 1
 

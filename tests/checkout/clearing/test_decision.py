@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from importlib import resources
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from checkout.clearing.messages import (
     TransactionType,
 )
 from checkout.clearing.pin import PinVerdict
-from checkout.clearing.rules import AccountClass, rules_of_china
+from checkout.clearing.rules import AccountClass, parse_rules, rules_of_china
 
 TODAY = date(2026, 3, 2)
 DEBIT, CREDIT = "9999011000000019", "9999031000000017"
@@ -450,3 +451,86 @@ def test_no_pin_limit_counts_renminbi_on_either_side() -> None:
     asked = request(amount_minor=10_000, currency="JPY")
     assert answer(state(), asked, billed=1_000_00)[0] == "00"
     assert answer(state(), asked, billed=1_000_01)[0] == "61"
+
+
+def online(amount_minor: int = 12_80, **changed: Any) -> AuthorizationRequest:
+    given = {"entry_mode": EntryMode.ECOMMERCE, "initiation": Initiation.ONLINE, "expiry": "3012"}
+    return request(amount_minor=amount_minor, **(given | changed))
+
+
+TYPED = {"entry_mode": EntryMode.MANUAL, "initiation": Initiation.CARD}
+STRIPE = {"entry_mode": EntryMode.CONTACTLESS_MAGSTRIPE, "initiation": Initiation.CARD}
+PIN_ALONE = Evidence(pin=RIGHT_PIN)
+
+
+@pytest.mark.parametrize("on", [date(2015, 10, 1), TODAY])
+@pytest.mark.parametrize(
+    ("changed", "evidence", "code", "reason"),
+    [
+        ({}, Evidence(), "57", "number-alone-proves-nothing"),
+        ({}, PIN_ALONE, "57", "number-alone-proves-nothing"),
+        ({}, Evidence(token_cryptogram_valid=True), "00", ""),
+        ({}, Evidence(token_cryptogram_valid=False), "63", "token-cryptogram-mismatch"),
+        ({}, Evidence(cryptogram=GOOD), "00", ""),
+        ({}, Evidence(mandate=True), "00", ""),
+        (TYPED, Evidence(), "57", "entry-mode-not-permitted"),
+        (TYPED, PIN_ALONE, "57", "entry-mode-not-permitted"),
+        (STRIPE, Evidence(), "57", "entry-mode-not-permitted"),
+    ],
+)
+def test_number_and_expiry_alone_pay_nothing(
+    on: date, changed: dict[str, Any], evidence: Evidence, code: str, reason: str
+) -> None:
+    assert answer(state(), online(1, **changed), evidence=evidence, on=on) == (code, reason)
+
+
+AGREED = """
+[[rule_set.entry]]
+entry_modes = ["01"]
+cards = ["credit"]
+ranges = ["999903"]
+acquirers = ["90020001"]
+countries = ["156"]
+merchants = ["999156058120001"]
+mccs = ["7011", "3501-3999"]
+proofs = ["expiry", "pin"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "evidence", "code"),
+    [
+        ({}, Evidence(), "00"),
+        ({"mcc": "3501"}, Evidence(), "00"),
+        ({"mcc": "3999"}, Evidence(), "00"),
+        ({"mcc": "4000"}, Evidence(), "57"),
+        ({"mcc": "7012"}, Evidence(), "57"),
+        ({"expiry": "3101"}, Evidence(), "57"),
+        ({"expiry": None}, Evidence(), "57"),
+        ({"expiry": None}, PIN_ALONE, "00"),
+        ({"acquirer": "90020002"}, Evidence(), "57"),
+        ({"country": "764"}, Evidence(), "57"),
+        ({"merchant_id": "ANOTHER"}, Evidence(), "57"),
+        ({"entry_mode": EntryMode.ECOMMERCE}, Evidence(), "57"),
+    ],
+)
+def test_agreement_lets_one_kind_of_shop_type_cards_in(
+    changed: dict[str, Any], evidence: Evidence, code: str
+) -> None:
+    given = {"mcc": "7011", "acquirer": "90020001", "country": "156"}
+    given |= {"merchant_id": "999156058120001"} | TYPED
+    asked = replace(online(account=CREDIT, **given), **changed)
+    text = resources.files("checkout.clearing").joinpath("rules_cn.toml").read_text("utf-8")
+    first = text.index("[[rule_set.tariff]]")
+    rules = parse_rules(text[:first] + AGREED + text[first:]).on(TODAY)
+    for account, expected in ((CREDIT, code), (DEBIT, "57")):
+        held = AccountState(account=demo_accounts().accounts[account], balance_minor=9_000_00)
+        found = decide(
+            held,
+            replace(asked, account=account),
+            usage=Usage(),
+            evidence=evidence,
+            rules=rules,
+            business_date=TODAY,
+        )
+        assert found.response_code == expected

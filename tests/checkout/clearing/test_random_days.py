@@ -23,7 +23,7 @@ from checkout.clearing.engines import SqliteEngine
 from checkout.clearing.fieldmap import SHAPES, fields_of
 from checkout.clearing.iso8583 import pack, unpack
 from checkout.clearing.keystore import KeyStore
-from checkout.clearing.ledger import check_trial_balance
+from checkout.clearing.ledger import Balance, check_trial_balance
 from checkout.clearing.messages import (
     AuthorizationRequest,
     AuthorizationResponse,
@@ -33,6 +33,7 @@ from checkout.clearing.messages import (
     TransactionType,
 )
 from checkout.clearing.participants import CardKind
+from checkout.clearing.pin import encrypt_pin_block
 from checkout.clearing.reading import balances
 from checkout.clearing.samples import CODE
 from checkout.clearing.sessions import Session
@@ -43,6 +44,7 @@ from checkout.database import DatabaseError
 from checkout.money import Money
 
 _T = TransactionType
+_PIN_KEY = bytes(range(16))
 NOON = datetime(2026, 1, 5, 4, 0, tzinfo=UTC)
 _KINDS = {_T.PURCHASE: "sale", _T.PREAUTHORISATION: "hold"}
 
@@ -70,7 +72,7 @@ def _world() -> World:
         _account("999903", n, CardKind.CREDIT, balance_minor=0, credit_line_minor=400_000)
         for n in range(2)
     ]
-    wallet = _account("999980", 1, CardKind.WALLET)
+    wallet = _account("999980", 1, CardKind.WALLET, funding_account=debits[1].account)
     quick = _account("999980", 2, CardKind.WALLET, linked_account=debits[0].account)
     every = [*debits, *credits, wallet, quick]
     return World(
@@ -109,9 +111,11 @@ class Business:
         self.model = Model(
             available={n: one.balance_minor + one.credit_line_minor for n, one in accounts.items()},
             linked={n: one.linked_account for n, one in accounts.items() if one.linked_account},
+            funding={n: one.funding_account for n, one in accounts.items() if one.funding_account},
         )
         self.known: list[_Known] = []
         self.stan = 0
+        self.just_closed = False
         self.start()
 
     def start(self) -> None:
@@ -124,6 +128,8 @@ class Business:
         self.switch = Switch(self.backend)
         self.session = Session(name="model", mac_key=None)
         self.session.participant = self.backend.participants.by_institution["90020001"]
+        self.operator = Session(name="operator", mac_key=None, pin_key=_PIN_KEY)
+        self.operator.participant = self.backend.participants.by_institution["90030001"]
 
     def run(self, operations: int, *, close_every: int = 400) -> None:
         """So many random operations, in turns of random length."""
@@ -143,7 +149,9 @@ class Business:
             if closing >= close_every:
                 closing = 0
                 self._close()
+                self.just_closed = True
                 self.check()
+                self.just_closed = False
         self.check()
         self.engine.close()
 
@@ -162,6 +170,18 @@ class Business:
             return  # needs a PIN, which is not what is looked at here
         expected = self.model.pay(_KINDS[kind], account, amount, billing)
         self._ask(request, expected)
+
+    def top_up(self) -> None:
+        """Money from a bank account into a wallet, by its operator."""
+        account = self.random.choice([n for n in self.world.accounts.accounts if n[:6] == "999980"])
+        amount = self.random.randint(1, self.random.choice((500, 20_000, 99_999)))
+        request = replace(
+            self._request(_T.TOP_UP, account, amount, "CNY"),
+            acquirer="90030001",
+            forwarder="90030001",
+            pin_block=encrypt_pin_block("123456", account, _PIN_KEY),
+        )
+        self._ask(request, self.model.top_up(account, amount))
 
     def follow(self) -> None:
         """Void, refund, completion or release of something earlier, fitting or not."""
@@ -227,11 +247,19 @@ class Business:
             assert summed is None or kept == summed, "kept and summed balances differ"
             spendable = kept.available + account.credit_line_minor
             assert spendable == self.model.available[number], account.payer
+        self._check_client_money(found)
         twice = rows(
             "SELECT count(*) FROM clearing_resolutions r JOIN clearing_entries e ON e.id = r.entry "
             "WHERE e.status <> 'pending'"
         )
         assert twice[0][0] == 0
+
+    def _check_client_money(self, found: dict[str, Balance]) -> None:
+        """Right after a close the operator keeps apart exactly what its payers have stored."""
+        if not self.just_closed:
+            return
+        stored = [one.posted for name, one in found.items() if name.startswith("payer/999980")]
+        assert -found["client-money/wallet-operator/CNY"].posted == sum(stored)
 
     def _close(self) -> None:
         operation = Operation(
@@ -283,7 +311,9 @@ class Business:
 
     def _answer(self, question: AuthorizationRequest | Reversal) -> AuthorizationResponse:
         now = self.clock()
-        (answer,) = self.switch.receive(pack(fields_of(question)), self.session, now)
+        asked = question.request if isinstance(question, Reversal) else question
+        session = self.operator if asked.forwarder == "90030001" else self.session
+        (answer,) = self.switch.receive(pack(fields_of(question)), session, now)
         return response_of(unpack(answer), now)
 
     def _some(self) -> _Known | None:
@@ -311,7 +341,12 @@ class Business:
         self, original: AuthorizationRequest, kind: TransactionType, amount: int
     ) -> AuthorizationRequest:
         made = self._request(kind, original.account, amount, original.currency)
-        return replace(made, original=_named(original))
+        return replace(
+            made,
+            acquirer=original.acquirer,
+            forwarder=original.forwarder,
+            original=_named(original),
+        )
 
     def _billed(self, request: AuthorizationRequest) -> int:
         """By the table of rates, which has tests of its own."""
@@ -341,6 +376,7 @@ def _reversal(request: AuthorizationRequest) -> Reversal:
 
 _OPERATIONS: tuple[Callable[[Business], None], ...] = (
     *[Business.pay] * 8,
+    *[Business.top_up] * 2,
     *[Business.follow] * 6,
     *[Business.reverse] * 3,
     Business.repeat,

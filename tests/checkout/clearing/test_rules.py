@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from checkout.clearing.rules import (
     RulesError,
     parse_rules,
     part_of,
+    rules_in,
     rules_of_china,
 )
 
@@ -144,3 +147,52 @@ def test_rate_that_cannot_be_is_told(rate: str) -> None:
     )
     with pytest.raises(RulesError, match="rate"):
         parse_rules(text)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("proofs=['pin']", "entry_modes"),
+        ("entry_modes=['01']", "proofs"),
+        ("entry_modes=['99']\nproofs=[]", "99"),
+        ("entry_modes=['01']\nproofs=['faith']", "faith"),
+        ("entry_modes='01'\nproofs=[]", "list of texts"),
+        ("entry_modes=['01']\nproofs=[]\nmccs=['hotels']", "5411-5499"),
+        ("entry_modes=['01']\nproofs=[]\ncards=['gold']", "gold"),
+        ("entry_modes=['01']\nproofs=[]\nshops=['x']", "unknown 'shops'"),
+    ],
+)
+def test_entry_rule_that_cannot_be_is_told(entry: str, said: str) -> None:
+    text = resources.files("checkout.clearing").joinpath("rules_cn.toml").read_text("utf-8")
+    first = text.index("[[rule_set.tariff]]")
+    with pytest.raises(RulesError, match=said):
+        parse_rules(f"{text[:first]}[[rule_set.entry]]\n{entry}\n{text[first:]}")
+
+
+def test_rules_of_the_home_folder_take_the_place_of_chinas(tmp_path: Path) -> None:
+    assert rules_in(tmp_path) is RULES
+    text = resources.files("checkout.clearing").joinpath("rules_cn.toml").read_text("utf-8")
+    mine = tmp_path / "rules.toml"
+    mine.write_text(text.replace("quickpass_no_pin_minor = 1_000_00", "quickpass_no_pin_minor = 5"))
+    assert rules_in(tmp_path).on(date(2026, 3, 2)).quickpass_no_pin_minor == 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "rule_set = 5",
+        "[[rule_set]]\nlimits = 3",
+        "not toml",
+        "[[rule_set]]\neffective_from = 'today'",
+        "[category]\na = 5\n",
+        "\x00",
+    ],
+)
+def test_rules_of_the_home_folder_that_cannot_be_are_told_in_one_line(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "rules.toml").write_text(text)
+    with pytest.raises(RulesError, match=r"rules\.toml: ") as told:
+        rules_in(tmp_path)
+    assert "\n" not in str(told.value)

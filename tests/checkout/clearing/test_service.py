@@ -103,12 +103,11 @@ def test_only_acquirers_sign_on_and_speak_for_themselves_alone(
     assert stranger.ask(other)["39"] == "12"
 
 
-def test_echo_and_cut_over_are_acknowledged(stranger: Stranger) -> None:
+def test_echo_is_answered_once_signed_on(stranger: Stranger) -> None:
     assert stranger.manage(NetworkFunction.ECHO)["39"] == "12"
     stranger.manage(NetworkFunction.SIGN_ON)
-    for function in ("301", "201", "202"):
-        answer = stranger.manage(NetworkFunction(function))
-        assert (answer["t"], answer["39"], answer["70"]) == ("0830", "00", function)
+    answer = stranger.manage(NetworkFunction.ECHO)
+    assert (answer["t"], answer["39"], answer["70"], answer["15"]) == ("0830", "00", "301", "0302")
 
 
 def test_mac_is_required_once_a_key_was_taken(network: Network, stranger: Stranger) -> None:
@@ -467,6 +466,8 @@ def test_late_duplicated_and_spoilt_answers_do_not_confuse_the_client(tmp_path: 
         "[[fault]]\ncode = 'ZZ'",
         "[[fault]]\ndrop = 'all'",
         "[[fault]]\ndelay_ms = -1",
+        "fault = [1]",
+        "[[fault]]\nmatch = 5\ncode = '51'",
         "[[fault]]\nspeed = 1\ncode = '05'",
         "not toml",
     ],

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from network import CREDIT, DEBIT, PIN, VISA, Network, running_network
+from network import CREDIT, DEBIT, PIN, QUICK, VISA, WALLET, Network, running_network
 
 from checkout.clearing.client import OperationFailed
-from checkout.clearing.messages import TransactionType
+from checkout.clearing.messages import EntryMode, Initiation, TransactionType
 from checkout.clearing.samples import CODE
 from checkout.clearing.stand_in import (
     StandInError,
@@ -75,6 +75,25 @@ def test_other_issuers_go_on_and_one_without_an_agreement_gets_91(network: Netwo
     assert network.code(network.request(CREDIT, 50_000)) == "00"
     _down(network, "bank-abroad-v")
     assert network.code(network.request(VISA, 100)) == "91"
+
+
+def test_quick_payment_needs_the_linked_bank_and_a_stored_balance_does_not(
+    network: Network,
+) -> None:
+    _down(network)
+    for account, code in ((QUICK, "91"), (WALLET, "00")):
+        block = network.client.encrypt_pin(PIN, account)
+        assert network.code(network.request(account, 100, pin_block=block)) == code
+    _up(network)
+    block = network.client.encrypt_pin(PIN, QUICK)
+    assert network.code(network.request(QUICK, 100, pin_block=block)) == "00"
+
+
+@pytest.mark.parametrize("mode", [EntryMode.MANUAL, EntryMode.ECOMMERCE])
+def test_number_alone_is_not_stood_in_for(network: Network, mode: EntryMode) -> None:
+    _down(network)
+    asked = network.request(amount=100, entry_mode=mode, initiation=Initiation.ONLINE)
+    assert network.code(asked) == "91"
 
 
 def test_wrong_cryptogram_is_found_when_the_issuer_is_back(network: Network) -> None:

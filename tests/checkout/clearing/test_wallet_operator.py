@@ -10,20 +10,17 @@ import pytest
 
 from checkout.clearing.accounts import AccountState, AccountStatus, demo_accounts
 from checkout.clearing.decision import Decision, Evidence, Usage
-from checkout.clearing.fees import fees
 from checkout.clearing.messages import (
     AuthorizationRequest,
     EntryMode,
     Initiation,
     TransactionType,
 )
-from checkout.clearing.participants import CardKind
 from checkout.clearing.pin import PinVerdict
-from checkout.clearing.rules import AccountClass, House, rules_of_china
+from checkout.clearing.rules import AccountClass, rules_of_china
 from checkout.clearing.wallet_operator import (
     Source,
     decide_wallet_payment,
-    entries,
     top_up_decision,
 )
 
@@ -168,22 +165,32 @@ def test_topping_up_follows_the_bank(account: str, amount: int, bank: str, code:
     assert found.response_code == code
 
 
-@pytest.mark.parametrize("linked", [False, True])
-def test_entries_pay_merchant_and_operator_out_of_one_source(linked: bool) -> None:
-    split = fees(
-        100_00,
-        card_kind=CardKind.WALLET,
-        mcc="5814",
-        on=TODAY,
-        house=House.THREE_PARTY,
-        linked=linked,
-    )
-    source = Source.LINKED_BANK if linked else Source.BALANCE
-    found = entries(split, source)
-    assert {one.debit for one in found} == {"bank" if linked else "payer-balance"}
-    assert sum(one.amount_minor for one in found) == 100_00 - split.bank_minor
-    by_credit = {one.credit: one.amount_minor for one in found}
-    assert by_credit == {
-        "merchant": split.merchant_minor,
-        "operator-fees": split.operator_minor,
-    }
+@pytest.mark.parametrize(
+    ("account_class", "stored", "spent", "amount", "code"),
+    [
+        (AccountClass.I, 0, 0, 1_000_00, "00"),
+        (AccountClass.I, 0, 0, 1_000_01, "61"),
+        (AccountClass.I, 400_00, 500_00, 100_00, "00"),
+        (AccountClass.I, 400_00, 500_00, 100_01, "61"),
+        (AccountClass.II, 0, 0, 100_000_00, "00"),
+        (AccountClass.II, 0, 0, 100_000_01, "61"),
+        (AccountClass.III, 199_999_99, 5_000_000_00, 1, "00"),
+        (AccountClass.III, 199_999_99, 0, 2, "61"),
+    ],
+)
+@pytest.mark.parametrize("on", [date(2016, 6, 30), date(2016, 7, 1)])
+def test_balance_never_grows_beyond_what_its_class_may_pay_out(
+    account_class: AccountClass, stored: int, spent: int, amount: int, code: str, on: date
+) -> None:
+    state = held(BALANCE, stored, spent_minor=spent)
+    state = replace(state, account=replace(state.account, account_class=account_class))
+    rules = rules_of_china().on(on)
+    found = top_up_decision(state, Decision(response_code="00"), amount_minor=amount, rules=rules)
+    assert found.response_code == (code if on >= date(2016, 7, 1) else "00")
+
+
+def test_account_that_may_not_be_used_takes_no_money() -> None:
+    blocked = held(BALANCE, 0, status=AccountStatus.LOST)
+    rules = rules_of_china().on(TODAY)
+    found = top_up_decision(blocked, Decision(response_code="00"), amount_minor=1, rules=rules)
+    assert found.response_code == "41"
