@@ -51,6 +51,9 @@ _SIGNING_ON = """\
    under the 16-byte key, over all bytes from the message type to the last one before the MAC, the
    MAC's bit set in the bitmap already. A missing or wrong MAC is answered A0.
 6. Cut-over is at 23:00 in Shanghai; what comes later carries the next date in DE15.
+7. A switch that is about to stop sends you an 0820 with DE70 = 002. What is under way is still
+   answered; send nothing new, and hang up once you have your answers (it waits for 1 s of silence,
+   3 s in all). No 0830 is needed.
 
 ## Rules of conversation
 

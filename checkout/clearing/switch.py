@@ -98,6 +98,10 @@ class Switch:
             return self._operated(message, fields, question, session, now)
         return self._answered(message, fields, question, session, now)
 
+    def farewell(self, session: Session, now: datetime) -> bytes | None:
+        """What tells a signed-on client that nothing new is taken here; None for others."""
+        return self._management.farewell(session, now)
+
     def _answered(
         self,
         message: bytes,
