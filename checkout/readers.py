@@ -19,7 +19,6 @@ from devices.nfc.nfcpy_reader import open_reader
 from devices.nfc.reader_path import parse_path
 from devices.nfc.transcript import TranscriptReader
 
-
 _LOOK_AGAIN_S = 0.05
 
 
