@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,25 @@ def local(serving: Serving, order: dict) -> str:  # type: ignore[type-arg]
 
 def test_one_reader_one_writer_two_workers(serving: Serving) -> None:
     assert sorted(serving.roles().values()) == ["switch", "terminal", "web", "worker", "worker"]
+
+
+def test_more_workers_give_no_more_guesses_at_the_key(serving: Serving) -> None:
+    """Each guess on a connection of its own, so that both workers get some."""
+
+    def guess(n: int) -> int:
+        asked = urllib.request.Request(
+            f"{serving.origin}/api/v1/comparison", headers={"Authorization": f"Bearer guess-{n}"}
+        )
+        try:
+            with urllib.request.urlopen(asked, timeout=20) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.code
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = sorted(pool.map(guess, range(40)))
+    assert answers == [401] * 5 + [429] * 35
 
 
 def test_events_reach_streams_on_every_worker(serving: Serving) -> None:
