@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -214,6 +215,14 @@ def test_a_card_pulled_away_halfway_books_nothing(home: Path) -> None:
         (("serve", "--port", "99999"), 1, "port"),
         (("serve", "--port", "tea"), 2, "port"),
         (("dance",), 2, "dance"),
+        (("tap", "--amount", "1234567890123.00"), 2, "at most 12 digits"),
+        (("tap", "--timeout", "nan"), 2, "--timeout"),
+        (("tap", "--timeout", "-1"), 2, "--timeout"),
+        (("settle", "--date", "20260101"), 1, "YYYY-MM-DD"),
+        (("compare", "--payments", "0"), 1, "payments"),
+        (("compare", "--html", "/"), 1, "html: / is a folder"),
+        (("qr", "read", "/"), 1, "/ is a folder"),
+        (("reset", "--database", "/nowhere/checkout.db"), 1, "/nowhere"),
     ],
 )
 def test_bad_input_is_one_line_that_names_it(
@@ -223,6 +232,66 @@ def test_bad_input_is_one_line_that_names_it(
     assert (ended, out) == (status, "")
     assert names in err
     assert err.count("\n") == 1, err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("pay", "--mode", "qr", "--amount", "1"),
+        ("card", "unionpay-debit", "--on", "pty"),
+        ("settle",),
+        ("switch", "--port", "0"),
+        ("serve", "--port", "8123"),
+        ("reset",),
+    ],
+)
+def test_a_home_that_cannot_be_made_is_named(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "file").touch()
+    ended, out, err = run(tmp_path / "file", *arguments)
+    assert (ended, out) == (1, "")
+    assert "CHECKOUT_HOME" in err
+    assert "it is a file" in err
+    assert err.count("\n") == 1, err
+
+
+def catches_interrupts(pid: int) -> bool:
+    """Whether the process has a handler of its own for SIGINT, by Linux's word."""
+    status = Path(f"/proc/{pid}/status").read_text("ascii")
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) & 1 << signal.SIGINT - 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("after_s", [0.0, 0.2])
+def test_ctrl_c_while_the_program_loads_says_nothing(home: Path, after_s: float) -> None:
+    process = start(home, "switch", "--port", "0")
+    for caught in (True, False):  # Python's own handler, then none: from there on it is ours
+        while catches_interrupts(process.pid) is not caught:
+            time.sleep(0.001)
+    time.sleep(after_s)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert err == ""
+    assert process.returncode in (-signal.SIGINT, 130, 0)
+
+
+def test_a_closed_output_costs_the_sale_nothing(home: Path) -> None:
+    """As `checkout pay --json >&-` in a shell."""
+    command = [sys.executable, "-m", "checkout", "pay", "--mode", "qr", "--amount", "1", "--json"]
+    closed = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command],
+        env=os.environ | {"CHECKOUT_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (closed.returncode, closed.stderr) == (0, "")
+
+
+def test_a_currency_may_be_written_small(home: Path) -> None:
+    status, tap = run_json(home, "tap", "--reader", "emulated", "--currency", "cny")
+    assert (status, tap["outcome"]) == (0, "online-request")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
