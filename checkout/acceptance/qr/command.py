@@ -126,7 +126,8 @@ def write_sticker(sticker: Sticker, out: Path, *, made_at: datetime) -> Made:
 def read(source: str, *, lenient: bool = False) -> Read:
     """Read a code from the picture or text file named `source`, or from `source` itself.
 
-    CodeFileError where a file is missing, neither picture nor text, or a picture without a code.
+    CodeFileError where a file is missing, ScanError where it is neither picture nor text, or a
+    picture without a code; each names the file.
     """
     path = _file(source)
     texts = (source,) if path is None else _texts(path)
@@ -155,7 +156,7 @@ def _file(source: str) -> Path | None:
         path = Path(source)
         if path.is_file():
             return path
-        if path.is_dir() and source.strip():
+        if path.is_dir() and source.strip("./ "):
             raise CodeFileError(f"source: {source} is a folder, expected a file or a text")
     except (OSError, UnicodeError):  # too long for a name: a text
         return None
@@ -177,15 +178,15 @@ def _texts(path: Path) -> tuple[str, ...]:
             raise _unreadable(path, str(error)) from None
         return (text,)
     except ScanError as error:
-        raise CodeFileError(f"{path}: {error}") from None
+        raise type(error)(f"{path}: {error}") from None
 
 
-def _unreadable(path: Path, why: str) -> CodeFileError:
+def _unreadable(path: Path, why: str) -> NotAnImage:
     if not path.stat().st_size:
-        return CodeFileError(f"{path}: the file is empty, expected a picture or a text")
+        return NotAnImage(f"{path}: the file is empty, expected a picture or a text")
     if path.suffix.lower() not in _PICTURES:
         why += f", or a text of at most {_LONGEST_TEXT_FILE} bytes"
-    return CodeFileError(f"{path}: {why}")
+    return NotAnImage(f"{path}: {why}")
 
 
 def _text_in(path: Path) -> str | None:
