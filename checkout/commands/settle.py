@@ -47,7 +47,11 @@ def _date(text: str | None) -> date:
 
 def _show(told: dict[str, Any], day: date) -> None:
     out = console()
-    out.print(f"Settlement date {day}: closed")
+    before = "had been closed before, nothing changed" if told.get("closed_before") else "closed"
+    out.print(f"Settlement date {day}: {before}")
+    if not told.get("positions"):
+        out.print("Nobody owes anybody anything: no sale fell on it.")
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("house", "participant", "currency"):
         table.add_column(heading)

@@ -289,6 +289,26 @@ def test_a_closed_output_costs_the_sale_nothing(home: Path) -> None:
     assert (closed.returncode, closed.stderr) == (0, "")
 
 
+def test_payers_fit_a_narrow_terminal(home: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "checkout", "payers"],
+        env=os.environ | {"CHECKOUT_HOME": str(home), "COLUMNS": "60"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout.splitlines()
+    assert told[0] == "unionpay-debit  999901******0019  qr, nfc"
+    assert told[1].startswith("  The everyday card")
+
+
+def test_a_date_without_sales_is_closed_in_words(tmp_path: Path) -> None:
+    first = run(tmp_path, "settle", "--date", "2026-01-05")[1]
+    assert "closed" in first
+    assert "no sale fell on it" in first
+    assert "had been closed before" in run(tmp_path, "settle", "--date", "2026-01-05")[1]
+
+
 def test_a_currency_may_be_written_small(home: Path) -> None:
     status, tap = run_json(home, "tap", "--reader", "emulated", "--currency", "cny")
     assert (status, tap["outcome"]) == (0, "online-request")
