@@ -9,10 +9,11 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -64,21 +65,18 @@ def test_one_reader_one_writer_two_workers(serving: Serving) -> None:
 
 
 def test_more_workers_give_no_more_guesses_at_the_key(serving: Serving) -> None:
-    """Each guess on a connection of its own, so that both workers get some."""
+    """All connections stand before the first guess, so that both workers hold some."""
+    lines = [HTTPConnection("localhost", serving.port, timeout=20) for _ in range(40)]
+    for line in lines:
+        line.connect()
 
-    def guess(n: int) -> int:
-        asked = urllib.request.Request(
-            f"{serving.origin}/api/v1/comparison", headers={"Authorization": f"Bearer guess-{n}"}
-        )
-        try:
-            with urllib.request.urlopen(asked, timeout=20) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as refused:
-            with refused:
-                return refused.code
+    def guess(line: HTTPConnection) -> int:
+        with closing(line):
+            line.request("GET", "/api/v1/comparison", headers={"Authorization": "Bearer guess"})
+            return line.getresponse().status
 
     with ThreadPoolExecutor(8) as pool:
-        answers = sorted(pool.map(guess, range(40)))
+        answers = sorted(pool.map(guess, lines))
     assert answers == [401] * 5 + [429] * 35
 
 
