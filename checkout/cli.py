@@ -9,6 +9,7 @@ import argparse
 import importlib
 import io
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from typing import NoReturn
 
 from checkout.config import DEFAULT_PORT, SWITCH_PORT
 from checkout.money import AmountError
+
+_LONGEST_WAIT_S = 86_400
 
 
 class _Parser(argparse.ArgumentParser):
@@ -39,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     pay = commands.add_parser("pay", help="one whole sale without a browser")
     pay.add_argument("--mode", choices=("qr", "nfc"), required=True)
     pay.add_argument("--amount", required=True, help="such as 12.80")
-    pay.add_argument("--currency", default="CNY")
+    pay.add_argument("--currency", type=str.upper, default="CNY")
     pay.add_argument("--payer", help="who pays; `checkout payers` lists them")
     pay.add_argument("--pin", help="what the payer types; the demo PIN where none is given")
     pay.add_argument("--reader", help="reader path; emulated where none is given")
@@ -48,12 +51,12 @@ def parser() -> argparse.ArgumentParser:
 
     tap = commands.add_parser("tap", help="read one card through the terminal kernel, no clearing")
     tap.add_argument("--amount", default="1.00")
-    tap.add_argument("--currency", default="CNY")
+    tap.add_argument("--currency", type=str.upper, default="CNY")
     tap.add_argument("--reader", default="auto", help="reader path")
     tap.add_argument("--ca-keys", type=Path, metavar="FILE", help="JSON list of CA public keys")
     tap.add_argument("--terminal", type=Path, metavar="FILE", help="terminal data in TOML")
     tap.add_argument("--record", type=Path, metavar="FILE", help="write an APDU transcript")
-    tap.add_argument("--timeout", type=float, default=30.0, help="seconds to wait for a card")
+    tap.add_argument("--timeout", type=_seconds, default=30.0, help="seconds to wait for a card")
     tap.add_argument("--json", action="store_true")
 
     card = commands.add_parser("card", help="an emulated card for another process to tap")
@@ -107,7 +110,7 @@ def _qr_options(commands: argparse._SubParsersAction[_Parser]) -> None:
     kinds = code.add_subparsers(dest="qr_command", metavar="make|read", required=True)
     make = kinds.add_parser("make", help="write a code to a PNG or SVG file")
     make.add_argument("--amount", help="such as 12.80; left out where the payer types it")
-    make.add_argument("--currency", default="CNY")
+    make.add_argument("--currency", type=str.upper, default="CNY")
     make.add_argument("--format", choices=("link", "emv"), default="link")
     make.add_argument("--static", action="store_true", help="a shop's sticker, good until revoked")
     make.add_argument("--label", default="counter", help="where the sticker hangs, 25 characters")
@@ -125,6 +128,7 @@ def _qr_options(commands: argparse._SubParsersAction[_Parser]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # better a question mark than no answer
@@ -133,6 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser().error("expected a command")
     # One module a command, loaded when asked for: `checkout payers` needs no reader and no pages.
     module = importlib.import_module(f"checkout.commands.{options.command}")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         status: int = module.run(options)
     except KeyboardInterrupt:
@@ -144,6 +150,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _tell(options.command, error)
     return status
+
+
+def _open_streams() -> None:
+    """Where a caller has closed standard output or error, what is said there is lost, no more."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _seconds(text: str) -> float:
+    """A time to wait: more than none, and not for ever."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= _LONGEST_WAIT_S:
+        raise argparse.ArgumentTypeError(f"expected 0.1 to {_LONGEST_WAIT_S} seconds, got {text!r}")
+    return seconds
 
 
 def _tell(command: str, error: Exception) -> int:

@@ -35,6 +35,17 @@ def default_home() -> Path:
     return base / "checkout"
 
 
+def make_home(home: Path) -> None:
+    """Make the folder that everything is kept in; ConfigError where that can't be."""
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        why = "it is a file" if isinstance(error, FileExistsError) else error.strerror
+        raise ConfigError("CHECKOUT_HOME", f"cannot make the folder {home} ({why})") from None
+    if not os.access(home, os.W_OK | os.X_OK):
+        raise ConfigError("CHECKOUT_HOME", f"the folder {home} is not writable for this user")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """How one checkout runs; the processes of `checkout serve` share it."""

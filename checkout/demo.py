@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from checkout.acceptance.contract import Mode
 from checkout.clearing.keystore import KeyStore
-from checkout.config import Config
+from checkout.config import Config, make_home
 from checkout.money import mask_account
 from checkout.orders import ShopError
 from checkout.provisioning import TokenService, opened, provision
@@ -155,7 +155,7 @@ def make_card(name: str, home: Path, *, service: TokenService | None = None) -> 
     reaches it, by default through the switch of this home's database. Raises NotProvisioned.
     """
     profile = load_profile(name)
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_home(home)
     ensure_authority(home)
     if profile.phone is not None:
         return provision(profile, home, service or opened(home, Config(home=home).database_url))

@@ -23,6 +23,7 @@ CURRENCIES: dict[str, tuple[str, int]] = {
 _BY_NUMERIC = {numeric: alpha for alpha, (numeric, _) in CURRENCIES.items()}
 
 # str.isdigit() takes full-width digits too; money must not.
+_TOO_LONG = re.compile(r"-?[0-9]{13,}(?:\.[0-9]+)?", re.ASCII)
 _DECIMAL = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]+))?", re.ASCII)
 
 
@@ -73,7 +74,10 @@ class Money:
         places = exponent(currency)
         match = _DECIMAL.fullmatch(text.strip())
         if match is None:
-            raise AmountError("amount", f"expected digits such as 12.80, got {text!r}")
+            if _TOO_LONG.fullmatch(text.strip()):
+                shown = text.strip()[:24]
+                raise AmountError("amount", f"expected at most 12 digits, got {shown!r}")
+            raise AmountError("amount", f"expected digits such as 12.80, got {text[:64]!r}")
         sign, whole, fraction = match[1], match[2], match[3] or ""
         if len(fraction) > places:
             raise AmountError(

@@ -281,16 +281,32 @@ class Orders:
         self, order_id: str, before: set[OrderState], after: OrderState, kind: str, **changes: Any
     ) -> bool:
         """Compare-and-set the state and tell of it; False when another was faster."""
-        now = self.clock()
-        table = records.orders
         with self.engine.begin() as connection:
-            moved = connection.execute(
-                update(table)
-                .where(table.c.id == order_id, table.c.state.in_(before))
-                .values(state=after, **changes)
-            ).rowcount
-            if moved:
-                add_event(connection, now, kind, order_id)
+            return self._move(connection, order_id, before, after, kind, **changes)
+
+    def cancel_in(self, connection: Connection, order_id: str) -> bool:
+        """Close an open order in the caller's transaction; False when it is not open."""
+        return self._move(
+            connection, order_id, {OrderState.OPEN}, OrderState.CANCELLED, "order-cancelled"
+        )
+
+    def _move(
+        self,
+        connection: Connection,
+        order_id: str,
+        before: set[OrderState],
+        after: OrderState,
+        kind: str,
+        **changes: Any,
+    ) -> bool:
+        table = records.orders
+        moved = connection.execute(
+            update(table)
+            .where(table.c.id == order_id, table.c.state.in_(before))
+            .values(state=after, **changes)
+        ).rowcount
+        if moved:
+            add_event(connection, self.clock(), kind, order_id)
         return bool(moved)
 
     def expire_due(self) -> int:

@@ -25,7 +25,7 @@ from checkout.clearing.messages import AuthorizationRequest
 from checkout.demo import Payer, payers
 from checkout.demo import payer as find_payer
 from checkout.moments import CARD_SEEN
-from checkout.orders import Orders, ShopError, add_event
+from checkout.orders import Order, Orders, ShopError, add_event
 from checkout.payment_records import Payment, PaymentRecords, PaymentState, Source
 from checkout.presented import Presented
 from checkout.repeats import Repeats
@@ -244,6 +244,26 @@ class Payments:
         if hold_for_pin:
             return self.waiting.hold(attempt, request, place="counter", modelled_ms=modelled_ms)
         return self.attempts.complete(attempt, request, modelled_ms=modelled_ms)
+
+    def cancel(self, order_id: str) -> Order:
+        """Close an order that nobody has paid, and the wait for a PIN that may hold it.
+
+        ShopError(order-not-open) where its bank is being asked or has answered, (too-soon) where
+        a phone has not had its 15 s yet.
+        """
+        wait = self.waiting.of_order(self._orders.get(order_id).id)
+        if wait is not None:
+            if wait.place == "phone":
+                self.presented.check_revocable(wait.payment_id)
+            try:
+                self.waiting.cancel(wait.payment_id, with_order=True)
+            except ShopError as error:
+                if error.kind != "not-waiting":
+                    raise
+            else:
+                return self._orders.get(order_id)
+        self.waiting.expire_due()  # a wait that has run out holds no order
+        return self._orders.cancel(order_id)
 
     def sweep(self) -> int:
         """Expire what has run out and repeat what was not answered; the terminal calls it."""

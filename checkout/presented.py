@@ -151,9 +151,7 @@ class Presented:
         row = None if payment_id is None else self._rows.of_payment(payment_id)
         if row is None:
             raise ShopError("not-presented", "order: it is not being paid by a phone's code")
-        sooner = self._rhythm.revoke_no_sooner_s
-        if self._clock() < instant(row.created_at) + timedelta(seconds=sooner):
-            raise ShopError("too-soon", f"order: a wait is revoked no sooner than {sooner:g} s")
+        self.check_revocable(row.payment_id)
         try:
             self._waiting.cancel(row.payment_id)
         except ShopError as error:
@@ -162,6 +160,13 @@ class Presented:
             return self._undo(order_id, row.payment_id)
         self._tell_step(row.payment_id, "revoke")
         return self._kept.get(row.payment_id)
+
+    def check_revocable(self, payment_id: str) -> None:
+        """ShopError(too-soon) where the phone that is to pay has not had its time yet."""
+        row = self._rows.of_payment(payment_id)
+        sooner = self._rhythm.revoke_no_sooner_s
+        if row and self._clock() < instant(row.created_at) + timedelta(seconds=sooner):
+            raise ShopError("too-soon", f"order: a wait is revoked no sooner than {sooner:g} s")
 
     def sweep(self) -> int:
         """Ask for what waits, in the rhythm; returns how many waits have come to an end."""

@@ -12,12 +12,14 @@ from typing import Literal
 
 from checkout.demo import make_card
 from checkout.provisioning import TokenService
-from devices.nfc.contract import Card, Reader, ReaderGone, TransportError
+from devices.nfc.contract import Card, CardGone, Reader, TransportError
 from devices.nfc.emulated import EmulatedCard, open_card, profile_names
 from devices.nfc.emulated.pn532 import Pn532Emulator
 from devices.nfc.nfcpy_reader import open_reader
 from devices.nfc.reader_path import parse_path
 from devices.nfc.transcript import TranscriptReader
+
+_LOOK_AGAIN_S = 0.05
 
 
 class EmulatedReader:
@@ -68,7 +70,8 @@ class EmulatedReader:
         if name in profile_names():
             make_card(name, self._home, service=self._service)
         self.take_away()
-        card = open_card(name, self._home)
+        # A card that another reader holds is waited for as a card is, by looking again.
+        card = open_card(name, self._home, lock_timeout_s=0.0)
         self._laid = card
         self._chip.present(card)
         return card
@@ -137,15 +140,21 @@ def check_path(path: str) -> None:
 
 
 def next_card(reader: Reader, timeout_s: float, stop: threading.Event | None = None) -> Card:
-    """The next card presented within the time; TransportError(no-card) when none was."""
+    """The next card presented within the time; TransportError(no-card) when none was.
+
+    One that left before it could be read, or that another reader holds, is looked for again.
+    """
     deadline = time.monotonic() + timeout_s
+    nothing = TransportError("no-card", f"no card was presented within {timeout_s:g} s")
     while True:
         left = deadline - time.monotonic()
         if left <= 0 or (stop is not None and stop.is_set()):
-            raise TransportError("no-card", f"no card was presented within {timeout_s:g} s")
+            raise nothing
         try:
             card = reader.wait_for_card(min(left, 1.0))
-        except ReaderGone:
-            raise
+        except CardGone as error:
+            nothing = error
+            time.sleep(_LOOK_AGAIN_S)
+            continue
         if card is not None:
             return card

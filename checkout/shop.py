@@ -16,7 +16,7 @@ from checkout.acceptance.qr.codes import dynamic_payload
 from checkout.acceptance.qr.user_paying import Rhythm
 from checkout.clearing.client import DEFAULT_PARTICIPANT, SwitchClient, open_client
 from checkout.clearing.reading import ClearingReader
-from checkout.config import Config
+from checkout.config import Config, make_home
 from checkout.database import open_engine
 from checkout.demo import Payer, payers
 from checkout.disputed import DisputedOrders
@@ -189,7 +189,7 @@ class Shop:
 
         With `own_switch` one is started in this process where none runs. Raises DatabaseError.
         """
-        config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_home(config.home)
         engine = open_engine(config.database_url)
         prepare_tables(engine, clock())
         lock = threading.Lock()

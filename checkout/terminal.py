@@ -27,6 +27,7 @@ from devices.nfc.kernel import Cvm, Resume, TapResult
 _HOUSEKEEPING_S = 0.5
 _STATUS_EVERY_S = 1.0
 _PIN_WANTED = "pin", "the card has been read: type its PIN on the counter's page"
+_OVER_LIMIT = "61"
 _log = logging.getLogger("checkout.terminal")
 
 
@@ -164,6 +165,8 @@ def _verdict(payment: Payment, *, signed: bool) -> Verdict:
         return Verdict(state="paid", message=message, signal="success")
     if payment.state is PaymentState.DECLINED:
         message = f"declined: {payment.response_text}"
+        if payment.real_card and payment.response_code == _OVER_LIMIT:
+            message = "declined: it needs a PIN, and a real card is never asked for its PIN here"
         return Verdict(state="declined", message=message, signal="failure")
     return Verdict(
         state="unknown", message="no answer: the payment is being reversed", signal="failure"

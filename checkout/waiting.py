@@ -175,13 +175,13 @@ class Waiting:
         self._forget(payment_id)
         return payment
 
-    def cancel(self, payment_id: str) -> Payment:
-        """Let the payment go: declined, nothing asked, its order open again.
+    def cancel(self, payment_id: str, *, with_order: bool = False) -> Payment:
+        """Let the payment go: declined, nothing asked, its order open again, or cancelled too.
 
         Raises ShopError(not-waiting) where it waits no longer.
         """
         row = self._row(payment_id)
-        if row is None or not self._let_go(row, CANCELLED):
+        if row is None or not self._let_go(row, CANCELLED, with_order=with_order):
             raise _not_waiting()
         return self._kept.get(payment_id)
 
@@ -223,7 +223,7 @@ class Waiting:
             taking = taking.where(table.c.until > now)
         return bool(connection.execute(taking.values(taken_at=now)).rowcount)
 
-    def _let_go(self, row: Row[Any], code: str) -> bool:
+    def _let_go(self, row: Row[Any], code: str, *, with_order: bool = False) -> bool:
         request = open_request(self._seal, row.sealed_request)
         attempt, modelled_ms = self._taken_up(row, request, "types no PIN")
         with self._kept.engine.begin() as connection:
@@ -231,6 +231,8 @@ class Waiting:
             if not self._take(connection, row.payment_id, lasting=False):
                 return False
             self._attempts.decline(connection, attempt, code)
+            if with_order:
+                self._orders.cancel_in(connection, row.order_id)
         self._kept.finish(row.payment_id, attempt.trace, modelled_ms)
         self._forget(row.payment_id)
         return True

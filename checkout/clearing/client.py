@@ -16,7 +16,8 @@ from checkout.clearing.dump import describe
 from checkout.clearing.fieldmap import fields_of
 from checkout.clearing.iso8583 import CodecError, Fields, answer_type
 from checkout.clearing.keystore import KeyStore
-from checkout.clearing.line import Line, LineBroken, NotSent, open_line
+from checkout.clearing.line import Elsewhere, Line, LineBroken, NotSent
+from checkout.clearing.lines import Lines
 from checkout.clearing.messages import (
     REVERSAL_REASONS,
     AuthorizationRequest,
@@ -37,6 +38,10 @@ __all__ = ["Exchange", "NoAnswer", "NotSent", "OperationFailed", "SwitchClient",
 
 #: PIN blocks remembered until they are sent; more than that are never on their way at once.
 _BLOCKS_KEPT = 1024
+
+#: Between two looks for a switch, and how long one may take to begin or to end.
+_AGAIN_S = 0.02
+_TURNOVER_S = 30.0
 
 DEFAULT_PARTICIPANT = "market-acquirer"
 Clock = Callable[[], datetime]
@@ -92,15 +97,12 @@ class SwitchClient:
         clock: Clock = lambda: datetime.now(UTC),
         on_close: Callable[[], None] | None = None,
     ) -> None:
-        self._address = address
         self._participant = participant
-        self._zone_key = zone_key
+        self._lines = Lines(address, participant.institution, zone_key, clock=clock)
         self._clock = clock
         self._on_close = on_close
         self._lock = threading.Lock()
-        self._line: Line | None = None
         self._stan = 0
-        self._closed = False
         self._blocks: dict[bytes, Line] = {}
 
     def authorize(self, request: AuthorizationRequest, *, timeout_s: float = 10.0) -> Exchange:
@@ -132,23 +134,33 @@ class SwitchClient:
 
     def encrypt_pin(self, pin: str, account: str) -> bytes:
         """DE52 for this session: ISO 9564 format 0. Raises NotSent or PinBlockError."""
-        line = self._connected(10.0)
+        line = self._lines.current(10.0)
+        while not line.promise():
+            line = self._lines.current(10.0)
         assert line.pin_key is not None
         block = encrypt_pin_block(pin, account, line.pin_key)
         with self._lock:
             self._blocks[block] = line
-            while len(self._blocks) > _BLOCKS_KEPT:
-                del self._blocks[next(iter(self._blocks))]
+            forgotten = [
+                self._blocks.pop(next(iter(self._blocks)))
+                for _ in range(len(self._blocks) - _BLOCKS_KEPT)
+            ]
+        for other in forgotten:
+            other.release()
         return block
 
-    def _check_session(self, block: bytes | None, line: Line) -> None:
-        """NotSent where the PIN was encrypted for a session that is over: nobody could read it."""
+    def _line_of(self, block: bytes | None) -> Line | None:
+        """The line that a PIN block was made for, the only one where it can be read.
+
+        NotSent where that session is over; None where there is no such block.
+        """
         if block is None:
-            return
+            return None
         with self._lock:
-            made_for = self._blocks.pop(block, line)
-        if made_for is not line:
+            made_for = self._blocks.pop(block, None)
+        if made_for is not None and made_for.is_broken:
             raise NotSent("the switch was connected anew after the PIN was entered; enter it again")
+        return made_for
 
     def echo(self, *, timeout_s: float = 5.0) -> float:
         """Milliseconds that the switch takes to answer an echo; raises NotSent or NoAnswer."""
@@ -197,11 +209,8 @@ class SwitchClient:
     def close(self) -> None:
         """Hang up, and stop the switch where this process started it; safe to call twice."""
         with self._lock:
-            line, self._line = self._line, None
             on_close, self._on_close = self._on_close, None
-            self._closed = True
-        if line is not None:
-            line.close()
+        self._lines.close()
         if on_close is not None:
             on_close()
 
@@ -223,44 +232,25 @@ class SwitchClient:
         self, question: Question, terminal: str, timeout_s: float
     ) -> tuple[Fields, bytes, bytes, float]:
         fields = fields_of(question)
-        line = self._connected(timeout_s)
-        if isinstance(question, AuthorizationRequest):
-            self._check_session(question.pin_block, line)
+        block = question.pin_block if isinstance(question, AuthorizationRequest) else None
+        bound = self._line_of(block)
         expected = (answer_type(fields["t"]) or "", fields["11"], terminal)
-        began = time.perf_counter()
-        try:
-            sent, received, answer = line.ask(fields, expected, timeout_s)
-        except LineBroken as error:
-            self._drop(line)
-            raise NoAnswer(str(error)) from None
-        return answer, sent, received, (time.perf_counter() - began) * 1000
-
-    def _connected(self, timeout_s: float) -> Line:
-        with self._lock:
-            if self._closed:
-                raise NotSent("the client is closed")
-            if self._line is None or self._line.is_broken:
-                if self._line is not None:
-                    self._line.close()
-                    self._line = None
-                address = self._address()
-                if address is None:
-                    raise NotSent("no switch is running")
-                self._line = open_line(
-                    address,
-                    self._participant.institution,
-                    self._zone_key,
-                    clock=self._clock,
-                    timeout_s=min(timeout_s, 5.0),
+        deadline = time.monotonic() + timeout_s
+        while True:
+            line = bound or self._lines.current(timeout_s)
+            began = time.perf_counter()
+            try:
+                sent, received, answer = line.ask(
+                    fields, expected, timeout_s, promised=bound is not None
                 )
-            return self._line
-
-    def _drop(self, line: Line) -> None:
-        with self._lock:
-            if self._line is line and line.is_broken:
-                self._line = None
-        if line.is_broken:
-            line.close()
+            except LineBroken as error:
+                self._lines.drop(line)
+                raise NoAnswer(str(error)) from None
+            except Elsewhere:
+                if bound is not None or time.monotonic() >= deadline:
+                    raise
+                continue  # nothing was sent: the next switch may be asked
+            return answer, sent, received, (time.perf_counter() - began) * 1000
 
     def _next_stan(self) -> int:
         """Trace numbers of network messages and operations; those of payments are the caller's."""
@@ -288,16 +278,20 @@ def open_client(
     stops: list[Callable[[], None]] = []
 
     def address() -> Address | None:
-        there = find(home, database_url)
-        if there is not None or not start:
-            return there
-        from checkout.clearing.own_switch import OwnSwitch
+        deadline = time.monotonic() + _TURNOVER_S
+        while True:
+            there = find(home, database_url)
+            if there is not None or not start:
+                return there
+            from checkout.clearing.own_switch import OwnSwitch
 
-        try:
-            stops.append(OwnSwitch(home, database_url, clock=clock).stop)
-        except SwitchRunning:
-            _await_note(home, database_url)
-        return find(home, database_url)
+            try:
+                stops.append(OwnSwitch(home, database_url, clock=clock).stop)
+            except SwitchRunning:
+                # Another process has the seat and no address: it begins, or it ends. Look again.
+                if time.monotonic() >= deadline:
+                    return None
+                time.sleep(_AGAIN_S)
 
     def stop() -> None:
         while stops:
@@ -308,13 +302,6 @@ def open_client(
     return SwitchClient(
         address, found, lambda: keys.zone_key(participant), clock=clock, on_close=stop
     )
-
-
-def _await_note(home: Path, database_url: str) -> None:
-    """Another process was faster; it is about to publish its address."""
-    deadline = time.monotonic() + 5.0
-    while find(home, database_url) is None and time.monotonic() < deadline:
-        time.sleep(0.02)
 
 
 def _naming(request: AuthorizationRequest, original: OriginalElements) -> AuthorizationRequest:

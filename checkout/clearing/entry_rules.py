@@ -43,7 +43,6 @@ class EntryRule:
 
     def fits(self, request: AuthorizationRequest, *, account: str, kind: CardKind) -> bool:
         """Whether it speaks of this request for that account."""
-        mcc = int(request.mcc)
         return (
             request.entry_mode in self.entry_modes
             and (not self.cards or kind in self.cards)
@@ -51,8 +50,11 @@ class EntryRule:
             and (not self.acquirers or request.acquirer in self.acquirers)
             and (not self.countries or request.country in self.countries)
             and (not self.merchants or request.merchant_id in self.merchants)
-            and (not self.mccs or any(first <= mcc <= last for first, last in self.mccs))
+            and (not self.mccs or self._spans(int(request.mcc)))
         )
+
+    def _spans(self, mcc: int) -> bool:
+        return any(first <= mcc <= last for first, last in self.mccs)
 
 
 def needed_proofs(

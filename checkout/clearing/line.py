@@ -25,6 +25,10 @@ class NotSent(Exception):
     """The message never left this machine: nothing happened, nothing needs undoing."""
 
 
+class Elsewhere(NotSent):
+    """The switch at that address has gone or is going; the next one may be asked instead."""
+
+
 class LineBroken(Exception):
     """The connection ended, or was silent too long, after something had been sent."""
 
@@ -49,22 +53,49 @@ class Line:
         self._wait_lock = threading.Lock()
         self._waiting: dict[Expected, _Waiting] = {}
         self._reader: threading.Thread | None = None
+        self._promised = 0
         self.mac_key: bytes | None = None
         self.pin_key: bytes | None = None
         self.is_broken = False
+        self._signed_off = False
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether the switch at the other end takes new questions."""
+        return not (self.is_broken or self._signed_off)
+
+    def promise(self) -> bool:
+        """Keep the line for one question that only this session can ask: its PIN block.
+
+        False where the switch has signed off already. To be followed by `ask(promised=True)`
+        or `release`.
+        """
+        with self._wait_lock:
+            if not self.takes_more:
+                return False
+            self._promised += 1
+            return True
+
+    def release(self) -> None:
+        """The promised question will not be asked."""
+        with self._wait_lock:
+            self._promised -= 1
+        self._hang_up_when_done()
 
     def ask(
-        self, fields: Fields, expected: Expected, timeout_s: float
+        self, fields: Fields, expected: Expected, timeout_s: float, *, promised: bool = False
     ) -> tuple[bytes, bytes, Fields]:
         """Send, wait, and return what was sent, what came back, and its fields.
 
-        Raises NotSent where nothing left this machine, LineBroken where something may have.
+        Raises NotSent where nothing left this machine (Elsewhere where the switch has gone),
+        LineBroken where something may have.
         """
         waiting = _Waiting()
         message = self._sealed(fields)
         with self._wait_lock:
-            if self.is_broken:
-                raise NotSent("the connection to the switch is gone")
+            self._promised -= promised
+            if self.is_broken or (self._signed_off and not promised):
+                raise Elsewhere("the connection to the switch is gone")
             if expected in self._waiting:
                 raise NotSent("the same message is under way already")
             self._waiting[expected] = waiting
@@ -74,6 +105,7 @@ class Line:
         finally:
             with self._wait_lock:
                 self._waiting.pop(expected, None)
+            self._hang_up_when_done()
         if waiting.answer is not None:
             return message, *waiting.answer
         raise LineBroken(
@@ -91,6 +123,15 @@ class Line:
         reader = self._reader
         if reader is not None and reader is not threading.current_thread():
             reader.join(2.0)
+
+    def _hang_up_when_done(self) -> None:
+        """Once the switch has signed off and nothing is owed either way, end the connection."""
+        with self._wait_lock:
+            if not self._signed_off or self._waiting or self._promised > 0:
+                return
+            self.is_broken = True
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     # -- setting up, before the reader runs -----------------------------------------------------
 
@@ -150,6 +191,11 @@ class Line:
         with contextlib.suppress(OSError, CodecError, LineBroken):
             while not self.is_broken:
                 message, fields = self._receive()
+                if _is_sign_off(fields):
+                    with self._wait_lock:
+                        self._signed_off = True
+                    self._hang_up_when_done()
+                    continue
                 if fields["t"] == "0820":
                     self._acknowledge(fields)
                     continue
@@ -163,6 +209,8 @@ class Line:
             self.is_broken = True
             for waiting in self._waiting.values():
                 waiting.done.set()
+        if self._signed_off:
+            self._socket.close()
 
     def _acknowledge(self, fields: Fields) -> None:
         """Answer what the network tells of itself (cut-over); answers carry their date anyway."""
@@ -175,6 +223,8 @@ class Line:
             message, fields = self._receive()
             if fields["t"] != "0820":
                 return message, fields
+            if _is_sign_off(fields):
+                raise LineBroken("the switch is closing")
             self._acknowledge(fields)
 
     def _receive(self) -> Answered:
@@ -215,20 +265,25 @@ def open_line(
     clock: Callable[[], datetime],
     timeout_s: float,
 ) -> Line:
-    """Connect and sign on; NotSent where that fails, whatever the reason."""
+    """Connect and sign on; NotSent where the switch refuses, Elsewhere where it isn't there."""
     began = time.monotonic()
     try:
         connected = socket.create_connection(address, timeout=timeout_s)
     except OSError as error:
-        raise NotSent(f"the switch can't be reached: {error}") from None
+        raise Elsewhere(f"the switch can't be reached: {error}") from None
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     line = Line(connected, clock)
     try:
         line.sign_on(institution, zone_key, max(timeout_s - (time.monotonic() - began), 0.5))
     except (OSError, CodecError, LineBroken) as error:
         line.close()
-        raise NotSent(f"signing on failed: {error}") from None
+        raise Elsewhere(f"signing on failed: {error}") from None
     except NotSent:
         line.close()
         raise
     return line
+
+
+def _is_sign_off(fields: Fields) -> bool:
+    """0820 from the switch: it takes nothing new and closes as soon as it owes no answer."""
+    return fields["t"] == "0820" and fields.get("70") == NetworkFunction.SIGN_OFF

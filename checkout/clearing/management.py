@@ -49,6 +49,21 @@ class Management:
         assert message.session_key is not None
         return (sealed, self._offer(message.session_key, session, now))
 
+    def farewell(self, session: Session, now: datetime) -> bytes | None:
+        """The 0820 by which the switch signs off; None for a client that never signed on."""
+        if session.participant is None:
+            return None
+        return session.seal(
+            fields_of(
+                NetworkMessage(
+                    function=_F.SIGN_OFF,
+                    stan=self._next_stan(),
+                    transmitted_at=now,
+                    participant=session.participant.institution,
+                )
+            )
+        )
+
     def key_taken(self, fields: Fields, session: Session) -> None:
         """0810: the receiver has the key that was sent under this STAN, or says why not."""
         stan = int(fields.get("11", "0"))
@@ -77,14 +92,14 @@ class Management:
 
     def _offer(self, kind: SessionKey, session: Session, now: datetime) -> bytes:
         assert session.participant is not None
-        self._stan = self._stan % 999_999 + 1
-        key = session.offer(self._stan, kind, self._backend.random_bytes)
+        stan = self._next_stan()
+        key = session.offer(stan, kind, self._backend.random_bytes)
         zone_key = self._backend.keys.zone_key(session.participant.id)
         return session.seal(
             fields_of(
                 NetworkMessage(
                     function=_F.KEY_RESET,
-                    stan=self._stan,
+                    stan=stan,
                     transmitted_at=now,
                     participant=session.participant.institution,
                     session_key=kind,
@@ -92,3 +107,7 @@ class Management:
                 )
             )
         )
+
+    def _next_stan(self) -> int:
+        self._stan = self._stan % 999_999 + 1
+        return self._stan

@@ -41,10 +41,15 @@ class Seat:
             opened.write(text)
         Path(name).replace(self.note)
 
+    def withdraw(self) -> None:
+        """Take the note away, so that nobody new comes; the seat stays taken."""
+        if self.descriptor >= 0:
+            self.note.unlink(missing_ok=True)
+
     def leave(self) -> None:
         """Take the note away and let the next one have the seat; safe to call twice."""
         if self.descriptor >= 0:
-            self.note.unlink(missing_ok=True)
+            self.withdraw()
             os.close(self.descriptor)
             self.descriptor = -1
 
@@ -69,7 +74,8 @@ def find(home: Path, database_url: str) -> Address | None:
     """Where the switch of this database listens; None while there is none."""
     note = _note(home, database_url)
     try:
-        told = json.loads(note.read_text("ascii"))
+        text = note.read_text("ascii")
+        told = json.loads(text)
         address, pid = (str(told["host"]), int(told["port"])), int(told["pid"])
         if not _alive(pid):
             return None
@@ -77,8 +83,13 @@ def find(home: Path, database_url: str) -> Address | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     try:
-        # Held by nobody: the note is a dead switch's, whose number another process has got.
-        return None if _lock(descriptor, shared=True) else address
+        if _lock(descriptor, shared=True):
+            # Held by nobody: the note is a dead switch's, whose number another process has got.
+            return None
+        # The lock may be the next switch's already; a note that is still there is its holder's.
+        return address if note.read_text("ascii") == text else None
+    except OSError:
+        return None
     finally:
         os.close(descriptor)
 

@@ -37,6 +37,8 @@ log = logging.getLogger("checkout.switch")
 TURN_MESSAGES = 256
 DRAIN_S = 3.0
 _LOOK_S = 0.5
+#: How long a client that was told to go may be silent before it is hung up on.
+_FAREWELL_S = 1.0
 
 
 class SwitchServer:
@@ -259,16 +261,33 @@ class SwitchServer:
     # -- the end --------------------------------------------------------------------------------
 
     def _drain(self) -> None:
-        """No new connections; answer what has been sent, then go."""
+        """No new connections; sign off, answer what is still sent, then go.
+
+        A client hangs up when it has read the 0820. Until then it may send, and is answered: what
+        reached a switch that closed unread would be in doubt.
+        """
+        self._seat.withdraw()
+        self._accept()
         self._selector.unregister(self._listener)
         self._listener.close()
+        now = self.clock()
+        for connection in tuple(self._connections):
+            farewell = self._switch.farewell(connection.session, now)
+            if farewell is not None:
+                connection.answer((farewell,))
+                self._tend(connection)
         deadline = time.monotonic() + DRAIN_S
-        quiet = 0
-        while quiet < 2 and time.monotonic() < deadline:
+        quiet_since = time.monotonic()
+        while time.monotonic() < deadline:
             served = self._served
             self._turn(0.02)
-            busy = any(one.has_output or one.waiting for one in self._connections)
-            quiet = 0 if busy or self._served != served else quiet + 1
+            if self._served != served or any(
+                one.has_output or one.waiting for one in self._connections
+            ):
+                quiet_since = time.monotonic()
+            told = any(one.session.participant is not None for one in self._connections)
+            if time.monotonic() - quiet_since >= (_FAREWELL_S if told else 0.04):
+                return
 
     def _close(self) -> None:
         for connection in self._connections:

@@ -50,6 +50,10 @@ _SIGNING_ON = """\
    field above 64 is there. It is ISO/IEC 9797-1 MAC algorithm 3 with padding method 1 (ANSI X9.19)
    under the 16-byte key, over all bytes from the message type to the last one before the MAC, the
    MAC's bit set in the bitmap already. A missing or wrong MAC is answered A0.
+6. A switch that is about to stop sends you an 0820 with DE70 = 002. What is under way is still
+   answered; send nothing new, and hang up once you have your answers (it waits for 1 s of silence,
+   3 s in all). No 0830 is needed.
+
 ## Cut-over
 
 The network alone moves its business date: at 23:00 in Shanghai, or earlier when a date is closed

@@ -107,6 +107,10 @@ class Switch:
             return ()
         return (self._management.cutting_over.announcement(session, now),)
 
+    def farewell(self, session: Session, now: datetime) -> bytes | None:
+        """What tells a signed-on client that nothing new is taken here; None for others."""
+        return self._management.farewell(session, now)
+
     def _answered(
         self,
         message: bytes,

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import argparse
 
+from checkout.commands.common import CommandError
 from checkout.commands.pay_qr import payer_pages, told_by_phone
 from checkout.comparison import command
 from checkout.comparison.stand import Pages
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run it over the pages that real phones use."""
+    """Run it over the pages that real phones use; what cannot work is said before it begins."""
+    if options.payments < 1:
+        raise CommandError(f"payments: expected one or more, got {options.payments}")
+    for name in ("json", "html"):
+        path = getattr(options, name)
+        if path is not None and path.is_dir():
+            raise CommandError(f"{name}: {path} is a folder, expected a file's name")
     return command.run(options, pages=Pages(serve=payer_pages, story=told_by_phone))

@@ -9,18 +9,29 @@ from rich.table import Table
 from checkout.commands.common import console, print_json
 from checkout.demo import DEMO_PIN, payers
 
+#: Columns below which a table would leave its last column a word a line.
+_TABLE_WIDTH = 78
+
 
 def run(options: argparse.Namespace) -> int:
     """List them as a table or as JSON."""
     if options.json:
         print_json({"payers": [one.as_json() for one in payers()], "demo_pin": DEMO_PIN})
         return 0
+    out = console()
+    if out.width < _TABLE_WIDTH:
+        for one in payers():
+            out.print(f"{one.name}  {one.masked}  {', '.join(one.modes)}\n  {one.purpose}")
+    else:
+        out.print(_table())
+    out.print(f"\nThe demo PIN of every account is {DEMO_PIN}. Never type a real one.")
+    return 0
+
+
+def _table() -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("name", "account", "pays by", "what it is for"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "what it is for")
     for one in payers():
         table.add_row(one.name, one.masked, ", ".join(one.modes), one.purpose)
-    out = console()
-    out.print(table)
-    out.print(f"\nThe demo PIN of every account is {DEMO_PIN}. Never type a real one.")
-    return 0
+    return table

@@ -9,12 +9,14 @@ from sqlalchemy import inspect
 
 from checkout.clearing import rendezvous
 from checkout.commands.common import CommandError, config_from, console
+from checkout.config import make_home
 from checkout.database import is_postgresql, open_engine, sqlite_path
 
 
 def run(options: argparse.Namespace) -> int:
     """Remove orders, payments, ledger, PIN counters and cards; keys and password stay."""
     config = config_from(options)
+    make_home(config.home)
     if rendezvous.find(config.home, config.database_url) is not None:
         raise CommandError("database: a checkout is running on it; stop that first")
     if is_postgresql(config.database_url):
@@ -28,7 +30,10 @@ def run(options: argparse.Namespace) -> int:
         engine.dispose()
     else:
         path = sqlite_path(config.database_url)
-        if path.exists():
+        if not path.parent.is_dir():
+            if options.database:
+                raise CommandError(f"database: the folder {path.parent} does not exist")
+        elif path.exists():
             open_engine(config.database_url).dispose()  # refuses a file that is not ours
         for ending in ("", "-wal", "-shm"):
             path.with_name(path.name + ending).unlink(missing_ok=True)

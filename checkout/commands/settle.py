@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import re
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -13,6 +15,8 @@ from checkout.clearing.settlement import settlement_date
 from checkout.commands.common import CommandError, config_from, console, print_json
 from checkout.money import Money
 from checkout.shop import Shop
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,15 +42,19 @@ def run(options: argparse.Namespace) -> int:
 def _date(text: str | None) -> date:
     if text is None:
         return settlement_date(datetime.now(UTC))
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise CommandError(f"date: expected YYYY-MM-DD, got {text!r}") from None
+    if _DATE.fullmatch(text):
+        with contextlib.suppress(ValueError):
+            return date.fromisoformat(text)
+    raise CommandError(f"date: expected YYYY-MM-DD, got {text!r}")
 
 
 def _show(told: dict[str, Any], day: date) -> None:
     out = console()
-    out.print(f"Settlement date {day}: closed")
+    before = "had been closed before, nothing changed" if told.get("closed_before") else "closed"
+    out.print(f"Settlement date {day}: {before}")
+    if not told.get("positions"):
+        out.print("Nobody owes anybody anything: no sale fell on it.")
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("house", "participant", "currency"):
         table.add_column(heading)

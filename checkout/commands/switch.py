@@ -12,6 +12,7 @@ from checkout.clearing.faults import read_faults
 from checkout.clearing.service import SwitchServer, tune_process
 from checkout.clearing.specification import specification
 from checkout.commands.common import CommandError, config_from, console
+from checkout.config import make_home
 
 
 def run(options: argparse.Namespace) -> int:
@@ -23,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(f"port: expected 0 to 65535, got {options.port}")
     faults = read_faults(options.faults) if options.faults is not None else None
     config = config_from(options)
-    config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_home(config.home)
     try:
         server = SwitchServer.open(
             config.home, config.database_url, bind=(options.host, options.port), faults=faults

@@ -8,6 +8,7 @@ from flask import Flask
 
 from checkout.web import assets, credentials, problems, views
 from checkout.web.access import Door
+from checkout.web.shared_attempts import SharedAttempts
 
 if TYPE_CHECKING:
     from checkout.shop import Shop
@@ -47,7 +48,8 @@ def register(app: Flask, shop: Shop) -> None:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     problems.register(app)
     secrets = credentials.ensure(shop.config.home)
-    Door(secrets, public_url=shop.config.public_url).install(app)
+    logins = SharedAttempts(shop.engine, "sign-in", limit=5, window_s=60, clock=shop.orders.clock)
+    Door(secrets, logins=logins, public_url=shop.config.public_url).install(app)
     views.install(app, shop)
     phones = (payer, wallet, wallet_top_up, phone_code)
     counters = (counter, customer_code, pin_pad, enrolment, sticker_desk)

@@ -19,9 +19,9 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from werkzeug.datastructures import EnvironHeaders
 
 from checkout.web import assets
-from checkout.web.attempts import Attempts
 from checkout.web.credentials import Credentials
 from checkout.web.problems import Problem, wants_json
+from checkout.web.shared_attempts import SharedAttempts
 
 COOKIE = "checkout_operator"
 SESSION_S = 12 * 3600
@@ -123,12 +123,12 @@ class Door:
         self,
         credentials: Credentials,
         *,
+        logins: SharedAttempts,
         public_url: str | None = None,
-        logins: Attempts | None = None,
     ) -> None:
         self.credentials = credentials
         self.public_url = public_url
-        self.logins = logins or Attempts(limit=5, window_s=60)
+        self.logins = logins
         self._sessions = URLSafeTimedSerializer(credentials.signing_key, salt="operator")
         machine = socket.gethostname().lower()
         self._names = {machine, f"{machine}.local", machine.split(".")[0]}
@@ -153,9 +153,8 @@ class Door:
 
     def sign_in(self, password: str, address: str | None) -> str:
         """The session cookie for the right password; Problem for a wrong one or too many."""
-        self._check_tries(address)
+        self._take_try(address)
         if not self.credentials.password_matches(password):
-            self.logins.failed(address)
             raise Problem(kind="not-signed-in", detail="That is not the operator's password.")
         self.logins.succeeded(address)
         return self._sessions.dumps(self._session_mark())
@@ -185,12 +184,11 @@ class Door:
         # The right key is never made to wait: 192 random bits are not guessed, however fast.
         if scheme.lower() == "bearer" and self.credentials.merchant_key_matches(key.strip()):
             return Standing.MERCHANT
-        self._check_tries(asked.remote_addr)
-        self.logins.failed(asked.remote_addr)
+        self._take_try(asked.remote_addr)
         raise _unauthorized("That is not the merchant key.")
 
-    def _check_tries(self, address: str | None) -> None:
-        wait_s = self.logins.wait_s(address)
+    def _take_try(self, address: str | None) -> None:
+        wait_s = self.logins.take(address)
         if wait_s > 0:
             detail = f"Too many wrong tries; wait {wait_s:.0f} seconds."
             raise Problem(kind="too-many-tries", detail=detail, retry_after_s=wait_s)

@@ -81,8 +81,8 @@ def order_picture(order_id: str, form: str) -> Response:
 
 @blueprint.post("/orders/<order_id>/cancel")
 def cancel_order(order_id: str) -> Response:
-    """Close an open order."""
-    return _once(lambda body: jsonify(order_json(the_shop().orders.cancel(order_id))), set())
+    """Close an order that nobody has paid, also while the payer's PIN is waited for."""
+    return _once(lambda body: jsonify(order_json(the_shop().payments.cancel(order_id))), set())
 
 
 @blueprint.post("/orders/<order_id>/refunds")

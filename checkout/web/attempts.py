@@ -1,4 +1,4 @@
-"""How often one address may fail at guessing before it has to wait."""
+"""How often one address may do something before it has to wait, in this process."""
 
 from __future__ import annotations
 
@@ -51,11 +51,6 @@ class Attempts:
             self._failures.move_to_end(name)
             while len(self._failures) > self._addresses:
                 self._failures.popitem(last=False)
-
-    def succeeded(self, address: str | None) -> None:
-        """Forget the failures of `address`."""
-        with self._lock:
-            self._failures.pop(network_of(address), None)
 
     def _recent(self, name: str, now: float) -> deque[float]:
         failures = self._failures.get(name, deque())

@@ -120,10 +120,12 @@ def all_events() -> Response:
 def cancel(order_id: str) -> ResponseReturnValue:
     """Close the order; when a payment was faster the page shows that."""
     try:
-        the_shop().orders.cancel(order_id)
+        the_shop().payments.cancel(order_id)
     except ShopError as error:
-        if error.kind != "order-not-open":
+        if error.kind not in ("order-not-open", "too-soon"):
             raise
+        told = "too-soon" if error.kind == "too-soon" else None
+        return redirect(url_for("counter.show", order_id=order_id, told=told), 303)
     return redirect(url_for("counter.show", order_id=order_id), 303)
 
 

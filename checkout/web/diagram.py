@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -69,7 +70,7 @@ def side_of(payment: Payment, key: str, *, page: str = "") -> Side:
     return Side(
         key=key,
         mode=mode,
-        title="Paid by code" if mode == "qr" else "Paid by tap",
+        title="By code" if mode == "qr" else "By tap",
         steps=payment.steps,
         certain=certain(payment),
         modelled_ms=payment.modelled_ms,
@@ -108,7 +109,8 @@ def _columns(sides: Sequence[Side], width: int) -> list[int]:
 
 def _lines(index: int, side: Side) -> list[_Line]:
     lines = []
-    for step, following in zip(side.steps, [*side.steps[1:], None], strict=True):
+    # A payment that has just begun has no steps yet.
+    for step, following in zip_longest(side.steps, side.steps[1:]):
         lines.append(_Line(at_ms=step["at_ms"], side=index, kind="sent", step=step))
         if step["bytes_received"] and step["from"] != step["to"]:
             back = step["at_ms"] + step.get("took_ms", 0)

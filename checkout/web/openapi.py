@@ -70,7 +70,12 @@ def _paths() -> Schema:
         },
         "/api/v1/orders/{order_id}/cancel": {
             "parameters": [_parameter("orderId")],
-            "post": _post("cancelOrder", "Close an open order", "Empty", {"200": order}),
+            "post": _post(
+                "cancelOrder",
+                "Close an order not paid yet, a wait for a PIN with it",
+                "Empty",
+                {"200": order},
+            ),
         },
         "/api/v1/orders/{order_id}/refunds": {
             "parameters": [_parameter("orderId")],

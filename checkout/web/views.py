@@ -16,6 +16,7 @@ from checkout.web import assets
 from checkout.web.access import Door
 from checkout.web.attempts import Attempts
 from checkout.web.idempotency import Answers
+from checkout.web.shared_attempts import SharedAttempts
 
 if TYPE_CHECKING:
     from checkout.shop import Shop
@@ -27,7 +28,9 @@ def install(app: Flask, shop: Shop) -> None:
     """Give the templates of `app` their filters and every request the shop."""
     app.extensions["checkout.shop"] = shop
     app.extensions["checkout.answers"] = Answers(shop.engine, clock=shop.orders.clock)
-    app.extensions["checkout.guesses"] = Attempts(limit=20, window_s=60)
+    app.extensions["checkout.guesses"] = SharedAttempts(
+        shop.engine, "codes", limit=20, window_s=60, clock=shop.orders.clock
+    )
     # Reading a picture costs a core some milliseconds; live scanning sends four a second.
     app.extensions["checkout.pictures"] = Attempts(limit=400, window_s=60)
     app.jinja_env.trim_blocks = True
@@ -55,9 +58,9 @@ def the_answers() -> Answers:
     return cast(Answers, current_app.extensions["checkout.answers"])
 
 
-def the_guesses() -> Attempts:
+def the_guesses() -> SharedAttempts:
     """Who has guessed at codes lately."""
-    return cast(Attempts, current_app.extensions["checkout.guesses"])
+    return cast(SharedAttempts, current_app.extensions["checkout.guesses"])
 
 
 def the_pictures() -> Attempts:

@@ -157,6 +157,9 @@ class Exchanger:
         body = response.body
         for _ in range(_MAX_PARTS):
             response = self._pass(get_response(response.sw2), "GET RESPONSE")
+            if response.sw1 == 0x6C:
+                again = "GET RESPONSE, again with the right Le"
+                response = self._pass(get_response(response.sw2), again)
             body += response.body
             if response.sw1 != 0x61:
                 return Response(body=body, sw=response.sw)

@@ -98,6 +98,11 @@ def unsupported_model(vendor: int, product: int) -> str | None:
 # USB
 
 
+def usb_trouble(error: Exception) -> str:
+    """What libusb said, less the list of places where it was looked for."""
+    return str(error).partition(": [")[0]
+
+
 def _usb_reports() -> list[ReaderReport]:
     try:
         load_usb_library()
@@ -110,7 +115,7 @@ def _usb_reports() -> list[ReaderReport]:
                 path="usb",
                 name="USB",
                 status="no-usb",
-                problem=f"USB can't be searched on this machine ({error}).",
+                problem=f"USB can't be searched on this machine ({usb_trouble(error)}).",
                 remedy="Install libusb 1.0 (on Debian: sudo apt install libusb-1.0-0),\n"
                 "or use a reader on a serial port, or emulated cards.",
             )

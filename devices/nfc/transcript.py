@@ -113,41 +113,68 @@ _VERDICTS: Final = frozenset(Verdict)
 
 
 def parse_transcript(text: str) -> Transcript:
-    """A transcript from its text. Raises TranscriptError naming the line."""
+    """A transcript from its text. Raises TranscriptError naming the line.
+
+    Other tools' habits are taken too: `->`, `>>`, `C-APDU:` and their like for `>`, hex in pairs
+    or with 0x, remarks behind the digits, and digits that go on in the next line.
+    """
     comments: list[str] = []
-    exchanges: list[Recorded] = []
-    waiting: tuple[int, bytes | None] | None = None
+    said: list[tuple[int, bool, str]] = []  # line, is a command, hex digits
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip()
         if not line:
             continue
-        mark, rest = line[0], line[1:].strip()
-        if mark == "#":
-            comments.append(rest)
-        elif mark == ">":
-            if waiting is not None:
-                exchanges.append(Recorded(line=waiting[0], command=waiting[1], response=None))
-            waiting = number, _hex(rest, number)
-        elif mark == "<":
-            start, command = waiting if waiting is not None else (number, None)
-            exchanges.append(Recorded(line=start, command=command, response=_hex(rest, number)))
-            waiting = None
+        if line[0] in "#;" or line.startswith("//"):
+            comments.append(line.lstrip("#;/").strip())
+            continue
+        digits = _REMARK.split(line, maxsplit=1)[0]
+        if mark := _MARK.match(digits):
+            said.append((number, mark["command"] is not None, digits[mark.end() :]))
+        elif said and _DIGITS.fullmatch(digits):
+            start, is_command, before = said.pop()
+            said.append((start, is_command, before + digits))
         else:
             raise TranscriptError(number, "expected a line that begins with >, < or #")
-    if waiting is not None:
-        exchanges.append(Recorded(line=waiting[0], command=waiting[1], response=None))
+    exchanges = tuple(_corrected(_paired(said)))
     if not exchanges:
         raise TranscriptError(1, "expected at least one > or < line")
-    return Transcript(exchanges=tuple(_corrected(exchanges)), comments=tuple(comments))
+    return Transcript(exchanges=exchanges, comments=tuple(comments))
+
+
+_MARK: Final = re.compile(
+    r"(?:(?P<command>[-=]*>+|(?:C-?APDU|CMD|COMMAND|SEND|TX)\s*[:>])"
+    r"|<+[-=]*|(?:R-?APDU|RSP|RESP|RESPONSE|RECV|RX)\s*[:<])",
+    re.IGNORECASE,
+)
+_REMARK: Final = re.compile(r"#|;|//")
+_BETWEEN: Final = re.compile(r"0x|[\s:,._\[\]|-]", re.IGNORECASE)
+_DIGITS: Final = re.compile(r"(?:0x|[0-9A-Fa-f\s:,._\[\]|-])+")
+
+
+def _paired(said: Iterable[tuple[int, bool, str]]) -> Iterator[Recorded]:
+    """Each command with the response that follows it, either of which may be missing."""
+    waiting: tuple[int, bytes | None] | None = None
+    for number, is_command, digits in said:
+        if is_command:
+            if waiting is not None:
+                yield Recorded(line=waiting[0], command=waiting[1], response=None)
+            waiting = number, _hex(digits, number)
+            continue
+        start, command = waiting if waiting is not None else (number, None)
+        yield Recorded(line=start, command=command, response=_hex(digits, number))
+        waiting = None
+    if waiting is not None:
+        yield Recorded(line=waiting[0], command=waiting[1], response=None)
 
 
 def _hex(digits: str, line: int) -> bytes | None:
-    if not digits:
+    plain = _BETWEEN.sub("", digits)
+    if not plain:
         return None
     try:
-        return bytes.fromhex(digits)
+        return bytes.fromhex(plain)
     except ValueError:
-        raise TranscriptError(line, "expected hex digits") from None
+        raise TranscriptError(line, "expected hex digits, two for each byte") from None
 
 
 def _corrected(exchanges: Iterable[Recorded]) -> Iterator[Recorded]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -216,6 +217,14 @@ def test_a_card_pulled_away_halfway_books_nothing(home: Path) -> None:
         (("serve", "--port", "99999"), 1, "port"),
         (("serve", "--port", "tea"), 2, "port"),
         (("dance",), 2, "dance"),
+        (("tap", "--amount", "1234567890123.00"), 2, "at most 12 digits"),
+        (("tap", "--timeout", "nan"), 2, "--timeout"),
+        (("tap", "--timeout", "-1"), 2, "--timeout"),
+        (("settle", "--date", "20260101"), 1, "YYYY-MM-DD"),
+        (("compare", "--payments", "0"), 1, "payments"),
+        (("compare", "--html", "/"), 1, "html: / is a folder"),
+        (("qr", "read", "/tmp"), 1, "/tmp is a folder"),
+        (("reset", "--database", "/nowhere/checkout.db"), 1, "/nowhere"),
     ],
 )
 def test_bad_input_is_one_line_that_names_it(
@@ -225,6 +234,86 @@ def test_bad_input_is_one_line_that_names_it(
     assert (ended, out) == (status, "")
     assert names in err
     assert err.count("\n") == 1, err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("pay", "--mode", "qr", "--amount", "1"),
+        ("card", "unionpay-debit", "--on", "pty"),
+        ("settle",),
+        ("switch", "--port", "0"),
+        ("serve", "--port", "8123"),
+        ("reset",),
+    ],
+)
+def test_a_home_that_cannot_be_made_is_named(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    (tmp_path / "file").touch()
+    ended, out, err = run(tmp_path / "file", *arguments)
+    assert (ended, out) == (1, "")
+    assert "CHECKOUT_HOME" in err
+    assert "it is a file" in err
+    assert err.count("\n") == 1, err
+
+
+def catches_interrupts(pid: int) -> bool:
+    """Whether the process has a handler of its own for SIGINT, by Linux's word."""
+    status = Path(f"/proc/{pid}/status").read_text("ascii")
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught.split()[1], 16) & 1 << signal.SIGINT - 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("after_s", [0.0, 0.2])
+def test_ctrl_c_while_the_program_loads_says_nothing(home: Path, after_s: float) -> None:
+    process = start(home, "switch", "--port", "0")
+    for caught in (True, False):  # Python's own handler, then none: from there on it is ours
+        while catches_interrupts(process.pid) is not caught:
+            time.sleep(0.001)
+    time.sleep(after_s)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert err == ""
+    assert process.returncode in (-signal.SIGINT, 130, 0)
+
+
+def test_a_closed_output_costs_the_sale_nothing(home: Path) -> None:
+    """As `checkout pay --json >&-` in a shell."""
+    command = [sys.executable, "-m", "checkout", "pay", "--mode", "qr", "--amount", "1", "--json"]
+    closed = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command],
+        env=os.environ | {"CHECKOUT_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (closed.returncode, closed.stderr) == (0, "")
+
+
+def test_payers_fit_a_narrow_terminal(home: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "checkout", "payers"],
+        env=os.environ | {"CHECKOUT_HOME": str(home), "COLUMNS": "60"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout.splitlines()
+    assert told[0] == "unionpay-debit  999901******0019  qr, nfc"
+    assert told[1].startswith("  The everyday card")
+
+
+def test_a_date_without_sales_is_closed_in_words(tmp_path: Path) -> None:
+    first = run(tmp_path, "settle", "--date", "2026-01-05")[1]
+    assert "closed" in first
+    assert "no sale fell on it" in first
+    assert "had been closed before" in run(tmp_path, "settle", "--date", "2026-01-05")[1]
+
+
+def test_a_currency_may_be_written_small(home: Path) -> None:
+    status, tap = run_json(home, "tap", "--reader", "emulated", "--currency", "cny")
+    assert (status, tap["outcome"]) == (0, "online-request")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -258,7 +347,7 @@ def test_two_commands_at_once_share_one_switch(home: Path) -> None:
     began = time.monotonic()
     both = [
         start(home, "pay", "--mode", mode, "--amount", "2.00", "--json")
-        for mode in ("qr", "nfc", "qr")
+        for mode in ("qr", "nfc", "qr", "nfc")  # the two taps are of one card
     ]
     for process in both:
         out, err = process.communicate(timeout=90)

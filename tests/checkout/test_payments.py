@@ -298,7 +298,7 @@ def test_a_pin_encrypted_for_a_session_that_is_over_is_never_sent(till: Till) ->
     tries_before = till.pay(till.order()).response_code
 
     def reconnect(ask: Callable[[], Exchange]) -> Exchange:
-        line = till.client._line
+        line = till.client._lines._line
         assert line is not None
         line.close()
         return ask()

@@ -11,6 +11,9 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -59,6 +62,22 @@ def local(serving: Serving, order: dict) -> str:  # type: ignore[type-arg]
 
 def test_one_reader_one_writer_two_workers(serving: Serving) -> None:
     assert sorted(serving.roles().values()) == ["switch", "terminal", "web", "worker", "worker"]
+
+
+def test_more_workers_give_no_more_guesses_at_the_key(serving: Serving) -> None:
+    """All connections stand before the first guess, so that both workers hold some."""
+    lines = [HTTPConnection("localhost", serving.port, timeout=20) for _ in range(40)]
+    for line in lines:
+        line.connect()
+
+    def guess(line: HTTPConnection) -> int:
+        with closing(line):
+            line.request("GET", "/api/v1/comparison", headers={"Authorization": "Bearer guess"})
+            return line.getresponse().status
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = sorted(pool.map(guess, lines))
+    assert answers == [401] * 5 + [429] * 35
 
 
 def test_events_reach_streams_on_every_worker(serving: Serving) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -276,3 +276,56 @@ def test_no_pin_and_no_block_of_it_is_kept_anywhere(shop: Shop, tmp_path: Path) 
     assert DEMO_PIN.encode() not in kept
     with closing(sqlite3.connect(copy)) as rows:
         assert rows.execute("SELECT count(*) FROM shop_waiting").fetchone() == (0,)
+
+
+def test_a_cancel_and_a_pin_at_once_leave_one_of_them_true(shop: Shop) -> None:
+    payment, before = held(shop), spent(shop)
+    done: list[str] = []
+    start = threading.Barrier(6)
+
+    def attempt(name: str, act: Callable[[], object]) -> None:
+        start.wait()
+        try:
+            act()
+        except ShopError:
+            return
+        done.append(name)
+
+    threads = [
+        threading.Thread(target=attempt, args=(name, act))
+        for name, act in [
+            ("cancel", lambda: shop.payments.cancel(payment.order_id)),
+            ("pin", lambda: shop.payments.waiting.enter_pin(payment.id, DEMO_PIN)),
+        ]
+        * 3
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(done) == 1
+    state = shop.orders.get(payment.order_id).state
+    taken = spent(shop) - before
+    assert (state, taken) == {
+        "cancel": (OrderState.CANCELLED, 0),
+        "pin": (OrderState.PAID, LARGE),
+    }[done[0]]
+
+
+def test_a_cancelled_order_ends_the_wait_and_holds_no_money(shop: Shop) -> None:
+    payment, before = held(shop), spent(shop)
+    assert shop.payments.cancel(payment.order_id).state is OrderState.CANCELLED
+    ended = shop.payments.get(payment.id)
+    assert (ended.state, ended.response_code) == (PaymentState.DECLINED, "17")
+    assert shop.payments.waiting.of_order(payment.order_id) is None
+    with pytest.raises(ShopError, match="cancelled"):
+        shop.payments.cancel(payment.order_id)
+    assert spent(shop) == before
+
+
+def test_an_order_whose_wait_has_just_run_out_is_cancelled_all_the_same(
+    shop: Shop, clock: Clock
+) -> None:
+    payment = held(shop)
+    clock.advance(PIN_WITHIN_S + 1)
+    assert shop.payments.cancel(payment.order_id).state is OrderState.CANCELLED

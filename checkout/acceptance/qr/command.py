@@ -16,7 +16,7 @@ from checkout.acceptance.qr.reading import Reading, best
 from checkout.acceptance.qr.stickers import Sticker
 from checkout.money import Money
 from devices.qr import scanner
-from devices.qr.scanner import NotAnImage
+from devices.qr.scanner import NotAnImage, ScanError
 
 #: Exit status of `qr read`.
 DONE, REFUSED = 0, 3
@@ -126,8 +126,8 @@ def write_sticker(sticker: Sticker, out: Path, *, made_at: datetime) -> Made:
 def read(source: str, *, lenient: bool = False) -> Read:
     """Read a code from the picture or text file named `source`, or from `source` itself.
 
-    ScanError where a picture gives no text, CodeFileError where a file is missing or neither
-    picture nor text.
+    CodeFileError where a file is missing, ScanError where it is neither picture nor text, or a
+    picture without a code; each names the file.
     """
     path = _file(source)
     texts = (source,) if path is None else _texts(path)
@@ -156,8 +156,14 @@ def _file(source: str) -> Path | None:
         path = Path(source)
         if path.is_file():
             return path
-    except (OSError, ValueError):  # too long for a name, or with a NUL: a text
+        if path.is_dir() and source.strip("./ "):
+            raise CodeFileError(f"source: {source} is a folder, expected a file or a text")
+    except (OSError, UnicodeError):  # too long for a name: a text
         return None
+    except ValueError as error:
+        if isinstance(error, CodeFileError):
+            raise
+        return None  # with a NUL: a text
     if path.suffix.lower() in _PICTURES and "://" not in source and "\n" not in source:
         raise CodeFileError(f"no such file: {source}")
     return None
@@ -166,11 +172,21 @@ def _file(source: str) -> Path | None:
 def _texts(path: Path) -> tuple[str, ...]:
     try:
         return tuple(scan.text for scan in scanner.read(path))
-    except NotAnImage:
+    except NotAnImage as error:
         text = _text_in(path)
         if text is None:
-            raise
+            raise _unreadable(path, str(error)) from None
         return (text,)
+    except ScanError as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+def _unreadable(path: Path, why: str) -> NotAnImage:
+    if not path.stat().st_size:
+        return NotAnImage(f"{path}: the file is empty, expected a picture or a text")
+    if path.suffix.lower() not in _PICTURES:
+        why += f", or a text of at most {_LONGEST_TEXT_FILE} bytes"
+    return NotAnImage(f"{path}: {why}")
 
 
 def _text_in(path: Path) -> str | None:

@@ -67,6 +67,7 @@ _WALLETS = (
     ("wechat", re.compile(r"wxp://", re.IGNORECASE)),
     ("alipay", re.compile(r"https://qr\.alipay\.com/", re.IGNORECASE)),
     ("unionpay", re.compile(r"https://qr\.95516\.com/", re.IGNORECASE)),
+    ("upi", re.compile(r"upi://pay\?", re.IGNORECASE)),
 )
 # A merchant-presented payload, whole or damaged: it begins as one, or ends as one.
 _MPM = re.compile(r".{0,10}00020[0-9]|[0-9]{4}.*6304.{4}\s*$", re.DOTALL)

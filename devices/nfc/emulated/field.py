@@ -15,6 +15,7 @@ from devices.nfc.emulated.iso14443_3 import (
     target_for,
 )
 from devices.nfc.emulated.iso14443_4 import Answer, CardLeft, PresentedCard
+from devices.nfc.emulated.storage import CardInUse
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,7 +68,8 @@ class Field:
         """What the antenna receives after sending a frame.
 
         Returns None for silence; raises Collision when different answers met. A card that raises
-        CardLeft is taken out of the field; one that raises anything else is logged and silent.
+        CardLeft is taken out of the field; one that another reader holds is silent, and so is one
+        that raises anything else, which is logged.
         """
         with self._lock:
             answers = list(self._answers(frame, technology))
@@ -85,6 +87,9 @@ class Field:
                 answer = target.on_frame(frame)
             except CardLeft:
                 self.remove(target.card)
+                continue
+            except CardInUse:
+                target.power_off()  # it lies on another reader: this one reaches nothing yet
                 continue
             except Exception as error:  # a card that fails falls silent; its reader lives on
                 _LOG.warning("an emulated card failed and is silent: %s", error)

@@ -23,7 +23,7 @@ from devices.nfc.nfcpy_reader.nfcpy import (
     start_driver,
 )
 from devices.nfc.reader_path import ReaderPath, SerialLock
-from devices.nfc.readers import unsupported_model
+from devices.nfc.readers import unsupported_model, usb_trouble
 from devices.nfc.usb_library import load_usb_library
 
 PATIENCE_MS = 2_000
@@ -60,7 +60,8 @@ def open_usb(path: ReaderPath) -> tuple[Device, Model]:
         load_usb_library()
         found = UsbPort.find(path.text) or []
     except Exception as error:  # libusb itself: no bus, no driver
-        raise TransportError("no-reader", f"{path.text}: USB can't be searched ({error})") from None
+        why = f"{path.text}: USB can't be searched ({usb_trouble(error)})"
+        raise TransportError("no-reader", why) from None
     refusal: TransportError | None = None
     for vendor, product, bus, address in found:
         module = USB_DRIVERS.get((vendor, product))

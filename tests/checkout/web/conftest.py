@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import delete
 
 from checkout import create_app
 from checkout.config import Config
 from checkout.orders import Order
 from checkout.shop import Shop
 from checkout.web import credentials
+from checkout.web.shared_attempts import tries
 
 STRANGER = {"REMOTE_ADDR": "192.0.2.77"}
 LAN = "http://192.0.2.10:8000"
@@ -62,8 +64,10 @@ def merchant_key(shop: Shop, password: str) -> str:
 
 @pytest.fixture
 def app(shop: Shop, password: str) -> Flask:
-    # A new application for each test: who failed at guessing is counted in it.
-    return create_app(shop=shop)
+    app = create_app(shop=shop)
+    with shop.engine.begin() as connection:  # no test waits for the failures of another
+        connection.execute(delete(tries))
+    return app
 
 
 @pytest.fixture

@@ -26,14 +26,6 @@ def test_the_limit_makes_an_address_wait_until_the_oldest_failure_is_gone() -> N
     assert attempts.wait_s("192.0.2.1") == 0
 
 
-def test_success_clears_the_count() -> None:
-    attempts = Attempts(limit=1, window_s=60)
-    attempts.failed("192.0.2.1")
-    assert attempts.wait_s("192.0.2.1") > 0
-    attempts.succeeded("192.0.2.1")
-    assert attempts.wait_s("192.0.2.1") == 0
-
-
 def test_one_host_cannot_use_all_its_ipv6_addresses() -> None:
     attempts = Attempts(limit=1, window_s=60)
     attempts.failed("2001:db8::1")

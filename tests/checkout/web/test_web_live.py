@@ -16,6 +16,7 @@ from sqlalchemy import create_engine
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from checkout import create_app
+from checkout.acceptance.contract import Mode
 from checkout.acceptance.nfc import tap
 from checkout.acceptance.nfc.decoded import decoded
 from checkout.acceptance.nfc.tap_loop import Charge
@@ -24,9 +25,10 @@ from checkout.commands.pay_qr import told_by_phone
 from checkout.demo import DEMO_PIN, make_card, payers
 from checkout.moments import CARD_SEEN, CODE_OPENED, CODE_SCANNED, RESULT_SHOWN, SHOWN, Moments
 from checkout.orders import Order
-from checkout.payments import Payment, PaymentState
+from checkout.payments import Payment, PaymentState, Source
 from checkout.shop import Shop
 from checkout.terminal import ShopTill
+from checkout.trace import Trace
 from checkout.web import phone_trace
 from checkout.web.certain import certain
 from checkout.web.diagram import Side, draw, parties_of, side_of
@@ -445,3 +447,19 @@ def test_after_a_long_wait_the_ticks_say_what_was_added() -> None:
     side = Side(key="left", mode="qr", title="", steps=[step(1, 125_000.0), step(2, 125_012.5)])
     said = re.findall(r'class="tick"[^>]*>([^<]+)<', str(draw([side])))
     assert said == ["time", "2 min 5 s", "+12.5 ms"]
+
+
+def test_a_payment_that_has_just_begun_is_compared_with_no_steps(
+    client: FlaskClient, shop: Shop
+) -> None:
+    """It is pending, and nothing has been written down of it yet."""
+    order = shop.orders.create(amount_minor=1280)
+    source = Source(
+        mode=Mode.NFC, scheme="unionpay", account="9999011000000019", payer=None, emulated=True
+    )
+    begun = shop.payments.attempts.begin(order.id, source, trace=Trace())
+    page = client.get(f"/compare?left={begun.payment_id}")
+    assert page.status_code == 200
+    assert "Nothing has been recorded yet" in page.text
+    shop.payments.attempts.give_back(begun, "91")
+    shop.orders.cancel(order.id)

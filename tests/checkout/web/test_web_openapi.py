@@ -17,7 +17,7 @@ from schemathesis.checks import CHECKS
 from checkout import create_app
 from checkout.shop import Shop
 from checkout.web import openapi
-from checkout.web.attempts import Attempts
+from checkout.web.shared_attempts import SharedAttempts
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -88,7 +88,9 @@ def test_the_api_keeps_to_its_description(
 ) -> None:
     inner = create_app(shop=shop)
     # Wrong keys are tried again and again here; the waiting has a test of its own.
-    inner.extensions["checkout.door"].logins = Attempts(limit=100_000, window_s=60)
+    inner.extensions["checkout.door"].logins = SharedAttempts(
+        shop.engine, "many", limit=100_000, window_s=60, clock=shop.orders.clock
+    )
 
     def from_the_lan(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         # From this machine nothing would ask for the key.

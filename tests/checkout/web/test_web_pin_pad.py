@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 
 from checkout import create_app
 from checkout.acceptance.nfc import tap
+from checkout.acceptance.nfc.authorization import Evidence, last_four, surrogate
 from checkout.demo import DEMO_PIN, make_card
 from checkout.orders import OrderState
 from checkout.payments import Payment, PaymentState
@@ -161,3 +162,57 @@ def test_no_event_log_or_page_tells_the_pin(
         told = [str(event.payload) for event in read_events(connection, after=since)]
     assert len(told) >= 1
     assert not re.search("135790", page + caplog.text + "".join(told))
+
+
+def test_the_api_cancels_the_order_and_the_wait_for_its_pin(
+    client: FlaskClient, held: Payment, shop: Shop
+) -> None:
+    path = f"/api/v1/orders/{held.order_id}/cancel"
+
+    def cancel(key: str):  # type: ignore[no-untyped-def]
+        return client.post(path, headers={"Idempotency-Key": key})
+
+    answer = cancel("first")
+    assert (answer.status_code, answer.json["state"]) == (200, "cancelled")
+    payment = shop.payments.get(held.id)
+    assert (payment.state, payment.response_code) == (PaymentState.DECLINED, "17")
+    assert shop.payments.waiting.get(held.id) is None
+    again = cancel("first")
+    assert (again.status_code, again.json) == (200, answer.json)
+    assert cancel("second").status_code == 409
+
+
+def test_a_cancel_of_the_order_from_a_stale_page_ends_the_wait(
+    client: FlaskClient, held: Payment, shop: Shop
+) -> None:
+    assert client.post(f"/orders/{held.order_id}/cancel").status_code == 303
+    assert shop.orders.get(held.order_id).state is OrderState.CANCELLED
+    assert shop.payments.get(held.id).state is PaymentState.DECLINED
+
+
+def test_a_real_card_over_the_limit_is_told_why_no_pin_is_asked_for(
+    client: FlaskClient, shop: Shop
+) -> None:
+    """An enrolled card: its issuer declines (61), and the cashier reads what that means."""
+    number = "6225880000005678"
+    evidence = Evidence(
+        decision="online",
+        scheme="unionpay",
+        pan=surrogate(number, shop.seal.fingerprint),
+        shown=last_four(number),
+        real=True,
+    )
+    order = shop.orders.create(amount_minor=LARGE)
+
+    def tapped() -> Payment:
+        return shop.payments.pay_by_tap(
+            order.id, evidence, emulated=False, hold_for_pin=True, pin=DEMO_PIN
+        )
+
+    shop.enrolment.enrol(tapped().id)
+    assert tapped().response_code == "61"
+    page = client.get(f"/orders/{order.id}").text
+    assert "a real card is never asked for its PIN" in page
+    assert "CNY 1,500.00" in page
+    assert "over the amount limit" not in page
+    shop.orders.cancel(order.id)

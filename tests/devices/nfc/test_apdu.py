@@ -104,6 +104,12 @@ def test_61_collects_the_parts_in_order() -> None:
     assert card.sent[1:] == ["00C0000001", "00C0000002"]
 
 
+def test_a_get_response_with_the_wrong_le_is_sent_again() -> None:
+    sender, card = exchanger("6120", "6C02", "CCDD9000")
+    assert sender.send(select(b"\xa0\0\0\0\3"), "SELECT").body == b"\xcc\xdd"
+    assert card.sent[1:] == ["00C0000020", "00C0000002"]
+
+
 def test_61_without_end_is_an_error() -> None:
     sender, _ = exchanger(*["6101"] * 50)
     with pytest.raises(ApduError):

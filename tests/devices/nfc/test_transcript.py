@@ -140,7 +140,14 @@ def test_a_recording_of_ours_is_never_taken_for_masked() -> None:
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("", 1), ("# nothing\n", 1), ("> 00A4\n? 12", 2), ("> 0Z", 1), ("> 00A\n< 9000", 1)],
+    [
+        ("", 1),
+        ("# nothing\n", 1),
+        ("> 00A4\n? 12", 2),
+        ("> 0Z", 1),
+        ("> 00A\n< 9000", 1),
+        ("00A4\n< 9000", 1),
+    ],
 )
 def test_what_is_no_transcript_is_refused_with_its_line(text: str, line: int) -> None:
     with pytest.raises(TranscriptError) as caught:
@@ -265,3 +272,26 @@ def test_a_replay_recorded_again_keeps_the_conditions_of_the_first() -> None:
     assert shown(replay(record(again), ring())) == shown(result)
     with pytest.raises(ValueError, match="transaction"):
         record(TapResult(outcome=Outcome.TRY_AGAIN, reason="none"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "> 00A4040000\n< 6F009000",
+        ">00a4040000\r\n<6f009000\r\n",
+        "> 00 A4 04 00 00   # SELECT\n< 6F 00 90 00 ; done",
+        "-> 00:A4:04:00:00\n<- 6F:00:90:00",
+        "=> 0x00 0xA4 0x04 0x00 0x00\n<= 0x6F 0x00 [0x90 0x00]",
+        ">> 00A40400 00\n<< 6F00 9000 // fine",
+        "C-APDU: 00A4040000\nR-APDU: 6F00|9000",
+        "capdu: 00A4040000\nRAPDU: 6F009000",
+        "; a remark\n// another\n>\n00A404\n0000\n<\n6F00\n9000",
+        "> 00A404\n\n  0000\n\n< 6F00\n\t9000",
+    ],
+)
+def test_other_tools_ways_of_writing_are_read(text: str) -> None:
+    (exchange,) = parse_transcript(text).exchanges
+    assert (exchange.command, exchange.response) == (
+        bytes.fromhex("00A4040000"),
+        bytes.fromhex("6F009000"),
+    )

@@ -68,6 +68,8 @@ PAYER = PayerCodes(KEY, ["hce-phone"]).show("hce-phone", NOW)
         ("weixin://wxpay/bizpayurl?pr=abc", Kind.LINK, Verdict.STRICT),
         ("https://qr.alipay.com/bax00000", Kind.LINK, Verdict.STRICT),
         ("https://qr.95516.com/00010000/" + "1" * 32, Kind.LINK, Verdict.STRICT),
+        ("upi://pay?pa=tea@bank&pn=Tea&am=10.00&cu=INR", Kind.LINK, Verdict.STRICT),
+        ("UPI://PAY?PA=TEA@BANK", Kind.LINK, Verdict.STRICT),
         ("https://example.org/tea", Kind.LINK, Verdict.STRICT),
         ("hello", Kind.OTHER, Verdict.INVALID),
         ("", Kind.OTHER, Verdict.INVALID),
