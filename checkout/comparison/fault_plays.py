@@ -10,9 +10,9 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+from checkout.comparison.obstacles import FadingNetwork, LeavingCard
 from checkout.comparison.results import Cell
 from checkout.comparison.rig import AMOUNT_MINOR, TIMEOUT_S, Scene
-from checkout.comparison.selling import FadingNetwork, LeavingCard
 from checkout.orders import OrderState
 from devices.nfc.contract import Card
 from devices.phone import Answer, HttpNetwork

@@ -11,6 +11,10 @@ from checkout.comparison.places import PlaceResult
 from checkout.comparison.sweep import Sweep
 from checkout.trace import Step
 
+#: How a payer pays: scanning the shop's code, showing a code of one's own, tapping.
+CellMode = Literal["qr", "payer-code", "nfc"]
+CELL_MODES: tuple[CellMode, ...] = ("qr", "payer-code", "nfc")
+
 Outcome = Literal["approved", "declined", "unknown", "reversed"]
 
 
@@ -93,7 +97,7 @@ class Column:
 
     name: str
     title: str
-    mode: Literal["qr", "nfc"]
+    mode: CellMode
     sales: tuple[Sale, ...]
 
     def count(self, outcome: Outcome) -> int:
@@ -190,7 +194,7 @@ class Story:
     """One payment with its steps, to be shown beside another."""
 
     title: str
-    mode: Literal["qr", "nfc"]
+    mode: CellMode
     amount: str
     steps: tuple[Step, ...]
     shop_knows_ms: float | None
@@ -209,7 +213,7 @@ class Cell:
     """
 
     name: str
-    mode: Literal["qr", "nfc"]
+    mode: CellMode
     verdict: Verdict
     payer_saw: str
     shop_saw: str
