@@ -132,8 +132,9 @@ class Presented:
             return self._standing(attempt.payment_id)
         try:
             return self._attempts.complete(attempt, request)
-        except ShopError:
-            self._rows.forget(found.digits)  # nothing left this machine: the code is good yet
+        except ShopError as error:
+            if error.kind != "outcome-unknown":
+                self._rows.forget(found.digits)  # nothing left this machine: the code is good yet
             raise
 
     def needs_pin(self, order: Order) -> bool:

@@ -128,6 +128,8 @@ class Page(HTMLParser):
             self._field(attributes)
         if "data-outcome" in attributes:
             self.outcome = attributes["data-outcome"]
+            if self.outcome == "problem":
+                self.said = ""  # the shop's sign above it is no part of what went wrong
             self.payment = attributes.get("data-payment") or None
             self.response_code = attributes.get("data-response-code") or None
         if tag == "a" and attributes.get("href", "").endswith("/fresh"):
@@ -135,6 +137,8 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         self._inside -= tag == "main"
+        if tag == "section" and self.outcome == "problem":
+            self._inside = 0  # nor are the buttons below it
 
     def handle_data(self, data: str) -> None:
         if self._inside > 0:

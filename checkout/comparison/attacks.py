@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from checkout.comparison import attack_codes as codes
 from checkout.comparison import attack_taps as taps
-from checkout.comparison.results import Cell, Row
-from checkout.comparison.rig import Mode, Rig, Scene, open_rig
+from checkout.comparison.results import Cell, CellMode, Row
+from checkout.comparison.rig import Rig, Scene, open_rig
 from checkout.comparison.stand import Pages
 
 _Play = Callable[[Scene], Cell]
@@ -44,7 +44,7 @@ def run_attacks(
 
 def play_attack(rig: Rig, attack: Attack) -> Row:
     """One row of the matrix."""
-    modes: tuple[tuple[Mode, _Play | None], ...] = (("qr", attack.qr), ("nfc", attack.nfc))
+    modes: tuple[tuple[CellMode, _Play | None], ...] = (("qr", attack.qr), ("nfc", attack.nfc))
     cells = [
         play(Scene(rig=rig, name=attack.name, mode=mode, order=rig.order()))
         for mode, play in modes

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from devices.nfc.contract import Card, CardDescription
 from devices.phone import Answer, HttpNetwork
@@ -43,3 +45,51 @@ class LeavingCard:
             self._leave()
         self._left -= 1
         return self._inner.transceive(command)
+
+
+class LastingNetwork:
+    """A phone's network that lasts for so many requests, and is gone then."""
+
+    def __init__(self, *, requests: int) -> None:
+        self._left = requests
+        self._inner = HttpNetwork()
+
+    def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        """One exchange; OSError once the network is gone."""
+        if self._left == 0:
+            raise OSError("the phone has no network")
+        self._left -= 1
+        return self._inner.request(method, url, headers, body)
+
+
+class ClosedPage:
+    """A phone whose browser is closed the moment a form has been sent."""
+
+    def __init__(self) -> None:
+        self._inner = HttpNetwork()
+
+    def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        """One exchange; a form is sent, and nobody waits for what is said to it."""
+        if method != "POST":
+            return self._inner.request(method, url, headers, body)
+        parts = urlsplit(url)
+        lines = [f"POST {parts.path} HTTP/1.1", f"Host: {parts.netloc}", "Connection: close"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        lines += [f"Content-Length: {len(body)}", "", ""]
+        with socket.create_connection((parts.hostname or "", parts.port or 80)) as sent:
+            sent.sendall("\r\n".join(lines).encode() + body)
+        raise OSError("the page was closed")
+
+
+class DawdlingNetwork:
+    """A payer who looks at the page for too long: `later` happens before the form is sent."""
+
+    def __init__(self, later: Callable[[], None]) -> None:
+        self._later = later
+        self._inner = HttpNetwork()
+
+    def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        """One exchange."""
+        if method == "POST":
+            self._later()
+        return self._inner.request(method, url, headers, body)

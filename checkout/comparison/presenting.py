@@ -32,7 +32,10 @@ from devices.phone_code import CodePhone, ShownCode
 from devices.qr.scanner import NoCode, read
 
 #: What a phone's screen shows once it has been taken away: nothing that could be read.
-DARK_SCREEN = b'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40"></svg>'
+DARK_SCREEN = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40" viewBox="0 0 40 40">'
+    b'<rect x="0" y="0" width="40" height="40" fill="#000"/></svg>'
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +162,7 @@ def _refusal(answer: Answer) -> tuple[str, str]:
 
 def _payer_saw(seen: PhoneResult | None, payment: Payment | None, taken: Taken) -> str:
     if seen is None:
-        return "the code, and nothing more: the phone is offline"
+        return "the code, and no page after it"
     if seen.outcome == "shown":
         return "the code, still" if not taken.done else "the code, being checked"
     return page_words(seen, payment)

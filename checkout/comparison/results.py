@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from checkout.comparison.places import PlaceResult
@@ -225,6 +225,18 @@ class Cell:
     taken_twice_minor: int = 0
     took_ms: float = 0.0
 
+    def with_other(self, title: str, other: Cell) -> Cell:
+        """This cell with what a second order of the same scene came to."""
+        return replace(
+            self,
+            payer_saw=f"{self.payer_saw}; {title}: {other.payer_saw}",
+            shop_saw=f"{self.shop_saw}; {title}: {other.shop_saw}",
+            holds=f"{self.holds}; {title}: {other.holds}",
+            money_lost_minor=self.money_lost_minor + other.money_lost_minor,
+            taken_twice_minor=self.taken_twice_minor + other.taken_twice_minor,
+            took_ms=self.took_ms + other.took_ms,
+        )
+
     def as_json(self) -> dict[str, Any]:
         """The cell without its measured time."""
         shown: dict[str, Any] = {
@@ -249,12 +261,13 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row of a matrix: what happens, and its cells by mode."""
+    """One row of a matrix: what happens, its cells by mode, and why a mode has none (`absent`)."""
 
     name: str
     title: str
     what: str
     cells: tuple[Cell, ...]
+    absent: Mapping[CellMode, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

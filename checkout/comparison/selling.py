@@ -63,13 +63,17 @@ def scan_and_pay(
     payer: str,
     pages: Pages,
     *,
+    origin: str | None = None,
     pin: str = DEMO_PIN,
     network: Network | None = None,
     fresh: bool = True,
 ) -> Tried:
-    """The payer's phone scans the picture of the order's code and follows its page."""
+    """The payer's phone scans the picture of the order's code and follows its page.
+
+    `origin` is where another process serves the shop.
+    """
     began = time.perf_counter()
-    picture = png(build_link(stand.origin, order.code))
+    picture = png(build_link(origin or stand.origin, order.code))
     drawn_ms = (time.perf_counter() - began) * 1000
     before = len(stand.shop.payments.of_order(order.id))
     phone = Phone(payer, pin=pin, network=network or HttpNetwork())
@@ -95,7 +99,7 @@ def scan_and_pay(
             software_ms=drawn_ms + sum(one.took_ms for one in seen.exchanges if not one.modelled),
             shop_ms=None,
             payer_saw=page_words(seen, None),
-            refused=seen.outcome,
+            refused=_refused(seen),
             pins=1,
             exchanges=seen.exchanges,
         )
@@ -220,9 +224,17 @@ def page_words(seen: PhoneResult, payment: Payment | None) -> str:
     """What the payer's page says, in a few words."""
     if seen.outcome in _PAGES:
         return _PAGES[seen.outcome]
+    if seen.outcome == "problem":
+        return seen.text
     if payment is not None and payment.state is PaymentState.DECLINED:
         return _REFUSALS.get(_unsent(payment), f"declined: {payment.response_text}")
     return seen.outcome
+
+
+def _refused(seen: PhoneResult) -> str:
+    if seen.outcome != "problem":
+        return seen.outcome
+    return f"answered the phone HTTP {seen.exchanges[-1].status}"
 
 
 def _unsent(payment: Payment) -> str:
