@@ -84,7 +84,7 @@ class ClosedPage:
 class DawdlingNetwork:
     """A payer who looks at the page for too long: `later` happens before the form is sent."""
 
-    def __init__(self, later: Callable[[], None]) -> None:
+    def __init__(self, later: Callable[[], object]) -> None:
         self._later = later
         self._inner = HttpNetwork()
 

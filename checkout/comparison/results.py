@@ -210,6 +210,8 @@ class Cell:
 
     `verdict` of a fault: safe (nothing happened to the money) or repaired (it did and was put
     right). Of an attack: declined (stopped) or works. `holds` says who has the money at the end.
+    `stopped_by`, `step` and `because` are what the software answered when it stopped an attack; of
+    one that works, `step` is the last that let it through.
     """
 
     name: str
@@ -220,6 +222,7 @@ class Cell:
     holds: str
     stopped_by: str = ""
     step: str = ""
+    because: str = ""
     loss: str = ""
     money_lost_minor: int = 0
     taken_twice_minor: int = 0
@@ -252,6 +255,7 @@ class Cell:
         for key, value in (
             ("stopped_by", self.stopped_by),
             ("step", self.step),
+            ("because", self.because),
             ("loss_at_most", self.loss),
         ):
             if value:
@@ -261,13 +265,17 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row of a matrix: what happens, its cells by mode, and why a mode has none (`absent`)."""
+    """One row of a matrix: what happens, its cells by mode, and why a mode has none (`absent`).
+
+    `remedy` is what helps against an attack that works.
+    """
 
     name: str
     title: str
     what: str
     cells: tuple[Cell, ...]
     absent: Mapping[CellMode, str] = field(default_factory=dict)
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
