@@ -74,6 +74,7 @@ def pay(sticker: StaticCode, payer: str, pin: str, *, pin_trouble: str | None) -
                 amount_minor=amount.amount_minor,
                 pin=pin,
                 emulated=phone_trace.is_emulated_phone(),
+                opened_at=phone_trace.opened_at(),
                 trace=trace,
             ),
             lambda payment: _answer(payment, sticker, payer),
