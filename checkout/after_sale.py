@@ -20,6 +20,7 @@ from checkout.payment_records import (
     PaymentState,
     Source,
     end_once,
+    written_down,
 )
 from checkout.records import micros
 from checkout.repeats import record_exchange
@@ -179,7 +180,9 @@ class AfterSale:
         record_exchange(trace, what, exchange)
         response = exchange.response
         state = PaymentState.APPROVED if response.approved else PaymentState.DECLINED
-        self._end(row, state, response.response_code, trace, response)
+        then = "a refund is sent again, a capture taken back"
+        with written_down(then=then):
+            self._end(row, state, response.response_code, trace, response)
         return self._kept.get(row["id"])
 
     def _end(

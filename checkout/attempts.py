@@ -30,6 +30,7 @@ from checkout.payment_records import (
     Source,
     set_state,
     unsay,
+    written_down,
 )
 from checkout.records import micros
 from checkout.repeats import Repeats, record_exchange, reopen
@@ -101,7 +102,8 @@ class Attempts:
     ) -> Payment:
         """Ask the clearing backend and record the answer; a decline comes back as a value.
 
-        ShopError(clearing-unavailable) when nothing could be sent: the order is open again.
+        ShopError(clearing-unavailable) when nothing could be sent: the order is open again;
+        (outcome-unknown) when the answer could not be kept: it is taken back once it can.
         """
         self._seal_in(attempt, request)
         try:
@@ -110,9 +112,19 @@ class Attempts:
             self.give_back(attempt, "91", modelled_ms=modelled_ms)
             raise ShopError("clearing-unavailable", f"clearing: {error}") from None
         except NoAnswer as error:
-            return self._unknown(attempt, str(error), modelled_ms)
+            with written_down():
+                return self._unknown(attempt, str(error), modelled_ms)
         record_exchange(attempt.trace, request.transaction_type, exchange)
-        response = exchange.response
+        with written_down():
+            return self._answered(attempt, request, exchange.response, modelled_ms)
+
+    def _answered(
+        self,
+        attempt: Attempt,
+        request: AuthorizationRequest,
+        response: AuthorizationResponse,
+        modelled_ms: float,
+    ) -> Payment:
         if not response.approved:
             self.give_back(attempt, response.response_code, response, modelled_ms=modelled_ms)
             return self._kept.get(attempt.payment_id)

@@ -183,4 +183,6 @@ def _tell(command: str, error: Exception) -> int:
             traceback.print_exc()
         line = f"unexpected {type(error).__name__}: {line} (CHECKOUT_DEBUG=1 shows where)"
     sys.stderr.write(f"checkout {command}: {line}\n")
+    if getattr(error, "kind", None) == "outcome-unknown":
+        return 4
     return 2 if isinstance(error, AmountError) else 1

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from checkout import records
 from checkout.acceptance.contract import Mode, Numbers
 from checkout.clearing.messages import RESPONSE_TEXTS, AuthorizationResponse
+from checkout.database import one_line
 from checkout.money import mask_account
 from checkout.orders import Order, ShopError, new_id
 from checkout.records import instant, micros
 from checkout.trace import Trace
+
+_log = logging.getLogger("checkout.payments")
 
 
 class PaymentState(StrEnum):
@@ -174,7 +180,7 @@ class PaymentRecords:
         modelled_ms: float,
         response: AuthorizationResponse | None = None,
     ) -> None:
-        """Keep the attempt's time and its steps."""
+        """Keep the attempt's time and its steps; nothing hangs on it where that cannot be."""
         values: dict[str, Any] = {
             "finished_at": micros(self.clock()),
             "total_us": round((trace.now_ms() + modelled_ms) * 1000),
@@ -183,23 +189,30 @@ class PaymentRecords:
         }
         if response is not None and response.approval_code:
             values["approval_code"] = response.approval_code
-        self.update(payment_id, **values)
+        self._tell(payment_id, values)
 
     def retell(self, payment_id: str, steps: list[dict[str, Any]], *, modelled_ms: float) -> None:
         """Keep a fuller story, told by the other side as well; times span all of its steps."""
         measured = max(
             (s["at_ms"] + s["took_ms"] for s in steps if s["nature"] == "measured"), default=0.0
         )
-        self.update(
-            payment_id,
-            steps=json.dumps(steps, separators=(",", ":")),
-            total_us=round((measured + modelled_ms) * 1000),
-            modelled_us=round(modelled_ms * 1000),
-        )
+        values = {
+            "steps": json.dumps(steps, separators=(",", ":")),
+            "total_us": round((measured + modelled_ms) * 1000),
+            "modelled_us": round(modelled_ms * 1000),
+        }
+        self._tell(payment_id, values)
 
     def keep_steps(self, payment_id: str, steps: list[dict[str, Any]]) -> None:
         """Keep a story that went on after its outcome; the payment's times stay."""
-        self.update(payment_id, steps=json.dumps(steps, separators=(",", ":")))
+        self._tell(payment_id, {"steps": json.dumps(steps, separators=(",", ":"))})
+
+    def _tell(self, payment_id: str, values: dict[str, Any]) -> None:
+        """Keep a payment's story: the money has been seen to, so a full disk costs the story."""
+        try:
+            self.update(payment_id, **values)
+        except SQLAlchemyError:
+            _log.warning("the story of payment %s could not be kept", payment_id)
 
     def row(self, payment_id: str | None) -> Row[Any] | None:
         """One attempt's row, or None."""
@@ -228,6 +241,21 @@ class PaymentRecords:
         wanted = select(table).order_by(table.c.started_at.desc()).limit(limit)
         with self.engine.connect() as connection:
             return tuple(_payment(row) for row in connection.execute(wanted))
+
+
+@contextmanager
+def written_down(*, then: str = "what was charged is taken back") -> Iterator[None]:
+    """What follows a message to the bank: where it cannot be kept, its outcome is not known.
+
+    ShopError(outcome-unknown); the sweep finds the attempt, as after a crash, and does what `then`
+    says.
+    """
+    try:
+        yield
+    except SQLAlchemyError as error:
+        _log.error("the bank's answer could not be kept: %s", one_line(error))
+        message = f"database: the bank's answer could not be kept; {then}"
+        raise ShopError("outcome-unknown", message) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

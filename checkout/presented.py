@@ -94,9 +94,11 @@ class Presented:
     # -- the counter ----------------------------------------------------------------------------
 
     def present(
-        self, order_id: str, text: str, *, trace: Trace | None = None
+        self, order_id: str, text: str, *, emulated: bool = False, trace: Trace | None = None
     ) -> Payment | UserPaying:
         """Pay the order by what the counter scanned from a phone, as digits or EMV payload.
+
+        `emulated` where an emulated counter scanned it: no real phone showed that code.
 
         The same text for the same order again tells how that stands. ShopError(payer-code,
         expired-payer-code or used-payer-code) for the text, else as for any payment.
@@ -114,7 +116,14 @@ class Presented:
         story = Trace() if trace is None else trace
         story.record("phone", "counter", "payment code, scanned", sent=len(text.encode()))
         who = find_payer(found.account)
-        attempt = self._claim(order, who, found.digits, now, story)
+        source = Source(
+            mode=Mode.QR,
+            scheme=who.scheme,
+            account=who.account,
+            payer=who.name,
+            emulated=emulated,
+        )
+        attempt = self._claim(order, source, found.digits, now, story)
         request = self._request_of(attempt, who)
         if self.needs_pin(order):
             story.record("shop", "wallet", "pay by this code: USERPAYING, the phone asks its payer")
@@ -123,8 +132,9 @@ class Presented:
             return self._standing(attempt.payment_id)
         try:
             return self._attempts.complete(attempt, request)
-        except ShopError:
-            self._rows.forget(found.digits)  # nothing left this machine: the code is good yet
+        except ShopError as error:
+            if error.kind != "outcome-unknown":
+                self._rows.forget(found.digits)  # nothing left this machine: the code is good yet
             raise
 
     def needs_pin(self, order: Order) -> bool:
@@ -200,18 +210,17 @@ class Presented:
 
     # -- parts ----------------------------------------------------------------------------------
 
-    def _claim(self, order: Order, who: Payer, digits: str, now: datetime, story: Trace) -> Attempt:
+    def _claim(
+        self, order: Order, source: Source, digits: str, now: datetime, story: Trace
+    ) -> Attempt:
         due = next_due(now, queries_made=0, now=now, rhythm=self._rhythm).at
         row = {
             "digits": digits,
-            "payer": who.name,
+            "payer": source.payer,
             "created_at": micros(now),
             "queries": 0,
             "due_at": micros(due) if self.needs_pin(order) else None,
         }
-        source = Source(
-            mode=Mode.QR, scheme=who.scheme, account=who.account, payer=who.name, emulated=False
-        )
         try:
             return self._attempts.begin(
                 order.id,

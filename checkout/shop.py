@@ -232,9 +232,9 @@ class Shop:
             reference=order.reference,
         )
 
-    def present(self, order_id: str, text: str) -> Payment | UserPaying:
+    def present(self, order_id: str, text: str, *, emulated: bool = False) -> Payment | UserPaying:
         """Pay an order by what the counter scanned from a payer's phone."""
-        return self.presented.present(order_id, text)
+        return self.presented.present(order_id, text, emulated=emulated)
 
     def payers(self) -> tuple[Payer, ...]:
         """The demo's cards, phones and wallets."""

@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from checkout import records
 from checkout.acceptance.qr.link import CODE_BYTES, LinkError, new_code, normalise_code
+from checkout.moments import CODE_OPENED, Moments
 from checkout.money import AmountError, Money, exponent
 from checkout.orders import Clock, Orders, ShopError
 from checkout.payment_records import Payment
@@ -75,6 +76,7 @@ class StaticCodes:
         self._orders = orders
         self._payments = payments
         self._clock: Clock = orders.clock
+        self._moments = Moments(engine, orders.clock)
 
     def create(
         self, label: str, currency: str = "CNY", *, amount_minor: int | None = None
@@ -156,10 +158,12 @@ class StaticCodes:
         amount_minor: int | None = None,
         pin: str | None = None,
         emulated: bool = True,
+        opened_at: datetime | None = None,
         trace: Trace | None = None,
     ) -> Payment:
         """Open an order for what the payer typed at a sticker, and pay it at once.
 
+        `opened_at` is when the payer's phone opened the sticker's page; it is kept with the order.
         A decline comes back as a value, and its order is closed. ShopError(unknown-code,
         revoked-code, amount, unknown-payer, pin or clearing-unavailable) says why nothing was
         tried.
@@ -180,6 +184,9 @@ class StaticCodes:
             reference=sticker.label,
             static_code=sticker.code,
         )
+        if opened_at is not None:
+            seen = {"code": sticker.code[:4], "emulated": emulated, "sticker": True}
+            self._moments.once(CODE_OPENED, order.id, at=opened_at, **seen)
         return self._payments.pay_order(
             order.id, who, pin=pin, kind="static", emulated=emulated, trace=trace
         )

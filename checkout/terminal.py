@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from checkout.acceptance.nfc import tap
 from checkout.acceptance.nfc.tap_loop import Charge, Signal, TapLoop, Verdict
 from checkout.config import Config
@@ -28,6 +30,10 @@ _HOUSEKEEPING_S = 0.5
 _STATUS_EVERY_S = 1.0
 _PIN_WANTED = "pin", "the card has been read: type its PIN on the counter's page"
 _OVER_LIMIT = "61"
+_UNKNOWN = Verdict(
+    state="unknown", message="no answer: the payment is being reversed", signal="failure"
+)
+_NOT_KEPT = "nothing was charged: the shop's database takes no payment now"
 _log = logging.getLogger("checkout.terminal")
 
 
@@ -81,7 +87,13 @@ class ShopTill:
                 trace=trace,
             )
         except ShopError as error:
+            if error.kind == "outcome-unknown":
+                return _UNKNOWN
             return Verdict(state="refused", message=str(error), signal="failure")
+        except SQLAlchemyError as error:
+            # Nothing was asked of anybody: what follows the question is no such error.
+            _log.error("a tap could not be taken: %s", one_line(error))
+            return Verdict(state="refused", message=_NOT_KEPT, signal="failure")
         if payment.state is PaymentState.APPROVED:
             self._unshown = payment.id, trace
         return _verdict(payment, signed=result.cvm is Cvm.SIGNATURE)
@@ -101,7 +113,11 @@ class ShopTill:
             return
         self._told, self._told_at = (name, state, message), now
         emulated = False if reader is None else reader.emulated
-        self._shop.terminal.tell(name, state, message, emulated=emulated)
+        try:
+            self._shop.terminal.tell(name, state, message, emulated=emulated)
+        except SQLAlchemyError as error:  # light and sound go on; the page hears it once it can
+            _log.error("the reader's state %s could not be told: %s", state, one_line(error))
+            self._told = None
         if self._unshown is not None and state == "paid":
             (payment_id, trace), self._unshown = self._unshown, None
             payer_told(self._shop, payment_id, trace, message)
@@ -168,9 +184,7 @@ def _verdict(payment: Payment, *, signed: bool) -> Verdict:
         if payment.real_card and payment.response_code == _OVER_LIMIT:
             message = "declined: it needs a PIN, and a real card is never asked for its PIN here"
         return Verdict(state="declined", message=message, signal="failure")
-    return Verdict(
-        state="unknown", message="no answer: the payment is being reversed", signal="failure"
-    )
+    return _UNKNOWN
 
 
 def run(config: Config, stop: threading.Event, *, ready: Callable[[], None]) -> None:

@@ -6,45 +6,37 @@ the result. The time that a person would take is modelled apart and never slept.
 
 from __future__ import annotations
 
-import http.client
-import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urljoin
 
+from devices.phone_visit import (
+    USER_AGENT,
+    Answer,
+    Exchange,
+    Form,
+    HttpNetwork,
+    Network,
+    Page,
+    PhoneError,
+    Story,
+    Visit,
+)
 from devices.qr.scanner import ScanError, read_all
 
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_MOST_REDIRECTS = 5
-
-#: What the emulated phone calls itself, so that its sales are never counted among real ones.
-USER_AGENT = "checkout-emulated-phone"
-
-
-class PhoneError(Exception):
-    """The phone could not go on: no code in the picture, no page, no form."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """One HTTP response; `headers` has lower-case names, bytes count whole messages."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    bytes_sent: int
-    bytes_received: int
-
-
-class Network(Protocol):
-    """How the phone reaches a server."""
-
-    def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
-        """One exchange; OSError where the server cannot be reached."""
+__all__ = [
+    "USER_AGENT",
+    "Answer",
+    "Exchange",
+    "HttpNetwork",
+    "Human",
+    "Network",
+    "Phone",
+    "PhoneError",
+    "PhoneResult",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,26 +59,12 @@ class Human:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
-    """One step of the phone's story; times in milliseconds from the first one."""
-
-    what: str
-    at_ms: float
-    took_ms: float
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    modelled: bool = False
-    method: str = ""
-    path: str = ""  # as it was asked: the codes and seals in it are not for showing
-    status: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneResult:
     """What the payer sees in the end.
 
     `outcome` is paid, declined, unknown, reversed, wrong-pin, expired, used or refused;
-    `modelled_ms` is the part of `exchanges` that a person would have taken.
+    `modelled_ms` is the part of `exchanges` that a person would have taken; `pin_asked` whether the
+    PIN was wanted at all.
     """
 
     outcome: str
@@ -95,6 +73,7 @@ class PhoneResult:
     payment: str | None = None
     response_code: str | None = None
     exchanges: tuple[Exchange, ...] = ()
+    pin_asked: bool = True
 
     @property
     def modelled_ms(self) -> float:
@@ -143,7 +122,7 @@ class Phone:
         With `fresh` a code that has run out is exchanged for a fresh one, as its page offers.
         PhoneError where the picture, the page or the network is of no use.
         """
-        story = _Story(self._monotonic)
+        story = Story(self._monotonic)
         began = story.now_ms()
         url = self.scan(picture)
         story.add("read the picture of the code", began)
@@ -152,10 +131,10 @@ class Phone:
 
     def open(self, url: str, *, fresh: bool = True) -> PhoneResult:
         """Pay at an address that some other camera has read."""
-        return self._pay_at(url, _Story(self._monotonic), fresh=fresh)
+        return self._pay_at(url, Story(self._monotonic), fresh=fresh)
 
-    def _pay_at(self, url: str, story: _Story, *, fresh: bool) -> PhoneResult:
-        visit = _Visit(self._network, story)
+    def _pay_at(self, url: str, story: Story, *, fresh: bool) -> PhoneResult:
+        visit = Visit(self._network, story)
         page = visit.get(url, "open the page of the code")
         if fresh and page.outcome == "expired" and page.fresh_link is not None:
             page = visit.get(urljoin(visit.url, page.fresh_link), "ask for a fresh code")
@@ -170,7 +149,7 @@ class Phone:
         target = urljoin(visit.url, page.form.action)
         return self._result(visit.post(target, fields, "confirm the payment"), visit, story)
 
-    def _typed_amount(self, form: _Form, story: _Story) -> dict[str, str]:
+    def _typed_amount(self, form: Form, story: Story) -> dict[str, str]:
         if not form.asks_amount:
             return {}
         if self._amount is None:
@@ -178,7 +157,7 @@ class Phone:
         story.model("type the amount", self._human.digit_ms * len(self._amount))
         return {"amount": self._amount}
 
-    def _result(self, page: _Page, visit: _Visit, story: _Story) -> PhoneResult:
+    def _result(self, page: Page, visit: Visit, story: Story) -> PhoneResult:
         outcome = page.outcome or ("wrong-pin" if page.pin_refused else "refused")
         return PhoneResult(
             outcome=outcome,
@@ -188,207 +167,3 @@ class Phone:
             response_code=page.response_code,
             exchanges=tuple(story.exchanges),
         )
-
-
-class HttpNetwork:
-    """HTTP/1.1 (RFC 9112) over a new connection each time.
-
-    `certificate` is the PEM file of a server that signs for itself, which a person would accept.
-    """
-
-    def __init__(self, *, timeout_s: float = 20.0, certificate: Path | None = None) -> None:
-        self._timeout_s = timeout_s
-        self._certificate = certificate
-
-    def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
-        """One exchange on a new connection; OSError where the server cannot be reached."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or parts.hostname is None:
-            raise PhoneError(f"address: expected http or https, got {url[:60]!r}")
-        connection = self._connection(parts.scheme, parts.hostname, parts.port)
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        try:
-            connection.request(method, target, body=body or None, headers=headers)
-            response = connection.getresponse()
-            content = response.read()
-        except http.client.HTTPException as error:
-            raise OSError(f"no HTTP answer: {error}") from error
-        finally:
-            connection.close()
-        received = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(
-            status=response.status,
-            headers=received,
-            body=content,
-            bytes_sent=_size(f"{method} {target} HTTP/1.1", headers) + len(body),
-            bytes_received=_size(f"HTTP/1.1 {response.status}", received) + len(content),
-        )
-
-    def _connection(self, scheme: str, host: str, port: int | None) -> http.client.HTTPConnection:
-        if scheme == "http":
-            return http.client.HTTPConnection(host, port, timeout=self._timeout_s)
-        trusted = ssl.create_default_context(cafile=self._certificate)
-        return http.client.HTTPSConnection(host, port, timeout=self._timeout_s, context=trusted)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Form:
-    action: str
-    hidden: dict[str, str] = field(default_factory=dict)
-    payers: list[str] = field(default_factory=list)
-    asks_amount: bool = False
-
-
-class _Page(HTMLParser):
-    """The parts of a page that a payer acts upon."""
-
-    def __init__(self, markup: str) -> None:
-        super().__init__()
-        self.form: _Form | None = None
-        self.outcome: str | None = None
-        self.payment: str | None = None
-        self.response_code: str | None = None
-        self.fresh_link: str | None = None
-        self.pin_refused = False
-        self.said = ""
-        self._inside = 0
-        self.feed(markup)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = {name: value or "" for name, value in attrs}
-        self._inside += tag == "main"
-        if tag == "form" and "data-pay" in attributes:
-            self.form = _Form(action=attributes.get("action", ""))
-        if tag == "input" and self.form is not None:
-            self._field(attributes)
-        if "data-outcome" in attributes:
-            self.outcome = attributes["data-outcome"]
-            self.payment = attributes.get("data-payment") or None
-            self.response_code = attributes.get("data-response-code") or None
-        if tag == "a" and attributes.get("href", "").endswith("/fresh"):
-            self.fresh_link = attributes["href"]
-
-    def handle_endtag(self, tag: str) -> None:
-        self._inside -= tag == "main"
-
-    def handle_data(self, data: str) -> None:
-        if self._inside > 0:
-            self.said += data
-
-    def _field(self, attributes: dict[str, str]) -> None:
-        form = self.form
-        if form is None:
-            return
-        name, value = attributes.get("name", ""), attributes.get("value", "")
-        if attributes.get("type") == "hidden":
-            form.hidden[name] = value
-        elif name == "payer":
-            form.payers.append(value)
-        elif name == "amount":
-            form.asks_amount = True
-        elif name == "pin":
-            self.pin_refused = attributes.get("aria-invalid") == "true"
-
-
-class _Visit:
-    """One phone's way through the pages: follows redirects, keeps the story."""
-
-    def __init__(self, network: Network, story: _Story) -> None:
-        self._network = network
-        self._story = story
-        # This phone tells its side of the story itself, so the shop need not guess at it.
-        self._headers = {
-            "User-Agent": USER_AGENT,
-            "Accept": "text/html",
-            "X-Own-Trace": "yes",
-        }
-        self.url = ""
-
-    def get(self, url: str, what: str) -> _Page:
-        return self._fetch("GET", url, {}, b"", what)
-
-    def post(self, url: str, fields: dict[str, str], what: str) -> _Page:
-        parts = urlsplit(url)
-        headers = {
-            "Content-Type": "application/x-www-form-urlencoded",
-            "Origin": f"{parts.scheme}://{parts.netloc}",
-        }
-        return self._fetch("POST", url, headers, urlencode(fields).encode(), what)
-
-    def _fetch(
-        self, method: str, url: str, headers: dict[str, str], body: bytes, what: str
-    ) -> _Page:
-        for _ in range(_MOST_REDIRECTS):
-            answer = self._once(method, url, headers, body, what)
-            if answer.status not in _REDIRECTS:
-                self.url = url
-                return _Page(answer.body.decode("utf-8", "replace"))
-            url = urljoin(url, answer.headers.get("location", ""))
-            method, headers, body, what = "GET", {}, b"", "follow to the result"
-        raise PhoneError(f"address: more than {_MOST_REDIRECTS} redirects")
-
-    def _once(
-        self, method: str, url: str, headers: dict[str, str], body: bytes, what: str
-    ) -> Answer:
-        began = self._story.now_ms()
-        try:
-            answer = self._network.request(method, url, {**self._headers, **headers}, body)
-        except OSError as error:
-            raise PhoneError(f"network: {error}") from error
-        self._story.add(
-            f"{method} {what}",
-            began,
-            sent=answer.bytes_sent,
-            received=answer.bytes_received,
-            method=method,
-            path=urlsplit(url).path or "/",
-            status=answer.status,
-        )
-        return answer
-
-
-class _Story:
-    """Measured steps as they happen, modelled ones where a person would have taken the time."""
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._origin = monotonic()
-        self.exchanges: list[Exchange] = []
-
-    def now_ms(self) -> float:
-        return (self._monotonic() - self._origin) * 1000
-
-    def add(
-        self,
-        what: str,
-        began_ms: float,
-        *,
-        sent: int = 0,
-        received: int = 0,
-        method: str = "",
-        path: str = "",
-        status: int | None = None,
-    ) -> None:
-        self.exchanges.append(
-            Exchange(
-                what=what,
-                at_ms=began_ms,
-                took_ms=self.now_ms() - began_ms,
-                bytes_sent=sent,
-                bytes_received=received,
-                method=method,
-                path=path,
-                status=status,
-            )
-        )
-
-    def model(self, what: str, took_ms: float) -> None:
-        self.exchanges.append(
-            Exchange(what=what, at_ms=self.now_ms(), took_ms=took_ms, modelled=True)
-        )
-
-
-def _size(first_line: str, headers: dict[str, str]) -> int:
-    """Bytes of a message's head: first line, headers, the empty line."""
-    lines = [first_line, *(f"{name}: {value}" for name, value in headers.items())]
-    return sum(len(line.encode()) + 2 for line in lines) + 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from checkout.acceptance.qr.codes import CodeRefused, dynamic_payload, open_payload
 from checkout.acceptance.qr.link import build_link, new_code
@@ -11,7 +12,8 @@ from checkout.acceptance.qr.mpm_tlv import with_crc
 from checkout.acceptance.qr.rendering import png
 from checkout.clearing.keystore import KeyStore
 from checkout.clearing.messages import EntryMode, Initiation
-from checkout.comparison.attack_judging import code_loss, is_paid, judged, seen
+from checkout.comparison import stopping
+from checkout.comparison.attack_judging import code_loss, is_paid, judged, seen, tried_cell
 from checkout.comparison.intruder import (
     ChangingNetwork,
     Ears,
@@ -19,11 +21,14 @@ from checkout.comparison.intruder import (
     code_question,
     lying_page,
 )
+from checkout.comparison.obstacles import DawdlingNetwork
 from checkout.comparison.results import Cell
 from checkout.comparison.rig import AMOUNT_MINOR, Scene
+from checkout.comparison.stopping import Stop
+from checkout.comparison.wording import money
 from checkout.demo import payer as find_payer
 from checkout.orders import OrderState
-from devices.phone import Phone
+from devices.phone import Answer, Phone, PhoneResult
 
 
 def replayed_form(scene: Scene) -> Cell:
@@ -36,7 +41,8 @@ def replayed_form(scene: Scene) -> Cell:
         answer = Ears().request("POST", url, headers, body.encode())
         scene.shop_saw.append(f"sent again: HTTP {answer.status}")
     held = scene.rig.held(scene.rig.shop.payments.of_order(scene.order.id))
-    return seen(scene, works=len(held) > 1, by="the shop: a code works once", step="POST /p/CODE")
+    stop = stopping.of_answer("POST", urlsplit(url).path, answer)
+    return seen(scene, works=len(held) > 1, stop=stop)
 
 
 def number_as_card(scene: Scene) -> Cell:
@@ -48,7 +54,7 @@ def number_as_card(scene: Scene) -> Cell:
     request = replace(
         request, entry_mode=EntryMode.CONTACTLESS_CHIP, initiation=Initiation.CARD, no_pin=True
     )
-    return judged(scene, ask(scene.rig, request), "0200, DE22 07x without DE55")
+    return judged(scene, ask(scene.rig, request), who.account)
 
 
 def smaller_amount(scene: Scene) -> Cell:
@@ -64,18 +70,15 @@ def smaller_amount(scene: Scene) -> Cell:
         key=key,
     )
     changed = with_crc(payload[:-8].replace("540512.80", "540500.01"))
+    by_code, because = True, ""
     try:
         open_payload(changed, key=key)
-        by_code = True
     except CodeRefused as refused:
-        by_code = False
-        scene.payer_saw.append(f"of the rewritten EMV code: {refused}")
-    return seen(
-        scene,
-        works=by_form or by_code,
-        by="the shop: the amount is the order's; an EMV code is signed",
-        step="POST /p/CODE; EMV object 54",
-    )
+        by_code, because = False, str(refused)
+    taken = ", ".join(money(one.amount_minor, "CNY") for one in held)
+    step = f"the form: {taken} booked; the rewritten EMV code: read and checked"
+    stop = Stop(by="the shop", step=step, because=because)
+    return seen(scene, works=by_form or by_code, stop=stop)
 
 
 def overheard_pin(scene: Scene) -> Cell:
@@ -85,15 +88,10 @@ def overheard_pin(scene: Scene) -> Cell:
     url, _, fields = ears.form()
     plain = url.startswith("http://")
     other = Scene(rig=scene.rig, name=scene.name, mode="qr", order=scene.rig.order())
-    tried = other.pay(pin=fields["pin"]) if plain else None
-    works = tried is not None and is_paid(tried)
-    return seen(
-        scene,
-        works=works,
-        by="encryption: nothing could be read",
-        step="POST /p/CODE over http; --https ends it",
-        loss=code_loss(scene.rig),
-    )
+    if not plain:
+        return seen(scene, works=False, stop=Stop(by="encryption", step=url.partition(":")[0]))
+    tried = other.pay(pin=fields["pin"])
+    return tried_cell(scene, tried, loss=code_loss(scene.rig, scene.payer))
 
 
 def swapped_sticker(scene: Scene) -> Cell:
@@ -109,44 +107,39 @@ def swapped_sticker(scene: Scene) -> Cell:
     scene.payer_saw.append(
         f"paid{', to Mole Tea House as the page says' if named else ''}" if paid else told.outcome
     )
-    cell = seen(
-        scene,
-        works=paid,
-        by="",
-        step="the page names the payee; a payer who reads it stops here",
-        loss="what the payer types, up to the day's limit of codes",
-    )
+    stop = stopping.of_exchanges(told.exchanges, told.outcome)
+    cell = seen(scene, works=paid, stop=stop, loss=code_loss(scene.rig, scene.payer))
     return replace(cell, holds="the stranger" if paid else cell.holds)
 
 
 def forged_code(scene: Scene) -> Cell:
     """Codes are guessed; the shop slows the guesser down."""
-    statuses: list[int] = []
+    answers: list[Answer] = []
     # Served apart, since the shop shuts the guesser out for a minute.
     with scene.rig.pages.serve(scene.rig.shop) as origin:
         for number in range(40):
             url = build_link(origin, new_code(number.to_bytes(16)))
-            statuses.append(Ears().request("GET", url, {}, b"").status)
+            answers.append(Ears().request("GET", url, {}, b""))
+    statuses = [answer.status for answer in answers]
     found = sum(status == 200 for status in statuses)
     slowed = statuses.count(429)
     scene.payer_saw.append(f"{len(statuses)} guesses, {found} hits, {slowed} refused unread")
     scene.shop_saw.append("unknown code")
-    return seen(
-        scene,
-        works=found > 0,
-        by="the shop: 60 random bits a code, and a pause",
-        step="GET /p/CODE",
-    )
+    stop = stopping.of_answer("GET", urlsplit(url).path, answers[-1])
+    return seen(scene, works=found > 0, stop=stop)
 
 
 def two_with_one_photo(scene: Scene) -> Cell:
     """Two phones pay the same picture at the same time."""
     scene.order = scene.rig.live(scene.order)
     picture = png(build_link(scene.rig.stand.origin, scene.order.code))
-    outcomes: list[str] = []
+    told: list[PhoneResult] = []
+    both = threading.Barrier(2)
 
     def pay(payer: str) -> None:
-        outcomes.append(Phone(payer).pay(picture).outcome)
+        # Both have the page open before either confirms.
+        network = DawdlingNetwork(lambda: both.wait(10))
+        told.append(Phone(payer, network=network).pay(picture))
 
     threads = [
         threading.Thread(target=pay, args=(payer,))
@@ -156,15 +149,13 @@ def two_with_one_photo(scene: Scene) -> Cell:
         thread.start()
     for thread in threads:
         thread.join(20)
-    paid = outcomes.count("paid")
-    scene.payer_saw.append(f"{paid} of {len(outcomes)} phones is told that it has paid")
+    late = [one for one in told if one.outcome != "paid"]
+    paid = len(told) - len(late)
+    scene.payer_saw.append(f"{paid} of {len(told)} phones is told that it has paid")
     held = scene.rig.held(scene.rig.shop.payments.of_order(scene.order.id))
-    return seen(
-        scene,
-        works=len(held) != 1,
-        by="the shop: the first to arrive takes the order",
-        step="POST /p/CODE",
-    )
+    last = (late or told)[-1]
+    stop = stopping.of_exchanges(last.exchanges, last.outcome)
+    return seen(scene, works=len(held) != 1, stop=stop)
 
 
 def phished(scene: Scene) -> Cell:
@@ -173,13 +164,5 @@ def phished(scene: Scene) -> Cell:
     with lying_page(caught) as origin:
         Phone(scene.payer).open(f"{origin}/p/{scene.order.code}")
     scene.payer_saw.append("a page that says paid")
-    tried = scene.pay(pin=caught[0]["pin"]) if caught else None
-    works = tried is not None and is_paid(tried)
-    cell = seen(
-        scene,
-        works=works,
-        by="",
-        step="the address is not the shop's; a payer who reads it stops here",
-        loss=code_loss(scene.rig),
-    )
-    return replace(cell, holds="the shop that the thief bought from" if works else cell.holds)
+    tried = scene.pay(pin=caught[0]["pin"])
+    return tried_cell(scene, tried, loss=code_loss(scene.rig, scene.payer))

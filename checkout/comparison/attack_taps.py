@@ -4,29 +4,37 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from checkout.clearing.client import NotSent, SwitchClient
+from checkout.clearing.client import SwitchClient
 from checkout.clearing.messages import EntryMode, Initiation
 from checkout.clearing.participants import demo_participants
-from checkout.comparison.attack_judging import is_paid, judged, no_pin_loss, seen
+from checkout.comparison import stopping
+from checkout.comparison.attack_judging import (
+    account_loss,
+    judged,
+    no_pin_loss,
+    payer_code_loss,
+    seen,
+    tried_cell,
+)
 from checkout.comparison.intruder import (
-    Asked,
     RelayedCard,
     ask,
+    ask_as,
     code_question,
     read_card,
     tap_question,
 )
 from checkout.comparison.results import Cell
-from checkout.comparison.rig import AMOUNT_MINOR, Scene
+from checkout.comparison.rig import AMOUNT_MINOR, DEAR_MINOR, Scene
 from checkout.comparison.selling import WRONG_PIN
 from checkout.demo import DEMO_PIN
 from checkout.demo import payer as find_payer
-from checkout.orders import ShopError
 from devices.nfc.contract import Card
 
 #: A relay over a good mobile network adds this to each command and answer.
 _RELAY_S = 0.03
-_DEAR_MINOR = 150_000
+#: Whose PIN is blocked in the end; one for each mode, since none can be used again.
+_GUESSED = {"qr": "unionpay-class3", "payer-code": "wallet-quick", "nfc": "type-b"}
 
 
 def replayed_cryptogram(scene: Scene) -> Cell:
@@ -36,7 +44,7 @@ def replayed_cryptogram(scene: Scene) -> Cell:
     first = ask(scene.rig, tap_question(scene.rig, evidence, AMOUNT_MINOR))
     scene.shop_saw.append(f"the genuine tap: {first.response_code}")
     again = ask(scene.rig, tap_question(scene.rig, evidence, AMOUNT_MINOR))
-    return judged(scene, again, "0200, DE55: 9F36 seen before")
+    return judged(scene, again, evidence.pan or "")
 
 
 def token_elsewhere(scene: Scene) -> Cell:
@@ -51,7 +59,7 @@ def token_elsewhere(scene: Scene) -> Cell:
         pin=DEMO_PIN,
         kind="dynamic",
     )
-    return judged(scene, ask(scene.rig, request), "0200, DE22 03x with a contactless token")
+    return judged(scene, ask(scene.rig, request), request.account)
 
 
 def raised_amount(scene: Scene) -> Cell:
@@ -59,7 +67,7 @@ def raised_amount(scene: Scene) -> Cell:
     _, evidence = read_card(scene.rig, scene.payer, 100)
     assert evidence is not None
     raised = ask(scene.rig, tap_question(scene.rig, evidence, 10_000))
-    return judged(scene, raised, "0200, DE4 against 9F02 under the cryptogram")
+    return judged(scene, raised, evidence.pan or "")
 
 
 def relayed(scene: Scene) -> Cell:
@@ -73,13 +81,7 @@ def relayed(scene: Scene) -> Cell:
     tried = scene.pay(wrap=relay)
     relays[0].close()
     scene.payer_saw = ["nothing: the card is in a pocket"]
-    cell = seen(
-        scene,
-        works=is_paid(tried),
-        by="the terminal",
-        step="no limit on the card's answering time in this flow",
-        loss=no_pin_loss(scene.rig),
-    )
+    cell = tried_cell(scene, tried, loss=no_pin_loss(scene.rig))
     return replace(cell, took_ms=relays[0].took_ms)
 
 
@@ -97,96 +99,58 @@ def eavesdropped(scene: Scene) -> Cell:
         icc=None,
         track2=None,
     )
-    return judged(
-        scene,
-        ask(scene.rig, request),
-        "0200, DE22 81x without DE55",
-        loss="what online shops sell for number and expiry alone",
-    )
+    loss = f"at online shops that ask no more: {account_loss(scene.rig, scene.payer)}"
+    return judged(scene, ask(scene.rig, request), request.account, loss=loss)
 
 
 def forged_card(scene: Scene) -> Cell:
     """A card whose certificate was tampered with."""
     scene.payer = "tampered-certificate"
-    tried = scene.pay()
-    return seen(
-        scene,
-        works=is_paid(tried),
-        by=f"card, terminal and issuer: {tried.payer_saw}",
-        step="READ RECORD and certificates; 0200, DE55",
-    )
+    return tried_cell(scene, scene.pay())
 
 
 def two_cards_one_order(scene: Scene) -> Cell:
     """A second card is tapped for an order that is paid."""
     scene.pay()
     scene.payer = "unionpay-credit"
-    scene.pay()
+    second = scene.pay()
     held = scene.rig.held(scene.rig.shop.payments.of_order(scene.order.id))
-    return seen(
-        scene, works=len(held) != 1, by="the shop: the order is paid", step="before the 0200"
-    )
+    return seen(scene, works=len(held) != 1, stop=stopping.of_try(scene.rig.books, second))
 
 
 def stolen_without_pin(scene: Scene) -> Cell:
     """The thief has phone or card and not the PIN."""
     if scene.mode == "qr":
-        tried = scene.pay(pin="000000")
-        return seen(
-            scene, works=is_paid(tried), by="the issuer: wrong PIN", step="0200, DE52", loss=""
-        )
-    tried = scene.pay(pin=None)
-    dear = Scene(rig=scene.rig, name=scene.name, mode="nfc", order=scene.rig.order(_DEAR_MINOR))
-    over = dear.pay(pin=None)
+        return tried_cell(scene, scene.pay(pin="000000"))
+    shows = scene.mode == "payer-code"
+    tried = scene.pay() if shows else scene.pay(pin=None)
+    dear = scene.beside(DEAR_MINOR)
+    over = dear.pay(pin="000000" if shows else None)
     scene.payer_saw.append(f"over the limit: {over.payer_saw}")
-    return seen(
-        scene,
-        works=is_paid(tried),
-        by="",
-        step="no PIN is asked below the limit",
-        loss=no_pin_loss(scene.rig),
-    )
+    loss = payer_code_loss(scene.rig, scene.payer) if shows else no_pin_loss(scene.rig)
+    return tried_cell(scene, tried, loss=loss)
 
 
 def stolen_with_pin(scene: Scene) -> Cell:
     """The thief has the PIN as well; then the loss is reported."""
     scene.payer = "unionpay-class2"
-    scene.order = scene.rig.order(_DEAR_MINOR)
+    scene.order = scene.rig.order(DEAR_MINOR)
     tried = scene.pay()
     account = find_payer(scene.payer).account
     scene.rig.stand.client.operate("set-status", {"account": account, "status": "stolen"})
-    later = Scene(
-        rig=scene.rig,
-        name=scene.name,
-        mode=scene.mode,
-        order=scene.rig.order(_DEAR_MINOR),
-        payer=scene.payer,
-    )
-    after = later.pay()
+    after = scene.beside(DEAR_MINOR).pay()
     scene.rig.stand.client.operate("set-status", {"account": account, "status": "active"})
     scene.payer_saw.append(f"once it is reported: {after.payer_saw}")
-    return seen(
-        scene,
-        works=is_paid(tried),
-        by="",
-        step="nothing tells the thief from the owner until the account is blocked",
-        loss="the day's limit of the account",
-    )
+    return tried_cell(scene, tried, loss=account_loss(scene.rig, scene.payer))
 
 
 def guessed_pin(scene: Scene) -> Cell:
     """Three wrong PINs, then the right one."""
-    scene.payer = "unionpay-class3" if scene.mode == "qr" else "type-b"
-    scene.order = scene.rig.order(AMOUNT_MINOR if scene.mode == "qr" else _DEAR_MINOR)
+    scene.payer = _GUESSED[scene.mode]
+    scene.order = scene.rig.order(AMOUNT_MINOR if scene.mode == "qr" else DEAR_MINOR)
     for _ in range(3):
         scene.pay(pin=WRONG_PIN)
-    tried = scene.pay()
-    return seen(
-        scene,
-        works=is_paid(tried),
-        by="the issuer: three tries",
-        step="0200, DE52: 55, then 75",
-    )
+    return tried_cell(scene, scene.pay())
 
 
 def altered_on_the_line(scene: Scene) -> Cell:
@@ -200,12 +164,7 @@ def altered_on_the_line(scene: Scene) -> Cell:
     tried = scene.pay()
     held = scene.rig.held(scene.rig.shop.payments.of_order(scene.order.id))
     works = any(one.amount_minor != scene.order.amount_minor for one in held)
-    return seen(
-        scene,
-        works=works,
-        by=f"the switch: {tried.payment.response_text if tried.payment else tried.refused}",
-        step="MAC in DE64 or DE128",
-    )
+    return seen(scene, works=works, stop=stopping.of_try(scene.rig.books, tried))
 
 
 def wrong_key(scene: Scene) -> Cell:
@@ -221,10 +180,7 @@ def wrong_key(scene: Scene) -> Cell:
     who = find_payer("unionpay-debit")
     request = code_question(rig, who.account, who.expiry, AMOUNT_MINOR, pin=None, kind="dynamic")
     try:
-        exchange = client.authorize(request, timeout_s=2.0)
-        asked = Asked(response_code=exchange.response.response_code, reason="", rrn=request.rrn)
-    except (NotSent, ShopError, ValueError) as error:
-        asked = Asked(response_code="--", reason=str(error), rrn=request.rrn)
+        asked = ask_as(rig, client, request)
     finally:
         client.close()
-    return judged(scene, asked, "0820 key exchange, before any 0200")
+    return judged(scene, asked, who.account)

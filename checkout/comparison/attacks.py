@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from checkout.comparison import attack_codes as codes
+from checkout.comparison import attack_payer_codes as shown
 from checkout.comparison import attack_taps as taps
-from checkout.comparison.results import Cell, Row
-from checkout.comparison.rig import Mode, Rig, Scene, open_rig
+from checkout.comparison.results import Cell, CellMode, Row
+from checkout.comparison.rig import Rig, Scene, open_rig
 from checkout.comparison.stand import Pages
 
 _Play = Callable[[Scene], Cell]
@@ -16,13 +17,19 @@ _Play = Callable[[Scene], Cell]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attack:
-    """One row: how it is attempted by each mode; None where it cannot be."""
+    """One row: how it is attempted by each mode; None where it cannot be, `absent` why.
+
+    `code` is the payer's own code, shown on the phone; `remedy` is what helps where it works.
+    """
 
     name: str
     title: str
     what: str
     qr: _Play | None
     nfc: _Play | None
+    code: _Play | None = None
+    absent: Mapping[CellMode, str] = field(default_factory=dict)
+    remedy: str = ""
 
 
 def run_attacks(
@@ -44,43 +51,64 @@ def run_attacks(
 
 def play_attack(rig: Rig, attack: Attack) -> Row:
     """One row of the matrix."""
-    modes: tuple[tuple[Mode, _Play | None], ...] = (("qr", attack.qr), ("nfc", attack.nfc))
+    modes: tuple[tuple[CellMode, _Play | None], ...] = (
+        ("qr", attack.qr),
+        ("payer-code", attack.code),
+        ("nfc", attack.nfc),
+    )
     cells = [
         play(Scene(rig=rig, name=attack.name, mode=mode, order=rig.order()))
         for mode, play in modes
         if play is not None
     ]
-    return Row(name=attack.name, title=attack.title, what=attack.what, cells=tuple(cells))
+    return Row(
+        name=attack.name,
+        title=attack.title,
+        what=attack.what,
+        cells=tuple(cells),
+        absent=attack.absent,
+        remedy=attack.remedy,
+    )
 
 
 ATTACKS = (
     Attack(
         name="replay",
         title="Replayed",
-        what="What one payment sent is sent again: the form of a code, the cryptogram of a tap.",
+        what="What one payment sent is sent again: a code's form, a payer's code, a cryptogram.",
         qr=codes.replayed_form,
         nfc=taps.replayed_cryptogram,
+        code=shown.replayed,
     ),
     Attack(
         name="other-domain",
         title="Number used in another domain",
-        what="An account number from a code used as a card; a tap's payment token in a code.",
+        what="An account number, or a payer's code, as a card; a tap's payment token in a code.",
         qr=codes.number_as_card,
         nfc=taps.token_elsewhere,
+        code=shown.digits_as_card,
     ),
     Attack(
         name="amount",
         title="Tampered amount",
-        what="The payer pays less than the order; the terminal takes more than the card was shown.",
+        what="The payer pays less than the order; the counter takes more than it said.",
         qr=codes.smaller_amount,
         nfc=taps.raised_amount,
+        code=shown.more_than_told,
+        remedy="an amount that the payer confirms before, as with the shop's code or above the "
+        "limit without PIN",
     ),
     Attack(
         name="relay",
-        title="Relayed tap",
-        what="The card is in its owner's pocket elsewhere and answers through a network.",
+        title="Relayed or photographed",
+        what="The card answers through a network from its owner's pocket; the payer's code is "
+        "photographed over a shoulder and shown at another till.",
         qr=None,
         nfc=taps.relayed,
+        code=shown.photographed,
+        absent={"qr": "the shop's code is no secret: whoever is sent it pays this shop's order"},
+        remedy="for a tap a limit on the card's answering time (relay resistance); for a code a "
+        "screen turned away, and its minute",
     ),
     Attack(
         name="eavesdropped",
@@ -88,6 +116,8 @@ ATTACKS = (
         what="Somebody listens to Wi-Fi or to the air and uses what was heard.",
         qr=codes.overheard_pin,
         nfc=taps.eavesdropped,
+        code=shown.overheard,
+        remedy="https (--https); payment tokens, whose number alone buys nothing",
     ),
     Attack(
         name="sticker",
@@ -95,27 +125,39 @@ ATTACKS = (
         what="A stranger's code is pasted over the shop's.",
         qr=codes.swapped_sticker,
         nfc=None,
+        absent={
+            "payer-code": "the counter scans: nothing of the shop's hangs where a payer looks",
+            "nfc": "the reader is a device with keys: a print pasted over it takes no money",
+        },
+        remedy="the page names the payee: a payer who reads it stops there",
     ),
     Attack(
         name="forged",
         title="Forged",
-        what="A code that the shop never made is guessed; a card is made with a false certificate.",
+        what="A code that nobody made is guessed; a card is made with a false certificate.",
         qr=codes.forged_code,
         nfc=taps.forged_card,
+        code=shown.guessed,
     ),
     Attack(
         name="paid-by-two",
-        title="Paid by two",
-        what="A code is photographed and paid by two phones at once; two cards for one order.",
+        title="Two at once",
+        what="Two phones pay one photographed code at once; one payer's code is shown at two "
+        "tills; two cards are tapped for one order.",
         qr=codes.two_with_one_photo,
         nfc=taps.two_cards_one_order,
+        code=shown.shown_twice,
     ),
     Attack(
         name="phished",
-        title="Phished payer page",
-        what="A page that only looks like the shop's asks for account and PIN.",
+        title="Phished",
+        what="A page that only looks like the shop's asks for account and PIN; a caller has the "
+        "digits of the payer's code read out.",
         qr=codes.phished,
         nfc=None,
+        code=shown.read_out,
+        absent={"nfc": "a tap has nothing to type or to read out"},
+        remedy="the page's address; a code is for a counter only",
     ),
     Attack(
         name="stolen",
@@ -123,6 +165,8 @@ ATTACKS = (
         what="Phone or card in a thief's hands; the PIN is not known.",
         qr=taps.stolen_without_pin,
         nfc=taps.stolen_without_pin,
+        code=taps.stolen_without_pin,
+        remedy="the phone's own lock; a report to the bank",
     ),
     Attack(
         name="stolen-with-pin",
@@ -130,6 +174,8 @@ ATTACKS = (
         what="Phone or card in a thief's hands, and the PIN on a slip of paper with it.",
         qr=taps.stolen_with_pin,
         nfc=taps.stolen_with_pin,
+        code=taps.stolen_with_pin,
+        remedy="a report to the bank: from then on it is refused",
     ),
     Attack(
         name="brute-force",
@@ -137,6 +183,7 @@ ATTACKS = (
         what="PINs are tried one after the other.",
         qr=taps.guessed_pin,
         nfc=taps.guessed_pin,
+        code=taps.guessed_pin,
     ),
     Attack(
         name="altered",
@@ -144,6 +191,7 @@ ATTACKS = (
         what="Somebody between shop and switch raises the amount.",
         qr=taps.altered_on_the_line,
         nfc=taps.altered_on_the_line,
+        code=taps.altered_on_the_line,
     ),
     Attack(
         name="wrong-key",
@@ -151,5 +199,9 @@ ATTACKS = (
         what="A terminal that no acquirer has given a key wants to sell.",
         qr=None,
         nfc=taps.wrong_key,
+        absent={
+            "qr": "the shop's line is the same: see the tap",
+            "payer-code": "the shop's line is the same: see the tap",
+        },
     ),
 )

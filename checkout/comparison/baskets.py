@@ -41,6 +41,15 @@ HOLDS: dict[str, dict[str, str]] = {
         "blocked": "wallet-quick",
         "expired": "wallet-balance",
     },
+    "code-payer": {
+        "debit": "wallet-balance",
+        "credit": "wallet-quick",
+        "class2": "wallet-balance",
+        "class3": "wallet-quick",
+        "empty": "wallet-balance",
+        "blocked": "wallet-quick",
+        "expired": "wallet-balance",
+    },
     "code-bank": {
         "debit": "unionpay-debit",
         "credit": "unionpay-credit",

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-from urllib.parse import urlsplit
 
+from checkout.comparison.obstacles import (
+    ClosedPage,
+    DawdlingNetwork,
+    FadingNetwork,
+    LastingNetwork,
+    LeavingCard,
+)
+from checkout.comparison.presenting import DARK_SCREEN
 from checkout.comparison.results import Cell
-from checkout.comparison.rig import AMOUNT_MINOR, TIMEOUT_S, Scene
-from checkout.comparison.selling import FadingNetwork, LeavingCard
+from checkout.comparison.rig import DEAR_MINOR, TIMEOUT_S, Scene
 from checkout.orders import OrderState
 from devices.nfc.contract import Card
-from devices.phone import Answer, HttpNetwork
+from devices.phone_code import ShownCode
 
 # -- between phone, shop and switch ---------------------------------------------------------------
 
@@ -25,6 +26,19 @@ def phone_offline_qr(scene: Scene) -> Cell:
     scene.pay(network=FadingNetwork(method="GET", times=1))
     scene.pay_again()
     return scene.conclude()
+
+
+def phone_offline_code(scene: Scene) -> Cell:
+    """The phone shows its code and then has no network: below the limit without PIN, and above."""
+    scene.pay(network=LastingNetwork(requests=1))
+    dear = scene.beside(DEAR_MINOR)
+    dear.pay(network=LastingNetwork(requests=1))
+    rig = scene.rig
+    rig.stand.clock.move_on(rig.stand.config.payer_wait_s + 1)
+    rig.shop.payments.sweep()
+    dear.shop_saw.append(str(rig.shop.payments.of_order(dear.order.id)[-1].response_text))
+    dear.pay_again()
+    return scene.conclude().with_other("over the limit", dear.conclude())
 
 
 def phone_offline_nfc(scene: Scene) -> Cell:
@@ -121,27 +135,23 @@ def pulled_away(scene: Scene) -> Cell:
     return scene.conclude()
 
 
-class _ClosedPage:
-    """A phone whose browser is closed the moment the form has been sent."""
+def taken_away(scene: Scene) -> Cell:
+    """The phone is taken away before its code was read."""
+    scene.pay(scanned=lambda shown: DARK_SCREEN)
+    scene.pay_again()
+    return scene.conclude()
 
-    def __init__(self) -> None:
-        self._inner = HttpNetwork()
 
-    def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
-        if method != "POST":
-            return self._inner.request(method, url, headers, body)
-        parts = urlsplit(url)
-        lines = [f"POST {parts.path} HTTP/1.1", f"Host: {parts.netloc}", "Connection: close"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        lines += [f"Content-Length: {len(body)}", "", ""]
-        with socket.create_connection((parts.hostname or "", parts.port or 80)) as sent:
-            sent.sendall("\r\n".join(lines).encode() + body)
-        raise OSError("the page was closed")
+def page_closed_code(scene: Scene) -> Cell:
+    """Over the limit without PIN: the page is closed once the PIN was sent."""
+    scene.order = scene.rig.order(DEAR_MINOR)
+    return page_closed_qr(scene)
 
 
 def page_closed_qr(scene: Scene) -> Cell:
     """The browser is closed once the form is sent."""
-    scene.pay(network=_ClosedPage())
+    scene.pay(network=ClosedPage())
+    scene.payer_saw[-1] = "nothing: the page is closed"
     deadline = time.monotonic() + 5
     while (
         scene.rig.shop.orders.get(scene.order.id).state is not OrderState.PAID
@@ -160,23 +170,21 @@ def page_closed_nfc(scene: Scene) -> Cell:
     return scene.conclude()
 
 
-class _DawdlingNetwork:
-    """A payer who looks at the page for too long before confirming."""
-
-    def __init__(self, scene: Scene, seconds: float) -> None:
-        self._scene = scene
-        self._seconds = seconds
-        self._inner = HttpNetwork()
-
-    def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
-        if method == "POST":
-            self._scene.rig.stand.clock.move_on(self._seconds)
-        return self._inner.request(method, url, headers, body)
-
-
 def expired_qr(scene: Scene) -> Cell:
     """The payer confirms a second after the code's minute."""
-    scene.pay(network=_DawdlingNetwork(scene, 61))
+    scene.pay(network=DawdlingNetwork(lambda: scene.rig.stand.clock.move_on(61)))
+    scene.pay_again()
+    return scene.conclude()
+
+
+def expired_code(scene: Scene) -> Cell:
+    """The code stands on the screen for two minutes before it is scanned."""
+
+    def later(shown: ShownCode) -> bytes:
+        scene.rig.stand.clock.move_on(121)
+        return shown.picture
+
+    scene.pay(scanned=later)
     scene.pay_again()
     return scene.conclude()
 
@@ -235,39 +243,6 @@ def _switch_cut(scene: Scene, direction: str, message_type: str) -> Cell:
     return scene.conclude()
 
 
-def shop_cut(scene: Scene) -> Cell:
-    """The shop's own process is killed while the answer is on its way to it."""
-    rig, home = scene.rig, scene.rig.stand.config.home
-    command = [sys.executable, "-m", "checkout", "pay", "--mode", scene.mode, "--json"]
-    command += ["--amount", f"{AMOUNT_MINOR / 100:.2f}", "--payer", scene.payer]
-    rig.stand.clock.catch_up()
-    known = {order.id for order in rig.shop.orders.recent(50)}
-    with rig.in_the_way():
-        child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command,
-            env=os.environ | {"CHECKOUT_HOME": str(home)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-        def cut() -> bool:
-            os.kill(child.pid, signal.SIGKILL)
-            return False
-
-        rig.gate.once("answer", "0210", cut)
-        child.wait(30)
-    fresh = [order for order in rig.shop.orders.recent(50) if order.id not in known]
-    if fresh:
-        rig.shop.orders.cancel(scene.order.id)
-        scene.order = fresh[0]
-    scene.payer_saw.append("nothing")
-    scene.shop_saw.append(f"killed, order {scene.rig.shop.orders.get(scene.order.id).state}")
-    rig.recover()
-    scene.pay_again()
-    return scene.conclude()
-
-
 def clock_ahead(scene: Scene) -> Cell:
     """The shop's clock runs ten years ahead of everybody else's, and is put right again."""
     ten_years_s = 3650 * 86_400.0
@@ -276,5 +251,24 @@ def clock_ahead(scene: Scene) -> Cell:
     scene.pay()
     scene.rig.recover()
     scene.rig.stand.clock.move_on(-ten_years_s)
+    scene.pay_again()
+    return scene.conclude()
+
+
+def clock_ahead_code(scene: Scene) -> Cell:
+    """The shop's clock jumps between the payer's showing the code and the counter's scanning it."""
+    ten_years_s = 3650 * 86_400.0
+    clock = scene.rig.stand.clock
+    clock.move_on(ten_years_s)
+    scene.order = scene.rig.order()
+    clock.move_on(-ten_years_s)
+
+    def jumps(shown: ShownCode) -> bytes:
+        clock.move_on(ten_years_s)
+        return shown.picture
+
+    scene.pay(scanned=jumps)
+    scene.rig.recover()
+    clock.move_on(-ten_years_s)
     scene.pay_again()
     return scene.conclude()

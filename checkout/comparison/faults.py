@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from checkout.comparison import fault_plays as plays
-from checkout.comparison.results import Cell, Row
-from checkout.comparison.rig import Mode, Rig, Scene, open_rig
+from checkout.comparison import fault_shop as shop
+from checkout.comparison.results import Cell, CellMode, Row
+from checkout.comparison.rig import Rig, Scene, open_rig
 from checkout.comparison.stand import Pages
 
 _Play = Callable[[Scene], Cell]
@@ -15,13 +16,18 @@ _Play = Callable[[Scene], Cell]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One row: how it is brought about by each mode; None where it cannot arise."""
+    """One row: how it is brought about by each mode; None where it cannot arise, `absent` why.
+
+    `code` is the payer's own code, shown on the phone.
+    """
 
     name: str
     title: str
     what: str
     qr: _Play | None
     nfc: _Play | None
+    code: _Play | None = None
+    absent: Mapping[CellMode, str] = field(default_factory=dict)
 
 
 def run_faults(
@@ -43,13 +49,23 @@ def run_faults(
 
 def play_fault(rig: Rig, fault: Fault) -> Row:
     """One row of the matrix."""
-    modes: tuple[tuple[Mode, _Play | None], ...] = (("qr", fault.qr), ("nfc", fault.nfc))
+    modes: tuple[tuple[CellMode, _Play | None], ...] = (
+        ("qr", fault.qr),
+        ("payer-code", fault.code),
+        ("nfc", fault.nfc),
+    )
     cells = [
         play(Scene(rig=rig, name=fault.name, mode=mode, order=rig.order()))
         for mode, play in modes
         if play is not None
     ]
-    return Row(name=fault.name, title=fault.title, what=fault.what, cells=tuple(cells))
+    return Row(
+        name=fault.name,
+        title=fault.title,
+        what=fault.what,
+        cells=tuple(cells),
+        absent=fault.absent,
+    )
 
 
 FAULTS = (
@@ -59,6 +75,7 @@ FAULTS = (
         what="The payer's phone has no network, and finds it again.",
         qr=plays.phone_offline_qr,
         nfc=plays.phone_offline_nfc,
+        code=plays.phone_offline_code,
     ),
     Fault(
         name="shop-offline",
@@ -66,6 +83,7 @@ FAULTS = (
         what="The line to the switch is down when the payer is ready, and comes back.",
         qr=plays.shop_offline,
         nfc=plays.shop_offline,
+        code=plays.shop_offline,
     ),
     Fault(
         name="switch-slow",
@@ -73,6 +91,7 @@ FAULTS = (
         what="The answer comes after the shop has given up waiting.",
         qr=plays.slow,
         nfc=plays.slow,
+        code=plays.slow,
     ),
     Fault(
         name="request-lost",
@@ -80,6 +99,7 @@ FAULTS = (
         what="The question never reaches the switch.",
         qr=plays.request_lost,
         nfc=plays.request_lost,
+        code=plays.request_lost,
     ),
     Fault(
         name="answer-lost",
@@ -87,6 +107,7 @@ FAULTS = (
         what="The switch has decided; its answer gets lost.",
         qr=plays.answer_lost,
         nfc=plays.answer_lost,
+        code=plays.answer_lost,
     ),
     Fault(
         name="paid-late",
@@ -94,6 +115,7 @@ FAULTS = (
         what="The order's quarter of an hour ends while the switch decides.",
         qr=plays.late,
         nfc=plays.late,
+        code=plays.late,
     ),
     Fault(
         name="reader-unplugged",
@@ -101,13 +123,16 @@ FAULTS = (
         what="The reader is pulled out during a sale, and put back.",
         qr=plays.unplugged_qr,
         nfc=plays.unplugged_nfc,
+        code=plays.unplugged_qr,
     ),
     Fault(
         name="card-pulled-away",
-        title="Card pulled away",
-        what="The card leaves halfway and is presented again.",
+        title="Pulled away",
+        what="The card leaves halfway, the phone before its code was read; then once more.",
         qr=None,
         nfc=plays.pulled_away,
+        code=plays.taken_away,
+        absent={"qr": "the payer holds the phone that scans; the shop's code stays where it is"},
     ),
     Fault(
         name="page-closed",
@@ -115,6 +140,7 @@ FAULTS = (
         what="The page is closed once the payer has confirmed.",
         qr=plays.page_closed_qr,
         nfc=plays.page_closed_nfc,
+        code=plays.page_closed_code,
     ),
     Fault(
         name="code-expired",
@@ -122,13 +148,23 @@ FAULTS = (
         what="The code's minute, or the order's quarter of an hour, ends before the payer is done.",
         qr=plays.expired_qr,
         nfc=plays.expired_nfc,
+        code=plays.expired_code,
     ),
     Fault(
         name="disk-full",
-        title="Disk full",
+        title="Disk full at the switch",
         what="The switch cannot write its books; then there is room again.",
         qr=plays.disk_full,
         nfc=plays.disk_full,
+        code=plays.disk_full,
+    ),
+    Fault(
+        name="disk-full-shop",
+        title="Disk full at the shop",
+        what="The shop can write nothing: from the start, then from the bank's answer on.",
+        qr=shop.disk_full,
+        nfc=shop.disk_full_tap,
+        code=shop.disk_full,
     ),
     Fault(
         name="power-cut-before",
@@ -136,6 +172,7 @@ FAULTS = (
         what="The switch is killed with the question in its hands, and started again.",
         qr=plays.switch_cut_before,
         nfc=plays.switch_cut_before,
+        code=plays.switch_cut_before,
     ),
     Fault(
         name="power-cut-after",
@@ -143,13 +180,15 @@ FAULTS = (
         what="The switch is killed with its answer committed and unsent, and started again.",
         qr=plays.switch_cut_after,
         nfc=plays.switch_cut_after,
+        code=plays.switch_cut_after,
     ),
     Fault(
         name="power-cut-shop",
         title="Power cut at the shop",
         what="The shop is killed while the answer is on its way; another process takes over.",
-        qr=plays.shop_cut,
-        nfc=plays.shop_cut,
+        qr=shop.shop_cut,
+        nfc=shop.shop_cut,
+        code=shop.shop_cut_code,
     ),
     Fault(
         name="clock-wrong",
@@ -157,5 +196,6 @@ FAULTS = (
         what="The shop's clock is ten years ahead, and is put right.",
         qr=plays.clock_ahead,
         nfc=plays.clock_ahead,
+        code=plays.clock_ahead_code,
     ),
 )

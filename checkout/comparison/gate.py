@@ -62,6 +62,11 @@ class Gate:
         with self._lock:
             self._rules.append(_Rule(direction, message_type, action, alter))
 
+    def forget(self) -> None:
+        """Give up waiting for messages that never came."""
+        with self._lock:
+            self._rules.clear()
+
     def shut(self) -> None:
         """Cut every connection and let none through until `open_again`."""
         self.is_shut = True

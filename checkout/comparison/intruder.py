@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from checkout.acceptance.nfc import tap
 from checkout.acceptance.nfc.authorization import Evidence, authorization
 from checkout.acceptance.qr.authorization import CodeKind, Consent
 from checkout.acceptance.qr.authorization import authorization as code_authorization
-from checkout.clearing.client import NoAnswer, NotSent
+from checkout.clearing.client import NoAnswer, NotSent, SwitchClient
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.comparison.rig import Rig
 from checkout.readers import next_card
@@ -28,11 +29,14 @@ from devices.phone import Answer, HttpNetwork
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What the switch said to a question of an attacker's making."""
+    """What the switch said to a question of an attacker's making.
+
+    `response_code` is empty where it said nothing; `passed` are the messages that got through.
+    """
 
     response_code: str
     reason: str
-    rrn: str
+    passed: str
 
     @property
     def approved(self) -> bool:
@@ -96,25 +100,40 @@ def code_question(
 
 def ask(rig: Rig, request: AuthorizationRequest) -> Asked:
     """Send the question; silence and refusal to connect are answers too."""
+    client: SwitchClient = rig.stand.client
+    return ask_as(rig, client, request)
+
+
+def ask_as(rig: Rig, client: SwitchClient, request: AuthorizationRequest) -> Asked:
+    """The same by a line of somebody else's."""
+    before = Counter(rig.gate.passed)
+    code = ""
     try:
-        exchange = rig.stand.client.authorize(request, timeout_s=2.0)
-    except (NoAnswer, NotSent) as error:
-        return Asked(response_code="--", reason=str(error), rrn=request.rrn)
-    code = exchange.response.response_code
-    return Asked(response_code=code, reason=rig.books.reason(request.rrn), rrn=request.rrn)
+        code = client.authorize(request, timeout_s=2.0).response.response_code
+        reason = rig.books.reason(request.rrn)
+    except (NoAnswer, NotSent, ValueError) as error:
+        reason = str(error)
+    told = Counter(rig.gate.passed) - before
+    passed = " answered ".join(kind for _, kind in told if kind in ("0200", "0210"))
+    if not passed:
+        passed = f"{', '.join(kind for _, kind in told)}: no 0200 was sent"
+    return Asked(response_code=code, reason=reason, passed=passed)
 
 
 class Ears:
-    """A network that passes everything on and remembers what was sent."""
+    """A network that passes everything on and remembers what was sent, and what was said."""
 
     def __init__(self) -> None:
         self._inner = HttpNetwork()
         self.heard: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.said: list[Answer] = []
 
     def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
         """One exchange, overheard."""
         self.heard.append((method, url, headers, body))
-        return self._inner.request(method, url, headers, body)
+        answer = self._inner.request(method, url, headers, body)
+        self.said.append(answer)
+        return answer
 
     def form(self) -> tuple[str, dict[str, str], dict[str, str]]:
         """Address, headers and fields of the form that was sent."""

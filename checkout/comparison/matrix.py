@@ -6,9 +6,14 @@ from collections.abc import Sequence
 
 from checkout.comparison.charts import keyed
 from checkout.comparison.markup import Markup, tag
-from checkout.comparison.results import Cell, Row
+from checkout.comparison.results import Cell, CellMode, Row
 
-_MODES = (("qr", "By code"), ("nfc", "By tap"))
+#: Where a cell of each mode stands, with its heading.
+MODE_TITLES: dict[CellMode, str] = {
+    "qr": "Shop's code",
+    "payer-code": "Payer's code",
+    "nfc": "Tap",
+}
 
 _VERDICTS = {
     "safe": "no harm",
@@ -23,13 +28,13 @@ def matrix_table(rows: Sequence[Row]) -> Markup:
     head = tag(
         "tr",
         tag("th", ""),
-        [tag("th", title, class_=mode, scope="col") for mode, title in _MODES],
+        [tag("th", title, class_=mode, scope="col") for mode, title in MODE_TITLES.items()],
     )
     body = [
         tag(
             "tr",
-            tag("th", row.title, tag("span", row.what), scope="row"),
-            [_cell(_of(row, mode), title) for mode, title in _MODES],
+            tag("th", row.title, tag("span", row.what), _remedy(row), scope="row"),
+            [_cell(row, mode, title) for mode, title in MODE_TITLES.items()],
         )
         for row in rows
     ]
@@ -45,7 +50,8 @@ def cell_facts(cell: Cell) -> list[tuple[str, str]]:
         ("shop saw", cell.shop_saw),
         ("money", cell.holds),
         ("stopped by", cell.stopped_by),
-        ("at", cell.step),
+        ("because", cell.because),
+        ("let through at" if cell.verdict == "works" else "at", cell.step),
         ("loss at most", cell.loss),
     )
     return [(name, value) for name, value in facts if value]
@@ -56,13 +62,27 @@ def verdict_words(cell: Cell) -> str:
     return _VERDICTS[cell.verdict]
 
 
-def _of(row: Row, mode: str) -> Cell | None:
+def cell_of(row: Row, mode: CellMode) -> Cell | None:
+    """The row's cell of that mode, None where it cannot be."""
     return next((cell for cell in row.cells if cell.mode == mode), None)
 
 
-def _cell(cell: Cell | None, mode: str) -> Markup:
+def absent_words(row: Row, mode: CellMode) -> str:
+    """Why a row has no cell of that mode."""
+    why = row.absent.get(mode)
+    return f"cannot be: {why}" if why else "does not arise"
+
+
+def _remedy(row: Row) -> Markup | None:
+    if not row.remedy or all(cell.verdict != "works" for cell in row.cells):
+        return None
+    return tag("span", f"What helps: {row.remedy}.")
+
+
+def _cell(row: Row, kind: CellMode, mode: str) -> Markup:
+    cell = cell_of(row, kind)
     if cell is None:
-        return tag("td", "does not arise", data_mode=mode, class_="cell")
+        return tag("td", absent_words(row, kind), data_mode=mode, class_="cell absent")
     return tag(
         "td",
         tag("span", verdict_words(cell), class_=f"verdict {cell.verdict}"),

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from checkout.comparison.matrix import cell_facts, verdict_words
+from checkout.comparison.matrix import MODE_TITLES, absent_words, cell_of, verdict_words
 from checkout.comparison.page_table import table_rows
 from checkout.comparison.reference import reference_tables
 from checkout.comparison.results import Cell, Column, Comparison, Row, Spread
@@ -95,6 +95,8 @@ def _matrix_row(row: Row) -> dict[str, Any]:
         "title": row.title,
         "what": row.what,
         "cells": [cell.as_json() for cell in row.cells],
+        "absent": dict(row.absent),
+        **({"remedy": row.remedy} if row.remedy else {}),
     }
 
 
@@ -154,17 +156,19 @@ def _places_table(found: Comparison) -> Table:
 def _matrix(title: str, rows: tuple[Row, ...]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(title)
-    table.add_column("by code", overflow="fold")
-    table.add_column("by tap", overflow="fold")
+    for heading in MODE_TITLES.values():
+        table.add_column(heading.lower(), overflow="fold")
     for row in rows:
-        shown: dict[str, Cell] = {cell.mode: cell for cell in row.cells}
         cells = []
-        for mode in ("qr", "nfc"):
-            cell = shown.get(mode)
-            facts = dict(cell_facts(cell)) if cell is not None else {}
-            why = facts.get("stopped by") or facts.get("money") or ""
-            if cell is not None and cell.verdict == "works":
-                why = f"costs {cell.loss}"
-            cells.append(f"{verdict_words(cell)}: {why}" if cell is not None else "does not arise")
+        for mode in MODE_TITLES:
+            cell = cell_of(row, mode)
+            cells.append(absent_words(row, mode) if cell is None else _in_short(cell))
         table.add_row(row.title, *cells)
     return table
+
+
+def _in_short(cell: Cell) -> str:
+    if cell.verdict == "works":
+        return f"{verdict_words(cell)}: costs {cell.loss}"
+    by = ", ".join(part for part in (cell.stopped_by, cell.because) if part)
+    return f"{verdict_words(cell)}: {by or cell.holds}"

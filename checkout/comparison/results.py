@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from checkout.comparison.places import PlaceResult
 from checkout.comparison.sweep import Sweep
 from checkout.trace import Step
+
+#: How a payer pays: scanning the shop's code, showing a code of one's own, tapping.
+CellMode = Literal["qr", "payer-code", "nfc"]
+CELL_MODES: tuple[CellMode, ...] = ("qr", "payer-code", "nfc")
 
 Outcome = Literal["approved", "declined", "unknown", "reversed"]
 
@@ -93,7 +97,7 @@ class Column:
 
     name: str
     title: str
-    mode: Literal["qr", "nfc"]
+    mode: CellMode
     sales: tuple[Sale, ...]
 
     def count(self, outcome: Outcome) -> int:
@@ -190,7 +194,7 @@ class Story:
     """One payment with its steps, to be shown beside another."""
 
     title: str
-    mode: Literal["qr", "nfc"]
+    mode: CellMode
     amount: str
     steps: tuple[Step, ...]
     shop_knows_ms: float | None
@@ -206,20 +210,35 @@ class Cell:
 
     `verdict` of a fault: safe (nothing happened to the money) or repaired (it did and was put
     right). Of an attack: declined (stopped) or works. `holds` says who has the money at the end.
+    `stopped_by`, `step` and `because` are what the software answered when it stopped an attack; of
+    one that works, `step` is the last that let it through.
     """
 
     name: str
-    mode: Literal["qr", "nfc"]
+    mode: CellMode
     verdict: Verdict
     payer_saw: str
     shop_saw: str
     holds: str
     stopped_by: str = ""
     step: str = ""
+    because: str = ""
     loss: str = ""
     money_lost_minor: int = 0
     taken_twice_minor: int = 0
     took_ms: float = 0.0
+
+    def with_other(self, title: str, other: Cell) -> Cell:
+        """This cell with what a second order of the same scene came to."""
+        return replace(
+            self,
+            payer_saw=f"{self.payer_saw}; {title}: {other.payer_saw}",
+            shop_saw=f"{self.shop_saw}; {title}: {other.shop_saw}",
+            holds=f"{self.holds}; {title}: {other.holds}",
+            money_lost_minor=self.money_lost_minor + other.money_lost_minor,
+            taken_twice_minor=self.taken_twice_minor + other.taken_twice_minor,
+            took_ms=self.took_ms + other.took_ms,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The cell without its measured time."""
@@ -236,6 +255,7 @@ class Cell:
         for key, value in (
             ("stopped_by", self.stopped_by),
             ("step", self.step),
+            ("because", self.because),
             ("loss_at_most", self.loss),
         ):
             if value:
@@ -245,12 +265,17 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row of a matrix: what happens, and its cells by mode."""
+    """One row of a matrix: what happens, its cells by mode, and why a mode has none (`absent`).
+
+    `remedy` is what helps against an attack that works.
+    """
 
     name: str
     title: str
     what: str
     cells: tuple[Cell, ...]
+    absent: Mapping[CellMode, str] = field(default_factory=dict)
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
 
 from checkout.acceptance.nfc import tap
 from checkout.clearing.client import DEFAULT_PARTICIPANT, SwitchClient
@@ -20,8 +19,10 @@ from checkout.clearing.participants import demo_participants
 from checkout.clearing.rendezvous import find
 from checkout.comparison.books import Booked, Books
 from checkout.comparison.gate import Gate
-from checkout.comparison.results import Cell, Verdict
+from checkout.comparison.presenting import present_and_pay
+from checkout.comparison.results import Cell, CellMode, Verdict
 from checkout.comparison.selling import Tried, scan_and_pay, tap_and_pay
+from checkout.comparison.shop_process import ShopProcess
 from checkout.comparison.stand import Pages, RunningClock, Stand
 from checkout.comparison.switches import SwitchProcess, SwitchThread
 from checkout.config import Config
@@ -29,15 +30,18 @@ from checkout.database import open_engine
 from checkout.demo import DEFAULT_PAYER, make_card
 from checkout.orders import Order, OrderState
 from checkout.payment_records import Payment, PaymentState
+from checkout.presented_records import PresentedRecords
 from checkout.provisioning import borrowed
 from checkout.readers import EmulatedReader
 from checkout.shop import Shop, prepare_tables
 
-Mode = Literal["qr", "nfc"]
-
 #: How long the shop waits for an answer here; a point of sale waits 10 s.
 TIMEOUT_S = 0.4
 AMOUNT_MINOR = 1280
+#: Over every limit up to which no PIN is asked.
+DEAR_MINOR = 150_000
+_MINUTE_S = 60.0
+_LONGEST_TOLD = 150
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,6 +70,12 @@ class Rig:
             return self.shop.orders.renew_code(order.id)
         return now
 
+    def new_code(self, payer: str) -> None:
+        """Move on to a minute whose code of that payer has not been used: each is good once."""
+        used = PresentedRecords(self.shop.engine)
+        while used.of_digits(self.shop.presented.show(payer).digits) is not None:
+            self.stand.clock.move_on(_MINUTE_S)
+
     def new_reader(self) -> None:
         """Plug a reader in where the last one was pulled out."""
         service = borrowed(lambda: self.stand.client)
@@ -91,6 +101,19 @@ class Rig:
     def held(self, payments: tuple[Payment, ...]) -> list[Booked]:
         """The sales of these payments that the books hold."""
         return [one for payment in payments for one in self.books.of(payment.rrn) if one.kept]
+
+    @contextmanager
+    def shop_process(self) -> Iterator[ShopProcess]:
+        """The same shop in a process of its own, its line to the switch through the gate."""
+        process = ShopProcess(self.stand.config)
+        # Nobody has told that process of the time that passed here only.
+        self.stand.clock.catch_up()
+        with self.in_the_way():
+            try:
+                process.start()
+                yield process
+            finally:
+                process.kill()
 
     @contextmanager
     def in_the_way(self) -> Iterator[None]:
@@ -178,9 +201,10 @@ class Scene:
 
     rig: Rig
     name: str
-    mode: Mode
+    mode: CellMode
     order: Order
     payer: str = DEFAULT_PAYER
+    origin: str | None = None  # of another process that serves the shop
     payer_saw: list[str] = field(default_factory=list)
     shop_saw: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)
@@ -188,10 +212,15 @@ class Scene:
     def pay(self, **how: object) -> Tried:
         """One try by this scene's mode; what payer and shop see of it is noted."""
         self.order = self.rig.live(self.order)
-        if self.mode == "qr":
-            tried = scan_and_pay(self.rig.stand, self.order, self.payer, self.rig.pages, **how)  # type: ignore[arg-type]
+        stand, given = self.rig.stand, (self.order, self.payer)
+        if self.mode == "nfc":
+            tried = tap_and_pay(stand, *given, **how)  # type: ignore[arg-type]
+        elif self.mode == "qr":
+            tried = scan_and_pay(stand, *given, self.rig.pages, origin=self.origin, **how)  # type: ignore[arg-type]
         else:
-            tried = tap_and_pay(self.rig.stand, self.order, self.payer, **how)  # type: ignore[arg-type]
+            if self.origin is None:  # another process has a clock that nobody moves
+                self.rig.new_code(self.payer)
+            tried = present_and_pay(stand, *given, origin=self.origin, **how)  # type: ignore[arg-type]
         self.saw(tried)
         return tried
 
@@ -200,15 +229,20 @@ class Scene:
         if self.rig.shop.orders.get(self.order.id).state is OrderState.OPEN:
             self.pay()
 
+    def beside(self, amount_minor: int) -> Scene:
+        """Another order of the same payer's, by the same mode."""
+        order = self.rig.order(amount_minor)
+        return Scene(rig=self.rig, name=self.name, mode=self.mode, order=order, payer=self.payer)
+
     def saw(self, tried: Tried) -> None:
         """Note what both sides see of a try."""
         self.payer_saw.append(tried.payer_saw)
-        self.shop_saw.append(
-            str(tried.payment.state) if tried.payment is not None else tried.refused
-        )
+        state = "" if tried.payment is None else str(tried.payment.state)
+        self.shop_saw.append(tried.taken or state or tried.refused)
 
     def conclude(self, verdict: Verdict | None = None) -> Cell:
         """Let everything settle, then say who holds the money; the books decide."""
+        self.rig.gate.forget()
         self.rig.recover()
         order = self.rig.shop.orders.get(self.order.id)
         payments = self.rig.shop.payments.of_order(order.id)
@@ -242,4 +276,6 @@ def _told(texts: list[str]) -> str:
 
 def _short(text: str) -> str:
     plain = " ".join(text.split())
-    return plain if len(plain) <= 90 else plain[:88].rsplit(" ", 1)[0] + " ..."
+    if len(plain) <= _LONGEST_TOLD:
+        return plain
+    return plain[: _LONGEST_TOLD - 2].rsplit(" ", 1)[0] + " ..."

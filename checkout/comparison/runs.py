@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,16 +15,11 @@ from checkout.acceptance.nfc.decoded import decoded
 from checkout.comparison.baskets import HOLDS, Basket
 from checkout.comparison.books import Booked, Books
 from checkout.comparison.models import load_models
-from checkout.comparison.results import Column, Outcome, Sale, Story
+from checkout.comparison.obstacles import FadingNetwork, LeavingCard
+from checkout.comparison.presenting import DARK_SCREEN, present_and_pay
+from checkout.comparison.results import CellMode, Column, Outcome, Sale, Story
 from checkout.comparison.scenarios import Scenario
-from checkout.comparison.selling import (
-    WRONG_PIN,
-    FadingNetwork,
-    LeavingCard,
-    Tried,
-    scan_and_pay,
-    tap_and_pay,
-)
+from checkout.comparison.selling import WRONG_PIN, Tried, scan_and_pay, tap_and_pay
 from checkout.comparison.stand import Loss, Pages, Stand, open_stand
 from checkout.demo import DEMO_PIN, make_card
 from checkout.orders import Order, OrderState
@@ -40,7 +35,7 @@ class WayRun:
 
     name: str
     title: str
-    mode: Literal["qr", "nfc"]
+    mode: CellMode
     model: str
     house: str
 
@@ -52,6 +47,13 @@ WAYS = (
     WayRun(
         name="code-bank", title="Code, bank card", mode="qr", model="qr-dynamic", house="four-party"
     ),
+    WayRun(
+        name="code-payer",
+        title="Payer's code, wallet",
+        mode="payer-code",
+        model="qr-payer-code",
+        house="three-party",
+    ),
     WayRun(name="tap-card", title="Tap, card", mode="nfc", model="nfc-card", house="four-party"),
     WayRun(name="tap-phone", title="Tap, phone", mode="nfc", model="nfc-phone", house="four-party"),
 )
@@ -62,6 +64,12 @@ _AFTER_SHOP = frozenset({"cashier-finish"})
 _AFTER_PAYER = frozenset({"cashier-finish", "notify"})
 #: The card's part of a tap is computed from the APDUs that were really exchanged.
 _COMPUTED = frozenset({"plastic-answers", "phone-answers"})
+
+
+#: What goes to these is a picture that is looked at, not a message.
+_BY_SIGHT = frozenset({"phone", "counter"})
+#: Clock time until the payer tries again: a payer's code is new each minute, and good once.
+_TRY_AGAIN_S = {"qr": 1.0, "payer-code": 60.0, "nfc": 1.0}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -101,7 +109,7 @@ def run_way(
     progress: Callable[[], None] | None = None,
 ) -> tuple[Column, Story | None]:
     """Pay every basket one way on a fresh database in `home`; the story is of an approved one."""
-    with open_stand(home, f"{way.name}.db", scenario, pages) as stand:
+    with open_stand(home, f"{way.name}.db", scenario, pages, seed=seed) as stand:
         for payer in sorted(set(HOLDS[way.name].values())):
             if way.mode == "nfc":
                 make_card(payer, home, service=borrowed(lambda: stand.client))
@@ -136,7 +144,7 @@ def _sell(stand: Stand, way: WayRun, basket: Basket, scenario: Scenario, pages: 
             break
         # Whatever went wrong went wrong once; the payer tries again.
         fault = None
-        stand.clock.move_on(1.0)
+        stand.clock.move_on(_TRY_AGAIN_S[way.mode])
         order = stand.shop.orders.get(order.id)
         if way.mode == "qr" and order.state is OrderState.OPEN:
             order = stand.shop.orders.renew_code(order.id)
@@ -153,6 +161,9 @@ def _try(
     if way.mode == "qr":
         network = FadingNetwork(method="POST") if gone else None
         return scan_and_pay(stand, order, payer, pages, pin=pin, network=network)
+    if way.mode == "payer-code":
+        seen = (lambda shown: DARK_SCREEN) if gone else (lambda shown: shown.picture)
+        return present_and_pay(stand, order, payer, pin=pin, scanned=seen, as_till=False)
 
     def leaving(card: Card) -> Card:
         return LeavingCard(card, after=2, leave=stand.reader.take_away)
@@ -168,7 +179,7 @@ def _sale(
     outcome = _outcome(last)
     modelled, shop_ms, payer_ms = _modelled(way, basket, told, seed)
     certain = outcome == "approved"
-    messages = [step for step in told.steps if step["bytes_sent"] and step["to"] != "phone"]
+    messages = [step for step in told.steps if step["bytes_sent"] and step["to"] not in _BY_SIGHT]
     return Sale(
         way=way.name,
         basket=basket.number,

@@ -18,8 +18,16 @@ from checkout.readers import next_card
 from checkout.terminal import modelled_air_ms
 from checkout.trace import Trace
 from devices.nfc.air_time import ModelledTime, modelled_ms
-from devices.nfc.contract import Card, CardDescription, TransportError
-from devices.phone import Answer, HttpNetwork, Network, Phone, PhoneError, PhoneResult
+from devices.nfc.contract import Card, TransportError
+from devices.nfc.kernel import TapResult
+from devices.phone import (
+    Exchange,
+    HttpNetwork,
+    Network,
+    Phone,
+    PhoneError,
+    PhoneResult,
+)
 
 WRONG_PIN = "654321"
 
@@ -31,7 +39,9 @@ class Tried:
     """What one try came to.
 
     `steps` are on the try's own clock; `software_ms` is the measured time; `shop_ms` when the shop
-    had its answer. `refused` says why there is no payment. `pins` counts PINs that were typed.
+    had its answer. `refused` says why there is no payment. `pins` counts PINs that were typed. What
+    was said on the way stands in `exchanges` (HTTP), `taken` (the shop's refusal of a payer's
+    code, in its words) and `walked` (the card).
     """
 
     payment: Payment | None
@@ -42,6 +52,9 @@ class Tried:
     refused: str = ""
     pins: int = 0
     air: ModelledTime | None = None
+    exchanges: tuple[Exchange, ...] = ()
+    taken: str = ""
+    walked: TapResult | None = None
 
 
 def scan_and_pay(
@@ -50,13 +63,17 @@ def scan_and_pay(
     payer: str,
     pages: Pages,
     *,
+    origin: str | None = None,
     pin: str = DEMO_PIN,
     network: Network | None = None,
     fresh: bool = True,
 ) -> Tried:
-    """The payer's phone scans the picture of the order's code and follows its page."""
+    """The payer's phone scans the picture of the order's code and follows its page.
+
+    `origin` is where another process serves the shop.
+    """
     began = time.perf_counter()
-    picture = png(build_link(stand.origin, order.code))
+    picture = png(build_link(origin or stand.origin, order.code))
     drawn_ms = (time.perf_counter() - began) * 1000
     before = len(stand.shop.payments.of_order(order.id))
     phone = Phone(payer, pin=pin, network=network or HttpNetwork())
@@ -81,9 +98,10 @@ def scan_and_pay(
             steps=(),
             software_ms=drawn_ms + sum(one.took_ms for one in seen.exchanges if not one.modelled),
             shop_ms=None,
-            payer_saw=_page_words(seen, None),
-            refused=seen.outcome,
+            payer_saw=page_words(seen, None),
+            refused=_refused(seen),
             pins=1,
+            exchanges=seen.exchanges,
         )
     steps = pages.story(seen, payment, len(picture))
     return Tried(
@@ -91,8 +109,9 @@ def scan_and_pay(
         steps=tuple(steps),
         software_ms=drawn_ms + _measured_end_ms(steps),
         shop_ms=_shop_end_ms(steps),
-        payer_saw=_page_words(seen, payment),
+        payer_saw=page_words(seen, payment),
         pins=1,
+        exchanges=seen.exchanges,
     )
 
 
@@ -151,9 +170,11 @@ def tap_and_pay(
     asked = result.online_pin_required
     if evidence is None:
         sentence = tap.instruction(result)[1]
-        return _no_payment(trace, sentence, f"card refused: {result.outcome}", air=air)
+        return _no_payment(
+            trace, sentence, f"card refused: {result.outcome}", air=air, walked=result
+        )
     if asked and pin is None:
-        return _no_payment(trace, "asks for the PIN", "no PIN was typed", air=air)
+        return _no_payment(trace, "asks for the PIN", "no PIN was typed", air=air, walked=result)
     try:
         payment = stand.shop.payments.pay_by_tap(
             order.id,
@@ -166,7 +187,9 @@ def tap_and_pay(
         )
     except ShopError as error:
         words = _REFUSALS.get(error.kind, str(error))
-        return _no_payment(trace, words, error.kind, air=air, pins=int(asked))
+        return _no_payment(
+            trace, words, error.kind, air=air, pins=int(asked), walked=result, taken=str(error)
+        )
     steps = [dict(step) for step in payment.steps]
     return Tried(
         payment=payment,
@@ -176,6 +199,7 @@ def tap_and_pay(
         payer_saw=_shown(payment),
         pins=int(asked),
         air=air,
+        walked=result,
     )
 
 
@@ -196,13 +220,21 @@ def _shown(payment: Payment) -> str:
     return "taken back" if payment.state is PaymentState.REVERSED else str(payment.state)
 
 
-def _page_words(seen: PhoneResult, payment: Payment | None) -> str:
+def page_words(seen: PhoneResult, payment: Payment | None) -> str:
     """What the payer's page says, in a few words."""
     if seen.outcome in _PAGES:
         return _PAGES[seen.outcome]
+    if seen.outcome == "problem":
+        return seen.text
     if payment is not None and payment.state is PaymentState.DECLINED:
         return _REFUSALS.get(_unsent(payment), f"declined: {payment.response_text}")
     return seen.outcome
+
+
+def _refused(seen: PhoneResult) -> str:
+    if seen.outcome != "problem":
+        return seen.outcome
+    return f"answered the phone HTTP {seen.exchanges[-1].status}"
 
 
 def _unsent(payment: Payment) -> str:
@@ -212,7 +244,14 @@ def _unsent(payment: Payment) -> str:
 
 
 def _no_payment(
-    trace: Trace, saw: str, refused: str, *, air: ModelledTime | None = None, pins: int = 0
+    trace: Trace,
+    saw: str,
+    refused: str,
+    *,
+    air: ModelledTime | None = None,
+    pins: int = 0,
+    walked: TapResult | None = None,
+    taken: str = "",
 ) -> Tried:
     return Tried(
         payment=None,
@@ -223,44 +262,9 @@ def _no_payment(
         refused=refused,
         pins=pins,
         air=air,
+        walked=walked,
+        taken=taken,
     )
-
-
-class FadingNetwork:
-    """A phone's network that fails `times` times when something is to be done by `method`."""
-
-    def __init__(self, *, method: str, times: int = 1) -> None:
-        self._method = method
-        self._times = times
-        self._inner = HttpNetwork()
-
-    def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
-        """One exchange; OSError where the network has faded."""
-        if self._times and method == self._method:
-            self._times -= 1
-            raise OSError("the phone has no network")
-        return self._inner.request(method, url, headers, body)
-
-
-class LeavingCard:
-    """A card that is taken away, or a reader that is, after some commands."""
-
-    def __init__(self, inner: Card, *, after: int, leave: Callable[[], None]) -> None:
-        self._inner = inner
-        self._left = after
-        self._leave = leave
-
-    @property
-    def description(self) -> CardDescription:
-        """As the card's."""
-        return self._inner.description
-
-    def transceive(self, command: bytes) -> bytes:
-        """As the card's, until it is gone."""
-        if self._left == 0:
-            self._leave()
-        self._left -= 1
-        return self._inner.transceive(command)
 
 
 def _measured_end_ms(steps: list[dict[str, Any]]) -> float:

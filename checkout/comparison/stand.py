@@ -7,6 +7,8 @@ lost, and the clock runs ahead between sales.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +32,7 @@ from checkout.demo import make_card
 from checkout.money import numeric_code
 from checkout.provisioning import borrowed
 from checkout.readers import EmulatedReader
+from checkout.sealing import secret_file
 from checkout.shop import Shop, prepare_tables
 
 #: Clock time between two sales: each payer comes a few times a day, as daily limits expect.
@@ -132,8 +135,13 @@ class Stand:
 
 
 @contextmanager
-def open_stand(home: Path, database: str, scenario: Scenario, pages: Pages) -> Iterator[Stand]:
-    """Set everything up in `home`, on a fresh database of that name, and take it down again."""
+def open_stand(
+    home: Path, database: str, scenario: Scenario, pages: Pages, *, seed: int | None = None
+) -> Iterator[Stand]:
+    """Set everything up in `home`, on a fresh database of that name, and take it down again.
+
+    With a `seed` the shop's key is drawn from it, and so are the codes that payers show.
+    """
     merchant = replace(Merchant(), mcc=scenario.mcc)
     if scenario.abroad:
         country = numeric_code(scenario.currency)
@@ -145,6 +153,10 @@ def open_stand(home: Path, database: str, scenario: Scenario, pages: Pages) -> I
     clock = RunningClock(noon_of(scenario.date), stands_still=True)
     with ExitStack() as stack:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if seed is not None:
+            # A picture is as large as its digits make it: other digits, other bytes on the wire.
+            drawn = hashlib.sha256(f"stand {seed}".encode()).digest()
+            secret_file(home / "keys" / "shop.key", base64.urlsafe_b64encode(drawn))
         make_card("unionpay-debit", home)  # the certification authority comes with the first card
         stack.enter_context(_switch(home, config.database_url, clock))
         engine = open_engine(config.database_url)

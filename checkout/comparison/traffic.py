@@ -24,7 +24,7 @@ WORLDS: tuple[World, ...] = ("qr", "nfc", "both", "neither")
 #: Who a sale's money goes to, in the order of the rows of shares.
 PARTIES = ("merchant", "issuer", "network", "acquirer", "operator", "bank")
 
-#: Measured software milliseconds of each mode, from runs; empty before there are any.
+#: Measured software milliseconds of each way or else mode, from runs; empty before there are any.
 Measured = Mapping[str, Sequence[float]]
 
 
@@ -129,7 +129,8 @@ def draw_traffic(
 ) -> Traffic:
     """How the people of a scenario pay in one world.
 
-    `measured` gives software milliseconds by mode ("qr", "nfc"); each payment draws one of them.
+    `measured` gives software milliseconds by way ("qr-payer-code") or else by mode ("qr", "nfc");
+    each payment draws one of them.
     `drawn` keeps times between the worlds of one scenario, where all else is the same.
     """
     kept = {} if drawn is None else drawn
@@ -210,7 +211,7 @@ def _paying_s(
         if scenario.abroad:
             host += models.steps["abroad-network"].time_ms.sample(random, ROWS)
     total += np.where(offline, 0.0, host)
-    samples = measured.get(way.mode)
+    samples = measured.get(way.name) or measured.get(way.mode)
     if samples:
         total += np.asarray(samples, dtype=float)[random.integers(0, len(samples), ROWS)]
     extra = scenario.service_s.get(way.mode)

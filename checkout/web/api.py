@@ -18,7 +18,7 @@ from checkout.moments import SHOWN
 from checkout.orders import Order, OrderState, ShopError
 from checkout.payments import Payment
 from checkout.presented import UserPaying
-from checkout.web import codes, openapi, sources
+from checkout.web import codes, openapi, phone_trace, sources
 from checkout.web.counter import with_live_code
 from checkout.web.idempotency import KEY_LENGTH, fingerprint
 from checkout.web.problems import KINDS, PROBLEM_TYPES, Problem, as_response
@@ -116,7 +116,7 @@ def take_payment_code(order_id: str) -> Response:
 
     def work(body: dict[str, Any]) -> Response:
         text = _text(body, "text", required=True, longest=512) or ""
-        paid = the_shop().present(order_id, text)
+        paid = the_shop().present(order_id, text, emulated=phone_trace.is_emulated_phone())
         if isinstance(paid, UserPaying):
             return _user_paying(paid)
         return make_response(jsonify(payment_json(paid)), 201)

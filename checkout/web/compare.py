@@ -54,6 +54,7 @@ def show() -> str:
         right=_shown(right),
         diagram=draw(sides),
         groups=figures["groups"],
+        stickers=figures["stickers"],
         count=figures["payments"],
         reference=reference_tables(),
     )

@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from checkout.acceptance.qr.payer_code import is_payer_code
 from checkout.orders import ShopError
+from checkout.web import phone_trace
 from checkout.web.problems import KINDS
 from checkout.web.scanning import NotReadable, texts_in
 from checkout.web.views import the_shop
@@ -72,7 +73,7 @@ def _present(order_id: str, texts: list[str]) -> str | None:
     """Pay by the first of `texts` that is a payer's code; None, or what to tell the cashier."""
     text = next((each for each in texts if is_payer_code(each)), texts[0])
     try:
-        the_shop().present(order_id, text)
+        the_shop().present(order_id, text, emulated=phone_trace.is_emulated_phone())
     except ShopError as error:
         if error.kind in _SAID:
             return _SAID[error.kind]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from checkout.records import create_tables, micros
 from checkout.web.problems import Problem
@@ -40,6 +41,7 @@ KEPT = timedelta(days=7)
 _LEASE = timedelta(seconds=60)
 _SWEPT_EVERY = 1000
 _HEADERS = ("Content-Type", "Location")
+_log = logging.getLogger("checkout.web")
 
 metadata = MetaData()
 answers = Table(
@@ -104,12 +106,17 @@ class Answers:
             return self._earlier(scope, key, fingerprint, patience_s).response()
         # A fault leaves the key claimed: whether money moved before it has to be looked up.
         response = work()
-        if response.status_code in (401, 429) or (
+        again = response.status_code in (401, 429) or (
             response.status_code >= 500 and response.status_code != 504
-        ):
-            self._release(scope, key)
-        else:
-            self._keep(scope, key, response)
+        )
+        try:
+            if again:
+                self._release(scope, key)
+            else:
+                self._keep(scope, key, response)
+        except SQLAlchemyError:
+            # What was done is done and told; a repeat of the request is sent to look it up.
+            _log.warning("the answer to a request could not be kept")
         return response
 
     def find(self, scope: str, key: str) -> Answer | None:

@@ -2,8 +2,9 @@
 
 Shown -> noticed (a phone opened the code, the counter scanned a phone's code, a card came into the
 reader's field) -> paid, by the shop's clock. What a model adds to an emulated sale is in none of
-these; printed codes have no moment at which they are shown, so their sales are left out. Tries that
-failed before the one that paid count into the second stretch.
+these. Printed codes have no moment at which they are shown: their sales count under a heading of
+their own, from the page on the phone to the money. Tries that failed before the one that paid count
+into the second stretch.
 """
 
 from __future__ import annotations
@@ -33,7 +34,12 @@ class Stretches:
 
 
 def stretches(payment: Payment, moments: Sequence[Moment]) -> Stretches | None:
-    """Where the time of a paid sale went; None where one of its moments was not kept."""
+    """Where the time of a paid sale went; None where one of its moments was not kept.
+
+    Nobody shows a printed code: a sale by one has `sticker_ms` instead.
+    """
+    if any(_is_sticker(moment) for moment in moments):
+        return None
     paid_at = _first(m for m in moments if m.kind == PAID and _is_of(m, payment))
     noticed_at = _noticed_at(payment, moments)
     if paid_at is None or noticed_at is None or noticed_at > paid_at:
@@ -47,6 +53,15 @@ def stretches(payment: Payment, moments: Sequence[Moment]) -> Stretches | None:
     return Stretches(
         to_notice_ms=max(_ms(shown_at, noticed_at), 0.0), to_pay_ms=_ms(noticed_at, paid_at)
     )
+
+
+def sticker_ms(payment: Payment, moments: Sequence[Moment]) -> float | None:
+    """From the page of a printed code on a phone to the money; None for any other sale."""
+    paid_at = _first(m for m in moments if m.kind == PAID and _is_of(m, payment))
+    opened_at = _first(m for m in moments if _is_sticker(m) and _same_world(m, payment))
+    if paid_at is None or opened_at is None or opened_at > paid_at:
+        return None
+    return _ms(opened_at, paid_at)
 
 
 def spread(values: Iterable[float]) -> dict[str, float] | None:
@@ -82,6 +97,10 @@ def _noticed_at(payment: Payment, moments: Sequence[Moment]) -> datetime | None:
 
 def _is_of(moment: Moment, payment: Payment) -> bool:
     return moment.payload.get("payment") == payment.id
+
+
+def _is_sticker(moment: Moment) -> bool:
+    return moment.kind == CODE_OPENED and bool(moment.payload.get("sticker"))
 
 
 def _same_world(moment: Moment, payment: Payment) -> bool:

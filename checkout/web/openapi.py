@@ -230,6 +230,7 @@ def _schemas() -> Schema:
             {
                 "payments": whole,
                 "groups": {"type": "array", "items": {"type": "object"}},
+                "stickers": {"type": "array", "items": {"type": "object"}},
                 "reference": {"type": "array", "items": {"type": "object"}},
             }
         ),

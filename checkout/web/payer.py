@@ -26,7 +26,7 @@ from checkout.web.payers import (
     receipt_path,
     remember_payer,
 )
-from checkout.web.problems import KINDS, Problem
+from checkout.web.problems import KINDS, Problem, as_response
 from checkout.web.views import the_answers, the_guesses, the_shop
 
 if TYPE_CHECKING:
@@ -187,6 +187,8 @@ def _answer(payment: Payment, order: Order, code: str, payer: str) -> Response:
 
 
 def _refused(error: ShopError, order: Order, code: str, payer: str) -> ResponseReturnValue:
+    if error.kind == "outcome-unknown":
+        return as_response(error)
     if error.kind == "clearing-unavailable":
         return _form(order, code, payer=payer, trouble=NO_BANK, status=503)
     lookup = the_shop().orders.resolve_code(code)

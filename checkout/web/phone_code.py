@@ -30,7 +30,7 @@ from checkout.web.access import open_to_all
 from checkout.web.idempotency import fingerprint
 from checkout.web.payer import NO_BANK
 from checkout.web.payers import chosen_payer, receipt_path
-from checkout.web.problems import Problem
+from checkout.web.problems import Problem, as_response
 from checkout.web.views import seal, the_answers, the_shop, unseal
 
 if TYPE_CHECKING:
@@ -173,6 +173,8 @@ def _confirm_once(sealed: str, payment_id: str) -> ResponseReturnValue:
             return _form(sealed, waiting, pin_trouble=said, status=422)
         if error.kind == "clearing-unavailable":
             return _form(sealed, waiting, pin_trouble=NO_BANK, status=503)
+        if error.kind == "outcome-unknown":
+            return as_response(error)
         if error.kind != "not-waiting":
             raise
     return redirect(receipt_path(payment_id), 303)

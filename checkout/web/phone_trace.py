@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Response, make_response, request
@@ -102,6 +102,15 @@ def opened(order: Order) -> None:
         return
     code = str((request.view_args or {}).get("code", ""))[:4].upper()
     the_shop().moments.once(CODE_OPENED, order.id, code=code, emulated=is_emulated_phone())
+
+
+def opened_at() -> datetime | None:
+    """When the page whose form was sent had been opened; None where it does not say."""
+    mark = unseal(_PURPOSE, request.form.get("opened", ""))
+    if not (isinstance(mark, list) and len(mark) == 3):
+        return None
+    ago_s = min(max(time.time() - int(mark[0]) / 1000, 0.0), _LONGEST_S)
+    return the_shop().orders.clock() - timedelta(seconds=ago_s)
 
 
 def result_shown(payment: Payment, response: Response, asked_at: datetime) -> None:

@@ -13,7 +13,7 @@ from checkout.acceptance.qr.codes import static_payload
 from checkout.comparison.reference import reference_tables
 from checkout.payments import Payment, PaymentState
 from checkout.web import codes
-from checkout.web.live import Stretches, live_numbers, spread, stretches
+from checkout.web.live import Stretches, live_numbers, spread, sticker_ms, stretches
 
 if TYPE_CHECKING:
     from checkout.shop import Shop
@@ -53,15 +53,24 @@ def comparison(shop: Shop) -> dict[str, Any]:
     """Figures of this shop's own sales, by mode, real and emulated never mixed.
 
     Times are milliseconds; `modelled_ms` is what a model added, `waited_ms` what people took;
-    `software_ms` is the rest. `live` is from the code on the screen to the money, by the clock.
+    `software_ms` is the rest. `live` is from the code on the screen to the money, by the clock;
+    `stickers` from a printed code's page on the phone.
     """
     sales = [each for each in shop.payments.recent(_PAYMENTS_COMPARED) if each.kind == "sale"]
     groups: dict[tuple[str, bool], list[Payment]] = defaultdict(list)
     for payment in sales:
         groups[str(payment.mode), payment.emulated].append(payment)
-    timed = _timed(shop, sales)
+    timed, stickers = _timed(shop, sales)
     return {
         "payments": len(sales),
+        "stickers": [
+            {
+                "emulated": emulated,
+                "sales": len(taken_ms),
+                "opened_to_paid_ms": spread(taken_ms),
+            }
+            for emulated, taken_ms in sorted(stickers.items())
+        ],
         "groups": [
             {
                 "mode": mode,
@@ -82,11 +91,20 @@ def where_time_went(shop: Shop, payment: Payment) -> Stretches | None:
     return stretches(payment, shop.moments.of_order(payment.order_id))
 
 
-def _timed(shop: Shop, sales: Sequence[Payment]) -> dict[str, Stretches]:
+def _timed(
+    shop: Shop, sales: Sequence[Payment]
+) -> tuple[dict[str, Stretches], dict[bool, list[float]]]:
+    """Stretches by payment, and those by printed code in milliseconds, real and emulated apart."""
     paid = [each for each in sales if each.state is PaymentState.APPROVED]
     moments = shop.moments.of_orders(each.order_id for each in paid)
     found = {each.id: stretches(each, moments.get(each.order_id, ())) for each in paid}
-    return {payment_id: timed for payment_id, timed in found.items() if timed is not None}
+    stickers: dict[bool, list[float]] = defaultdict(list)
+    for each in paid:
+        took_ms = sticker_ms(each, moments.get(each.order_id, ()))
+        if took_ms is not None:
+            stickers[each.emulated].append(took_ms)
+    timed = {payment_id: timed for payment_id, timed in found.items() if timed is not None}
+    return timed, stickers
 
 
 def _figures(payments: list[Payment]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from checkout.web.payers import (
     receipt_path,
     remember_payer,
 )
-from checkout.web.problems import KINDS
+from checkout.web.problems import KINDS, as_response
 from checkout.web.views import the_shop
 
 _CURRENCY_SIGN = re.compile(r"^[A-Z]{3}\s*")
@@ -74,6 +74,7 @@ def pay(sticker: StaticCode, payer: str, pin: str, *, pin_trouble: str | None) -
                 amount_minor=amount.amount_minor,
                 pin=pin,
                 emulated=phone_trace.is_emulated_phone(),
+                opened_at=phone_trace.opened_at(),
                 trace=trace,
             ),
             lambda payment: _answer(payment, sticker, payer),
@@ -104,6 +105,8 @@ def _answer(payment: Payment, sticker: StaticCode, payer: str) -> Response:
 
 
 def _refused(error: ShopError, sticker: StaticCode, payer: str) -> Response:
+    if error.kind == "outcome-unknown":
+        return as_response(error)
     if error.kind == "revoked-code":
         return form(the_shop().static_codes.get(sticker.code))
     status = KINDS.get(error.kind, (409, ""))[0]

@@ -11,26 +11,33 @@ from checkout.acceptance.qr import codes
 from checkout.clearing import decision, holders, issuer, mac, tokens
 from checkout.clearing.holders import Holders
 from checkout.comparison.attacks import ATTACKS, Attack, play_attack
-from checkout.comparison.results import Cell
+from checkout.comparison.results import CELL_MODES, Cell
 from checkout.comparison.rig import Rig
+from checkout.presented_records import PresentedRecords
 
 BY_NAME = {attack.name: attack for attack in ATTACKS}
 
 STOPPED = [
     ("replay", "qr"),
+    ("replay", "payer-code"),
     ("replay", "nfc"),
     ("other-domain", "qr"),
+    ("other-domain", "payer-code"),
     ("other-domain", "nfc"),
     ("amount", "qr"),
     ("amount", "nfc"),
     ("forged", "qr"),
+    ("forged", "payer-code"),
     ("forged", "nfc"),
     ("paid-by-two", "qr"),
+    ("paid-by-two", "payer-code"),
     ("paid-by-two", "nfc"),
     ("stolen", "qr"),
     ("brute-force", "qr"),
+    ("brute-force", "payer-code"),
     ("brute-force", "nfc"),
     ("altered", "qr"),
+    ("altered", "payer-code"),
     ("altered", "nfc"),
     ("wrong-key", "nfc"),
     ("eavesdropped", "nfc"),
@@ -38,12 +45,19 @@ STOPPED = [
 
 #: These work, here as in the world, and the matrix must say so.
 WORKING = [
+    ("amount", "payer-code"),
+    ("relay", "payer-code"),
     ("relay", "nfc"),
     ("eavesdropped", "qr"),
+    ("eavesdropped", "payer-code"),
+    ("eavesdropped", "nfc"),
     ("sticker", "qr"),
     ("phished", "qr"),
+    ("phished", "payer-code"),
+    ("stolen", "payer-code"),
     ("stolen", "nfc"),
     ("stolen-with-pin", "qr"),
+    ("stolen-with-pin", "payer-code"),
     ("stolen-with-pin", "nfc"),
 ]
 
@@ -83,6 +97,51 @@ def test_every_cell_names_the_step(cells: dict[tuple[str, str], Cell]) -> None:
     assert all(cell.step for cell in cells.values())
 
 
+def test_every_cell_is_told_of_here(cells: dict[tuple[str, str], Cell]) -> None:
+    assert set(cells) == {*STOPPED, *WORKING}
+
+
+def test_a_cell_that_cannot_be_says_why(cells: dict[tuple[str, str], Cell]) -> None:
+    for attack in ATTACKS:
+        for mode in CELL_MODES:
+            assert ((attack.name, mode) in cells) != bool(attack.absent.get(mode)), attack.name
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "by", "because"),
+    [
+        ("replay", "qr", "the shop", "used"),
+        ("replay", "payer-code", "the shop", "used-payer-code"),
+        ("replay", "nfc", "the issuer", "atc-replayed"),
+        ("other-domain", "payer-code", "the switch", "no-such-range"),
+        ("other-domain", "nfc", "the token service", "token-outside-domain"),
+        ("forged", "nfc", "the terminal", "fDDA failed"),
+        ("brute-force", "qr", "the issuer", "pin-tries-exceeded"),
+        ("brute-force", "payer-code", "the wallet operator", "pin-tries-exceeded"),
+        ("altered", "nfc", "the switch", "message authentication failed"),
+    ],
+)
+def test_the_party_that_stopped_it_gave_the_reason(
+    cells: dict[tuple[str, str], Cell], name: str, mode: str, by: str, because: str
+) -> None:
+    cell = cells[name, mode]
+    assert (cell.stopped_by, cell.because.startswith(because)) == (by, True), cell
+
+
+def test_who_stopped_it_comes_from_the_run(soft_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have another defence catch the same attack sooner: another party is named."""
+    usual = cell_of(soft_rig, "other-domain", "nfc")
+    assert (usual.stopped_by, usual.step[-2:]) == ("the token service", "57")
+    verify = mac.verify
+
+    def stricter(message: bytes, *rest: Any) -> Any:
+        return message[:4] != b"0200" and verify(message, *rest)
+
+    monkeypatch.setattr(mac, "verify", stricter)
+    sooner = cell_of(soft_rig, "other-domain", "nfc")
+    assert (sooner.stopped_by, sooner.step[-2:]) == ("the switch", "A0")
+
+
 def test_an_honest_sale_is_charged_once_whatever_is_tried(
     cells: dict[tuple[str, str], Cell],
 ) -> None:
@@ -114,6 +173,15 @@ def test_without_the_domain_a_copied_token_pays_by_code(
 ) -> None:
     monkeypatch.setattr(tokens, "_within_domain", lambda *_: True)
     assert cell_of(soft_rig, "other-domain", "nfc").verdict == "works"
+
+
+def test_without_a_memory_of_used_codes_a_payers_code_pays_twice(
+    soft_rig: Rig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(PresentedRecords, "of_digits", lambda *_: None)
+    monkeypatch.setattr(PresentedRecords, "insert", lambda *_: None)
+    assert cell_of(soft_rig, "replay", "payer-code").verdict == "works"
 
 
 def test_without_the_mac_an_altered_amount_is_taken(

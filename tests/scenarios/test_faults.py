@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from checkout.acceptance.qr import payer_code
 from checkout.attempts import Attempts
 from checkout.comparison.faults import FAULTS, Fault, play_fault
-from checkout.comparison.results import Cell
+from checkout.comparison.results import CELL_MODES, Cell
 from checkout.comparison.rig import Rig
 from checkout.repeats import Repeats
 
@@ -30,7 +31,7 @@ def cells(rig: Rig) -> dict[tuple[str, str], Cell]:
 
 
 def test_no_money_is_lost_or_taken_twice(cells: dict[tuple[str, str], Cell]) -> None:
-    assert len(cells) == 2 * len(FAULTS) - 1  # a code cannot be pulled away
+    assert len(cells) == 3 * len(FAULTS) - 1  # the shop's code cannot be pulled away
     for cell in cells.values():
         assert cell.money_lost_minor == 0, cell
         assert cell.taken_twice_minor == 0, cell
@@ -38,7 +39,13 @@ def test_no_money_is_lost_or_taken_twice(cells: dict[tuple[str, str], Cell]) -> 
         assert cell.shop_saw
 
 
-@pytest.mark.parametrize("mode", ["qr", "nfc"])
+def test_a_cell_that_cannot_be_says_why(cells: dict[tuple[str, str], Cell]) -> None:
+    for fault in FAULTS:
+        for mode in CELL_MODES:
+            assert ((fault.name, mode) in cells) != bool(fault.absent.get(mode)), (fault.name, mode)
+
+
+@pytest.mark.parametrize("mode", CELL_MODES)
 @pytest.mark.parametrize(
     "name",
     ["request-lost", "answer-lost", "switch-slow", "power-cut-before", "power-cut-after"],
@@ -51,7 +58,7 @@ def test_what_was_left_unheard_is_put_right_and_paid_again(
     assert cell.holds == "the shop, once"
 
 
-@pytest.mark.parametrize("mode", ["qr", "nfc"])
+@pytest.mark.parametrize("mode", CELL_MODES)
 def test_what_came_too_late_goes_back(cells: dict[tuple[str, str], Cell], mode: str) -> None:
     assert cells["paid-late", mode].holds == "the payer"
 
@@ -61,10 +68,38 @@ def test_a_phone_without_a_network_still_taps(cells: dict[tuple[str, str], Cell]
     assert cells["phone-offline", "nfc"].payer_saw == "approved"
 
 
+def test_a_code_on_the_screen_pays_without_a_network_up_to_the_limit(
+    cells: dict[tuple[str, str], Cell],
+) -> None:
+    cell = cells["phone-offline", "payer-code"]
+    assert cell.payer_saw == (
+        "the code, and no page after it; over the limit: the code, and no page after it, then paid"
+    )
+    assert "no PIN was typed in time" in cell.shop_saw
+    assert cell.holds == "the shop, once; over the limit: the shop, once"
+
+
+def test_a_code_is_good_yet_when_the_bank_could_not_be_asked(
+    cells: dict[tuple[str, str], Cell],
+) -> None:
+    assert cells["shop-offline", "payer-code"].holds == "the shop, once"
+
+
+@pytest.mark.parametrize("mode", CELL_MODES)
+def test_a_full_disk_at_the_shop_is_told_as_it_is(
+    cells: dict[tuple[str, str], Cell], mode: str
+) -> None:
+    cell = cells["disk-full-shop", mode]
+    seen = f"{cell.payer_saw} {cell.shop_saw}"
+    assert "disk I/O error" in seen  # from the start: nothing was asked of anybody
+    assert "could not be kept; what was charged is taken back" in seen
+    assert (cell.verdict, cell.holds) == ("repaired", "the shop, once")
+
+
 # A cell must depend on its defence: without it, the same fault ends otherwise.
 
 
-@pytest.mark.parametrize("mode", ["qr", "nfc"])
+@pytest.mark.parametrize("mode", CELL_MODES)
 def test_without_reversals_a_lost_answer_costs_the_payer(
     soft_rig: Rig,
     mode: str,
@@ -125,3 +160,14 @@ def test_without_giving_back_an_unreachable_bank_blocks_the_order(
     monkeypatch.setattr(Attempts, "give_back", lambda *_, **__: None)
     cell = cell_of(soft_rig, BY_NAME["shop-offline"], "nfc")
     assert cell.holds == "the payer"
+
+
+def test_without_expiry_a_payers_code_of_two_minutes_ago_pays(
+    soft_rig: Rig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "expired" in cell_of(soft_rig, BY_NAME["code-expired"], "payer-code").shop_saw
+    monkeypatch.setattr(payer_code, "GRACE_STEPS", 10)
+    assert cell_of(soft_rig, BY_NAME["code-expired"], "payer-code").shop_saw == (
+        "approved, then order paid"
+    )

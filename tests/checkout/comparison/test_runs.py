@@ -70,11 +70,12 @@ def test_a_wallet_goes_through_three_parties_and_a_card_through_four(
     assert houses == {
         "code-wallet": {"three-party"},
         "code-bank": {"four-party"},
+        "code-payer": {"three-party"},
         "tap-card": {"four-party"},
         "tap-phone": {"four-party"},
     }
     wallet = comparison.columns[0].income_minor
-    card = comparison.columns[2].income_minor
+    card = comparison.columns[3].income_minor
     assert wallet["operator"] > 0 == wallet["issuer"]
     assert card["issuer"] > 0 == card["operator"]
 
@@ -119,7 +120,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
     yield Counted(monkeypatch)
 
 
-@pytest.mark.parametrize("name", ["code-bank", "tap-card"])
+@pytest.mark.parametrize("name", ["code-bank", "code-payer", "tap-card"])
 def test_messages_in_the_trace_are_those_seen_at_the_other_end(
     name: str, counted: Counted, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -463,3 +464,57 @@ def test_a_payment_that_has_just_begun_is_compared_with_no_steps(
     assert "Nothing has been recorded yet" in page.text
     shop.payments.attempts.give_back(begun, "91")
     shop.orders.cancel(order.id)
+
+
+# -- printed codes --------------------------------------------------------------------------------
+
+
+def stickers(client: FlaskClient) -> dict[bool, dict[str, Any]]:
+    told = client.get("/api/v1/comparison").json["stickers"]
+    return {each["emulated"]: each for each in told}
+
+
+def test_a_sale_by_sticker_is_timed_apart_from_the_page_to_the_money(
+    client: FlaskClient, stranger: FlaskClient, shop: Shop, origin: str
+) -> None:
+    sticker = shop.static_codes.create("door")
+    before, codes = stickers(client), group(client, "qr", emulated=False)["live"]["sales"]
+    page = stranger.get(f"/p/{sticker.code}").text
+    opened = re.search(r'name="opened" value="([^"]+)"', page)
+    assert opened is not None
+    time.sleep(0.2)
+    fields = {
+        "opened": opened[1],
+        "submission": "s" * 20,
+        "payer": "unionpay-credit",
+        "amount": "3.00",
+        "pin": DEMO_PIN,
+    }
+    assert stranger.post(f"/p/{sticker.code}", data=fields).status_code == 303
+    after = stickers(client)
+    assert after[False]["sales"] == before.get(False, {"sales": 0})["sales"] + 1
+    assert after[False]["opened_to_paid_ms"]["max"] >= 200
+    assert after.get(True) == before.get(True)
+    assert group(client, "qr", emulated=False)["live"]["sales"] == codes
+
+    Phone("unionpay-credit", amount="4.00").open(f"{origin}/p/{sticker.code}")
+    last = stickers(client)
+    assert last[True]["sales"] == before.get(True, {"sales": 0})["sales"] + 1
+    assert last[False] == after[False]
+    shown = client.get("/compare").text
+    assert "By printed sticker" in shown
+
+
+def test_a_forged_mark_of_opening_times_nothing(
+    client: FlaskClient, stranger: FlaskClient, shop: Shop
+) -> None:
+    sticker = shop.static_codes.create("window", amount_minor=100)
+    before = stickers(client)
+    fields = {
+        "opened": "forged",
+        "submission": "t" * 20,
+        "payer": "unionpay-credit",
+        "pin": DEMO_PIN,
+    }
+    assert stranger.post(f"/p/{sticker.code}", data=fields).status_code == 303
+    assert stickers(client) == before
