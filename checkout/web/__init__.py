@@ -21,6 +21,7 @@ def register(app: Flask, shop: Shop) -> None:
     """Put every page and the API of `shop` on `app`."""
     from checkout.web import (
         api,
+        api_webhooks,
         compare,
         counter,
         customer_code,
@@ -49,5 +50,5 @@ def register(app: Flask, shop: Shop) -> None:
     views.install(app, shop)
     phones = (payer, wallet, phone_code)
     counters = (counter, customer_code, pin_pad, enrolment, sticker_desk, compare, network)
-    for room in (door, *phones, *counters, api):
+    for room in (door, *phones, *counters, api, api_webhooks):
         app.register_blueprint(room.blueprint)

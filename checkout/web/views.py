@@ -26,7 +26,9 @@ _ZONE = ZoneInfo("Asia/Shanghai")
 def install(app: Flask, shop: Shop) -> None:
     """Give the templates of `app` their filters and every request the shop."""
     app.extensions["checkout.shop"] = shop
-    app.extensions["checkout.answers"] = Answers(shop.engine, clock=shop.orders.clock)
+    app.extensions["checkout.answers"] = Answers(
+        shop.engine, seal=shop.seal, clock=shop.orders.clock
+    )
     app.extensions["checkout.guesses"] = Attempts(limit=20, window_s=60)
     # Reading a picture costs a core some milliseconds; live scanning sends four a second.
     app.extensions["checkout.pictures"] = Attempts(limit=400, window_s=60)
