@@ -33,6 +33,7 @@ def register(app: Flask, shop: Shop) -> None:
         pin_pad,
         sticker_desk,
         wallet,
+        webhook_desk,
     )
 
     app.static_folder = str(assets.static_folder())
@@ -49,6 +50,7 @@ def register(app: Flask, shop: Shop) -> None:
     Door(secrets, public_url=shop.config.public_url).install(app)
     views.install(app, shop)
     phones = (payer, wallet, phone_code)
-    counters = (counter, customer_code, pin_pad, enrolment, sticker_desk, compare, network)
+    desks = (sticker_desk, network, webhook_desk)
+    counters = (counter, customer_code, pin_pad, enrolment, compare, *desks)
     for room in (door, *phones, *counters, api, api_webhooks):
         app.register_blueprint(room.blueprint)
