@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from checkout.comparison import attack_codes as codes
 from checkout.comparison import attack_taps as taps
+from checkout.comparison import attack_webhooks as webhooks
 from checkout.comparison.results import Cell, Row
 from checkout.comparison.rig import Mode, Rig, Scene, open_rig
 from checkout.comparison.stand import Pages
@@ -144,6 +145,13 @@ ATTACKS = (
         what="Somebody between shop and switch raises the amount.",
         qr=taps.altered_on_the_line,
         nfc=taps.altered_on_the_line,
+    ),
+    Attack(
+        name="webhook",
+        title="Replayed webhook",
+        what="What told the merchant's system of one sale is sent again to be given goods again.",
+        qr=webhooks.replayed_webhook,
+        nfc=webhooks.replayed_webhook,
     ),
     Attack(
         name="wrong-key",
