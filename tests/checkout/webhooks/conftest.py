@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine
 
 from checkout.config import Config
 from checkout.demo import DEMO_PIN
@@ -126,8 +127,10 @@ def courier(shop: Shop) -> Courier:
     return courier_of(shop)
 
 
-def courier_of(shop: Shop) -> Courier:
-    return Courier(shop.engine, seal=shop.seal, clock=shop.orders.clock, chance=lambda: 0.0)
+def courier_of(shop: Shop, engine: Engine | None = None) -> Courier:
+    return Courier(
+        engine or shop.engine, seal=shop.seal, clock=shop.orders.clock, chance=lambda: 0.0
+    )
 
 
 @pytest.fixture
