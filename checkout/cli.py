@@ -87,6 +87,13 @@ def parser() -> argparse.ArgumentParser:
     switch.add_argument("--faults", type=Path, metavar="FILE", help="fault rules in TOML")
     switch.add_argument("--spec", action="store_true", help="print the message specification")
 
+    webhooks = commands.add_parser("webhooks", help="a receiver to try webhooks with")
+    kinds = webhooks.add_subparsers(dest="webhooks_command", metavar="listen", required=True)
+    listen = kinds.add_parser("listen", help="print each event: verified, refused, seen before")
+    listen.add_argument("--port", type=int, default=0, help="a free one where none is given")
+    listen.add_argument("--secret", help="whsec_...; without it, it adds itself to this shop")
+    listen.add_argument("--database", default="", help="URL or file")
+
     reset = commands.add_parser("reset", help="the demo afresh")
     reset.add_argument("--database", default="", help="URL or file")
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, Row, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from checkout import records
@@ -190,13 +190,15 @@ def read_events(connection: Connection, *, after: int, limit: int = 1000) -> lis
         .order_by(records.events.c.n)
         .limit(limit)
     ).all()
-    return [
-        Event(
-            n=row.n,
-            order_id=row.order_id,
-            kind=row.kind,
-            at=instant(row.at),
-            payload=json.loads(row.payload),
-        )
-        for row in rows
-    ]
+    return [event_of(row) for row in rows]
+
+
+def event_of(row: Row[Any]) -> Event:
+    """A row of the event table as a value."""
+    return Event(
+        n=row.n,
+        order_id=row.order_id,
+        kind=row.kind,
+        at=instant(row.at),
+        payload=json.loads(row.payload),
+    )

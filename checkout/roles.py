@@ -46,7 +46,7 @@ def run_switch(config: Config, stop: threading.Event) -> None:
 
 
 def run_terminal(config: Config, stop: threading.Event) -> None:
-    """The reader's owner, and the shop's housekeeping (expiry, repeated reversals)."""
+    """The reader's owner, and the shop's housekeeping (expiry, repeated reversals, webhooks)."""
     from checkout.terminal import run
 
     run(config, stop, ready=say_ready)

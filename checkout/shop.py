@@ -30,6 +30,7 @@ from checkout.records import instant, micros
 from checkout.sealing import Seal
 from checkout.static_codes import StaticCodes
 from checkout.top_up import TopUps
+from checkout.webhooks.desk import Webhooks
 
 #: A reader's word older than this is no longer believed: its process may be gone.
 _STATUS_STALE_S = 5.0
@@ -169,6 +170,7 @@ class Shop:
         self.code_key = self.seal.derive("emv codes")
         self.feed = Feed(engine, heartbeat_s=config.heartbeat_s)
         self.terminal = ReaderDesk(engine, clock)
+        self.webhooks = Webhooks(engine, seal=self.seal, clock=clock)
         self.moments = Moments(engine, clock)
         self.books = ClearingReader(engine)
         self.disputed = DisputedOrders(engine, clock)

@@ -1,4 +1,4 @@
-"""The terminal process: the tap loop over the shop's orders, and the shop's housekeeping."""
+"""The terminal process: the tap loop over the shop's orders; beside it housekeeping, webhooks."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from checkout.provisioning import borrowed
 from checkout.readers import EmulatedReader, choose_reader
 from checkout.shop import Shop
 from checkout.trace import Trace
+from checkout.webhooks.courier import run_courier
 from devices.nfc.air_time import modelled_ms
 from devices.nfc.contract import Card, Reader
 from devices.nfc.emulated import CardFileError, CardInUse, ProfileError
@@ -188,10 +189,14 @@ def _verdict(payment: Payment, *, signed: bool) -> Verdict:
 
 
 def run(config: Config, stop: threading.Event, *, ready: Callable[[], None]) -> None:
-    """Own the reader until `stop`; housekeeping runs beside it in a thread of its own."""
+    """Own the reader until `stop`; housekeeping and webhooks run beside it, a thread each."""
     shop = Shop.open(config)
     keeper = threading.Thread(target=_keep_house, args=(shop, stop), name="housekeeping")
+    courier = threading.Thread(
+        target=run_courier, args=(config, shop.seal, shop.orders.clock, stop), name="webhooks"
+    )
     keeper.start()
+    courier.start()
     try:
         terminal = tap.load(config.home, clock=shop.orders.clock)
         service = borrowed(shop.clearing)
@@ -202,6 +207,7 @@ def run(config: Config, stop: threading.Event, *, ready: Callable[[], None]) -> 
     finally:
         stop.set()
         keeper.join(3)
+        courier.join(2)
         shop.close()
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from checkout.comparison import attack_codes as codes
 from checkout.comparison import attack_payer_codes as shown
 from checkout.comparison import attack_taps as taps
+from checkout.comparison import attack_webhooks as webhooks
 from checkout.comparison.results import Cell, CellMode, Row
 from checkout.comparison.rig import Rig, Scene, open_rig
 from checkout.comparison.stand import Pages
@@ -192,6 +193,13 @@ ATTACKS = (
         qr=taps.altered_on_the_line,
         nfc=taps.altered_on_the_line,
         code=taps.altered_on_the_line,
+    ),
+    Attack(
+        name="webhook",
+        title="Replayed webhook",
+        what="What told the merchant's system of one sale is sent again to be given goods again.",
+        qr=webhooks.replayed_webhook,
+        nfc=webhooks.replayed_webhook,
     ),
     Attack(
         name="wrong-key",

@@ -22,6 +22,7 @@ def register(app: Flask, shop: Shop) -> None:
     """Put every page and the API of `shop` on `app`."""
     from checkout.web import (
         api,
+        api_webhooks,
         compare,
         counter,
         customer_code,
@@ -35,6 +36,7 @@ def register(app: Flask, shop: Shop) -> None:
         sticker_desk,
         wallet,
         wallet_top_up,
+        webhook_desk,
     )
 
     app.static_folder = str(assets.static_folder())
@@ -52,6 +54,7 @@ def register(app: Flask, shop: Shop) -> None:
     Door(secrets, logins=logins, public_url=shop.config.public_url).install(app)
     views.install(app, shop)
     phones = (payer, wallet, wallet_top_up, phone_code)
-    counters = (counter, customer_code, pin_pad, enrolment, sticker_desk)
-    for room in (door, *phones, *counters, compare, network, disputes, api):
+    desks = (sticker_desk, network, disputes, webhook_desk)
+    counters = (counter, customer_code, pin_pad, enrolment, compare, *desks)
+    for room in (door, *phones, *counters, api, api_webhooks):
         app.register_blueprint(room.blueprint)

@@ -5,30 +5,26 @@ Every POST carries an `Idempotency-Key`; every failure is problem details (RFC 9
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable
 from datetime import date
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, make_response, request, url_for
-from werkzeug.exceptions import HTTPException, NotFound, UnsupportedMediaType
+from werkzeug.exceptions import NotFound
 
 from checkout.moments import SHOWN
-from checkout.orders import Order, OrderState, ShopError
+from checkout.orders import Order, OrderState
 from checkout.payments import Payment
 from checkout.presented import UserPaying
 from checkout.web import codes, openapi, phone_trace, sources
+from checkout.web.api_requests import flag_field, once, required_field, text_field
 from checkout.web.counter import with_live_code
-from checkout.web.idempotency import KEY_LENGTH, fingerprint
-from checkout.web.problems import KINDS, PROBLEM_TYPES, Problem, as_response
+from checkout.web.problems import KINDS, PROBLEM_TYPES, Problem
 from checkout.web.streams import event_stream
-from checkout.web.views import the_answers, the_shop
+from checkout.web.views import the_shop
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
-_KEY = re.compile(rf"[\x21-\x7e]{{1,{KEY_LENGTH}}}", re.ASCII)
-_LARGEST_JSON = 16 * 1024
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
@@ -38,16 +34,16 @@ def create_order() -> Response:
 
     def work(body: dict[str, Any]) -> Response:
         order = the_shop().orders.create(
-            amount_minor=_required(body, "amount_minor"),
-            currency=_text(body, "currency", required=True) or "",
-            reference=_text(body, "reference"),
-            preauthorise=_flag(body, "preauthorise"),
+            amount_minor=required_field(body, "amount_minor"),
+            currency=text_field(body, "currency", required=True) or "",
+            reference=text_field(body, "reference"),
+            preauthorise=flag_field(body, "preauthorise"),
         )
         response = make_response(jsonify(order_json(order)), 201)
         response.headers["Location"] = url_for("api.read_order", order_id=order.id)
         return response
 
-    return _once(work, {"amount_minor", "currency", "reference", "preauthorise"})
+    return once(work, {"amount_minor", "currency", "reference", "preauthorise"})
 
 
 @blueprint.get("/orders/<order_id>")
@@ -82,7 +78,7 @@ def order_picture(order_id: str, form: str) -> Response:
 @blueprint.post("/orders/<order_id>/cancel")
 def cancel_order(order_id: str) -> Response:
     """Close an order that nobody has paid, also while the payer's PIN is waited for."""
-    return _once(lambda body: jsonify(order_json(the_shop().payments.cancel(order_id))), set())
+    return once(lambda body: jsonify(order_json(the_shop().payments.cancel(order_id))), set())
 
 
 @blueprint.post("/orders/<order_id>/refunds")
@@ -90,10 +86,10 @@ def refund_order(order_id: str) -> Response:
     """Give back all or part of a paid order."""
 
     def work(body: dict[str, Any]) -> Response:
-        payment = the_shop().payments.refund(order_id, _required(body, "amount_minor"))
+        payment = the_shop().payments.refund(order_id, required_field(body, "amount_minor"))
         return make_response(jsonify(payment_json(payment)), 201)
 
-    return _once(work, {"amount_minor"})
+    return once(work, {"amount_minor"})
 
 
 @blueprint.post("/orders/<order_id>/capture")
@@ -104,7 +100,7 @@ def capture_order(order_id: str) -> Response:
         payment = the_shop().payments.capture(order_id, body.get("amount_minor"))
         return make_response(jsonify(payment_json(payment)), 201)
 
-    return _once(work, {"amount_minor"})
+    return once(work, {"amount_minor"})
 
 
 @blueprint.post("/orders/<order_id>/payment-codes")
@@ -115,13 +111,13 @@ def take_payment_code(order_id: str) -> Response:
     """
 
     def work(body: dict[str, Any]) -> Response:
-        text = _text(body, "text", required=True, longest=512) or ""
+        text = text_field(body, "text", required=True, longest=512) or ""
         paid = the_shop().present(order_id, text, emulated=phone_trace.is_emulated_phone())
         if isinstance(paid, UserPaying):
             return _user_paying(paid)
         return make_response(jsonify(payment_json(paid)), 201)
 
-    return _once(work, {"text"})
+    return once(work, {"text"})
 
 
 @blueprint.get("/static-codes")
@@ -209,77 +205,3 @@ def _user_paying(waiting: UserPaying) -> Response:
     response = make_response(jsonify(shown), 202)
     response.headers["Location"] = url_for("api.read_payment", payment_id=waiting.payment.id)
     return response
-
-
-def _once(work: Callable[[dict[str, Any]], Response], known: set[str]) -> Response:
-    key = _idempotency_key()
-    body = _body(known)
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
-
-    def guarded() -> Response:
-        try:
-            return work(body)
-        except (Problem, ShopError, HTTPException) as refusal:
-            return as_response(refusal)
-
-    mark = fingerprint(request.method, request.path, canonical)
-    return the_answers().once("api", key, mark, guarded)
-
-
-def _idempotency_key() -> str:
-    key = request.headers.get("Idempotency-Key", "")
-    if _KEY.fullmatch(key) is None:
-        detail = (
-            f"Idempotency-Key: expected 1 to {KEY_LENGTH} visible ASCII characters of your choice."
-        )
-        raise Problem(kind="idempotency-key", detail=detail, field="Idempotency-Key")
-    return key
-
-
-def _body(known: set[str]) -> dict[str, Any]:
-    request.max_content_length = _LARGEST_JSON
-    raw = request.get_data()
-    if not raw:
-        return {}
-    if not request.is_json:
-        raise UnsupportedMediaType
-    try:
-        body = json.loads(raw, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise Problem(kind="body", detail="body: expected a JSON object.") from None
-    if not isinstance(body, dict):
-        raise Problem(kind="body", detail="body: expected a JSON object.")
-    for name in body.keys() - known:
-        expected = ", ".join(sorted(known)) or "no field"
-        detail = f"{name[:64]}: no such field here, expected {expected}"
-        raise Problem(kind="field", detail=detail, field=name[:64])
-    return body
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _required(body: dict[str, Any], name: str) -> Any:
-    if name not in body:
-        raise Problem(kind="field", detail=f"{name}: it is missing", field=name)
-    return body[name]
-
-
-def _text(
-    body: dict[str, Any], name: str, *, required: bool = False, longest: int = 64
-) -> str | None:
-    value = _required(body, name) if required else body.get(name)
-    if value is None and not required:
-        return None
-    if not isinstance(value, str) or not 1 <= len(value) <= longest:
-        detail = f"{name}: expected a text of 1 to {longest} characters"
-        raise Problem(kind="field", detail=detail, field=name)
-    return value
-
-
-def _flag(body: dict[str, Any], name: str) -> bool:
-    value = body.get(name, False)
-    if not isinstance(value, bool):
-        raise Problem(kind="field", detail=f"{name}: expected true or false", field=name)
-    return value

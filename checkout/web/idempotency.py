@@ -34,6 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from checkout.records import create_tables, micros
+from checkout.sealing import Seal
 from checkout.web.problems import Problem
 
 KEY_LENGTH = 255
@@ -42,6 +43,7 @@ _LEASE = timedelta(seconds=60)
 _SWEPT_EVERY = 1000
 _HEADERS = ("Content-Type", "Location")
 _log = logging.getLogger("checkout.web")
+_SEALED = "sealed"  # among the kept headers: the body is encrypted
 
 metadata = MetaData()
 answers = Table(
@@ -76,9 +78,14 @@ class Answers:
     """Keeps one answer for each key of a scope ("api", "payer")."""
 
     def __init__(
-        self, engine: Engine, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        engine: Engine,
+        *,
+        seal: Seal | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._engine = engine
+        self._seal = seal
         self._clock = clock
         self._calls = itertools.count(1)
         create_tables(engine, metadata)
@@ -92,13 +99,14 @@ class Answers:
         work: Callable[[], Response],
         *,
         patience_s: float = 0.0,
+        secret: bool = False,
     ) -> Response:
         """Do `work` for a key that is new, else give its stored answer.
 
         While another request with the key is at work this waits up to `patience_s`. Failures of
         the server (5xx) and refusals of the door (401, 429) are not kept: they may be tried again;
-        504 is kept, since its outcome is unknown. Problem(key-reused, request-under-way,
-        request-interrupted).
+        504 is kept, since its outcome is unknown. With `secret` the answer is kept encrypted.
+        Problem(key-reused, request-under-way, request-interrupted).
         """
         if next(self._calls) % _SWEPT_EVERY == 0:
             self.forget_old()
@@ -113,7 +121,7 @@ class Answers:
             if again:
                 self._release(scope, key)
             else:
-                self._keep(scope, key, response)
+                self._keep(scope, key, response, secret=secret)
         except SQLAlchemyError:
             # What was done is done and told; a repeat of the request is sent to look it up.
             _log.warning("the answer to a request could not be kept")
@@ -127,7 +135,10 @@ class Answers:
             ).first()
         if row is None or row.status is None:
             return None
-        return Answer(status=row.status, headers=json.loads(row.headers), body=bytes(row.body))
+        headers, body = json.loads(row.headers), bytes(row.body)
+        if headers.pop(_SEALED, None) and self._seal is not None:
+            body = self._seal.open(body)
+        return Answer(status=row.status, headers=headers, body=body)
 
     def forget_old(self) -> int:
         """Drop answers older than a week; returns how many."""
@@ -172,8 +183,12 @@ class Answers:
                 raise Problem(kind="request-under-way", detail=detail, retry_after_s=1)
             time.sleep(0.05)
 
-    def _keep(self, scope: str, key: str, response: Response) -> None:
+    def _keep(self, scope: str, key: str, response: Response, *, secret: bool) -> None:
         headers = {name: response.headers[name] for name in _HEADERS if name in response.headers}
+        body = response.get_data()
+        if secret and self._seal is not None:
+            body = self._seal.close(body)
+            headers[_SEALED] = "yes"
         with self._engine.begin() as connection:
             connection.execute(
                 update(answers)
@@ -181,7 +196,7 @@ class Answers:
                 .values(
                     status=response.status_code,
                     headers=json.dumps(headers),
-                    body=response.get_data(),
+                    body=body,
                 )
             )
 

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from checkout.money import CURRENCIES
 from checkout.orders import OrderState
 from checkout.payments import PaymentState
-
-Schema = dict[str, Any]
+from checkout.web import openapi_webhooks
+from checkout.web.openapi_parts import (
+    Schema,
+    answer,
+    closed_object,
+    content,
+    created,
+    in_path,
+    parameter,
+    posting,
+    reading,
+    ref,
+    whole_object,
+)
 
 
 def document(server: str) -> Schema:
@@ -31,15 +42,16 @@ def _document() -> Schema:
             ),
         },
         "security": [{"merchantKey": []}],
-        "paths": _paths(),
+        "paths": {**_paths(), **openapi_webhooks.paths()},
+        "webhooks": openapi_webhooks.sent(),
         "components": {
             "securitySchemes": {"merchantKey": {"type": "http", "scheme": "bearer"}},
-            "schemas": _schemas(),
-            "parameters": _parameters(),
+            "schemas": {**_schemas(), **openapi_webhooks.schemas()},
+            "parameters": {**_parameters(), **openapi_webhooks.parameters()},
             "responses": {
                 "Problem": {
                     "description": "What is wrong, as RFC 9457 problem details.",
-                    "content": {"application/problem+json": {"schema": _ref("Problem")}},
+                    "content": {"application/problem+json": {"schema": ref("Problem")}},
                 }
             },
         },
@@ -47,30 +59,32 @@ def _document() -> Schema:
 
 
 def _paths() -> Schema:
-    order, payment = _answer("The order.", "Order"), _answer("The payment.", "Payment")
+    order, payment = answer("The order.", "Order"), answer("The payment.", "Payment")
     return {
         "/api/v1/orders": {
-            "post": _post("createOrder", "Open an order", "NewOrder", {"201": _created(order)})
+            "post": posting("createOrder", "Open an order", "NewOrder", {"201": created(order)})
         },
         "/api/v1/orders/{order_id}": {
-            "parameters": [_parameter("orderId")],
-            "get": _get("readOrder", "An order as it stands", order),
+            "parameters": [parameter("orderId")],
+            "get": reading("readOrder", "An order as it stands", order),
         },
         "/api/v1/orders/{order_id}/events": {
-            "parameters": [_parameter("orderId"), _parameter("lastEventId")],
-            "get": _get("orderEvents", "What happens to the order", _content("text/event-stream")),
+            "parameters": [parameter("orderId"), parameter("lastEventId")],
+            "get": reading(
+                "orderEvents", "What happens to the order", content("text/event-stream")
+            ),
         },
         "/api/v1/orders/{order_id}/qr.{form}": {
-            "parameters": [_parameter("orderId"), _parameter("form"), _parameter("format")],
-            "get": _get(
+            "parameters": [parameter("orderId"), parameter("form"), parameter("format")],
+            "get": reading(
                 "orderPicture",
                 "The order's code as a picture",
-                _content("image/png", "image/svg+xml"),
+                content("image/png", "image/svg+xml"),
             ),
         },
         "/api/v1/orders/{order_id}/cancel": {
-            "parameters": [_parameter("orderId")],
-            "post": _post(
+            "parameters": [parameter("orderId")],
+            "post": posting(
                 "cancelOrder",
                 "Close an order not paid yet, a wait for a PIN with it",
                 "Empty",
@@ -78,50 +92,50 @@ def _paths() -> Schema:
             ),
         },
         "/api/v1/orders/{order_id}/refunds": {
-            "parameters": [_parameter("orderId")],
-            "post": _post("refundOrder", "Give money back", "Amount", {"201": payment}),
+            "parameters": [parameter("orderId")],
+            "post": posting("refundOrder", "Give money back", "Amount", {"201": payment}),
         },
         "/api/v1/orders/{order_id}/capture": {
-            "parameters": [_parameter("orderId")],
-            "post": _post(
+            "parameters": [parameter("orderId")],
+            "post": posting(
                 "captureOrder", "Complete a preauthorisation", "MaybeAmount", {"201": payment}
             ),
         },
         "/api/v1/orders/{order_id}/payment-codes": {
-            "parameters": [_parameter("orderId")],
-            "post": _post(
+            "parameters": [parameter("orderId")],
+            "post": posting(
                 "payByPayerCode",
                 "Pay by a code that a phone shows",
                 "PayerCode",
                 {
                     "201": payment,
-                    "202": _created(_answer("The phone asks for the PIN.", "UserPaying")),
+                    "202": created(answer("The phone asks for the PIN.", "UserPaying")),
                 },
             ),
         },
         "/api/v1/static-codes": {
-            "get": _get("staticCodes", "Printed stickers", _answer("All of them.", "StaticCodes"))
+            "get": reading("staticCodes", "Printed stickers", answer("All of them.", "StaticCodes"))
         },
         "/api/v1/payments/{payment_id}": {
-            "parameters": [_parameter("paymentId")],
-            "get": _get("readPayment", "One payment with its steps", payment),
+            "parameters": [parameter("paymentId")],
+            "get": reading("readPayment", "One payment with its steps", payment),
         },
         "/api/v1/comparison": {
-            "get": _get(
-                "comparison", "Code and tap side by side", _answer("Figures.", "Comparison")
+            "get": reading(
+                "comparison", "Code and tap side by side", answer("Figures.", "Comparison")
             )
         },
         "/api/v1/settlements/{day}": {
-            "parameters": [_parameter("day")],
-            "get": _get("settlement", "A closed day", _answer("Net positions.", "Settlement")),
+            "parameters": [parameter("day")],
+            "get": reading("settlement", "A closed day", answer("Net positions.", "Settlement")),
         },
         "/api/v1/openapi.json": {
-            "get": _get("description", "This description", _content("application/json"))
+            "get": reading("description", "This description", content("application/json"))
         },
         "/api/v1/problems/{kind}": {
-            "parameters": [_parameter("kind")],
-            "get": _get(
-                "problem", "What a problem type means", _answer("Its title.", "ProblemType")
+            "parameters": [parameter("kind")],
+            "get": reading(
+                "problem", "What a problem type means", answer("Its title.", "ProblemType")
             ),
         },
     }
@@ -130,11 +144,11 @@ def _paths() -> Schema:
 def _parameters() -> Schema:
     identifier = {"type": "string", "pattern": "^[a-z]{3}_[0-9a-z]{16}$"}
     return {
-        "orderId": _in_path("order_id", identifier),
-        "paymentId": _in_path("payment_id", identifier),
-        "form": _in_path("form", {"enum": ["png", "svg"]}),
-        "day": _in_path("day", {"type": "string", "format": "date"}),
-        "kind": _in_path("kind", {"type": "string", "pattern": "^[a-z-]+$"}),
+        "orderId": in_path("order_id", identifier),
+        "paymentId": in_path("payment_id", identifier),
+        "form": in_path("form", {"enum": ["png", "svg"]}),
+        "day": in_path("day", {"type": "string", "format": "date"}),
+        "kind": in_path("kind", {"type": "string", "pattern": "^[a-z-]+$"}),
         "format": {"name": "format", "in": "query", "schema": {"enum": ["link", "emv"]}},
         "lastEventId": {
             "name": "Last-Event-ID",
@@ -159,7 +173,7 @@ def _schemas() -> Schema:
     instant = {"type": "string", "format": "date-time"}
     maybe = {"type": ["string", "null"]}
     return {
-        "NewOrder": _object(
+        "NewOrder": closed_object(
             {
                 "amount_minor": amount,
                 "currency": {"enum": sorted(CURRENCIES)},
@@ -168,13 +182,13 @@ def _schemas() -> Schema:
             },
             required=("amount_minor", "currency"),
         ),
-        "Amount": _object({"amount_minor": amount}, required=("amount_minor",)),
-        "MaybeAmount": _object({"amount_minor": {"oneOf": [amount, {"type": "null"}]}}),
-        "Empty": _object({}),
-        "PayerCode": _object(
+        "Amount": closed_object({"amount_minor": amount}, required=("amount_minor",)),
+        "MaybeAmount": closed_object({"amount_minor": {"oneOf": [amount, {"type": "null"}]}}),
+        "Empty": closed_object({}),
+        "PayerCode": closed_object(
             {"text": {"type": "string", "minLength": 1, "maxLength": 512}}, required=("text",)
         ),
-        "Order": _whole_object(
+        "Order": whole_object(
             {
                 "id": text,
                 "reference": text,
@@ -190,7 +204,7 @@ def _schemas() -> Schema:
                 "preauthorise": {"type": "boolean"},
                 "qr": {
                     "oneOf": [
-                        _whole_object({"link": text, "emv": text, "png": text, "svg": text}),
+                        whole_object({"link": text, "emv": text, "png": text, "svg": text}),
                         {"type": "null"},
                     ]
                 },
@@ -200,17 +214,17 @@ def _schemas() -> Schema:
         "Step": _step(text, whole),
         "UserPaying": {
             "allOf": [
-                _ref("Payment"),
-                _whole_object(
+                ref("Payment"),
+                whole_object(
                     {
-                        "user_paying": _whole_object(
+                        "user_paying": whole_object(
                             {"query_at": instant, "revocable_at": instant, "until": instant}
                         )
                     }
                 ),
             ]
         },
-        "StaticCode": _whole_object(
+        "StaticCode": whole_object(
             {
                 "code": text,
                 "number": whole,
@@ -223,10 +237,10 @@ def _schemas() -> Schema:
                 "emv": text,
             }
         ),
-        "StaticCodes": _whole_object(
-            {"static_codes": {"type": "array", "items": _ref("StaticCode")}}
+        "StaticCodes": whole_object(
+            {"static_codes": {"type": "array", "items": ref("StaticCode")}}
         ),
-        "Comparison": _whole_object(
+        "Comparison": whole_object(
             {
                 "payments": whole,
                 "groups": {"type": "array", "items": {"type": "object"}},
@@ -235,7 +249,7 @@ def _schemas() -> Schema:
             }
         ),
         "Settlement": {"type": "object"},
-        "ProblemType": _whole_object({"type": text, "title": text, "status": whole}),
+        "ProblemType": whole_object({"type": text, "title": text, "status": whole}),
         "Problem": {
             "type": "object",
             "properties": {
@@ -253,7 +267,7 @@ def _schemas() -> Schema:
 def _payment(text: Schema, whole: Schema, instant: Schema, maybe: Schema) -> Schema:
     # "paid" is what an approved sale is called; a refund or a capture is "approved".
     states = sorted({"paid", *(str(state) for state in PaymentState)})
-    return _whole_object(
+    return whole_object(
         {
             "id": text,
             "mode": {"enum": ["qr", "nfc"]},
@@ -268,16 +282,16 @@ def _payment(text: Schema, whole: Schema, instant: Schema, maybe: Schema) -> Sch
             "amount_minor": whole,
             "emulated": {"type": "boolean"},
             "started_at": instant,
-            "timing_ms": _whole_object(
+            "timing_ms": whole_object(
                 {"total": {"type": "number"}, "modelled": {"type": "number"}}
             ),
-            "steps": {"type": "array", "items": _ref("Step")},
+            "steps": {"type": "array", "items": ref("Step")},
         }
     )
 
 
 def _step(text: Schema, whole: Schema) -> Schema:
-    step = _whole_object(
+    step = whole_object(
         {
             "n": whole,
             "at_ms": {"type": "number"},
@@ -292,72 +306,3 @@ def _step(text: Schema, whole: Schema) -> Schema:
     )
     step["properties"]["detail"] = {"type": "object"}
     return step
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _parameter(name: str) -> Schema:
-    return {"$ref": f"#/components/parameters/{name}"}
-
-
-def _in_path(name: str, schema: Schema) -> Schema:
-    return {"name": name, "in": "path", "required": True, "schema": schema}
-
-
-def _object(properties: Schema, *, required: tuple[str, ...] = ()) -> Schema:
-    schema: Schema = {
-        "type": "object",
-        "properties": properties,
-        "additionalProperties": False,
-    }
-    return {**schema, "required": list(required)} if required else schema
-
-
-def _whole_object(properties: Schema) -> Schema:
-    return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-def _content(*media_types: str) -> Schema:
-    schema = {"type": "object"} if media_types == ("application/json",) else {"type": "string"}
-    return {
-        "description": "As asked.",
-        "content": {each: {"schema": schema} for each in media_types},
-    }
-
-
-def _answer(description: str, schema: str) -> Schema:
-    return {
-        "description": description,
-        "content": {"application/json": {"schema": _ref(schema)}},
-    }
-
-
-def _created(answer: Schema) -> Schema:
-    location = {"description": "Where it is read again.", "schema": {"type": "string"}}
-    return {**answer, "headers": {"Location": location}}
-
-
-def _get(operation: str, summary: str, answer: Schema) -> Schema:
-    problem = {"$ref": "#/components/responses/Problem"}
-    return {
-        "operationId": operation,
-        "summary": summary,
-        "responses": {"200": answer, "4XX": problem, "5XX": problem},
-    }
-
-
-def _post(operation: str, summary: str, body: str, answers: Schema) -> Schema:
-    problem = {"$ref": "#/components/responses/Problem"}
-    needed = body not in ("Empty", "MaybeAmount")
-    return {
-        "operationId": operation,
-        "summary": summary,
-        "parameters": [_parameter("idempotencyKey")],
-        "requestBody": {
-            "required": needed,
-            "content": {"application/json": {"schema": _ref(body)}},
-        },
-        "responses": {**answers, "4XX": problem, "5XX": problem},
-    }

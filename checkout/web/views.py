@@ -27,7 +27,9 @@ _ZONE = ZoneInfo("Asia/Shanghai")
 def install(app: Flask, shop: Shop) -> None:
     """Give the templates of `app` their filters and every request the shop."""
     app.extensions["checkout.shop"] = shop
-    app.extensions["checkout.answers"] = Answers(shop.engine, clock=shop.orders.clock)
+    app.extensions["checkout.answers"] = Answers(
+        shop.engine, seal=shop.seal, clock=shop.orders.clock
+    )
     app.extensions["checkout.guesses"] = SharedAttempts(
         shop.engine, "codes", limit=20, window_s=60, clock=shop.orders.clock
     )

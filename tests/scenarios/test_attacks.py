@@ -14,6 +14,8 @@ from checkout.comparison.attacks import ATTACKS, Attack, play_attack
 from checkout.comparison.results import CELL_MODES, Cell
 from checkout.comparison.rig import Rig
 from checkout.presented_records import PresentedRecords
+from checkout.webhooks import signing
+from checkout.webhooks.signing import TakenIds
 
 BY_NAME = {attack.name: attack for attack in ATTACKS}
 
@@ -39,6 +41,8 @@ STOPPED = [
     ("altered", "qr"),
     ("altered", "payer-code"),
     ("altered", "nfc"),
+    ("webhook", "qr"),
+    ("webhook", "nfc"),
     ("wrong-key", "nfc"),
     ("eavesdropped", "nfc"),
 ]
@@ -229,3 +233,51 @@ def test_without_the_count_the_right_pin_is_found(
 
     monkeypatch.setattr(holders, "check_pin", patient)
     assert cell_of(soft_rig, "brute-force", "qr").verdict == "works"
+
+
+@pytest.mark.parametrize("mode", ["qr", "nfc"])
+def test_each_way_to_replay_a_webhook_is_stopped_by_the_check_that_is_for_it(
+    cells: dict[tuple[str, str], Cell], mode: str
+) -> None:
+    cell = cells["webhook", mode]
+    assert cell.stopped_by == (
+        "the merchant's receiver, by the event id (as it was, at once), "
+        "the signature (with another order's reference; with a fresh timestamp), "
+        "the timestamp (as it was, after 301 s; as it was, after 7 days)"
+    )
+    assert "order.paid delivered" in cell.shop_saw
+    assert "goods released 1 times after 5 tries" in cell.shop_saw
+    assert cell.holds == "the shop, once"
+
+
+def test_without_the_event_ids_a_replayed_webhook_brings_goods(
+    soft_rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TakenIds, "take", lambda *_: True)
+    cell = cell_of(soft_rig, "webhook", "qr")
+    assert cell.verdict == "works"
+    assert cell.stopped_by.startswith("nobody (as it was, at once), ")
+    assert cell.loss == "goods of CNY 12.80 each time"
+
+
+def test_without_the_timestamp_an_old_webhook_brings_goods_once_its_id_is_forgotten(
+    soft_rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signing, "_check_age", lambda *_: None)
+    cell = cell_of(soft_rig, "webhook", "nfc")
+    assert cell.verdict == "works"
+    assert cell.stopped_by.startswith("nobody (as it was, after 7 days), ")
+    assert "the event id (as it was, at once; as it was, after 301 s)" in cell.stopped_by
+
+
+def test_without_the_signature_any_order_is_believed_to_be_paid(
+    soft_rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class _Credulous:
+        compare_digest = staticmethod(lambda *_: True)
+        digest = staticmethod(hmac.digest)
+
+    monkeypatch.setattr(signing, "hmac", _Credulous)
+    monkeypatch.setattr(TakenIds, "take", lambda *_: True)
+    cell = cell_of(soft_rig, "webhook", "qr")
+    assert "with another order's reference" in cell.stopped_by.split("), ")[0]

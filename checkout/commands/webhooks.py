@@ -1,0 +1,100 @@
+"""`checkout webhooks listen`: a receiver for trying webhooks out, one line an event."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from checkout.commands.common import CommandError, config_from
+from checkout.config import DEFAULT_PORT
+from checkout.money import Money
+from checkout.shop import Shop
+from checkout.webhooks.receiver import Received, Receiver, served
+from checkout.webhooks.signing import SecretError, sign
+
+
+def run(options: argparse.Namespace) -> int:
+    """Take webhooks until interrupted.
+
+    Without a secret it adds itself to the shop of this home, and goes from there when it ends.
+    """
+    if not 0 <= options.port <= 65535:
+        raise CommandError(f"port: expected 0 to 65535, got {options.port}")
+    if options.secret is not None:
+        _check(options.secret)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    receivers: list[Receiver] = []
+    ready = threading.Event()
+
+    def receive(headers: Mapping[str, str], body: bytes) -> Received:
+        # The URL comes before the secret: the shop has to know the one to tell the other.
+        ready.wait()
+        return receivers[0].receive(headers, body)
+
+    with contextlib.ExitStack() as stack:
+        try:
+            url = stack.enter_context(served(receive, port=options.port, told=_tell))
+        except OSError as error:
+            raise CommandError(f"port {options.port}: {error.strerror or error}") from None
+        secret = options.secret or stack.enter_context(_added(options, url))
+        receivers.append(Receiver(secret))
+        ready.set()
+        known = "verifying with the secret given" if options.secret else "added to this shop"
+        _say(f"Listening on {url} ({known}; Ctrl-C stops)")
+        stop.wait()
+    return 0
+
+
+@contextlib.contextmanager
+def _added(options: argparse.Namespace, url: str) -> Iterator[str]:
+    """An endpoint of the shop for as long as this command runs; yields its secret."""
+    shop = Shop.open(config_from(options, port=DEFAULT_PORT))
+    try:
+        endpoints = shop.webhooks.endpoints
+        for each in endpoints.all():
+            if each.url == url:  # left by a receiver on this port that was killed
+                endpoints.remove(each.id)
+        endpoint, secret = endpoints.add(url)
+        try:
+            yield secret
+        finally:
+            endpoints.remove(endpoint.id)
+    finally:
+        shop.close()
+
+
+def _check(secret: str) -> None:
+    try:
+        sign(b"", event_id="none", at=datetime.now().astimezone(), secrets=secret)
+    except SecretError as error:
+        raise CommandError(str(error)) from None
+
+
+def _tell(received: Received) -> None:
+    now = datetime.now().strftime("%H:%M:%S")
+    why = f": {received.why}" if received.verdict == "refused" else ""
+    parts = [now, received.verdict + why, received.event_id, _in_words(received.event)]
+    _say("  ".join(part for part in parts if part))
+
+
+def _in_words(event: dict[str, Any]) -> str:
+    """Type, amount and reference, as far as the event has them."""
+    try:
+        order = event["data"]["order"]
+        amount = Money(amount_minor=order["amount_minor"], currency=order["currency"])
+        return f"{event['type']}  {amount}  {order['reference']}"
+    except (KeyError, TypeError, ValueError):
+        return str(event.get("type", "")) if isinstance(event, dict) else ""
+
+
+def _say(line: str) -> None:
+    sys.stdout.write("".join(c if c.isprintable() else "?" for c in line) + "\n")
+    sys.stdout.flush()
