@@ -200,6 +200,7 @@ ATTACKS = (
         what="What told the merchant's system of one sale is sent again to be given goods again.",
         qr=webhooks.replayed_webhook,
         nfc=webhooks.replayed_webhook,
+        code=webhooks.replayed_webhook,
     ),
     Attack(
         name="wrong-key",

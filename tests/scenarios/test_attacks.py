@@ -28,6 +28,7 @@ STOPPED = [
     ("other-domain", "nfc"),
     ("amount", "qr"),
     ("amount", "nfc"),
+    ("eavesdropped", "nfc"),
     ("forged", "qr"),
     ("forged", "payer-code"),
     ("forged", "nfc"),
@@ -42,9 +43,9 @@ STOPPED = [
     ("altered", "payer-code"),
     ("altered", "nfc"),
     ("webhook", "qr"),
+    ("webhook", "payer-code"),
     ("webhook", "nfc"),
     ("wrong-key", "nfc"),
-    ("eavesdropped", "nfc"),
 ]
 
 #: These work, here as in the world, and the matrix must say so.
@@ -54,7 +55,6 @@ WORKING = [
     ("relay", "nfc"),
     ("eavesdropped", "qr"),
     ("eavesdropped", "payer-code"),
-    ("eavesdropped", "nfc"),
     ("sticker", "qr"),
     ("phished", "qr"),
     ("phished", "payer-code"),
