@@ -5,7 +5,12 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("checkout", deadline=None)
+hypothesis.settings.load_profile("checkout")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
