@@ -254,7 +254,7 @@ def test_only_the_operator_itself_tops_up_and_gives_back(
     top_up = _asked(network, operator)
     assert _code(operator, top_up) == "00"
     stolen = network.follow(top_up, _T.REFUND, forwarder="90020001")
-    assert network.code(stolen) == "12"
+    assert network.code(stolen) == "25"
     assert network.code(network.follow(top_up, _T.REFUND, acquirer="90020001")) == "12"
     as_acquirer = network.request(WALLET, acquirer="90030001", forwarder="90030001")
     assert _code(operator, as_acquirer) == "12"
