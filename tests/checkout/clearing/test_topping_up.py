@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from network import DEBIT, NOON, PIN, QUICK, WALLET, Network
+from network import DEBIT, NOON, PIN, QUICK, WALLET, Network, signed_on
 
 from checkout.clearing.client import SwitchClient
-from checkout.clearing.keystore import KeyStore
 from checkout.clearing.ledger import Status
 from checkout.clearing.messages import (
     AuthorizationRequest,
@@ -19,8 +17,6 @@ from checkout.clearing.messages import (
     Initiation,
     TransactionType,
 )
-from checkout.clearing.participants import demo_participants
-from checkout.clearing.rendezvous import find
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 _T = TransactionType
@@ -28,20 +24,8 @@ _T = TransactionType
 
 @pytest.fixture
 def operator(network: Network) -> Iterator[SwitchClient]:
-    with _signed_on(network, "wallet-operator") as client:
+    with signed_on(network, "wallet-operator") as client:
         yield client
-
-
-@contextmanager
-def _signed_on(network: Network, participant: str) -> Iterator[SwitchClient]:
-    client = SwitchClient(
-        lambda: find(network.home, network.url),
-        demo_participants().by_id[participant],
-        lambda: KeyStore(network.home).zone_key(participant),
-        clock=network.clock,
-    )
-    yield client
-    client.close()
 
 
 def _asked(
