@@ -28,6 +28,10 @@ class DatabaseError(Exception):
     """The database can't be used; the message is one line and says what to do about it."""
 
 
+class DatabaseLost(DatabaseError):
+    """The file of a running database was taken away or replaced."""
+
+
 class DatabaseFile:
     """Notices when the file of a running database is taken away: SQLite itself writes on unseen.
 
@@ -39,7 +43,7 @@ class DatabaseFile:
         self._seen: tuple[int, int] | None = None
 
     def check(self) -> None:
-        """DatabaseError where the file that was there is gone, or is another one now."""
+        """DatabaseLost where the file that was there is gone, or is another one now."""
         if self._path is None:
             return
         try:
@@ -56,8 +60,8 @@ class DatabaseFile:
         if self._seen != identity:
             raise self._lost("was replaced")
 
-    def _lost(self, what: str) -> DatabaseError:
-        return DatabaseError(
+    def _lost(self, what: str) -> DatabaseLost:
+        return DatabaseLost(
             f"database {self._path}: the file {what} under a running checkout; stopping, since "
             "nothing would be kept (what is lost comes back from a copy of it alone)"
         )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from checkout.config import Config
 from checkout.config_codec import decode
-from checkout.database import one_line
+from checkout.database import DatabaseLost, one_line
 from checkout.supervisor import ENVIRONMENT
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ def main(arguments: list[str] | None = None) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         (run_switch if role == "switch" else run_terminal)(config, stop)
+    except DatabaseLost:
+        return 1  # the supervisor looks as well, and says it once
     except Exception as error:  # the last line of defence: one line, not a traceback
         logging.getLogger("checkout").debug("%s failed", role, exc_info=True)
         sys.stderr.write(f"{role}: {one_line(error)}\n")

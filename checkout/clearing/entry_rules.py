@@ -7,6 +7,7 @@ in the rule sets.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -42,26 +43,35 @@ class EntryRule:
     mccs: tuple[tuple[int, int], ...] = ()
 
     def fits(self, request: AuthorizationRequest, *, account: str, kind: CardKind) -> bool:
-        """Whether it speaks of this request for that account."""
+        """Whether it speaks of this request, of an entry mode of its own, and that account."""
         return (
-            request.entry_mode in self.entry_modes
-            and (not self.cards or kind in self.cards)
+            (not self.cards or kind in self.cards)
             and (not self.ranges or account.startswith(self.ranges))
             and (not self.acquirers or request.acquirer in self.acquirers)
             and (not self.countries or request.country in self.countries)
             and (not self.merchants or request.merchant_id in self.merchants)
-            and (not self.mccs or self._spans(int(request.mcc)))
+            and (not self.mccs or any(one <= int(request.mcc) <= last for one, last in self.mccs))
         )
 
-    def _spans(self, mcc: int) -> bool:
-        return any(first <= mcc <= last for first, last in self.mccs)
+
+def by_entry_mode(rules: Iterable[EntryRule]) -> dict[str, tuple[EntryRule, ...]]:
+    """The rules that speak of each entry mode (two digits of DE22), the last of the file first."""
+    found: dict[str, tuple[EntryRule, ...]] = {}
+    for rule in rules:
+        for mode in rule.entry_modes:
+            found[mode.value] = (rule, *found.get(mode.value, ()))
+    return found
 
 
 def needed_proofs(
-    rules: tuple[EntryRule, ...], request: AuthorizationRequest, *, account: str, kind: CardKind
+    rules: Mapping[str, tuple[EntryRule, ...]],
+    request: AuthorizationRequest,
+    *,
+    account: str,
+    kind: CardKind,
 ) -> tuple[Proof, ...] | None:
     """The proofs of which one is needed, () where it is not permitted, None where no rule fits."""
-    for rule in reversed(rules):
+    for rule in rules.get(request.entry_mode.value, ()):
         if rule.fits(request, account=account, kind=kind):
             return rule.proofs
     return None

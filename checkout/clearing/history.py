@@ -17,7 +17,7 @@ from checkout.clearing.messages import (
     TransactionType,
 )
 from checkout.clearing.participants import CardKind
-from checkout.clearing.rows import EntryRow
+from checkout.clearing.rows import EntryRow, MessageRow
 from checkout.clearing.rules import House
 
 DISPUTED = ("chargeback", "final-chargeback")
@@ -97,6 +97,8 @@ class History:
         message = self._backend.store.message_by_key(key)
         if message is None or message.message_type != original.message_type:
             return None
+        if not self.is_own(message, request):
+            return None
         entry = self._backend.store.entry(message.seq)
         if entry is None or entry.merchant != request.merchant_id:
             return None
@@ -105,6 +107,11 @@ class History:
         if entry.currency != request.currency:
             return None
         return self.sale(self.latest(entry))
+
+    def is_own(self, message: MessageRow, request: AuthorizationRequest) -> bool:
+        """Whether who forwards `request` has sent that message: nobody undoes what is another's."""
+        sender = self._backend.participants.by_institution.get(request.forwarder)
+        return sender is not None and sender.id == message.peer
 
     def sale(self, entry: EntryRow) -> Sale:
         """An entry with what followed it."""

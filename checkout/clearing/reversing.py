@@ -37,8 +37,10 @@ class Reversing:
         message = self._backend.store.message_by_key(key)
         if message is None:
             # Should the original still be on its way, it must not move money any more.
-            self._backend.store.forestall(key, turn.at_us)
+            self._backend.store.forestall(f"{key}|{request.forwarder}", turn.at_us)
             return refuse(request, "25", "original-not-here-yet")
+        if not self._history.is_own(message, request):
+            return refuse(request, "12", "original-of-another-participant")
         if message.response_code != "00":
             return _undone(request, turn, "original-was-declined")
         return self._undo(request, message, turn)

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from checkout.clearing.entry_rules import EntryRule, parse_entry_rule
+from checkout.clearing.entry_rules import EntryRule, by_entry_mode, parse_entry_rule
 from checkout.clearing.participants import CardKind
 
 MILLION = 1_000_000
@@ -89,7 +89,7 @@ class RuleSet:
     tariffs: tuple[Tariff, ...]
     wallet_operator_ppm: int
     wallet_bank_ppm: int
-    entry: tuple[EntryRule, ...] = ()  # what proves the payer, by entry mode
+    entry: Mapping[str, tuple[EntryRule, ...]] = field(default_factory=dict)  # by entry mode
     _found: dict[tuple[str, CardKind, str], Tariff] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -214,7 +214,7 @@ def _rule_set(entry: dict[str, Any]) -> RuleSet:
             tariffs=tuple(_tariff(one) for one in entry["tariff"]),
             wallet_operator_ppm=_ppm(entry["wallet_fee"]["operator"]),
             wallet_bank_ppm=_ppm(entry["wallet_fee"]["bank"]),
-            entry=tuple(parse_entry_rule(one) for one in entry.get("entry", ())),
+            entry=by_entry_mode(parse_entry_rule(one) for one in entry.get("entry", ())),
         )
     except KeyError as error:
         raise RulesError(f"rule set {entry.get('name')!r}: {error.args[0]} is missing") from None

@@ -77,6 +77,13 @@ The network alone moves its business date: at 23:00 in Shanghai, or earlier when
   takes effect once.
 - A void needs the whole amount on the same business date; a refund takes any part on any day.
 - A pre-authorisation holds for 30 days and is completed once, to at most 115 %.
+- What follows a message (0420, void, refund, completion) is taken from the participant that sent
+  the original and from no other: a reversal of another's is answered 12, the rest 25.
+- A number that is typed (DE22 01x) or given online (81x) pays with what proves its payer: a
+  cryptogram in DE55, or a payment token's in DE63 under TK. By itself it is answered 57, unless
+  an agreement in the rules says otherwise.
+- A top-up is the wallet operator's own: DE32 and DE33 name it, DE2 is its payer's account, DE52 the
+  payer's PIN. Voided or refunded it goes back to the bank account, as long as it is not spent.
 - Malformed fields are answered 30, unknown types and kinds 12, a wrong order (not signed on, DE33
   not yours) 12, absurd amounts 13.
 """

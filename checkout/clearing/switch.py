@@ -138,7 +138,7 @@ class Switch:
             outcome = self._reversing.answer(question, turn)
         elif earlier is not None:
             outcome = refuse(request, "94", "duplicate")
-        elif self._backend.store.is_forestalled(key):
+        elif self._backend.store.is_forestalled(f"{key}|{request.forwarder}"):
             outcome = refuse(request, "68", "reversed-before-it-came")
         else:
             outcome = self._decide(question, turn)

@@ -179,6 +179,21 @@ def running_network(
         assert not thread.is_alive()
 
 
+@contextmanager
+def signed_on(network: Network, participant: str) -> Iterator[SwitchClient]:
+    """Another participant's client of a running network."""
+    client = SwitchClient(
+        lambda: find(network.home, network.url),
+        demo_participants().by_id[participant],
+        lambda: KeyStore(network.home).zone_key(participant),
+        clock=network.clock,
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
 def unionpay_icc(
     key: bytes,
     *,

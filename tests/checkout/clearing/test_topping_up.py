@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from network import DEBIT, NOON, PIN, QUICK, WALLET, Network
+from network import DEBIT, NOON, PIN, QUICK, WALLET, Network, signed_on
 
 from checkout.clearing.client import SwitchClient
-from checkout.clearing.keystore import KeyStore
 from checkout.clearing.ledger import Status
 from checkout.clearing.messages import (
     AuthorizationRequest,
@@ -19,8 +17,6 @@ from checkout.clearing.messages import (
     Initiation,
     TransactionType,
 )
-from checkout.clearing.participants import demo_participants
-from checkout.clearing.rendezvous import find
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 _T = TransactionType
@@ -28,20 +24,8 @@ _T = TransactionType
 
 @pytest.fixture
 def operator(network: Network) -> Iterator[SwitchClient]:
-    with _signed_on(network, "wallet-operator") as client:
+    with signed_on(network, "wallet-operator") as client:
         yield client
-
-
-@contextmanager
-def _signed_on(network: Network, participant: str) -> Iterator[SwitchClient]:
-    client = SwitchClient(
-        lambda: find(network.home, network.url),
-        demo_participants().by_id[participant],
-        lambda: KeyStore(network.home).zone_key(participant),
-        clock=network.clock,
-    )
-    yield client
-    client.close()
 
 
 def _asked(
@@ -254,7 +238,7 @@ def test_only_the_operator_itself_tops_up_and_gives_back(
     top_up = _asked(network, operator)
     assert _code(operator, top_up) == "00"
     stolen = network.follow(top_up, _T.REFUND, forwarder="90020001")
-    assert network.code(stolen) == "12"
+    assert network.code(stolen) == "25"
     assert network.code(network.follow(top_up, _T.REFUND, acquirer="90020001")) == "12"
     as_acquirer = network.request(WALLET, acquirer="90030001", forwarder="90030001")
     assert _code(operator, as_acquirer) == "12"

@@ -48,6 +48,8 @@ def test_every_route_but_the_payers_is_closed_to_strangers(
         "wallet.scan",
         "wallet.read_photo",
         "wallet.read_frame",
+        "wallet_top_up.form",
+        "wallet_top_up.top_up",
         "phone_code.show",
         "phone_code.part",
         "phone_code.state",
