@@ -105,10 +105,10 @@ def _attempts(
             brought_goods=len(merchant.released) > before,
         )
 
-    tries = [send("as it was, at once"), send("with another order's reference", changed)]
+    tries = [send("again at once"), send("with another order's reference", changed)]
     for after_s, name in (
-        (TOLERANCE_S + 1, f"as it was, after {TOLERANCE_S + 1} s"),
-        (merchant.taken.keep_s + 1, f"as it was, after {merchant.taken.keep_s / 86400:.0f} days"),
+        (TOLERANCE_S + 1, f"again after {TOLERANCE_S + 1} s"),
+        (merchant.taken.keep_s + 1, f"again after {merchant.taken.keep_s / 86400:.0f} days"),
     ):
         merchant.ahead = timedelta(seconds=after_s)
         tries.append(send(name))
@@ -118,21 +118,20 @@ def _attempts(
 
 
 def _cell(scene: Scene, merchant: _Merchant, tries: tuple[_Try, ...]) -> Cell:
-    goods = [one for one in tries if one.brought_goods]
+    """By whom and at which check each try was stopped, as the receiver answered."""
+    through = [one.name for one in tries if one.brought_goods]
     stopped: dict[str, list[str]] = {}
     for one in tries:
         if not one.brought_goods:
             stopped.setdefault(one.said["check"] or "nothing", []).append(one.name)
-    scene.shop_saw.append(f"goods released {len(merchant.released)} times after {len(tries)} tries")
-    by = [f"the {check} ({'; '.join(names)})" for check, names in stopped.items()]
-    through = [f"nobody ({'; '.join(one.name for one in goods)})"] if goods else []
-    cell = scene.conclude("works" if goods else "declined")
+    scene.shop_saw.append(f"{len(tries)} tries, goods released {len(merchant.released)} x in all")
+    cell = scene.conclude("works" if through else "declined")
     value = money(scene.order.amount_minor, scene.order.currency)
     return replace(
         cell,
-        stopped_by=", ".join([*through, f"the merchant's receiver, by {', '.join(by)}"]),
-        step="POST to the merchant's receiver, after the sale",
-        loss=f"goods of {value} each time" if goods else "nothing",
+        stopped_by=f"nobody: {', '.join(through)}" if through else "the merchant's receiver",
+        step="; ".join(f"{check}: {', '.join(names)}" for check, names in stopped.items()),
+        loss=f"goods of {value} each time" if through else "nothing",
     )
 
 

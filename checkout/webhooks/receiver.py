@@ -63,11 +63,11 @@ class Receiver:
         now = self._clock()
         try:
             known = verify(body, headers, secrets=self._secret, now=now)
-            event = json.loads(body)
+            event = _event(body)
         except WebhookRefused as refused:
             return _refused(headers, refused.check, str(refused))
         except ValueError:
-            return _refused(headers, "body", "body: signed, but it is no JSON")
+            return _refused(headers, "body", "body: signed, but it is no JSON object")
         if not self.taken.take(known.event_id, now):
             why = f"{ID}: this event was taken before"
             return Received(
@@ -131,6 +131,13 @@ def served(
         server.shutdown()
         server.server_close()
         thread.join(5)
+
+
+def _event(body: bytes) -> dict[str, Any]:
+    event = json.loads(body)
+    if not isinstance(event, dict):
+        raise ValueError("no object")
+    return event
 
 
 def _refused(headers: Mapping[str, str], check: str, why: str) -> Received:

@@ -65,7 +65,8 @@ deliveries = Table(
     Column("next_at", BigInteger),  # of the next try, or when one under way counts as lost
     Column("created_at", BigInteger, nullable=False, index=True),
     UniqueConstraint("message_id", "endpoint_id"),
-    Index("shop_webhook_deliveries_due", "endpoint_id", "state", "next_at"),
+    Index("shop_webhook_deliveries_due", "state", "next_at"),
+    Index("shop_webhook_deliveries_of", "endpoint_id", "state", "next_at"),
 )
 
 attempts = Table(

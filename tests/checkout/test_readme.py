@@ -32,7 +32,7 @@ def test_every_command_of_the_table_exists() -> None:
     from checkout.cli import parser
 
     shown = re.findall(r"^\| `checkout ([a-z]+)", README, re.M)
-    assert len(shown) == 11
+    assert len(shown) == 12
     known = parser().format_help()
     for name in shown:
         assert f"    {name} " in known
@@ -43,7 +43,7 @@ def test_its_python_examples_run_as_they_stand(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     examples = re.findall(r"```python\n(.*?)```", README, re.S)
-    assert len(examples) == 3
+    assert len(examples) == 4
     names: dict[str, object] = {}
     for example in examples:
         exec(compile(example, "README.md", "exec"), names)

@@ -101,6 +101,19 @@ def test_an_endpoint_gets_what_it_wants_and_what_comes_after_it(
     assert merchant.types == ["order.refunded"]
 
 
+def test_a_later_endpoint_does_not_get_what_an_earlier_one_still_waits_for(
+    shop: Shop, courier: Courier, merchant: Merchant, sell: Sell
+) -> None:
+    with open_merchant() as later:
+        shop.webhooks.endpoints.add(merchant.url)
+        sell()
+        shop.webhooks.endpoints.add(later.url)
+        sell()
+        courier.round()
+        assert (len(merchant.requests), len(later.requests)) == (2, 1)
+        assert later.ids[0] == merchant.ids[1]
+
+
 def test_a_receiver_that_fails_twice_gets_the_same_event_signed_anew(
     shop: Shop, courier: Courier, merchant: Merchant, sell: Sell, clock: SetClock
 ) -> None:
