@@ -86,7 +86,7 @@ def _body(known: set[str]) -> dict[str, Any]:
     if not request.is_json:
         raise UnsupportedMediaType
     try:
-        body = json.loads(raw, parse_constant=_no_constant)
+        body = json.loads(raw, parse_constant=_no_constant, object_pairs_hook=_each_once)
     except (ValueError, RecursionError):
         raise Problem(kind="body", detail="body: expected a JSON object.") from None
     if not isinstance(body, dict):
@@ -96,6 +96,15 @@ def _body(known: set[str]) -> dict[str, Any]:
         detail = f"{name[:64]}: no such field here, expected {expected}"
         raise Problem(kind="field", detail=detail, field=name[:64])
     return body
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A name that stands twice leaves open which value is meant (RFC 8259, section 4)."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for n, (name, _) in enumerate(pairs) if name in dict(pairs[:n]))
+        raise Problem(kind="field", detail=f"{twice[:64]}: it stands twice", field=twice[:64])
+    return found
 
 
 def _no_constant(name: str) -> None:

@@ -251,6 +251,17 @@ def test_the_counter_revokes_no_sooner_than_fifteen_seconds(shop: Shop, clock: C
     assert told(revoked)[-1] == "revoke"
 
 
+def test_cancelling_the_order_ends_the_wait_for_its_phone(shop: Shop, clock: Clock) -> None:
+    held = waiting(shop)
+    clock.advance(14)
+    assert refusal(lambda: shop.payments.cancel(held.order.id)) == "too-soon"
+    assert shop.orders.get(held.order.id).state is OrderState.AUTHORIZING
+    clock.advance(1.5)
+    assert shop.payments.cancel(held.order.id).state is OrderState.CANCELLED
+    assert refusal(lambda: shop.presented.confirm(held.payment.id, DEMO_PIN)) == "not-waiting"
+    assert shop.payments.get(held.payment.id).state is PaymentState.DECLINED
+
+
 def test_revoking_what_has_been_paid_meanwhile_refunds_it(shop: Shop, clock: Clock) -> None:
     held = waiting(shop)
     shop.presented.confirm(held.payment.id, DEMO_PIN)

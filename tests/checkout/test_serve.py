@@ -12,8 +12,8 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from http.client import HTTPConnection
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
@@ -65,19 +65,32 @@ def test_one_reader_one_writer_two_workers(serving: Serving) -> None:
 
 
 def test_more_workers_give_no_more_guesses_at_the_key(serving: Serving) -> None:
-    """All connections stand before the first guess, so that both workers hold some."""
-    lines = [HTTPConnection("localhost", serving.port, timeout=20) for _ in range(40)]
-    for line in lines:
-        line.connect()
+    """Nor do new ones: workers that are killed and started again go on with the same count."""
 
-    def guess(line: HTTPConnection) -> int:
-        with closing(line):
+    def guess(_: int) -> int:
+        with closing(HTTPConnection("localhost", serving.port, timeout=20)) as line:
             line.request("GET", "/api/v1/comparison", headers={"Authorization": "Bearer guess"})
             return line.getresponse().status
 
-    with ThreadPoolExecutor(8) as pool:
-        answers = sorted(pool.map(guess, lines))
-    assert answers == [401] * 5 + [429] * 35
+    with ThreadPoolExecutor(20) as pool:
+        assert sorted(pool.map(guess, range(40))) == [401] * 5 + [429] * 35
+    before = workers_of(serving)
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while len(workers_of(serving) - before) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    answers: set[int] = set()
+    while not answers:
+        assert time.monotonic() < deadline
+        with suppress(OSError, HTTPException):  # until the new workers listen
+            answers.add(guess(0))
+    assert answers == {429}
+
+
+def workers_of(serving: Serving) -> set[int]:
+    return {pid for pid, role in serving.roles().items() if role == "worker"}
 
 
 def test_events_reach_streams_on_every_worker(serving: Serving) -> None:

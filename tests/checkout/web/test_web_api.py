@@ -100,6 +100,17 @@ def test_a_field_that_cannot_be_taken_is_named(post: Post, body: object, field: 
     assert "\n" not in answer.json["detail"]
 
 
+def test_a_field_that_stands_twice_is_refused(client: FlaskClient) -> None:
+    answer = client.post(
+        "/api/v1/orders",
+        data='{"amount_minor": 1, "amount_minor": 2, "currency": "CNY"}',
+        content_type="application/json",
+        headers={"Idempotency-Key": "twice"},
+    )
+    assert (answer.status_code, answer.json["field"]) == (422, "amount_minor")
+    assert "twice" in answer.json["detail"]
+
+
 @pytest.mark.parametrize("body", ["", "{", "[]", '"x"', "NaN", '{"amount_minor": NaN}', "[" * 9999])
 def test_a_body_that_is_no_object_is_a_400(client: FlaskClient, body: str) -> None:
     answer = client.post(
