@@ -68,9 +68,10 @@ def _header(found: Comparison, sections: Sequence[tuple[str, str]]) -> Markup:
         tag("h1", "A code and a tap, side by side"),
         tag(
             "p",
-            "The same sales paid by scanning a code and by tapping a card, each run through the "
-            "whole of the software. Money, banks' decisions, cards and air are simulated; the time "
-            "of people, cards and networks is modelled and marked so.",
+            "The same sales paid by scanning the shop's code, by showing a code of the payer's own "
+            "and by tapping, each run through the whole of the software. Money, banks' decisions, "
+            "cards and air are simulated; the time of people, cards and networks is modelled and "
+            "marked so.",
             class_="lead",
         ),
         tag(
@@ -147,7 +148,7 @@ def _whole_plot(found: Comparison) -> Markup:
         )
         for index, one in enumerate(found.columns)
     ]
-    return _curves(lines, "Whole sale, modelled with people in it", 1000, "s")
+    return _curves(lines, "Whole sale, modelled with people in it", 1000, "time of one sale, s")
 
 
 def _software_plot(found: Comparison) -> Markup:
@@ -160,7 +161,7 @@ def _software_plot(found: Comparison) -> Markup:
         )
         for index, one in enumerate(found.columns)
     ]
-    return _curves(lines, "Software alone, measured", 1, "ms")
+    return _curves(lines, "Software alone, measured", 1, "software time of one sale, ms")
 
 
 def _curves(lines: Sequence[Line], title: str, unit: int, name: str) -> Markup:
@@ -173,7 +174,9 @@ def _curves(lines: Sequence[Line], title: str, unit: int, name: str) -> Markup:
         ticks.append((at, f"{at / unit:g}"))
         at += step
     x = Axis(low=0, high=high, ticks=ticks, title=name)
-    y = Axis(low=0, high=1, ticks=[(p / 4, share(p / 4)) for p in range(5)], title="sales done")
+    y = Axis(
+        low=0, high=1, ticks=[(p / 4, share(p / 4)) for p in range(5)], title="share of sales done"
+    )
     return tag("section", tag("h3", title), plot(lines, x, y, label=title))
 
 

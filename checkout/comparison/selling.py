@@ -203,7 +203,8 @@ def tap_and_pay(
     )
 
 
-_REFUSALS = {"clearing-unavailable": "the bank cannot be reached"}
+NO_BANK = "the bank cannot be reached"
+_REFUSALS = {"clearing-unavailable": NO_BANK}
 _PAGES = {
     "paid": "paid",
     "unknown": "not known yet",
