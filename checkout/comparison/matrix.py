@@ -50,7 +50,7 @@ def cell_facts(cell: Cell) -> list[tuple[str, str]]:
         ("payer saw", cell.payer_saw),
         ("shop saw", cell.shop_saw),
         ("money", cell.holds),
-        ("by", "" if works else cell.stopped_by),
+        ("by", "" if cell.stopped_by == "nobody" else cell.stopped_by),
         ("why", cell.because),
         ("passed at" if works else "at", cell.step),
         ("loss", f"at most {cell.loss}" if works and cell.loss else cell.loss),
