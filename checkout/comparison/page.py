@@ -144,7 +144,7 @@ def _whole_plot(found: Comparison) -> Markup:
             title=one.title,
             kind=one.mode,
             points=_rising([s.whole_ms for s in one.approved]),
-            dashed=index % 2 == 1,
+            dashed=_second(found, index),
         )
         for index, one in enumerate(found.columns)
     ]
@@ -157,11 +157,17 @@ def _software_plot(found: Comparison) -> Markup:
             title=one.title,
             kind=one.mode,
             points=_rising([s.software_ms for s in one.approved]),
-            dashed=index % 2 == 1,
+            dashed=_second(found, index),
         )
         for index, one in enumerate(found.columns)
     ]
     return _curves(lines, "Software alone, measured", 1, "software time of one sale, ms")
+
+
+def _second(found: Comparison, index: int) -> bool:
+    """Whether another way of the same colour stands before it."""
+    columns = found.columns
+    return any(one.mode == columns[index].mode for one in columns[:index])
 
 
 def _curves(lines: Sequence[Line], title: str, unit: int, name: str) -> Markup:
@@ -226,8 +232,8 @@ def _overtaking(found: Comparison) -> Markup:
         tag(
             "p",
             "How many shops must have a terminal for taps to bring more sales than codes, and what "
-            "the limit for taps without PIN does to that. Every point comes from runs of queues "
-            "with the same people.",
+            "the limit for taps without PIN does to that; never means not even with a terminal in "
+            "every shop. Every point comes from runs of queues with the same people.",
         ),
         overtaking_section(found.places, found.sweeps),
     )

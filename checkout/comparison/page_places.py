@@ -134,6 +134,10 @@ def overtaking_plot(scenario: Scenario, found: Overtaking) -> Markup:
 
 
 def _answer(scenario: Scenario, found: Sweep) -> str:
+    return _answer_words(scenario, found).replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def _answer_words(scenario: Scenario, found: Sweep) -> str:
     sales = found.overtaking["sales"]
     needed = sales.penetration_at(sales.nearest(scenario.tap_limit_minor))
     standing = (
