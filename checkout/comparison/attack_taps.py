@@ -99,7 +99,7 @@ def eavesdropped(scene: Scene) -> Cell:
         icc=None,
         track2=None,
     )
-    loss = f"at online shops that ask no more: {account_loss(scene.rig, scene.payer)}"
+    loss = f"{account_loss(scene.rig, scene.payer)}, at online shops that ask no more"
     return judged(scene, ask(scene.rig, request), request.account, loss=loss)
 
 

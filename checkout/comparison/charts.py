@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from checkout.comparison.markup import Markup, join, number, tag
@@ -181,8 +181,10 @@ class Swing:
     high: float
 
 
-def tornado(swings: Sequence[Swing], centre: float, *, label: str, show: str) -> Markup:
-    """What moves the result most, about `centre`; `show` is a format such as ``{:+.0%}``."""
+def tornado(
+    swings: Sequence[Swing], centre: float, *, label: str, show: Callable[[float], str]
+) -> Markup:
+    """What moves the result most, about `centre`; `show` writes a value."""
     edges = [edge for swing in swings for edge in (swing.low, swing.high)] + [centre, 0.0]
     low, high = min(edges), max(edges)
     margin = 0.04 * (high - low or 1)
@@ -192,8 +194,8 @@ def tornado(swings: Sequence[Swing], centre: float, *, label: str, show: str) ->
         ends = sorted((swing.low, swing.high))
         left, right = axis.place(ends[0]) * 100, axis.place(ends[1]) * 100
         words = (
-            f"{swing.low_words} gives {show.format(swing.low)}, "
-            f"{swing.high_words} gives {show.format(swing.high)}"
+            f"{swing.low_words} gives {show(swing.low)}, "
+            f"{swing.high_words} gives {show(swing.high)}"
         )
         rows.append(
             tag(
@@ -211,9 +213,7 @@ def tornado(swings: Sequence[Swing], centre: float, *, label: str, show: str) ->
                     class_="track",
                     title=words,
                 ),
-                tag(
-                    "span", f"{show.format(swing.low)} to {show.format(swing.high)}", class_="ends"
-                ),
+                tag("span", f"{show(swing.low)} to {show(swing.high)}", class_="ends"),
             )
         )
     return tag("figure", tag("div", rows, class_="tornado", role="img", aria_label=label))

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable
+from functools import wraps
 
 from checkout.comparison.results import Cell
 from checkout.comparison.rig import AMOUNT_MINOR, Scene
@@ -17,10 +18,22 @@ _ALL = 10_000
 _EXITS = {0: "paid", 1: "an error", 3: "declined", 4: "outcome unknown"}
 
 
+def _in_real_time(play: Callable[[Scene], Cell]) -> Callable[[Scene], Cell]:
+    """Nobody tells another process of the time that passes here only; the order is made anew."""
+
+    @wraps(play)
+    def played(scene: Scene) -> Cell:
+        with scene.rig.stand.clock.real_time():
+            scene.order = scene.rig.order()
+            return play(scene)
+
+    return played
+
+
+@_in_real_time
 def shop_cut(scene: Scene) -> Cell:
     """The shop's own process is killed while the answer is on its way to it."""
     rig = scene.rig
-    rig.stand.clock.catch_up()
 
     def deadly(child: subprocess.Popen[bytes]) -> None:
         def cut() -> bool:
@@ -38,10 +51,11 @@ def shop_cut(scene: Scene) -> Cell:
     return scene.conclude()
 
 
+@_in_real_time
 def shop_cut_code(scene: Scene) -> Cell:
     """The process that serves till and phone is killed while the answer is on its way to it."""
     with scene.rig.shop_process() as shop:
-        scene.order, scene.origin, scene.payer = scene.rig.order(), shop.origin, "wallet-quick"
+        scene.origin, scene.payer = shop.origin, "wallet-quick"
 
         def cut() -> bool:
             shop.kill()
@@ -56,12 +70,13 @@ def shop_cut_code(scene: Scene) -> Cell:
     return scene.conclude()
 
 
+@_in_real_time
 def disk_full(scene: Scene) -> Cell:
     """No room on the shop's disk before the payer is ready; then from the bank's answer on."""
     rig = scene.rig
     with rig.shop_process() as shop:
         # A payer of its own: this process's clock is moved on by nobody, and a code is good once.
-        scene.order, scene.origin, scene.payer = rig.order(), shop.origin, "wallet-balance"
+        scene.origin, scene.payer = shop.origin, "wallet-balance"
         shop.fill_disk()
         scene.pay()
         shop.empty_disk()
@@ -79,10 +94,10 @@ def disk_full(scene: Scene) -> Cell:
     return scene.conclude()
 
 
+@_in_real_time
 def disk_full_tap(scene: Scene) -> Cell:
     """The same at a till that sells by tap: full from the start, then from the answer on."""
     rig = scene.rig
-    rig.stand.clock.catch_up()
     with rig.in_the_way():
         status, said = sell_in_child(
             rig.stand.config, mode="nfc", amount=_AMOUNT, payer=scene.payer, full=True

@@ -45,14 +45,15 @@ def matrix_table(rows: Sequence[Row]) -> Markup:
 
 def cell_facts(cell: Cell) -> list[tuple[str, str]]:
     """What a cell says, name and value; what is empty is left out."""
+    works = cell.verdict == "works"
     facts = (
         ("payer saw", cell.payer_saw),
         ("shop saw", cell.shop_saw),
         ("money", cell.holds),
-        ("stopped by", cell.stopped_by),
-        ("because", cell.because),
-        ("let through at" if cell.verdict == "works" else "at", cell.step),
-        ("loss at most", cell.loss),
+        ("by", "" if cell.stopped_by == "nobody" else cell.stopped_by),
+        ("why", cell.because),
+        ("passed at" if works else "at", cell.step),
+        ("loss", f"at most {cell.loss}" if works and cell.loss else cell.loss),
     )
     return [(name, value) for name, value in facts if value]
 

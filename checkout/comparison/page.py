@@ -68,9 +68,10 @@ def _header(found: Comparison, sections: Sequence[tuple[str, str]]) -> Markup:
         tag("h1", "A code and a tap, side by side"),
         tag(
             "p",
-            "The same sales paid by scanning a code and by tapping a card, each run through the "
-            "whole of the software. Money, banks' decisions, cards and air are simulated; the time "
-            "of people, cards and networks is modelled and marked so.",
+            "The same sales paid by scanning the shop's code, by showing a code of the payer's own "
+            "and by tapping, each run through the whole of the software. Money, banks' decisions, "
+            "cards and air are simulated; the time of people, cards and networks is modelled and "
+            "marked so.",
             class_="lead",
         ),
         tag(
@@ -143,11 +144,11 @@ def _whole_plot(found: Comparison) -> Markup:
             title=one.title,
             kind=one.mode,
             points=_rising([s.whole_ms for s in one.approved]),
-            dashed=index % 2 == 1,
+            dashed=_second(found, index),
         )
         for index, one in enumerate(found.columns)
     ]
-    return _curves(lines, "Whole sale, modelled with people in it", 1000, "s")
+    return _curves(lines, "Whole sale, modelled with people in it", 1000, "time of one sale, s")
 
 
 def _software_plot(found: Comparison) -> Markup:
@@ -156,11 +157,17 @@ def _software_plot(found: Comparison) -> Markup:
             title=one.title,
             kind=one.mode,
             points=_rising([s.software_ms for s in one.approved]),
-            dashed=index % 2 == 1,
+            dashed=_second(found, index),
         )
         for index, one in enumerate(found.columns)
     ]
-    return _curves(lines, "Software alone, measured", 1, "ms")
+    return _curves(lines, "Software alone, measured", 1, "software time of one sale, ms")
+
+
+def _second(found: Comparison, index: int) -> bool:
+    """Whether another way of the same colour stands before it."""
+    columns = found.columns
+    return any(one.mode == columns[index].mode for one in columns[:index])
 
 
 def _curves(lines: Sequence[Line], title: str, unit: int, name: str) -> Markup:
@@ -173,7 +180,9 @@ def _curves(lines: Sequence[Line], title: str, unit: int, name: str) -> Markup:
         ticks.append((at, f"{at / unit:g}"))
         at += step
     x = Axis(low=0, high=high, ticks=ticks, title=name)
-    y = Axis(low=0, high=1, ticks=[(p / 4, share(p / 4)) for p in range(5)], title="sales done")
+    y = Axis(
+        low=0, high=1, ticks=[(p / 4, share(p / 4)) for p in range(5)], title="share of sales done"
+    )
     return tag("section", tag("h3", title), plot(lines, x, y, label=title))
 
 
@@ -223,8 +232,8 @@ def _overtaking(found: Comparison) -> Markup:
         tag(
             "p",
             "How many shops must have a terminal for taps to bring more sales than codes, and what "
-            "the limit for taps without PIN does to that. Every point comes from runs of queues "
-            "with the same people.",
+            "the limit for taps without PIN does to that; never means not even with a terminal in "
+            "every shop. Every point comes from runs of queues with the same people.",
         ),
         overtaking_section(found.places, found.sweeps),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from checkout.comparison.charts import Axis, Part, Swing, bars, plot, tornado
 from checkout.comparison.markup import Markup, join, tag
@@ -10,6 +10,9 @@ from checkout.comparison.places import PlaceResult, WorldResult
 from checkout.comparison.scenarios import Scenario
 from checkout.comparison.sweep import Measure, Overtaking, Sensitivity, Sweep
 from checkout.comparison.wording import limit, seconds, share
+
+#: How a sensitivity names an amount.
+_MINOR = " (minor units)"
 
 _WORLDS = {
     "qr": "codes only",
@@ -32,7 +35,64 @@ def overtaking_section(places: Sequence[PlaceResult], sweeps: Sequence[Sweep]) -
         for place in places
         if place.scenario.name in found
     ]
-    return tag("div", pictures, class_="plots")
+    return join(_answers(places, found), tag("div", pictures, class_="plots"))
+
+
+def _answers(places: Sequence[PlaceResult], found: Mapping[str, Sweep]) -> Markup:
+    """The question answered in one table: place by place, at the limit in force and at any."""
+    head = ("terminals now", "codes now", "limit without PIN", "taps overtake at", "today")
+    rows = []
+    for place in places:
+        scenario = place.scenario
+        if scenario.name not in found:
+            continue
+        sales = found[scenario.name].overtaking["sales"]
+        needed = sales.penetration_at(sales.nearest(scenario.tap_limit_minor))
+        cells = (
+            share(scenario.terminal_penetration),
+            share(scenario.code_penetration),
+            _limit_words(scenario),
+            _needed_words(sales, needed, scenario),
+            "taps lead" if _taps_lead(scenario, needed) else "codes lead",
+        )
+        kinds = ("n", "n", "n", "n", "nfc" if _taps_lead(scenario, needed) else "qr")
+        name = tag("a", scenario.title, href=f"#place-{scenario.name}")
+        rows.append(
+            tag(
+                "tr",
+                tag("th", name, scope="row"),
+                [tag("td", cell, class_=kind) for cell, kind in zip(cells, kinds, strict=True)],
+            )
+        )
+    heads = [
+        tag("th", title, class_="n" if number < 4 else None, scope="col")
+        for number, title in enumerate(head)
+    ]
+    table = tag("table", tag("thead", tag("tr", tag("th", "place"), heads)), tag("tbody", rows))
+    return tag("div", table, class_="wide")
+
+
+def _needed_words(sales: Overtaking, needed: float | None, scenario: Scenario) -> str:
+    if needed is not None:
+        return f"{share(needed)} of shops"
+    reached = [
+        (one, at)
+        for index, one in enumerate(sales.limits_minor)
+        if (at := sales.penetration_at(index)) is not None
+    ]
+    if not reached:
+        return "never, at any limit"
+    least, at = reached[0]
+    return f"not here; {share(at)} from {limit(least, scenario.currency)} on"
+
+
+def _limit_words(scenario: Scenario) -> str:
+    most = limit(scenario.tap_limit_minor, scenario.currency)
+    return f"{scenario.currency}\N{NO-BREAK SPACE}{most}"
+
+
+def _taps_lead(scenario: Scenario, needed: float | None) -> bool:
+    return needed is not None and scenario.terminal_penetration > needed
 
 
 def overtaking_plot(scenario: Scenario, found: Overtaking) -> Markup:
@@ -74,6 +134,10 @@ def overtaking_plot(scenario: Scenario, found: Overtaking) -> Markup:
 
 
 def _answer(scenario: Scenario, found: Sweep) -> str:
+    return _answer_words(scenario, found).replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def _answer_words(scenario: Scenario, found: Sweep) -> str:
     sales = found.overtaking["sales"]
     needed = sales.penetration_at(sales.nearest(scenario.tap_limit_minor))
     standing = (
@@ -82,8 +146,11 @@ def _answer(scenario: Scenario, found: Sweep) -> str:
     )
     if needed is None:
         return f"Codes lead at any penetration and limit tried. {standing}"
-    ahead = "taps lead" if scenario.terminal_penetration > needed else "codes lead"
-    return f"Taps overtake at {share(needed)}; as it stands {ahead}. {standing}"
+    ahead = "taps lead" if _taps_lead(scenario, needed) else "codes lead"
+    return (
+        f"At a limit of {_limit_words(scenario)} taps overtake once {share(needed)} of shops have "
+        f"a terminal; as it stands {ahead}. {standing}"
+    )
 
 
 def places_section(places: Sequence[PlaceResult], sweeps: Sequence[Sweep]) -> Markup:
@@ -154,24 +221,39 @@ def _sensitivity(scenario: Scenario, found: Sweep) -> Markup:
     return join(
         tag(
             "p",
-            f"Taps' lead over codes is now {100 * found.lead:+.0f} points of all who come. "
-            "What moves it most, one figure at a time:",
+            f"Taps' lead over codes is now {_points(found.lead)} percentage points of all who "
+            "come, shops' penetration counted in. "
+            "What moves it most, one figure at a time: a bar reaches from the lead at one value to "
+            "the lead at the other; the dark mark is today, the grey one a tie.",
             class_="note",
         ),
         tornado(
-            [_swing(one) for one in found.sensitivity[:6]],
+            [_swing(one, scenario.currency) for one in found.sensitivity[:6]],
             100 * found.lead,
             label=f"{scenario.title}: what moves taps' lead over codes",
-            show="{:+.0f}",
+            show=_points_of,
         ),
     )
 
 
-def _swing(one: Sensitivity) -> Swing:
+def _points(lead: float) -> str:
+    return _points_of(100 * lead)
+
+
+def _points_of(points: float) -> str:
+    return f"{round(points):+d}" if round(points) else "0"
+
+
+def _swing(one: Sensitivity, currency: str) -> Swing:
     shares = one.high <= 1.0 and "times" not in one.title
     low, high = (share(one.low), share(one.high)) if shares else (f"{one.low:g}", f"{one.high:g}")
+    title = one.title
+    if title.endswith(_MINOR):
+        title = title.removesuffix(_MINOR)
+        low, high = (limit(round(value), currency) for value in (one.low, one.high))
+        high = f"{high} {currency}"
     return Swing(
-        title=f"{one.title}: {low} to {high}",
+        title=f"{title}: {low} to {high}".replace(" %", "\N{NO-BREAK SPACE}%"),
         low_words=low,
         high_words=high,
         low=100 * one.lead_low,

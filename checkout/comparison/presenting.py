@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from checkout.comparison.selling import Tried, page_words
+from checkout.comparison.selling import NO_BANK, Tried, page_words
 from checkout.comparison.stand import Stand
 from checkout.demo import DEMO_PIN
 from checkout.orders import Order
@@ -105,7 +105,8 @@ def present_and_pay(
         refused="" if payment is not None else taken.kind,
         pins=int(seen is not None and seen.pin_asked and seen.outcome != "shown"),
         exchanges=(*exchanges, taken.exchange),
-        taken=taken.detail,
+        # Which way a line breaks is chance, and the shop is told the same either way.
+        taken=NO_BANK if taken.kind == "clearing-unavailable" else taken.detail,
     )
 
 

@@ -106,8 +106,6 @@ class Rig:
     def shop_process(self) -> Iterator[ShopProcess]:
         """The same shop in a process of its own, its line to the switch through the gate."""
         process = ShopProcess(self.stand.config)
-        # Nobody has told that process of the time that passed here only.
-        self.stand.clock.catch_up()
         with self.in_the_way():
             try:
                 process.start()

@@ -189,7 +189,7 @@ def _sale(
         amount_minor=basket.amount_minor,
         outcome=outcome,
         response_code=last.response_code if last is not None else None,
-        reason=_reason(last, told),
+        reason=last.response_text if last is not None else told.refused,
         software_ms=told.software_ms,
         modelled_ms=modelled,
         messages=sum(1 + bool(step["bytes_received"]) for step in messages),
@@ -213,10 +213,6 @@ def _outcome(payment: Payment | None) -> Outcome:
     if payment.state is PaymentState.DECLINED:
         return "declined"
     return "reversed" if payment.state is PaymentState.REVERSED else "unknown"
-
-
-def _reason(payment: Payment | None, told: _Told) -> str:
-    return payment.response_text if payment is not None else told.refused
 
 
 def _resolved(told: _Told) -> str | None:

@@ -188,7 +188,7 @@ def tap_and_pay(
     except ShopError as error:
         words = _REFUSALS.get(error.kind, str(error))
         return _no_payment(
-            trace, words, error.kind, air=air, pins=int(asked), walked=result, taken=str(error)
+            trace, words, error.kind, air=air, pins=int(asked), walked=result, taken=words
         )
     steps = [dict(step) for step in payment.steps]
     return Tried(
@@ -203,7 +203,8 @@ def tap_and_pay(
     )
 
 
-_REFUSALS = {"clearing-unavailable": "the bank cannot be reached"}
+NO_BANK = "the bank cannot be reached"
+_REFUSALS = {"clearing-unavailable": NO_BANK}
 _PAGES = {
     "paid": "paid",
     "unknown": "not known yet",

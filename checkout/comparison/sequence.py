@@ -36,12 +36,16 @@ def sequences(stories: Sequence[Story], *, with_steps: bool = True) -> Markup:
 
 
 def lanes(steps: Sequence[Step]) -> list[str]:
-    """The parties in the order in which they first appear."""
+    """The parties in the order in which they first appear; a counter stands before its shop."""
     seen: dict[str, None] = {}
     for step in steps:
         seen.setdefault(step.source)
         seen.setdefault(step.target)
-    return list(seen)
+    found = list(seen)
+    if {"counter", "shop"} <= seen.keys() and found.index("counter") > found.index("shop"):
+        found.remove("counter")
+        found.insert(found.index("shop"), "counter")
+    return found
 
 
 def _measured(story: Story) -> list[Step]:

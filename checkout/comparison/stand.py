@@ -72,9 +72,15 @@ class RunningClock:
         """The moment of a sale, however long the ones before it took."""
         self._ahead_s = sale * BETWEEN_SALES_S
 
-    def catch_up(self) -> None:
-        """Go back to what everybody else's clock says."""
-        self._ahead_s = 0.0
+    @contextmanager
+    def real_time(self) -> Iterator[None]:
+        """Go back for a while to what everybody else's clock says."""
+        ahead_s, self._ahead_s = self._ahead_s, 0.0
+        try:
+            yield
+        finally:
+            # Never back behind what has been dated: the newest payment must stay the newest.
+            self._ahead_s += ahead_s
 
     def move_on(self, seconds: float) -> None:
         """Let time pass at once."""

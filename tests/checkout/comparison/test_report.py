@@ -6,6 +6,7 @@ import html.parser
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from comparison_by_hand import HOSTILE, made_comparison
@@ -90,6 +91,24 @@ def test_every_section_of_the_comparison_is_on_the_page(page: str) -> None:
     assert "Deutsche Bundesbank" in page
 
 
+def test_the_question_is_answered_place_by_place(page: str) -> None:
+    answers = page[page.index('id="overtaking"') : page.index('id="place-taxi"')]
+    assert "taps overtake at" in answers
+    assert "CNY\N{NO-BREAK SPACE}1000" in answers
+    assert ">codes lead<" in answers or ">taps lead<" in answers
+
+
+def test_a_cell_that_cannot_be_says_why_on_every_side(comparison: Comparison) -> None:
+    row = replace(comparison.attacks[0], absent={"qr": "a code is no secret"}, remedy="a limit")
+    told = replace(comparison, attacks=(row,))
+    page, out = html_page(told), io.StringIO()
+    print_report(told, Console(file=out, width=200, highlight=False))
+    assert "cannot be: a code is no secret" in page
+    assert "What helps: a limit." in page
+    assert "cannot be: a code is no secret" in out.getvalue()
+    assert as_json(told)["attacks"][0]["absent"] == {"qr": "a code is no secret"}
+
+
 def test_json_is_one_object_that_names_what_was_measured(comparison: Comparison) -> None:
     shown = json.loads(json.dumps(as_json(comparison)))
     assert shown["run"]["payments"] == 60
@@ -107,8 +126,6 @@ def test_json_outside_measured_does_not_hang_on_measured_times(comparison: Compa
 
 
 def _slower(comparison: Comparison) -> Comparison:
-    from dataclasses import replace
-
     columns = tuple(
         replace(
             column,
