@@ -110,6 +110,7 @@ def test_a_pin_block_whose_session_is_over_is_not_sent(house: House) -> None:
     buyer = house.client()
     request = house.network.request(pin_block=buyer.encrypt_pin(PIN, DEBIT))
     house.owner.close()
+    _until(lambda: all(line.is_broken for line in buyer._blocks.values()))
     with pytest.raises(NotSent, match="enter it again"):
         buyer.authorize(request)
 
