@@ -16,6 +16,7 @@ from checkout.demo import Payer
 from checkout.orders import Order, ShopError
 from checkout.payments import Payment
 from checkout.shop import Shop
+from checkout.web.attempts import Attempts
 from devices.phone import Exchange, Phone, PhoneError, PhoneResult
 
 
@@ -40,9 +41,11 @@ def pay_by_code(shop: Shop, order: Order, who: Payer, pin: str) -> Payment:
 @contextmanager
 def payer_pages(shop: Shop) -> Iterator[str]:
     """The shop's pages on a free loopback port for as long as one sale lasts; yields the origin."""
-    server = make_server(
-        "127.0.0.1", 0, create_app(shop=shop), threaded=True, request_handler=_Quiet
-    )
+    app = create_app(shop=shop)
+    # These pages live for one sale, on this machine: guesses at others' codes are not held
+    # against it, nor its own against those.
+    app.extensions["checkout.guesses"] = Attempts(limit=20, window_s=60)
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
     thread = threading.Thread(target=server.serve_forever, name="pages", daemon=True)
     thread.start()
     try:
