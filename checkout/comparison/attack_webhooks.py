@@ -124,7 +124,10 @@ def _cell(scene: Scene, merchant: _Merchant, tries: tuple[_Try, ...]) -> Cell:
     for one in tries:
         if not one.brought_goods:
             stopped.setdefault(one.said["check"] or "nothing", []).append(one.name)
-    scene.shop_saw.append(f"{len(tries)} tries, goods released {len(merchant.released)} x in all")
+    count = len(merchant.released)
+    scene.shop_saw.append(
+        f"{len(tries)} tries, goods released {'once' if count == 1 else f'{count} times'}"
+    )
     cell = scene.conclude("works" if through else "declined")
     value = money(scene.order.amount_minor, scene.order.currency)
     return replace(
