@@ -21,6 +21,8 @@ class EventType(StrEnum):
     ORDER_REFUNDED = "order.refunded"
     ORDER_EXPIRED = "order.expired"
     ORDER_CANCELLED = "order.cancelled"
+    ORDER_DISPUTED = "order.disputed"  # charged back: the money is with the payer
+    ORDER_DISPUTE_WON = "order.dispute_won"  # and back with the shop
     ORDER_PAID_LATE = "order.paid_late"  # approved after it had run out: the money goes back
     PAYMENT_DECLINED = "payment.declined"
     PAYMENT_UNKNOWN = "payment.unknown"  # no answer came: a reversal is under way
@@ -32,6 +34,7 @@ _OF_KIND = {
     "order-refunded": EventType.ORDER_REFUNDED,
     "order-expired": EventType.ORDER_EXPIRED,
     "order-cancelled": EventType.ORDER_CANCELLED,
+    "order-disputed": EventType.ORDER_DISPUTED,
     "order-paid-late": EventType.ORDER_PAID_LATE,
     "order-declined": EventType.PAYMENT_DECLINED,
     "order-unknown": EventType.PAYMENT_UNKNOWN,
@@ -45,11 +48,13 @@ KINDS = frozenset(_OF_KIND)
 def event_type(event: Event, payment: Payment | None) -> EventType:
     """What an event is called; KeyError where its kind is none of `KINDS`.
 
-    The shop calls an order paid whether a sale, a hold or a completion was approved: the event and
-    its payment tell which.
+    The shop calls an order paid whether a sale, a hold or a completion was approved, or a dispute
+    went its way: the event and its payment tell which.
     """
     found = _OF_KIND[event.kind]
     if found is EventType.ORDER_PAID:
+        if "dispute" in event.payload:
+            return EventType.ORDER_DISPUTE_WON
         if payment is not None and payment.kind == "capture":
             return EventType.ORDER_CAPTURED
         if event.payload.get("preauthorised"):

@@ -90,6 +90,20 @@ def test_whatever_happens_to_an_order_is_told_by_its_name(
     assert len(set(merchant.ids)) == len(merchant.ids)
 
 
+def test_a_dispute_is_told_when_the_money_goes_and_when_it_is_back(
+    shop: Shop, courier: Courier, merchant: Merchant, sell: Sell
+) -> None:
+    shop.webhooks.endpoints.add(merchant.url)
+    (sale,) = shop.payments.of_order(sell().id)
+    for step in ("charge-back", "represent"):
+        reason = {"reason": "fraud"} if step == "charge-back" else {}
+        shop.clearing().operate(step, {"rrn": sale.rrn, **reason})
+        shop.disputed.sweep()
+        courier.round()
+    assert merchant.types == ["order.paid", "order.disputed", "order.dispute_won"]
+    assert [told["data"]["order"]["state"] for told in merchant.events[1:]] == ["disputed", "paid"]
+
+
 def test_an_endpoint_gets_what_it_wants_and_what_comes_after_it(
     shop: Shop, courier: Courier, merchant: Merchant, sell: Sell
 ) -> None:
