@@ -199,11 +199,12 @@ class AfterSale:
             kind=row["kind"],
             amount_minor=row["amount_minor"],
         )
+        # Told first, so that whoever sees the order changed finds the whole payment.
+        self._kept.finish(row["id"], trace, 0.0, response)
         with self._kept.engine.begin() as connection:
             # Where the sweep ended it first, it has told the order as well.
             if end_once(connection, row["id"], state, response_code):
                 self.settled(connection, ended, kept=state is PaymentState.APPROVED)
-        self._kept.finish(row["id"], trace, 0.0, response)
 
     def _original(self, order: Order) -> tuple[Row[Any], AuthorizationRequest]:
         row = self._kept.row(order.payment_id)

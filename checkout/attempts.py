@@ -172,9 +172,9 @@ class Attempts:
         modelled_ms: float = 0.0,
     ) -> None:
         """Record a decline and open the order, and its code, for another try."""
+        self._kept.finish(attempt.payment_id, attempt.trace, modelled_ms, response)
         with self._kept.engine.begin() as connection:
             self.decline(connection, attempt, response_code)
-        self._kept.finish(attempt.payment_id, attempt.trace, modelled_ms, response)
 
     def decline(self, connection: Connection, attempt: Attempt, response_code: str) -> None:
         """The same in the caller's transaction; its time and steps are the caller's to keep."""
@@ -214,6 +214,8 @@ class Attempts:
         *,
         offline: bool = False,
     ) -> Payment:
+        # Told first, so that whoever sees the order paid finds the whole payment.
+        self._kept.finish(attempt.payment_id, attempt.trace, modelled_ms, response)
         now = micros(self._kept.clock())
         late = attempt.order.expires_at <= self._kept.clock()
         held = attempt.order.preauthorise
@@ -240,7 +242,6 @@ class Attempts:
                 total_ms=round(attempt.trace.now_ms() + modelled_ms, 1),
                 preauthorised=held,
             )
-        self._kept.finish(attempt.payment_id, attempt.trace, modelled_ms, response)
         if not kept or offline:
             self._repeats.one(attempt.payment_id, attempt.trace)
         return self._kept.get(attempt.payment_id)
@@ -277,6 +278,7 @@ class Attempts:
 
     def _unknown(self, attempt: Attempt, why: str, modelled_ms: float) -> Payment:
         attempt.trace.record("shop", "switch", f"no answer: {why}")
+        self._kept.finish(attempt.payment_id, attempt.trace, modelled_ms)
         with self._kept.engine.begin() as connection:
             due = micros(self._kept.clock())
             set_state(connection, attempt.payment_id, PaymentState.UNKNOWN, None, due=due)
@@ -288,7 +290,6 @@ class Attempts:
                 attempt.source,
                 None,
             )
-        self._kept.finish(attempt.payment_id, attempt.trace, modelled_ms)
         self._repeats.one(attempt.payment_id, attempt.trace)
         return self._kept.get(attempt.payment_id)
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from checkout.clearing.client import Exchange, NoAnswer, NotSent, SwitchClient, open_client
 from checkout.config import Config
 from checkout.database import open_engine
 from checkout.demo import DEMO_PIN
-from checkout.orders import Order, OrderState, ShopError
+from checkout.orders import Order, Orders, OrderState, ShopError
+from checkout.payment_records import PaymentRecords
 from checkout.payments import PaymentState
 from checkout.shop import Shop, prepare_tables
 
@@ -136,6 +138,28 @@ def test_a_sale_charges_once(till: Till) -> None:
     with pytest.raises(ShopError, match="used"):
         till.pay(order)
     assert (till.state(order), charged_since(till)) == ("paid", 1280)
+
+
+def test_whoever_sees_an_order_paid_finds_the_whole_payment(till: Till) -> None:
+    """Looked at between all commits: a merchant that asks at once gets all of it."""
+    order = till.order()
+    other = open_engine(till.shop.config.database_url)
+    orders, payments = Orders(other, clock=till.clock), PaymentRecords(other, till.clock)
+    seen: list[tuple[str, bool]] = []
+
+    def look(_connection: object) -> None:
+        told = payments.of_order(order.id)
+        whole = bool(told and told[0].approval_code and told[0].finished_at and told[0].steps)
+        seen.append((str(orders.get(order.id).state), whole))
+
+    event.listen(till.shop.engine, "commit", look)  # comes before what it commits is there
+    till.pay(order)
+    event.remove(till.shop.engine, "commit", look)
+    look(None)
+    other.dispose()
+    assert ("authorizing", False) in seen
+    assert seen[-1] == ("paid", True)
+    assert ("paid", False) not in seen
 
 
 def test_a_message_that_never_left_leaves_the_order_open(till: Till) -> None:
