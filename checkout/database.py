@@ -10,6 +10,8 @@ import contextlib
 import importlib.util
 import os
 import sqlite3
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +156,7 @@ def prepare_sqlite(path: Path) -> None:
     except sqlite3.Error as error:
         raise DatabaseError(f"database {path}: {error}") from None
     try:
-        _check_mark(connection, path)
+        _when_free(lambda: _check_mark(connection, path))
     except sqlite3.DatabaseError as error:
         message = str(error)
         if "not a database" in message or "malformed" in message:
@@ -162,6 +164,18 @@ def prepare_sqlite(path: Path) -> None:
         raise DatabaseError(f"database {path}: {message}") from None
     finally:
         connection.close()
+
+
+def _when_free(action: Callable[[], None]) -> None:
+    """Again while the database is busy: the change to a write-ahead log doesn't wait by itself."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            return action()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def _check_place(path: Path) -> None:

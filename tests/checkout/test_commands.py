@@ -19,6 +19,7 @@ import pytest
 from checkout.config import Config
 from checkout.kept_request import open_request
 from checkout.shop import Shop
+from tests.checkout.serving import free_port
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +244,7 @@ def test_bad_input_is_one_line_that_names_it(
         ("card", "unionpay-debit", "--on", "pty"),
         ("settle",),
         ("switch", "--port", "0"),
-        ("serve", "--port", "8123"),
+        ("serve", "--port", str(free_port())),
         ("reset",),
     ],
 )

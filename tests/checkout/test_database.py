@@ -103,10 +103,11 @@ def test_unreachable_postgresql_is_told_in_one_line() -> None:
 
 
 def test_several_processes_may_arrive_at_a_new_file_together(tmp_path: Path) -> None:
-    path = tmp_path / "checkout.db"
-    with ThreadPoolExecutor(8) as pool:
-        for connection in pool.map(lambda _: open_sqlite(path), range(16)):
-            connection.close()
+    for number in range(20):
+        path = tmp_path / f"{number}.db"
+        with ThreadPoolExecutor(16) as pool:
+            for connection in pool.map(lambda _, path=path: open_sqlite(path), range(32)):
+                connection.close()
 
 
 def test_a_failed_statement_is_told_in_a_line_without_its_sql(
