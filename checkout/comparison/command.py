@@ -38,13 +38,15 @@ def run(args: argparse.Namespace, *, pages: Pages) -> int:
     for name, path in (("json", args.json), ("html", args.html)):
         if path is not None and not path.parent.is_dir():
             raise TableError(name, f"the folder {path.parent} does not exist")
+    bars = Console(stderr=True)
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:.0f}/{task.total:.0f}"),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=bars,
         transient=True,
+        disable=not bars.is_terminal,  # a file gets no bars, nor the empty line after them
     )
     with progress:
         found = compare(
