@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 from checkout.comparison import attack_codes as codes
 from checkout.comparison import attack_payer_codes as shown
 from checkout.comparison import attack_taps as taps
 from checkout.comparison import attack_webhooks as webhooks
-from checkout.comparison.results import Cell, CellMode, Row
-from checkout.comparison.rig import Rig, Scene, open_rig
+from checkout.comparison.results import Row
 from checkout.comparison.stand import Pages
-
-_Play = Callable[[Scene], Cell]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attack:
-    """One row: how it is attempted by each mode; None where it cannot be, `absent` why.
-
-    `code` is the payer's own code, shown on the phone; `remedy` is what helps where it works.
-    """
-
-    name: str
-    title: str
-    what: str
-    qr: _Play | None
-    nfc: _Play | None
-    code: _Play | None = None
-    absent: Mapping[CellMode, str] = field(default_factory=dict)
-    remedy: str = ""
+from checkout.comparison.trials import Trial, run_trials
 
 
 def run_attacks(
@@ -40,40 +20,11 @@ def run_attacks(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Row, ...]:
     """Attempt every cell, or those of the rows named in `only`; `progress` hears done and total."""
-    chosen = [attack for attack in ATTACKS if not only or attack.name in only]
-    rows = []
-    with open_rig(pages) as rig:
-        for done, attack in enumerate(chosen):
-            progress(done, len(chosen))
-            rows.append(play_attack(rig, attack))
-        progress(len(chosen), len(chosen))
-    return tuple(rows)
-
-
-def play_attack(rig: Rig, attack: Attack) -> Row:
-    """One row of the matrix."""
-    modes: tuple[tuple[CellMode, _Play | None], ...] = (
-        ("qr", attack.qr),
-        ("payer-code", attack.code),
-        ("nfc", attack.nfc),
-    )
-    cells = [
-        play(Scene(rig=rig, name=attack.name, mode=mode, order=rig.order()))
-        for mode, play in modes
-        if play is not None
-    ]
-    return Row(
-        name=attack.name,
-        title=attack.title,
-        what=attack.what,
-        cells=tuple(cells),
-        absent=attack.absent,
-        remedy=attack.remedy,
-    )
+    return run_trials(ATTACKS, pages, only=only, progress=progress)
 
 
 ATTACKS = (
-    Attack(
+    Trial(
         name="replay",
         title="Replayed",
         what="What one payment sent is sent again: a code's form, a payer's code, a cryptogram.",
@@ -81,7 +32,7 @@ ATTACKS = (
         nfc=taps.replayed_cryptogram,
         code=shown.replayed,
     ),
-    Attack(
+    Trial(
         name="other-domain",
         title="Number used in another domain",
         what="An account number, or a payer's code, as a card; a tap's payment token in a code.",
@@ -89,7 +40,7 @@ ATTACKS = (
         nfc=taps.token_elsewhere,
         code=shown.digits_as_card,
     ),
-    Attack(
+    Trial(
         name="amount",
         title="Tampered amount",
         what="The payer pays less than the order; the counter takes more than it said.",
@@ -99,7 +50,7 @@ ATTACKS = (
         remedy="an amount that the payer confirms before, as with the shop's code or above the "
         "limit without PIN",
     ),
-    Attack(
+    Trial(
         name="relay",
         title="Relayed or photographed",
         what="The card answers through a network from its owner's pocket; the payer's code is "
@@ -111,7 +62,7 @@ ATTACKS = (
         remedy="for a tap a limit on the card's answering time (relay resistance); for a code a "
         "screen turned away, and its minute",
     ),
-    Attack(
+    Trial(
         name="eavesdropped",
         title="Eavesdropped",
         what="Somebody listens to Wi-Fi or to the air and uses what was heard.",
@@ -120,7 +71,7 @@ ATTACKS = (
         code=shown.overheard,
         remedy="https (--https); payment tokens, whose number alone buys nothing",
     ),
-    Attack(
+    Trial(
         name="sticker",
         title="Sticker swapped",
         what="A stranger's code is pasted over the shop's.",
@@ -132,7 +83,7 @@ ATTACKS = (
         },
         remedy="the page names the payee: a payer who reads it stops there",
     ),
-    Attack(
+    Trial(
         name="forged",
         title="Forged",
         what="A code that nobody made is guessed; a card is made with a false certificate.",
@@ -140,7 +91,7 @@ ATTACKS = (
         nfc=taps.forged_card,
         code=shown.guessed,
     ),
-    Attack(
+    Trial(
         name="paid-by-two",
         title="Two at once",
         what="Two phones pay one photographed code at once; one payer's code is shown at two "
@@ -149,7 +100,7 @@ ATTACKS = (
         nfc=taps.two_cards_one_order,
         code=shown.shown_twice,
     ),
-    Attack(
+    Trial(
         name="phished",
         title="Phished",
         what="A page that only looks like the shop's asks for account and PIN; a caller has the "
@@ -160,7 +111,7 @@ ATTACKS = (
         absent={"nfc": "a tap has nothing to type or to read out"},
         remedy="the page's address; a code is for a counter only",
     ),
-    Attack(
+    Trial(
         name="stolen",
         title="Stolen, without PIN",
         what="Phone or card in a thief's hands; the PIN is not known.",
@@ -169,7 +120,7 @@ ATTACKS = (
         code=taps.stolen_without_pin,
         remedy="the phone's own lock; a report to the bank",
     ),
-    Attack(
+    Trial(
         name="stolen-with-pin",
         title="Stolen, with PIN",
         what="Phone or card in a thief's hands, and the PIN on a slip of paper with it.",
@@ -178,7 +129,7 @@ ATTACKS = (
         code=taps.stolen_with_pin,
         remedy="a report to the bank: from then on it is refused",
     ),
-    Attack(
+    Trial(
         name="brute-force",
         title="PIN guessed",
         what="PINs are tried one after the other.",
@@ -186,7 +137,7 @@ ATTACKS = (
         nfc=taps.guessed_pin,
         code=taps.guessed_pin,
     ),
-    Attack(
+    Trial(
         name="altered",
         title="Message altered on the line",
         what="Somebody between shop and switch raises the amount.",
@@ -194,7 +145,7 @@ ATTACKS = (
         nfc=taps.altered_on_the_line,
         code=taps.altered_on_the_line,
     ),
-    Attack(
+    Trial(
         name="webhook",
         title="Replayed webhook",
         what="What told the merchant's system of one sale is sent again to be given goods again.",
@@ -202,7 +153,7 @@ ATTACKS = (
         nfc=webhooks.replayed_webhook,
         code=webhooks.replayed_webhook,
     ),
-    Attack(
+    Trial(
         name="wrong-key",
         title="Terminal with a wrong key",
         what="A terminal that no acquirer has given a key wants to sell.",

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 from checkout.comparison import fault_plays as plays
 from checkout.comparison import fault_shop as shop
-from checkout.comparison.results import Cell, CellMode, Row
-from checkout.comparison.rig import Rig, Scene, open_rig
+from checkout.comparison.results import Row
 from checkout.comparison.stand import Pages
-
-_Play = Callable[[Scene], Cell]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """One row: how it is brought about by each mode; None where it cannot arise, `absent` why.
-
-    `code` is the payer's own code, shown on the phone.
-    """
-
-    name: str
-    title: str
-    what: str
-    qr: _Play | None
-    nfc: _Play | None
-    code: _Play | None = None
-    absent: Mapping[CellMode, str] = field(default_factory=dict)
+from checkout.comparison.trials import Trial, run_trials
 
 
 def run_faults(
@@ -37,39 +18,11 @@ def run_faults(
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Row, ...]:
     """Play every cell, or those of the rows named in `only`; `progress` hears done and total."""
-    chosen = [fault for fault in FAULTS if not only or fault.name in only]
-    rows = []
-    with open_rig(pages) as rig:
-        for done, fault in enumerate(chosen):
-            progress(done, len(chosen))
-            rows.append(play_fault(rig, fault))
-        progress(len(chosen), len(chosen))
-    return tuple(rows)
-
-
-def play_fault(rig: Rig, fault: Fault) -> Row:
-    """One row of the matrix."""
-    modes: tuple[tuple[CellMode, _Play | None], ...] = (
-        ("qr", fault.qr),
-        ("payer-code", fault.code),
-        ("nfc", fault.nfc),
-    )
-    cells = [
-        play(Scene(rig=rig, name=fault.name, mode=mode, order=rig.order()))
-        for mode, play in modes
-        if play is not None
-    ]
-    return Row(
-        name=fault.name,
-        title=fault.title,
-        what=fault.what,
-        cells=tuple(cells),
-        absent=fault.absent,
-    )
+    return run_trials(FAULTS, pages, only=only, progress=progress)
 
 
 FAULTS = (
-    Fault(
+    Trial(
         name="phone-offline",
         title="Phone offline",
         what="The payer's phone has no network, and finds it again.",
@@ -77,7 +30,7 @@ FAULTS = (
         nfc=plays.phone_offline_nfc,
         code=plays.phone_offline_code,
     ),
-    Fault(
+    Trial(
         name="shop-offline",
         title="Shop offline",
         what="The line to the switch is down when the payer is ready, and comes back.",
@@ -85,7 +38,7 @@ FAULTS = (
         nfc=plays.shop_offline,
         code=plays.shop_offline,
     ),
-    Fault(
+    Trial(
         name="switch-slow",
         title="Switch slow",
         what="The answer comes after the shop has given up waiting.",
@@ -93,7 +46,7 @@ FAULTS = (
         nfc=plays.slow,
         code=plays.slow,
     ),
-    Fault(
+    Trial(
         name="request-lost",
         title="Question lost",
         what="The question never reaches the switch.",
@@ -101,7 +54,7 @@ FAULTS = (
         nfc=plays.request_lost,
         code=plays.request_lost,
     ),
-    Fault(
+    Trial(
         name="answer-lost",
         title="Answer lost",
         what="The switch has decided; its answer gets lost.",
@@ -109,7 +62,7 @@ FAULTS = (
         nfc=plays.answer_lost,
         code=plays.answer_lost,
     ),
-    Fault(
+    Trial(
         name="paid-late",
         title="Order runs out meanwhile",
         what="The order's quarter of an hour ends while the switch decides.",
@@ -117,7 +70,7 @@ FAULTS = (
         nfc=plays.late,
         code=plays.late,
     ),
-    Fault(
+    Trial(
         name="reader-unplugged",
         title="Reader unplugged",
         what="The reader is pulled out during a sale, and put back.",
@@ -125,7 +78,7 @@ FAULTS = (
         nfc=plays.unplugged_nfc,
         code=plays.unplugged_qr,
     ),
-    Fault(
+    Trial(
         name="card-pulled-away",
         title="Pulled away",
         what="The card leaves halfway, the phone before its code was read; then once more.",
@@ -134,7 +87,7 @@ FAULTS = (
         code=plays.taken_away,
         absent={"qr": "the payer holds the phone that scans; the shop's code stays where it is"},
     ),
-    Fault(
+    Trial(
         name="page-closed",
         title="Page closed",
         what="The page is closed once the payer has confirmed.",
@@ -142,7 +95,7 @@ FAULTS = (
         nfc=plays.page_closed_nfc,
         code=plays.page_closed_code,
     ),
-    Fault(
+    Trial(
         name="code-expired",
         title="Time runs out while paying",
         what="The code's minute, or the order's quarter of an hour, ends before the payer is done.",
@@ -150,7 +103,7 @@ FAULTS = (
         nfc=plays.expired_nfc,
         code=plays.expired_code,
     ),
-    Fault(
+    Trial(
         name="disk-full",
         title="Disk full at the switch",
         what="The switch cannot write its books; then there is room again.",
@@ -158,7 +111,7 @@ FAULTS = (
         nfc=plays.disk_full,
         code=plays.disk_full,
     ),
-    Fault(
+    Trial(
         name="disk-full-shop",
         title="Disk full at the shop",
         what="The shop can write nothing: from the start, then from the bank's answer on.",
@@ -166,7 +119,7 @@ FAULTS = (
         nfc=shop.disk_full_tap,
         code=shop.disk_full,
     ),
-    Fault(
+    Trial(
         name="power-cut-before",
         title="Power cut at the switch, before it decides",
         what="The switch is killed with the question in its hands, and started again.",
@@ -174,7 +127,7 @@ FAULTS = (
         nfc=plays.switch_cut_before,
         code=plays.switch_cut_before,
     ),
-    Fault(
+    Trial(
         name="power-cut-after",
         title="Power cut at the switch, after it decided",
         what="The switch is killed with its answer committed and unsent, and started again.",
@@ -182,7 +135,7 @@ FAULTS = (
         nfc=plays.switch_cut_after,
         code=plays.switch_cut_after,
     ),
-    Fault(
+    Trial(
         name="power-cut-shop",
         title="Power cut at the shop",
         what="The shop is killed while the answer is on its way; another process takes over.",
@@ -190,7 +143,7 @@ FAULTS = (
         nfc=shop.shop_cut,
         code=shop.shop_cut_code,
     ),
-    Fault(
+    Trial(
         name="clock-wrong",
         title="Clock wrong",
         what="The shop's clock is ten years ahead, and is put right.",

@@ -10,9 +10,10 @@ import pytest
 from checkout.acceptance.qr import codes
 from checkout.clearing import decision, holders, issuer, mac, tokens
 from checkout.clearing.holders import Holders
-from checkout.comparison.attacks import ATTACKS, Attack, play_attack
+from checkout.comparison.attacks import ATTACKS
 from checkout.comparison.results import CELL_MODES, Cell
 from checkout.comparison.rig import Rig
+from checkout.comparison.trials import Trial, play_trial
 from checkout.presented_records import PresentedRecords
 from checkout.webhooks import signing
 from checkout.webhooks.signing import TakenIds
@@ -67,16 +68,14 @@ WORKING = [
 
 
 def cell_of(rig: Rig, name: str, mode: str) -> Cell:
-    attack: Attack = BY_NAME[name]
-    return next(cell for cell in play_attack(rig, attack).cells if cell.mode == mode)
+    attack: Trial = BY_NAME[name]
+    return next(cell for cell in play_trial(rig, attack).cells if cell.mode == mode)
 
 
 @pytest.fixture(scope="module")
 def cells(rig: Rig) -> dict[tuple[str, str], Cell]:
     return {
-        (cell.name, cell.mode): cell
-        for attack in ATTACKS
-        for cell in play_attack(rig, attack).cells
+        (cell.name, cell.mode): cell for attack in ATTACKS for cell in play_trial(rig, attack).cells
     }
 
 

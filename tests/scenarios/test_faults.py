@@ -10,23 +10,24 @@ import pytest
 
 from checkout.acceptance.qr import payer_code
 from checkout.attempts import Attempts
-from checkout.comparison.faults import FAULTS, Fault, play_fault
+from checkout.comparison.faults import FAULTS
 from checkout.comparison.results import CELL_MODES, Cell
 from checkout.comparison.rig import Rig
+from checkout.comparison.trials import Trial, play_trial
 from checkout.repeats import Repeats
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
 
-def cell_of(rig: Rig, fault: Fault, mode: str) -> Cell:
-    row = play_fault(rig, fault)
+def cell_of(rig: Rig, fault: Trial, mode: str) -> Cell:
+    row = play_trial(rig, fault)
     return next(cell for cell in row.cells if cell.mode == mode)
 
 
 @pytest.fixture(scope="module")
 def cells(rig: Rig) -> dict[tuple[str, str], Cell]:
     return {
-        (cell.name, cell.mode): cell for fault in FAULTS for cell in play_fault(rig, fault).cells
+        (cell.name, cell.mode): cell for fault in FAULTS for cell in play_trial(rig, fault).cells
     }
 
 
