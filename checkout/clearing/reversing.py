@@ -54,8 +54,7 @@ class Reversing:
         latest = self._history.latest(entry)
         if latest.id != entry.id and latest.kind != REINSTATED:
             return refuse(request, "12", "original-completed")
-        entry = latest
-        sale = self._history.sale(entry)
+        sale = self._history.sale(latest)
         if sale.status in (Status.VOIDED, Status.EXPIRED):
             return _undone(request, turn, "reversed-already")
         if sale.refunded_minor or sale.disputed_minor:
@@ -66,7 +65,7 @@ class Reversing:
         if sale.status is not Status.PENDING:
             self._contra(request, sale, turn)
             return _undone(request, turn)
-        self._backend.resolve(turn, entry, Status.VOIDED)
+        self._backend.resolve(turn, latest, Status.VOIDED)
         if entry.kind in _COMPLETING and entry.original is not None:
             self._put_again(request, entry.original, turn)  # the money is held as before
         return _undone(request, turn)

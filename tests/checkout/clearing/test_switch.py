@@ -238,6 +238,22 @@ def test_completion_happens_once_and_its_reversal_holds_again(network: Network) 
     assert network.available() == before - 600
 
 
+def test_completion_whose_void_was_undone_still_holds_again_when_it_is_reversed(
+    network: Network,
+) -> None:
+    before = network.available()
+    hold = network.request(amount=1000, transaction_type=_T.PREAUTHORISATION)
+    network.ask(hold)
+    completion = network.follow(hold, _T.COMPLETION, 700)
+    assert network.code(completion) == "00"
+    void = network.follow(completion, _T.VOID, 700)
+    assert network.code(void) == "00"
+    assert network.client.reverse(void).response.response_code == "00"
+    assert network.available() == before - 700
+    assert network.client.reverse(completion).response.response_code == "00"
+    assert network.available() == before - 1000
+
+
 def test_preauthorisation_is_released_by_its_void(network: Network) -> None:
     before = network.available()
     hold = network.request(amount=1000, transaction_type=_T.PREAUTHORISATION)
