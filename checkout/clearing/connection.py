@@ -23,16 +23,17 @@ class Connection:
         self.session = Session(name=name)
         self.reason = ""
         self.watched = 1
+        self.owed = 0  # turns with a message of this client that are decided and not yet answered
         self._input = bytearray()
         self._output = bytearray()
         self._ended = False
         self._broken = False
-        self._taken: list[bytes] = []
 
     @property
     def over(self) -> bool:
         """Whether nothing more will come or go."""
-        return self._broken or (self._ended and not self._output and not self.waiting)
+        finished = not (self._output or self.waiting or self.owed)
+        return self._broken or (self._ended and finished)
 
     @property
     def has_output(self) -> bool:
@@ -68,12 +69,14 @@ class Connection:
         else:
             self._ended = True
 
-    def messages(self, most: int) -> Iterator[bytes]:
-        """Whole messages without their length; a length that can't be ends the connection."""
-        self._taken = []
+    def messages(self, most: int, taken: list[bytes]) -> Iterator[bytes]:
+        """Whole messages without their length, noted in `taken`, until it holds `most`.
+
+        A length that can't be ends the connection.
+        """
         at = 0
         try:
-            while len(self._taken) < most and not self._broken and not self.reason:
+            while len(taken) < most and not self._broken and not self.reason:
                 head = self._input[at : at + LENGTH_BYTES]
                 if len(head) < LENGTH_BYTES:
                     break
@@ -86,7 +89,7 @@ class Connection:
                     break
                 message = bytes(self._input[at + LENGTH_BYTES : end])
                 at = end
-                self._taken.append(message)
+                taken.append(message)
                 yield message
         finally:
             # Taken once, even where deciding it went wrong: else it would come again for ever.
@@ -97,10 +100,10 @@ class Connection:
         for message in messages:
             self._output += frame(message)
 
-    def failed(self) -> tuple[bytes, ...]:
-        """What to say when the turn could not be written: 96 to each of its messages."""
+    def refusals(self, taken: list[bytes]) -> tuple[bytes, ...]:
+        """What to say when a turn could not be written: 96 to each of its messages."""
         answers: list[bytes] = []
-        for message in self._taken:
+        for message in taken:
             try:
                 refusal = refusal_fields(unpack(message), "96")
             except CodecError:

@@ -21,8 +21,8 @@ _CHECKPOINT_EVERY_S = 0.25
 class Engine(Protocol):
     """One connection; not for several threads at once."""
 
-    def query(self, sql: str, parameters: Row = ()) -> list[Row]:
-        """All rows of one SELECT."""
+    def query(self, sql: str, parameters: Row = (), *, settled: bool = True) -> list[Row]:
+        """All rows of one SELECT; not `settled` for rows that nothing under way can change."""
 
     def write(self, statements: Iterable[Statement]) -> None:
         """Run each statement for each of its rows, all in one durable transaction."""
@@ -46,15 +46,16 @@ def open_clearing_engine(url: str) -> Engine:
 class SqliteEngine:
     """SQLite in WAL mode with full synchronisation; the commit returns when the bytes are safe."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, copies: bool = True) -> None:
         self._connection = open_sqlite(url)
         # The log is copied back beside the turns, not within one: what is left for the writer,
-        # which alone may begin the log anew, is then little.
+        # which alone may begin the log anew, is then little. One process does it for all.
         self._connection.execute("PRAGMA wal_autocheckpoint = 16000")
-        self._copying = _Checkpointer(url)
+        self._copying = _Checkpointer(url) if copies else None
 
-    def query(self, sql: str, parameters: Row = ()) -> list[Row]:
-        """All rows of one SELECT."""
+    def query(self, sql: str, parameters: Row = (), *, settled: bool = True) -> list[Row]:
+        """All rows of one SELECT; here nothing is ever under way."""
+        del settled
         return self._connection.execute(sql, parameters).fetchall()
 
     def write(self, statements: Iterable[Statement]) -> None:
@@ -79,7 +80,8 @@ class SqliteEngine:
 
     def close(self) -> None:
         """Give the connection back."""
-        self._copying.stop()
+        if self._copying is not None:
+            self._copying.stop()
         self._connection.close()
 
 

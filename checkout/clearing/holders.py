@@ -157,7 +157,8 @@ class Holders:
     def last_counter(self, card: str) -> int | None:
         """The last ATC seen of a card, which is named by its number and PSN."""
         if card not in self._counters:
-            rows = self._store.query("SELECT atc FROM clearing_counters WHERE card = ?", (card,))
+            read = "SELECT atc FROM clearing_counters WHERE card = ?"
+            rows = self._store.query(read, (card,), settled=False)  # else it would be known
             self._counters[card] = rows[0][0] if rows else None
         return self._counters[card]
 
@@ -234,6 +235,7 @@ class Holders:
             "SELECT status, pin_kept, pin_tries_left, spent_minor FROM clearing_holders "
             "WHERE account = ?",
             (account.account,),
+            settled=False,  # else it would be known
         )
         if not rows:
             return AccountState(account=account, balance_minor=0, status=account.status)
@@ -293,6 +295,7 @@ class Holders:
             "SELECT day, day_minor, static_minor, dynamic_minor, day_count FROM clearing_usage "
             "WHERE account = ? AND day BETWEEN ? AND ?",
             (number, year * 10000, year * 10000 + 9999),
+            settled=False,  # else it would be known, or all was written when it was forgotten
         )
         if (number, year) not in self._years:
             self._years[number, year] = sum(row[1] for row in rows)

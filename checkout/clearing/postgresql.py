@@ -35,8 +35,9 @@ class PostgresqlEngine:
             reason = " ".join(str(error).split())
             raise DatabaseError(f"database: PostgreSQL is out of reach: {reason}") from None
 
-    def query(self, sql: str, parameters: Row = ()) -> list[Row]:
-        """All rows of one SELECT."""
+    def query(self, sql: str, parameters: Row = (), *, settled: bool = True) -> list[Row]:
+        """All rows of one SELECT; here nothing is ever under way."""
+        del settled
         try:
             found: list[Row] = self._connection.execute(_translated(sql), parameters).fetchall()
         except self._errors as error:

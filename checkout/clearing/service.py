@@ -1,7 +1,8 @@
 """The switch as a process: one thread, one loop, many connections.
 
 Each turn takes what has arrived from every connection, decides all of it, writes it in one durable
-commit and only then answers. Nothing is handed between threads.
+commit and only then answers. A large turn is written beside, by another process, while the next one
+is decided; its answers wait for that. Nothing is handed between threads.
 """
 
 from __future__ import annotations
@@ -19,22 +20,27 @@ from datetime import datetime
 from pathlib import Path
 
 from checkout.clearing.backend import Backend, World, own_world
+from checkout.clearing.beside import BesideEngine
 from checkout.clearing.clock import SettableClock, wall_clock
 from checkout.clearing.connection import Connection
-from checkout.clearing.engines import open_clearing_engine
+from checkout.clearing.decided import Decided
+from checkout.clearing.engines import Engine, open_clearing_engine
 from checkout.clearing.faults import Faults
 from checkout.clearing.keystore import KeyStore
 from checkout.clearing.ledger import LedgerError
 from checkout.clearing.rendezvous import Address, Seat, take_seat
 from checkout.clearing.store import Store
 from checkout.clearing.switch import Garbage, Switch
-from checkout.database import DatabaseError, DatabaseFile
+from checkout.database import DatabaseError, DatabaseFile, is_postgresql
 
 Clock = Callable[[], datetime]
 log = logging.getLogger("checkout.switch")
 
-#: Messages of one connection decided in one turn; the rest waits for the next one.
-TURN_MESSAGES = 256
+#: Messages decided in one turn, shared out to the connections that have some; the rest waits for
+#: the next one, which is decided while this one is written.
+TURN_MESSAGES = 64
+#: A turn of so many answers shows that another process is worth having to write the rows.
+BUSY_FROM = 16
 DRAIN_S = 3.0
 _LOOK_S = 0.5
 #: How long a client that was told to go may be silent before it is hung up on.
@@ -69,6 +75,8 @@ class SwitchServer:
         self._served = 0
         self._held_back: list[tuple[float, int, Connection, bytes]] = []
         self._order = itertools.count()
+        self._waiting: Decided | None = None  # for its rows, which are being written beside
+        self._watched = -1  # what tells that they are
         self._date = backend.business_date(clock())
         self._file = DatabaseFile(database_url)
         self._file.check()  # remembers it as it is now
@@ -95,7 +103,7 @@ class SwitchServer:
         try:
             listener = socket.create_server(bind, backlog=256)
             listener.setblocking(False)
-            store = Store(open_clearing_engine(database_url))
+            store = Store(_engine(database_url, seat))
             settable = clock if isinstance(clock, SettableClock) else SettableClock(clock)
             backend = Backend(store, KeyStore(home), world or own_world(home), clock=settable)
             backend.open_books(settable())
@@ -147,6 +155,8 @@ class SwitchServer:
                 self._accept()
             elif key.fileobj is self._wake_end:
                 self._wake_end.recv(64)
+            elif key.data is None:
+                self._finish()  # what was written beside stands
             else:
                 connection: Connection = key.data
                 if events & selectors.EVENT_WRITE:
@@ -194,52 +204,128 @@ class SwitchServer:
             self._selector.register(accepted, selectors.EVENT_READ, connection)
 
     def _decide(self, arrived: list[Connection]) -> None:
-        """Decide everything, commit once, answer."""
-        answers: list[tuple[Connection, tuple[bytes, ...]]] = []
+        """Decide everything, see to it that it is written, answer once it is."""
+        decided = Decided()
         now = self.clock()
         self._cut_over(now)
+        share = max(TURN_MESSAGES // len(arrived), 1)
         try:
             for connection in arrived:
-                for message in connection.messages(TURN_MESSAGES):
-                    answers.append((connection, self._answer(connection, message, now)))
-            self._backend.store.commit()
+                for message in connection.messages(share, decided.taken_from(connection)):
+                    self._answer(decided, connection, message, now)
+            stands = self._keep(decided)
         except Exception as error:  # whatever it is, the switch goes on without that turn
-            known = isinstance(error, DatabaseError | LedgerError)
-            log.error("a turn was rolled back: %s", error, exc_info=not known)
-            self._backend.forget()
-            answers = [(one, one.failed()) for one in arrived]
-        for connection, sealed in answers:
-            connection.answer(sealed)
-            self._served += len(sealed)
+            self._undo(decided, error)
+        else:
+            if stands:
+                self._send(decided)
         self._cut_over(now)  # one of these may have closed the date
         for connection in arrived:
             self._tend(connection)
+
+    def _answer(
+        self, decided: Decided, connection: Connection, message: bytes, now: datetime
+    ) -> None:
+        try:
+            sealed = self._switch.receive(message, connection.session, now)
+        except Garbage as error:
+            connection.give_up(str(error))
+            return
+        decided.answers.append((connection, sealed))
+        for delay_ms, answer in self._switch.delayed:
+            due = time.monotonic() + delay_ms / 1000
+            decided.held_back.append((due, next(self._order), connection, answer))
+            self._backend.in_flight += 1
+        self._switch.delayed.clear()
 
     def _cut_over(self, now: datetime) -> None:
         """Tell everyone signed on when the business date has moved on."""
         on = self._backend.business_date(now)
         if on == self._date:
             return
+        self._finish()  # what was decided before is told before
         forward, self._date = on > self._date, on
         for connection in tuple(self._connections) if forward else ():
             connection.answer(self._switch.announce(connection.session, now))
             self._backlog.add(connection)  # sent with what this turn answers, or by the next one
 
-    def _answer(self, connection: Connection, message: bytes, now: datetime) -> tuple[bytes, ...]:
+    # -- between deciding and answering ---------------------------------------------------------
+
+    def _keep(self, decided: Decided) -> bool:
+        """Have a turn written: True where it stands, False where it is being written beside.
+
+        DatabaseError where it can't be written, or the one before couldn't. At most one is under
+        way, so that what goes wrong takes no more than two turns with it.
+        """
+        store = self._backend.store
+        if self._waiting is not None:
+            store.settle()
+            self._end_waiting(self._send)
+        if not store.hand_over(busy=len(decided.answers) >= BUSY_FROM):
+            store.commit()
+            return True
+        self._waiting, self._watched = decided, store.descriptor
+        self._selector.register(self._watched, selectors.EVENT_READ)
+        for connection in decided.taken:
+            connection.owed += 1
+        return False
+
+    def _finish(self) -> None:
+        """Answer the turn that is being written beside, once it is."""
+        if self._waiting is None:
+            return
         try:
-            answers = self._switch.receive(message, connection.session, now)
-        except Garbage as error:
-            connection.give_up(str(error))
-            return ()
-        for delay_ms, answer in self._switch.delayed:
-            due = time.monotonic() + delay_ms / 1000
-            heapq.heappush(self._held_back, (due, next(self._order), connection, answer))
-            self._backend.in_flight += 1
-        self._switch.delayed.clear()
-        return answers
+            self._backend.store.settle()
+        except DatabaseError as error:
+            self._undo(Decided(), error)
+        else:
+            self._end_waiting(self._send)
+
+    def _undo(self, decided: Decided, error: Exception) -> None:
+        """Roll a turn back, and the one before where that could not be written: 96 to all."""
+        known = isinstance(error, DatabaseError | LedgerError)
+        log.error("a turn was rolled back: %s", error, exc_info=not known)
+        if self._waiting is not None:
+            self._end_waiting(self._send if self._stands() else self._refuse)
+        self._backend.forget()
+        self._refuse(decided)
+
+    def _stands(self) -> bool:
+        try:
+            self._backend.store.settle()
+        except DatabaseError:
+            return False
+        return True
+
+    def _end_waiting(self, tell: Callable[[Decided], None]) -> None:
+        waiting, self._waiting = self._waiting, None
+        assert waiting is not None
+        self._selector.unregister(self._watched)
+        tell(waiting)
+        for connection in waiting.taken:
+            connection.owed -= 1
+            self._tend(connection)
+
+    def _send(self, decided: Decided) -> None:
+        """Let the answers of a turn go that is durable."""
+        for connection, sealed in decided.answers:
+            connection.answer(sealed)
+            self._served += len(sealed)
+        for held in decided.held_back:
+            heapq.heappush(self._held_back, held)
+
+    def _refuse(self, decided: Decided) -> None:
+        """Answer a turn that nothing was kept of."""
+        self._backend.in_flight -= len(decided.held_back)
+        for connection, taken in decided.taken.items():
+            refusals = connection.refusals(taken)
+            connection.answer(refusals)
+            self._served += len(refusals)
 
     def _tend(self, connection: Connection) -> None:
         """Send what goes, watch for room where it doesn't, close what is over."""
+        if connection not in self._connections:
+            return
         connection.flush()
         if connection.over:
             if connection.reason:
@@ -282,12 +368,13 @@ class SwitchServer:
             served = self._served
             self._turn(0.02)
             if self._served != served or any(
-                one.has_output or one.waiting for one in self._connections
+                one.has_output or one.waiting or one.owed for one in self._connections
             ):
                 quiet_since = time.monotonic()
             told = any(one.session.participant is not None for one in self._connections)
             if time.monotonic() - quiet_since >= (_FAREWELL_S if told else 0.04):
-                return
+                break
+        self._finish()
 
     def _close(self) -> None:
         for connection in self._connections:
@@ -299,6 +386,12 @@ class SwitchServer:
         self._selector.close()
         self._backend.store.close()
         self._seat.leave()
+
+
+def _engine(database_url: str, seat: Seat) -> Engine:
+    if is_postgresql(database_url):
+        return open_clearing_engine(database_url)
+    return BesideEngine(database_url, held=(seat.descriptor,))
 
 
 def tune_process() -> None:

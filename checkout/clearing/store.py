@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from checkout.clearing import schema
-from checkout.clearing.engines import Engine, Row
+from checkout.clearing.beside import BesideEngine
+from checkout.clearing.engines import Engine, Row, Statement
 from checkout.clearing.ledger import (
     LEGS_PER_ENTRY,
     ZERO,
@@ -64,6 +65,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._beside = engine if isinstance(engine, BesideEngine) else None
         engine.define(schema.TABLES)
         self._batch = _Batch()
         self._balances: dict[str, Balance] = {}
@@ -174,7 +176,8 @@ class Store:
     def number(self, name: str) -> int | None:
         """A number that is remembered by name; None where it was never put."""
         if name not in self._numbers:
-            rows = self._engine.query("SELECT amount FROM clearing_numbers WHERE name = ?", (name,))
+            read = "SELECT amount FROM clearing_numbers WHERE name = ?"
+            rows = self._engine.query(read, (name,), settled=False)  # else it would be known
             self._numbers[name] = rows[0][0] if rows else None
         return self._numbers[name]
 
@@ -183,9 +186,13 @@ class Store:
         self._numbers[name] = amount
         self.put(schema.PUT_NUMBER, name, (name, amount))
 
-    def query(self, sql: str, parameters: Row = ()) -> list[Row]:
-        """Rows as they were committed last; for what is not on the hot path."""
-        return self._engine.query(sql, parameters)
+    def query(self, sql: str, parameters: Row = (), *, settled: bool = True) -> list[Row]:
+        """Rows as they were committed last; for what is not on the hot path.
+
+        Not `settled` where nothing of this switch can have touched the rows yet: it then doesn't
+        wait for what is being written.
+        """
+        return self._engine.query(sql, parameters, settled=settled)
 
     # -- adding to the batch --------------------------------------------------------------------
 
@@ -264,20 +271,67 @@ class Store:
 
     def commit(self) -> None:
         """Write the batch in one durable transaction; DatabaseError leaves nothing of it."""
-        batch = self._batch
-        if batch.is_empty():
+        if self._batch.is_empty():
+            self.settle()
             return
-        number = self._account_id
+        self._engine.write(self._statements())
+        self._batch = _Batch()
+
+    def hand_over(self, *, busy: bool) -> bool:
+        """Have the batch written beside, durable once `settle` has returned.
+
+        False where nothing writes beside, and the batch is as it was; being `busy` is a reason to
+        begin with it. Reading waits for what is being written.
+        """
+        message = next(iter(self._batch.messages), None)
+        if message is None or self._beside is None or not self._beside.has_writer(start=busy):
+            return False
+        handed = self._beside.hand_over(self._statements(), message)
+        if handed:
+            self._batch = _Batch()
+        return handed
+
+    def settle(self) -> None:
+        """Wait until what was handed over is durable; DatabaseError where it never will be."""
+        if self._beside is not None:
+            self._beside.settle()
+
+    @property
+    def descriptor(self) -> int:
+        """What becomes readable when the batch that was handed over has been written."""
+        return -1 if self._beside is None else self._beside.descriptor
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether everything that was added has been written."""
+        return self._batch.is_empty() and (self._beside is None or self._beside.is_settled)
+
+    def roll_back(self) -> None:
+        """Forget the batch, what was derived from it, and that what was handed over failed."""
+        if self._beside is not None:
+            self._beside.abandon()
+        self._load()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._engine.close()
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def _statements(self) -> list[Statement]:
+        """The batch as statements with rows of plain values, which are quickest to pass on."""
+        batch, number = self._batch, self._account_id
         transfers = [
             (identity, entry, number(debit), number(credit), amount_minor, purpose)
             for legs in batch.transfers.values()
             for identity, entry, debit, credit, amount_minor, _, purpose in legs
         ]
         balances = [self._balance_row(name) for name in batch.balances]
+        entries = [(*row[:3], row.status.value, *row[4:]) for row in batch.entries.values()]
         statements: list[tuple[str, list[Row]]] = [
             (schema.ADD_ACCOUNT, batch.accounts),
-            (schema.ADD_MESSAGE, list(batch.messages.values())),
-            (schema.ADD_ENTRY, list(batch.entries.values())),
+            (schema.ADD_MESSAGE, list(map(tuple, batch.messages.values()))),
+            (schema.ADD_ENTRY, entries),
             (schema.ADD_TRANSFER, transfers),
             (schema.ADD_RESOLUTION, list(batch.resolutions.values())),
             (schema.PUT_BALANCE, balances),
@@ -287,23 +341,7 @@ class Store:
         for (sql, _), row in batch.others.items():
             grouped.setdefault(sql, []).append(row)
         statements += grouped.items()
-        self._engine.write((sql, rows) for sql, rows in statements if rows)
-        self._batch = _Batch()
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether everything that was added has been written."""
-        return self._batch.is_empty()
-
-    def roll_back(self) -> None:
-        """Forget the batch and what was derived from it."""
-        self._load()
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._engine.close()
-
-    # -- parts ----------------------------------------------------------------------------------
+        return [(sql, rows) for sql, rows in statements if rows]
 
     def _move(self, transfers: Iterable[Transfer], before: Status | None, after: Status) -> None:
         """Keep payers' balances; all others are aggregated by whoever reads them."""
@@ -333,6 +371,7 @@ class Store:
             "SELECT debits_pending, credits_pending, debits_posted, credits_posted "
             "FROM clearing_balances WHERE account = ?",
             (number,),
+            settled=False,  # else it would be known
         )
         if not rows:
             return ZERO

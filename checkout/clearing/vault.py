@@ -61,9 +61,8 @@ class Vault:
     def find(self, number: str) -> PaymentToken | None:
         """The payment token of a number; None for one that was never given out."""
         if number not in self._tokens:
-            rows = self._store.query(
-                "SELECT details FROM clearing_tokens WHERE number = ?", (number,)
-            )
+            read = "SELECT details FROM clearing_tokens WHERE number = ?"
+            rows = self._store.query(read, (number,), settled=False)  # else it would be known
             self._tokens[number] = _read(rows[0][0]) if rows else None
         return self._tokens[number]
 
@@ -115,6 +114,7 @@ class Vault:
                 "SELECT serial, uses_allowed, uses, expires_us FROM clearing_phone_keys "
                 "WHERE payment_token = ?",
                 (number,),
+                settled=False,  # else it would be known
             )
             self._keys[number] = {
                 row[0]: LimitedKey(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from model import Booked, Model, Sent
@@ -123,7 +124,7 @@ class Business:
 
     def start(self) -> None:
         """Start, or start again as after a crash, on what is in the tables."""
-        self.engine = _Breaking(f"sqlite:///{self.folder / 'model.db'}")
+        self.engine = self.made_engine(f"sqlite:///{self.folder / 'model.db'}")
         self.backend = Backend(
             Store(self.engine), KeyStore(self.folder), self.world, clock=self.clock
         )
@@ -134,6 +135,14 @@ class Business:
         self.operator = Session(name="operator", mac_key=None, pin_key=_PIN_KEY)
         self.operator.participant = self.backend.participants.by_institution["90030001"]
 
+    def made_engine(self, url: str) -> Any:
+        """What the books are written with."""
+        return _Breaking(url)
+
+    def keep(self) -> None:
+        """End a turn."""
+        self.backend.store.commit()
+
     def run(self, operations: int, *, close_every: int = 400) -> None:
         """So many random operations, in turns of random length."""
         done = closing = 0
@@ -143,7 +152,7 @@ class Business:
                 self._lost_turn()
             for _ in range(turn):
                 self.random.choice(_OPERATIONS)(self)
-            self.backend.store.commit()
+            self.keep()
             done += turn
             closing += turn
             if self.random.random() < 0.01:
@@ -282,14 +291,18 @@ class Business:
 
     def _lost_turn(self) -> None:
         """A turn whose commit fails leaves nothing behind."""
-        for _ in range(self.random.randint(1, 5)):
-            account = self.random.choice(list(self.world.accounts.accounts))
-            self._answer(self._request(_T.PURCHASE, account, 777, "CNY"))
+        self.buy_in_vain()
         self.engine.breaks = True
         with pytest.raises(DatabaseError):
             self.backend.store.commit()
         self.engine.breaks = False
         self.backend.forget()
+
+    def buy_in_vain(self) -> None:
+        """A few purchases of a turn that is to be lost, which the model hears nothing of."""
+        for _ in range(self.random.randint(1, 5)):
+            account = self.random.choice(list(self.world.accounts.accounts))
+            self._answer(self._request(_T.PURCHASE, account, 777, "CNY"))
 
     def _expected(self, booked: Booked, request: AuthorizationRequest) -> Sent:
         amount = request.amount_minor
