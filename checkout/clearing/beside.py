@@ -8,27 +8,12 @@ it is first worth it.
 
 from __future__ import annotations
 
-import logging
-import os
 import pickle
-import select
-import socket
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
+from checkout.clearing.companion import Companion, hear, tell
 from checkout.clearing.engines import Row, SqliteEngine, Statement
-from checkout.clearing.row_writer import hear, tell
 from checkout.database import DatabaseError
-
-log = logging.getLogger("checkout.switch")
-
-#: A writer that says nothing for this long is ended, and its turn written here.
-PATIENCE_S = 30.0
-#: After so many writers that went away, the switch does without.
-_MOST_LOST = 3
-_PACKAGES = str(Path(__file__).resolve().parents[2])
 
 
 class BesideEngine:
@@ -40,10 +25,8 @@ class BesideEngine:
     """
 
     def __init__(self, url: str, *, held: tuple[int, ...] = ()) -> None:
-        self._url, self._held = url, held
         self._here = SqliteEngine(url)
-        self._writer: _Writer | None = None
-        self._lost = 0 if len(os.sched_getaffinity(0)) > 1 else _MOST_LOST
+        self.writer = Companion("checkout.clearing.row_writer", url, held=held)
         self._handed: tuple[bytes, int] | None = None
         self._failure: DatabaseError | None = None
 
@@ -52,41 +35,17 @@ class BesideEngine:
         """Whether nothing is being written beside."""
         return self._handed is None
 
-    @property
-    def descriptor(self) -> int:
-        """What becomes readable when the turn that was handed over has been written."""
-        return -1 if self._writer is None else self._writer.line.fileno()
-
-    @property
-    def writer_pid(self) -> int | None:
-        """The process that writes beside; None while there is none."""
-        return None if self._writer is None else self._writer.process.pid
-
-    def has_writer(self, *, start: bool) -> bool:
-        """Whether a process takes turns; `start` one where there is none, for later."""
-        try:
-            if self._writer is None:
-                if start and self._lost < _MOST_LOST:
-                    self._writer = _Writer(self._url, self._held)
-                return False
-            return self._writer.is_ready()
-        except (OSError, EOFError) as error:
-            self._lose(error)
-            return False
-
     def hand_over(self, statements: Sequence[Statement], message: int) -> bool:
-        """Have a turn written beside, by the writer there is; False where it has gone.
+        """Have a turn written beside; False where the writer has gone.
 
         `message` is the number of a message that the turn adds to the log, to know it again by.
         """
         self.settle()
         turn = pickle.dumps(statements, pickle.HIGHEST_PROTOCOL)
-        if self._writer is None:
-            return False
         try:
-            tell(self._writer.line, turn)
-        except OSError as error:
-            self._lose(error)
+            tell(self.writer.line, turn)
+        except (OSError, EOFError) as error:
+            self.writer.lose(error)
             return False
         self._handed = (turn, message)
         return True
@@ -95,14 +54,14 @@ class BesideEngine:
         """Wait until what was handed over stands; DatabaseError where it could not be written."""
         if self._failure is not None:
             raise self._failure
-        if self._handed is None or self._writer is None:
+        if self._handed is None:
             return
         turn, message = self._handed
         try:
-            said = hear(self._writer.line).decode()
+            said = hear(self.writer.line).decode()
             failure = DatabaseError(said) if said else None
         except (OSError, EOFError) as error:
-            self._lose(error)
+            self.writer.lose(error)
             failure = self._written_here(turn, message)
         self._handed, self._failure = None, failure
         if failure is not None:
@@ -133,18 +92,8 @@ class BesideEngine:
     def close(self) -> None:
         """Wait for what was handed over, end the writer, give the connection back."""
         self.abandon()
-        if self._writer is not None:
-            self._writer.end()
-            self._writer = None
+        self.writer.close()
         self._here.close()
-
-    def _lose(self, why: Exception) -> None:
-        """End a writer that has gone or is stuck: from now on nothing of its turn can come."""
-        log.warning("the process that writes rows has gone: %s", why or "it ended")
-        self._lost += 1
-        if self._writer is not None:
-            self._writer.kill()
-            self._writer = None
 
     def _written_here(self, turn: bytes, message: int) -> DatabaseError | None:
         """Write what a lost writer has not; None where it stands then."""
@@ -159,46 +108,3 @@ class BesideEngine:
         except DatabaseError as error:
             return error
         return None
-
-
-class _Writer:
-    """The process and this end of the socket to it; ready once it has said so."""
-
-    def __init__(self, url: str, held: tuple[int, ...]) -> None:
-        self.line, its_end = socket.socketpair()
-        self._ready = False
-        try:
-            self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                [sys.executable, "-m", "checkout.clearing.row_writer", url],
-                stdin=its_end.fileno(),
-                stdout=subprocess.DEVNULL,
-                pass_fds=held,
-                env=os.environ | {"PYTHONPATH": _PACKAGES},
-            )
-        except BaseException:
-            self.line.close()
-            raise
-        finally:
-            its_end.close()
-        self.line.settimeout(PATIENCE_S)
-
-    def is_ready(self) -> bool:
-        """Whether it takes turns yet; OSError or EOFError where it never will."""
-        if not self._ready and select.select((self.line,), (), (), 0)[0]:
-            hear(self.line)
-            self._ready = True
-        return self._ready
-
-    def end(self) -> None:
-        """Let it go, as it does by itself when nobody is at the other end."""
-        self.line.close()
-        try:
-            self.process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-    def kill(self) -> None:
-        """End it at once, whatever it is at."""
-        self.line.close()
-        self.process.kill()
-        self.process.wait()

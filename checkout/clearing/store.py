@@ -284,7 +284,9 @@ class Store:
         begin with it. Reading waits for what is being written.
         """
         message = next(iter(self._batch.messages), None)
-        if message is None or self._beside is None or not self._beside.has_writer(start=busy):
+        if message is None or self._beside is None:
+            return False
+        if not self._beside.writer.is_ready(start=busy):
             return False
         handed = self._beside.hand_over(self._statements(), message)
         if handed:
@@ -299,7 +301,7 @@ class Store:
     @property
     def descriptor(self) -> int:
         """What becomes readable when the batch that was handed over has been written."""
-        return -1 if self._beside is None else self._beside.descriptor
+        return -1 if self._beside is None else self._beside.writer.descriptor
 
     @property
     def is_clean(self) -> bool:

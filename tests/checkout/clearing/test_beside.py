@@ -18,14 +18,14 @@ import pytest
 from network import Network, running_network
 from test_random_days import Business
 
-from checkout.clearing import beside, schema
+from checkout.clearing import companion, schema
 from checkout.clearing.beside import BesideEngine
+from checkout.clearing.companion import hear
 from checkout.clearing.engines import SqliteEngine, Statement
 from checkout.clearing.fieldmap import fields_of
 from checkout.clearing.iso8583 import Fields, frame, pack, unpack
 from checkout.clearing.messages import AuthorizationRequest, NetworkFunction, NetworkMessage
 from checkout.clearing.rendezvous import SwitchRunning, find, take_seat
-from checkout.clearing.row_writer import hear
 from checkout.database import DatabaseError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -65,23 +65,23 @@ def engine(url: str) -> Iterator[BesideEngine]:
     """With the tables, and a writer that is ready."""
     made = BesideEngine(url)
     made.define(schema.TABLES)
-    made.has_writer(start=True)
-    until(lambda: made.has_writer(start=False))
+    made.writer.is_ready(start=True)
+    until(lambda: made.writer.is_ready(start=False))
     yield made
     made.close()
 
 
 def writer_of(engine: BesideEngine) -> int:
-    assert engine.writer_pid is not None
-    return engine.writer_pid
+    assert engine.writer.pid is not None
+    return engine.writer.pid
 
 
 def test_no_process_is_started_before_it_is_worth_one(url: str) -> None:
     with closing(BesideEngine(url)) as engine:
-        assert not engine.has_writer(start=False)
-        assert engine.writer_pid is None
-        engine.has_writer(start=True)
-        assert engine.writer_pid is not None
+        assert not engine.writer.is_ready(start=False)
+        assert engine.writer.pid is None
+        engine.writer.is_ready(start=True)
+        assert engine.writer.pid is not None
 
 
 def test_what_was_handed_over_is_seen_by_the_next_read(engine: BesideEngine) -> None:
@@ -99,15 +99,14 @@ def test_a_turn_of_a_killed_writer_is_written_here(engine: BesideEngine) -> None
     os.kill(writer_of(engine), signal.SIGKILL)
     engine.settle()
     assert engine.query("SELECT seq FROM clearing_messages") == [(1,)]
-    assert engine.writer_pid is None
+    assert engine.writer.pid is None
 
 
 def test_a_turn_that_stands_is_not_written_again_when_only_its_answer_was_lost(
     engine: BesideEngine, url: str
 ) -> None:
     assert engine.hand_over(turn_of(1), 1)
-    assert engine._writer is not None
-    assert hear(engine._writer.line) == b""
+    assert hear(engine.writer.line) == b""
     os.kill(writer_of(engine), signal.SIGKILL)
     engine.settle()
     assert stands(url, 1)
@@ -117,8 +116,7 @@ def test_a_turn_that_stands_is_not_written_again_when_only_its_answer_was_lost(
 def test_a_writer_that_is_stuck_is_ended_and_its_turn_written_here(
     engine: BesideEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert engine._writer is not None
-    engine._writer.line.settimeout(0.2)
+    engine.writer.line.settimeout(0.2)
     pid = writer_of(engine)
     os.kill(pid, signal.SIGSTOP)
     assert engine.hand_over(turn_of(1), 1)
@@ -134,11 +132,11 @@ def test_a_writer_that_went_away_unasked_is_replaced_and_three_are_enough(
         os.kill(writer_of(engine), signal.SIGKILL)
         until(lambda: not alive(writer_of(engine)))
         assert not engine.hand_over(turn_of(lost), lost)
-        assert not engine.has_writer(start=True)
+        assert not engine.writer.is_ready(start=True)
         if lost < 2:
-            until(lambda: engine.has_writer(start=False))
-    assert engine.writer_pid is None
-    assert not engine.has_writer(start=True)
+            until(lambda: engine.writer.is_ready(start=False))
+    assert engine.writer.pid is None
+    assert not engine.writer.is_ready(start=True)
     assert engine.query("SELECT count(*) FROM clearing_messages") == [(0,)]
 
 
@@ -181,8 +179,8 @@ def test_the_writer_outlives_a_signal_to_the_whole_group_and_ends_with_its_switc
 ) -> None:
     engine = BesideEngine(url)
     engine.define(schema.TABLES)
-    engine.has_writer(start=True)
-    until(lambda: engine.has_writer(start=False))
+    engine.writer.is_ready(start=True)
+    until(lambda: engine.writer.is_ready(start=False))
     pid = writer_of(engine)
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(pid, number)
@@ -217,15 +215,15 @@ class BesideBusiness(Business):
     def _ready(self) -> None:
         engine = self.backend.store._beside
         assert engine is not None
-        engine._lost = 0
-        engine.has_writer(start=True)
-        until(lambda: engine.has_writer(start=True))
+        engine.writer._lost = 0
+        engine.writer.is_ready(start=True)
+        until(lambda: engine.writer.is_ready(start=True))
 
     def keep(self) -> None:
         """End a turn."""
         engine = self.backend.store._beside
         assert engine is not None
-        if engine.writer_pid is None:
+        if engine.writer.pid is None:
             self._ready()
         kill = self._chance.random() < 0.1
         if kill:
@@ -490,5 +488,5 @@ def test_no_other_switch_begins_before_the_last_turn_of_a_killed_one_is_written(
     with closing(SqliteEngine(url, copies=False)) as books:
         rows = books.query("SELECT response_code FROM clearing_messages ORDER BY seq DESC LIMIT 40")
         assert rows == [("00",)] * 40
-    assert beside.PATIENCE_S > 10
+    assert companion.PATIENCE_S > 10
     caller.socket.close()
