@@ -13,6 +13,7 @@ from typing import Any
 from checkout.clearing.participants import CardKind
 from checkout.clearing.rules import AccountClass
 from checkout.money import exponent, mask_account
+from checkout.values import quick
 
 
 class AccountStatus(StrEnum):
@@ -62,6 +63,7 @@ class Account:
         return mask_account(self.account)
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountState:
     """An account as its holder's books have it now.

@@ -18,11 +18,13 @@ from checkout.clearing.keystore import KeyStore
 from checkout.clearing.ledger import Leg, Status, transfers_of
 from checkout.clearing.messages import AuthorizationRequest, AuthorizationResponse
 from checkout.clearing.participants import Participants, demo_participants
+from checkout.clearing.reading_ahead import ReadAhead
 from checkout.clearing.rows import EntryRow, ResolutionRow
 from checkout.clearing.rules import House, Rules, rules_in, rules_of_china
 from checkout.clearing.settlement import settlement_date
 from checkout.clearing.store import Store
 from checkout.clearing.vault import Vault
+from checkout.values import quick
 
 #: A pre-authorisation holds the payer's money for this long.
 HOLD_DAYS = 30
@@ -52,11 +54,12 @@ class Outcome:
     reason: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
     """One message being answered: its number, the moment and its business date, the PIN key.
 
-    `at_us` is the moment in microseconds since the epoch.
+    `at_us` is the moment in microseconds since the epoch; `ahead` what was read ahead of it.
     """
 
     seq: int
@@ -64,6 +67,7 @@ class Turn:
     at_us: int
     business_date: date
     pin_key: bytes | None = field(default=None, repr=False)
+    ahead: ReadAhead | None = field(default=None, repr=False)
 
     @property
     def approval_code(self) -> str:
@@ -118,7 +122,9 @@ class Backend:
         self.vault.provision_demo(now)
         self.store.commit()
 
-    def turn(self, now: datetime, pin_key: bytes | None = None) -> Turn:
+    def turn(
+        self, now: datetime, pin_key: bytes | None = None, ahead: ReadAhead | None = None
+    ) -> Turn:
         """Number the next message, with its business date."""
         business_date = self.business_date(now)
         return Turn(
@@ -127,6 +133,7 @@ class Backend:
             at_us=self._dated[2],
             business_date=business_date,
             pin_key=pin_key,
+            ahead=ahead,
         )
 
     def business_date(self, now: datetime) -> date:

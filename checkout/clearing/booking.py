@@ -19,11 +19,13 @@ from checkout.clearing.fees import FeeSplit
 from checkout.clearing.ledger import Leg, Transfer
 from checkout.clearing.participants import CardKind
 from checkout.clearing.rules import House
+from checkout.values import quick
 
 #: What the bank's part of a top-up is for; it tells a top-up from everything else.
 TOP_UP_DRAWN = "top-up drawn"
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parties:
     """Who stands around one payment, by participant id; amounts are in `currency`.

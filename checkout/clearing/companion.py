@@ -63,12 +63,20 @@ def run_companion(serve: Callable[[socket.socket], None]) -> int:
 class Companion:
     """Starts, loses and ends the process of one module; one at a time.
 
-    `arguments` are its command line, `held` descriptors that it keeps open besides.
+    `arguments` are its command line, `held` descriptors that it keeps open besides, `first` the
+    piece that it is told before all others.
     """
 
-    def __init__(self, module: str, *arguments: str, held: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        first: bytes = b"",
+        held: tuple[int, ...] = (),
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._command = [sys.executable, "-m", module, *arguments]
-        self._held = held
+        self._first, self._held, self._patience_s = first, held, patience_s
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
         self._ready = False
@@ -144,5 +152,7 @@ class Companion:
             raise
         finally:
             its_end.close()
-        line.settimeout(PATIENCE_S)
+        line.settimeout(self._patience_s)
         self._line = line
+        if self._first:
+            tell(line, self._first)

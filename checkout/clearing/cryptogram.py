@@ -15,6 +15,7 @@ from checkout.clearing import tdes
 from checkout.clearing.card_keys import limited_use_key, session_input
 from checkout.clearing.icc import IccError, needed, read_icc
 from checkout.clearing.participants import Scheme
+from checkout.values import quick
 
 #: An ATC may run ahead by this much between two taps that the issuer sees: taps that never reached
 #: it (declined by the terminal, card pulled away) count too.
@@ -24,6 +25,7 @@ _KINDS = {0x00: "AAC", 0x40: "TC", 0x80: "ARQC"}
 _ASKED = ((0x9F02, 6), (0x9F03, 6), (0x9F1A, 2), (0x95, 5), (0x5F2A, 2), (0x9A, 3), (0x9C, 1))
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CryptogramVerdict:
     """What the issuer makes of one cryptogram.

@@ -14,6 +14,7 @@ from checkout.clearing.messages import AuthorizationRequest, EntryMode, Initiati
 from checkout.clearing.participants import CardKind
 from checkout.clearing.pin import PinVerdict
 from checkout.clearing.rules import RuleSet
+from checkout.values import quick
 
 #: What an account answers that may not be used.
 STATUS_CODES = {
@@ -45,6 +46,7 @@ _APPROVED = Decision(response_code="00")
 _APPROVED_UNVERIFIED = Decision(response_code="00", reason="cryptogram-unverifiable")
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """What the account has paid before, in minor units of its own currency.
@@ -60,6 +62,7 @@ class Usage:
     day_count: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What the payer and the card brought along; None where there was nothing to check.

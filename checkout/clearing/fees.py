@@ -7,8 +7,10 @@ from datetime import date
 
 from checkout.clearing.participants import CardKind
 from checkout.clearing.rules import House, Rules, RuleSet, part_of, rules_of_china
+from checkout.values import quick
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeeSplit:
     """One payment's amount taken apart; all in minor units of the payment's currency.

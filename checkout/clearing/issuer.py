@@ -12,25 +12,29 @@ from datetime import date
 
 from checkout.clearing.accounts import AccountState
 from checkout.clearing.booking import Parties
-from checkout.clearing.cryptogram import AtcVerdict, CryptogramVerdict, atc_verdict, verify_arqc
+from checkout.clearing.chip_proof import ChipProof, chip_proof
+from checkout.clearing.cryptogram import AtcVerdict, CryptogramVerdict, atc_verdict
 from checkout.clearing.decision import Decision, Evidence, decide
 from checkout.clearing.fees import FeeSplit, fees
 from checkout.clearing.fx import Amounts, RateError, RateTable
 from checkout.clearing.holders import Holders
-from checkout.clearing.icc import cardholder_verification, read_icc, write_icc
+from checkout.clearing.icc import write_icc
 from checkout.clearing.keystore import KeyStore
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.clearing.participants import AccountRange, CardKind, Participants
 from checkout.clearing.phone_keys import KeyVerdict, serial_reason
 from checkout.clearing.pin import PinBlockError, PinVerdict, decrypt_pin_block
+from checkout.clearing.reading_ahead import ReadAhead, proof_of
 from checkout.clearing.rules import House, Rules
 from checkout.clearing.tokens import Detokenised
 from checkout.clearing.wallet_operator import Source, decide_wallet_payment
-from checkout.money import Money, numeric_code
+from checkout.money import Money
+from checkout.values import quick
 
 _CARD_KEYS_KEPT = 1 << 16
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routed:
     """A request with the account behind it: `card` is what DE2 named, `account` what it stands for.
@@ -47,6 +51,7 @@ class Routed:
     detokenised: Detokenised | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Authorisation:
     """The account holder's answer with all that the books need for it.
@@ -85,22 +90,25 @@ class Issuers:
         self._use_limited_key = use_limited_key
         self._card_keys: dict[tuple[str, str | None], bytes] = {}
 
-    def authorize(self, routed: Routed, *, pin_key: bytes | None, on: date) -> Authorisation:
+    def authorize(
+        self, routed: Routed, *, pin_key: bytes | None, on: date, ahead: ReadAhead | None = None
+    ) -> Authorisation:
         """Decide a purchase or pre-authorisation on the business date `on`.
 
+        `ahead` is what was read ahead of this message, which saves verifying its cryptogram here.
         IccError for a DE55 that can't be read, PinBlockError for a DE52 that holds no PIN.
         """
         state = self._holders.state(routed.account)
         if state is None:
             return _declined(routed, "14", "no-such-account")
         if is_wallet(routed.account_range):
-            return self._at_operator(routed, pin_key, on)
+            return self._at_operator(routed, pin_key, on, ahead)
         try:
             amounts = self._amounts(routed, state.account.currency, on)
         except RateError:
             return _declined(routed, "57", "no-exchange-rate")
         billed = _billed(routed, amounts)
-        evidence = self._evidence(routed, pin_key)
+        evidence = self._evidence(routed, pin_key, ahead)
         if evidence.pin is not None:
             state = self._state(routed.account)  # its tries have changed
         decision = decide(
@@ -151,10 +159,12 @@ class Issuers:
             split=self.split(routed, on),
         )
 
-    def _at_operator(self, routed: Routed, pin_key: bytes | None, on: date) -> Authorisation:
+    def _at_operator(
+        self, routed: Routed, pin_key: bytes | None, on: date, ahead: ReadAhead | None
+    ) -> Authorisation:
         """The three-party house: the operator decides, and the linked bank where there is one."""
         request = routed.request
-        evidence = self._evidence(routed, pin_key)
+        evidence = self._evidence(routed, pin_key, ahead)
         state = self._state(routed.account)
         if request.currency != state.account.currency:
             return _declined(routed, "57", "wallet-takes-its-own-currency")
@@ -233,30 +243,37 @@ class Issuers:
             sale, settlement=holder.currency, billing=billing, participant=holder.id, on=on
         )
 
-    def _evidence(self, routed: Routed, pin_key: bytes | None) -> Evidence:
+    def _evidence(
+        self, routed: Routed, pin_key: bytes | None, ahead: ReadAhead | None = None
+    ) -> Evidence:
         request = routed.request
         pin = self._pin(routed, pin_key)
         if not routed.card_range.verifiable:
             return Evidence(pin=pin, unverifiable=True)
         if request.icc is None:
             return Evidence(pin=pin, token_cryptogram_valid=routed.token_cryptogram_valid)
-        tags = read_icc(request.icc)
-        verdict = verify_arqc(
-            tags,
-            scheme=routed.card_range.scheme,
-            card_key=self._card_key(routed.card, request.pan_sequence),
-            amount_minor=request.amount_minor,
-            currency=numeric_code(request.currency),
-        )
+        proof = self._proof(routed, ahead)
+        verdict = proof.verdict
         counter = self._counter(routed, verdict)
         return Evidence(
             pin=pin,
             cryptogram=verdict,
             atc=counter,
-            cardholder=cardholder_verification(tags),
+            cardholder=proof.cardholder,
             token_cryptogram_valid=routed.token_cryptogram_valid,
             limited_key_reason=self._limited_key(routed, verdict, counter),
         )
+
+    def _proof(self, routed: Routed, ahead: ReadAhead | None) -> ChipProof:
+        """What the chip proves, taken from what was read ahead of this very request if it was."""
+
+        def checked() -> ChipProof:
+            key = self._card_key(routed.card, routed.request.pan_sequence)
+            return chip_proof(routed.request, routed.card_range.scheme, key)
+
+        if ahead is None or ahead.proof is None or ahead.question is not routed.request:
+            return checked()
+        return proof_of(ahead.proof, checked)
 
     def _limited_key(
         self, routed: Routed, verdict: CryptogramVerdict, counter: AtcVerdict | None

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from checkout.values import quick
+
 LEGS_PER_ENTRY = 16
 
 
@@ -54,6 +56,7 @@ class Transfer(NamedTuple):
     purpose: str
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
     """Totals of one account in minor units; what a payer owns is credits less debits."""

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from checkout.clearing.ahead import Ahead
 from checkout.clearing.backend import Backend, World, own_world
 from checkout.clearing.beside import BesideEngine
 from checkout.clearing.clock import SettableClock, wall_clock
@@ -39,7 +40,7 @@ log = logging.getLogger("checkout.switch")
 #: Messages decided in one turn, shared out to the connections that have some; the rest waits for
 #: the next one, which is decided while this one is written.
 TURN_MESSAGES = 64
-#: A turn of so many answers shows that another process is worth having to write the rows.
+#: A turn of so many messages shows that other processes are worth having beside this one.
 BUSY_FROM = 16
 DRAIN_S = 3.0
 _LOOK_S = 0.5
@@ -77,6 +78,7 @@ class SwitchServer:
         self._order = itertools.count()
         self._waiting: Decided | None = None  # for its rows, which are being written beside
         self._watched = -1  # what tells that they are
+        self._ahead = Ahead(backend.home, backend.participants)
         self._date = backend.business_date(clock())
         self._file = DatabaseFile(database_url)
         self._file.check()  # remembers it as it is now
@@ -210,9 +212,12 @@ class SwitchServer:
         self._cut_over(now)
         share = max(TURN_MESSAGES // len(arrived), 1)
         try:
-            for connection in arrived:
-                for message in connection.messages(share, decided.taken_from(connection)):
-                    self._answer(decided, connection, message, now)
+            taken = [
+                (connection, message)
+                for connection in arrived
+                for message in connection.messages(share, decided.taken_from(connection))
+            ]
+            self._decide_all(decided, taken, now)
             stands = self._keep(decided)
         except Exception as error:  # whatever it is, the switch goes on without that turn
             self._undo(decided, error)
@@ -223,20 +228,28 @@ class SwitchServer:
         for connection in arrived:
             self._tend(connection)
 
-    def _answer(
-        self, decided: Decided, connection: Connection, message: bytes, now: datetime
+    def _decide_all(
+        self, decided: Decided, taken: list[tuple[Connection, bytes]], now: datetime
     ) -> None:
-        try:
-            sealed = self._switch.receive(message, connection.session, now)
-        except Garbage as error:
-            connection.give_up(str(error))
-            return
-        decided.answers.append((connection, sealed))
-        for delay_ms, answer in self._switch.delayed:
-            due = time.monotonic() + delay_ms / 1000
-            decided.held_back.append((due, next(self._order), connection, answer))
-            self._backend.in_flight += 1
-        self._switch.delayed.clear()
+        busy = len(taken) >= BUSY_FROM
+        self._ahead.begin([message for _, message in taken], now, busy=busy)
+        given_up: set[Connection] = set()
+        for place, (connection, message) in enumerate(taken):
+            if connection in given_up:
+                continue
+            ahead = self._ahead.take(place)
+            try:
+                sealed = self._switch.receive(message, connection.session, now, ahead)
+            except Garbage as error:
+                connection.give_up(str(error))
+                given_up.add(connection)
+                continue
+            decided.answers.append((connection, sealed))
+            for delay_ms, answer in self._switch.delayed:
+                due = time.monotonic() + delay_ms / 1000
+                decided.held_back.append((due, next(self._order), connection, answer))
+                self._backend.in_flight += 1
+            self._switch.delayed.clear()
 
     def _cut_over(self, now: datetime) -> None:
         """Tell everyone signed on when the business date has moved on."""
@@ -261,7 +274,9 @@ class SwitchServer:
         if self._waiting is not None:
             store.settle()
             self._end_waiting(self._send)
-        if not store.hand_over(busy=len(decided.answers) >= BUSY_FROM):
+        busy = len(decided.answers) >= BUSY_FROM
+        # With nothing else to do meanwhile, to write it here is sooner done.
+        if not ((busy or self._more_waits(decided)) and store.hand_over(busy=busy)):
             store.commit()
             return True
         self._waiting, self._watched = decided, store.descriptor
@@ -269,6 +284,9 @@ class SwitchServer:
         for connection in decided.taken:
             connection.owed += 1
         return False
+
+    def _more_waits(self, decided: Decided) -> bool:
+        return any(one.waiting for one in decided.taken) or bool(self._selector.select(0))
 
     def _finish(self) -> None:
         """Answer the turn that is being written beside, once it is."""
@@ -384,6 +402,7 @@ class SwitchServer:
         self._waker.close()
         self._wake_end.close()
         self._selector.close()
+        self._ahead.close()
         self._backend.store.close()
         self._seat.leave()
 

@@ -29,6 +29,7 @@ from checkout.clearing.messages import (
 )
 from checkout.clearing.operations import Operations
 from checkout.clearing.pin import PinBlockError
+from checkout.clearing.reading_ahead import ReadAhead
 from checkout.clearing.reversing import Reversing
 from checkout.clearing.rows import MessageRow
 from checkout.clearing.sessions import Session
@@ -69,13 +70,16 @@ class Switch:
         self._management = Management(backend)
         self._operations = Operations(backend, authorising)
 
-    def receive(self, message: bytes, session: Session, now: datetime) -> tuple[bytes, ...]:
+    def receive(
+        self, message: bytes, session: Session, now: datetime, ahead: ReadAhead | None = None
+    ) -> tuple[bytes, ...]:
         """The answers to one message, in order; Garbage where nobody could answer it.
 
-        LedgerError and DatabaseError are faults: the caller rolls the batch back.
+        `ahead` is what was read ahead of this message, with this `now`. LedgerError and
+        DatabaseError are faults: the caller rolls the batch back.
         """
         try:
-            fields = unpack(message)
+            fields = unpack(message) if ahead is None else ahead.fields
         except CodecError as error:
             return self._refused(message, error.fields, error.response_code, error, session, now)
         if fields["t"] == "0810":
@@ -86,7 +90,7 @@ class Switch:
         if fields["t"] == "0830":
             return self._management.cutting_over.heard(message, fields, session, now)
         try:
-            question = question_of(fields, now)
+            question = question_of(fields, now) if ahead is None else ahead.question
         except CodecError as error:
             return self._refused(message, error.fields, error.response_code, error, session, now)
         if isinstance(question, NetworkMessage):
@@ -99,7 +103,7 @@ class Switch:
                 why = "operations need a MAC"
                 return self._refused(message, fields, "A0", why, session, now)
             return self._operated(message, fields, question, session, now)
-        return self._answered(message, fields, question, session, now)
+        return self._answered(message, fields, question, session, now, ahead)
 
     def announce(self, session: Session, now: datetime) -> tuple[bytes, ...]:
         """What a connection is told when the network's business date has moved on."""
@@ -118,6 +122,7 @@ class Switch:
         question: AuthorizationRequest | Reversal,
         session: Session,
         now: datetime,
+        ahead: ReadAhead | None,
     ) -> tuple[bytes, ...]:
         began = time.perf_counter()
         fault = None if self._faults is None else self._faults.for_question(question)
@@ -131,7 +136,7 @@ class Switch:
         if isinstance(question, AuthorizationRequest) and _said_before(question, earlier):
             assert earlier is not None and earlier.response is not None
             return (session.seal(_said_again(earlier.response, fields)),)
-        turn = self._backend.turn(now, session.pin_key)
+        turn = self._backend.turn(now, session.pin_key, ahead)
         if fault is not None and fault.code is not None:
             outcome = refuse(request, fault.code, f"fault: {fault.name}")
         elif isinstance(question, Reversal):

@@ -138,13 +138,13 @@ def test_message_that_breaks_a_turn_is_answered_96_and_taken_once(
 ) -> None:
     caller = _signed_on(network)
     with closing(caller.socket), monkeypatch.context() as patch:
-        decide = SwitchServer._answer
+        decide = SwitchServer._decide_all
 
         def breaks(server: SwitchServer, *given: object) -> tuple[bytes, ...]:
-            patch.setattr(SwitchServer, "_answer", decide)
+            patch.setattr(SwitchServer, "_decide_all", decide)
             raise ZeroDivisionError
 
-        patch.setattr(SwitchServer, "_answer", breaks)
+        patch.setattr(SwitchServer, "_decide_all", breaks)
         broken, sound = fields_of(network.request()), fields_of(network.request())
         for asked, code in ((broken, "96"), (sound, "00")):
             answer = caller.ask(asked)
