@@ -1,32 +1,31 @@
 """Has a busy switch's messages read, and their cryptograms checked, by a process ahead of it.
 
 Decoding and verification take as long as all the rest of a decision, and need nothing but the
-message and the keys. A large turn is sent whole to the other process; while that works through it,
-the switch begins, and takes for each message what has come back by then. What has not it works out
-by itself, so that nothing waits for the other process and nothing is lost with it.
+message and the keys. While the switch decides one turn, the other process works through what waits
+for the next one; the switch takes for each message what has come back by then. What has not it
+works out by itself, so that nothing waits for the other process and nothing is lost with it.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Sequence
-from datetime import datetime
+from collections import deque
+from collections.abc import Iterable
+from datetime import date, datetime
 from pathlib import Path
 
 from checkout.clearing.companion import Companion, hear, tell
 from checkout.clearing.participants import Participants
 from checkout.clearing.reading_ahead import Read, ReadAhead, Schemes, read_ahead
 
-#: The first messages of a turn are decided before anything can have come back.
-_OWN = 2
-#: Fewer messages than these are not worth the way.
-_FEWEST = 4
+#: With so many messages ahead the process has enough to do.
+_MOST = 256
 #: It is not waited for; only what it has begun to say is heard to the end.
 _PATIENCE_S = 1.0
 
 
 class Ahead:
-    """One turn at a time: `begin` it, then `take` what was read, by the message's place in it."""
+    """Messages are asked for once, and taken by what they say: the same bytes read the same."""
 
     def __init__(self, home: Path, participants: Participants) -> None:
         schemes: Schemes = {
@@ -38,36 +37,43 @@ class Ahead:
             first=pickle.dumps(schemes),
             patience_s=_PATIENCE_S,
         )
-        self._owed = 0  # messages whose reading has not come back
-        self._read: list[Read | None] = []
-        self._begun = False
+        self._today = date.min
+        self._asked: deque[bytes] = deque()  # whose reading has not come back, in order
+        self._read: dict[bytes, Read | None] = {}  # None: not yet, or out of the ordinary
 
-    def begin(self, messages: Sequence[bytes], now: datetime, *, busy: bool) -> None:
-        """Have the messages of a turn read; being `busy` is a reason to start with it."""
-        self._begun = False
-        try:
-            self._hear()  # what came too late for the turn before
+    def ask(self, messages: Iterable[bytes], now: datetime, *, busy: bool) -> None:
+        """Have messages read that will be decided soon; being `busy` is a reason to begin.
+
+        `now` is aware and in UTC. What was read on another date counts for nothing: the year of
+        DE7 may be another one.
+        """
+        if now.date() != self._today or len(self._read) > _MOST * 2:
+            self._today = now.date()
             self._read.clear()
-            if self._owed or len(messages) < _FEWEST or not self.reader.is_ready(start=busy):
+        try:
+            if not self.reader.is_ready(start=busy):
                 return
-            asked = (now, messages[_OWN:])
-            tell(self.reader.line, pickle.dumps(asked, pickle.HIGHEST_PROTOCOL))
+            self._hear()
+            fresh = [one for one in messages if one not in self._read]
+            del fresh[max(_MOST - len(self._asked), 0) :]
+            if fresh:
+                tell(self.reader.line, pickle.dumps((now, fresh), pickle.HIGHEST_PROTOCOL))
         except (OSError, EOFError) as error:
             self._lose(error)
         else:
-            self._begun, self._owed = True, len(asked[1])
+            self._asked += fresh
+            self._read |= dict.fromkeys(fresh)
 
-    def take(self, place: int) -> ReadAhead | None:
-        """What was read of one message of the turn; None where that is not there."""
-        at = place - _OWN
-        if at < 0 or not self._begun:
+    def take(self, message: bytes) -> ReadAhead | None:
+        """What was read of a message; None where that is not there."""
+        if message not in self._read:
             return None
-        if at >= len(self._read):
+        if self._read[message] is None:
             try:
                 self._hear()
             except (OSError, EOFError) as error:
                 self._lose(error)
-        read = self._read[at] if at < len(self._read) else None
+        read = self._read.pop(message, None)
         return None if read is None else read_ahead(read)
 
     def close(self) -> None:
@@ -75,12 +81,15 @@ class Ahead:
         self.reader.close()
 
     def _hear(self) -> None:
-        while self._owed and self.reader.has_said_something():
+        while self._asked and self.reader.has_said_something():
             # Made by the process that was started here, over a socket that no one else has.
             some: list[Read | None] = pickle.loads(hear(self.reader.line))  # noqa: S301
-            self._owed -= len(some)
-            self._read += some
+            for read in some:
+                message = self._asked.popleft()
+                if message in self._read:
+                    self._read[message] = read
 
     def _lose(self, error: Exception) -> None:
         self.reader.lose(error)
-        self._owed = 0
+        self._asked.clear()
+        self._read.clear()

@@ -13,6 +13,7 @@ READ_BYTES = 1 << 16
 #: Unread messages and unsent answers of one connection; beyond them it isn't read any more.
 MAX_INPUT = 1 << 20
 MAX_OUTPUT = 1 << 20
+WRONG_LENGTH = -1
 
 
 class Connection:
@@ -77,15 +78,12 @@ class Connection:
         at = 0
         try:
             while len(taken) < most and not self._broken and not self.reason:
-                head = self._input[at : at + LENGTH_BYTES]
-                if len(head) < LENGTH_BYTES:
-                    break
-                length = int.from_bytes(head)
-                if not 0 < length <= MAX_MESSAGE:
+                end = self._end_of_message(at)
+                if end == WRONG_LENGTH:
+                    length = int.from_bytes(self._input[at : at + LENGTH_BYTES])
                     self.give_up(f"a message of {length} bytes")
                     break
-                end = at + LENGTH_BYTES + length
-                if len(self._input) < end:
+                if not at < end <= len(self._input):
                     break
                 message = bytes(self._input[at + LENGTH_BYTES : end])
                 at = end
@@ -94,6 +92,23 @@ class Connection:
         finally:
             # Taken once, even where deciding it went wrong: else it would come again for ever.
             del self._input[:at]
+
+    def following(self, most: int) -> list[bytes]:
+        """At most so many of the whole messages that wait, which stay."""
+        found: list[bytes] = []
+        at, end = 0, self._end_of_message(0)
+        while len(found) < most and at < end <= len(self._input):
+            found.append(bytes(self._input[at + LENGTH_BYTES : end]))
+            at, end = end, self._end_of_message(end)
+        return found
+
+    def _end_of_message(self, at: int) -> int:
+        """Where the message that begins there ends; 0 where its length has not come yet."""
+        head = self._input[at : at + LENGTH_BYTES]
+        if len(head) < LENGTH_BYTES:
+            return 0
+        length = int.from_bytes(head)
+        return at + LENGTH_BYTES + length if 0 < length <= MAX_MESSAGE else WRONG_LENGTH
 
     def answer(self, messages: tuple[bytes, ...]) -> None:
         """Queue answers for sending."""

@@ -43,6 +43,8 @@ TURN_MESSAGES = 64
 #: A turn of so many messages shows that other processes are worth having beside this one.
 BUSY_FROM = 16
 DRAIN_S = 3.0
+_AT_ONCE = 3
+_WORTH_ASKING = 8
 _LOOK_S = 0.5
 #: How long a client that was told to go may be silent before it is hung up on.
 _FAREWELL_S = 1.0
@@ -217,6 +219,7 @@ class SwitchServer:
                 for connection in arrived
                 for message in connection.messages(share, decided.taken_from(connection))
             ]
+            self._read_ahead(decided, taken, share, now)
             self._decide_all(decided, taken, now)
             stands = self._keep(decided)
         except Exception as error:  # whatever it is, the switch goes on without that turn
@@ -228,16 +231,27 @@ class SwitchServer:
         for connection in arrived:
             self._tend(connection)
 
+    def _read_ahead(
+        self, decided: Decided, taken: list[tuple[Connection, bytes]], share: int, now: datetime
+    ) -> None:
+        """Have what waits for the next turn read meanwhile, and of this one what was not yet.
+
+        The first few of a turn are decided before anything of them could come back.
+        """
+        soon = [message for _, message in taken[_AT_ONCE:]]
+        for connection in decided.taken:
+            soon += connection.following(share)
+        if len(soon) >= _WORTH_ASKING:
+            self._ahead.ask(soon, now, busy=len(taken) >= BUSY_FROM)
+
     def _decide_all(
         self, decided: Decided, taken: list[tuple[Connection, bytes]], now: datetime
     ) -> None:
-        busy = len(taken) >= BUSY_FROM
-        self._ahead.begin([message for _, message in taken], now, busy=busy)
         given_up: set[Connection] = set()
-        for place, (connection, message) in enumerate(taken):
+        for connection, message in taken:
             if connection in given_up:
                 continue
-            ahead = self._ahead.take(place)
+            ahead = self._ahead.take(message)
             try:
                 sealed = self._switch.receive(message, connection.session, now, ahead)
             except Garbage as error:
