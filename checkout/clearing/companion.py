@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -79,6 +80,7 @@ class Companion:
         self._first, self._held, self._patience_s = first, held, patience_s
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
+        self._said = select.poll()
         self._ready = False
         self._lost = 0 if len(os.sched_getaffinity(0)) > 1 else MOST_LOST
 
@@ -115,7 +117,7 @@ class Companion:
 
     def has_said_something(self) -> bool:
         """Whether a piece, or its end, can be heard without waiting."""
-        return bool(select.select((self.line,), (), (), 0)[0])
+        return self._line is None or bool(self._said.poll(0))
 
     def lose(self, why: Exception) -> None:
         """End one that has gone or is stuck: from now on nothing can come from it."""
@@ -152,7 +154,11 @@ class Companion:
             raise
         finally:
             its_end.close()
-        line.settimeout(self._patience_s)
-        self._line = line
+        # Of the kernel, not of Python, which would ask twice: may I, and then for what there is.
+        seconds = int(self._patience_s)
+        for limit in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            line.setsockopt(socket.SOL_SOCKET, limit, struct.pack("ll", seconds, 0))
+        self._line, self._said = line, select.poll()
+        self._said.register(line, select.POLLIN)
         if self._first:
             tell(line, self._first)

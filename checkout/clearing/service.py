@@ -79,7 +79,7 @@ class SwitchServer:
         self._held_back: list[tuple[float, int, Connection, bytes]] = []
         self._order = itertools.count()
         self._waiting: Decided | None = None  # for its rows, which are being written beside
-        self._watched = -1  # what tells that they are
+        self._watched: tuple[int, int | None] = (-1, None)  # the writer that tells when they are
         self._ahead = Ahead(backend.home, backend.participants)
         self._date = backend.business_date(clock())
         self._file = DatabaseFile(database_url)
@@ -160,7 +160,7 @@ class SwitchServer:
             elif key.fileobj is self._wake_end:
                 self._wake_end.recv(64)
             elif key.data is None:
-                self._finish()  # what was written beside stands
+                self._written()
             else:
                 connection: Connection = key.data
                 if events & selectors.EVENT_WRITE:
@@ -196,6 +196,7 @@ class SwitchServer:
                 self._tend(connection)
 
     def _accept(self) -> None:
+        self._watch_writer()  # a new connection may get the number of a lost writer's socket
         while True:
             try:
                 accepted, peer = self._listener.accept()
@@ -293,14 +294,22 @@ class SwitchServer:
         if not ((busy or self._more_waits(decided)) and store.hand_over(busy=busy)):
             store.commit()
             return True
-        self._waiting, self._watched = decided, store.descriptor
-        self._selector.register(self._watched, selectors.EVENT_READ)
+        self._waiting = decided
+        self._watch_writer()
         for connection in decided.taken:
             connection.owed += 1
         return False
 
     def _more_waits(self, decided: Decided) -> bool:
         return any(one.waiting for one in decided.taken) or bool(self._selector.select(0))
+
+    def _written(self) -> None:
+        """The writer has said something: that a turn stands, or, unasked, that it is no more."""
+        writer = self._backend.store.writer
+        if self._waiting is None and writer is not None and writer.has_said_something():
+            writer.lose(EOFError())
+        self._finish()
+        self._watch_writer()
 
     def _finish(self) -> None:
         """Answer the turn that is being written beside, once it is."""
@@ -332,11 +341,22 @@ class SwitchServer:
     def _end_waiting(self, tell: Callable[[Decided], None]) -> None:
         waiting, self._waiting = self._waiting, None
         assert waiting is not None
-        self._selector.unregister(self._watched)
         tell(waiting)
         for connection in waiting.taken:
             connection.owed -= 1
             self._tend(connection)
+
+    def _watch_writer(self) -> None:
+        """Be woken by the writer's word; it stays watched for as long as it is the same one."""
+        writer = self._backend.store.writer
+        now = (-1, None) if writer is None else (writer.descriptor, writer.pid)
+        if now == self._watched:
+            return
+        if self._watched[0] >= 0:
+            self._selector.unregister(self._watched[0])
+        if now[0] >= 0:
+            self._selector.register(now[0], selectors.EVENT_READ)
+        self._watched = now
 
     def _send(self, decided: Decided) -> None:
         """Let the answers of a turn go that is durable."""

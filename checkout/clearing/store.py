@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from checkout.clearing import schema
 from checkout.clearing.beside import BesideEngine
+from checkout.clearing.companion import Companion
 from checkout.clearing.engines import Engine, Row, Statement
 from checkout.clearing.ledger import (
     LEGS_PER_ENTRY,
@@ -299,9 +300,9 @@ class Store:
             self._beside.settle()
 
     @property
-    def descriptor(self) -> int:
-        """What becomes readable when the batch that was handed over has been written."""
-        return -1 if self._beside is None else self._beside.writer.descriptor
+    def writer(self) -> Companion | None:
+        """The process that writes beside, whose word tells that a batch has been written."""
+        return None if self._beside is None else self._beside.writer
 
     @property
     def is_clean(self) -> bool:

@@ -7,6 +7,7 @@ import random
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -116,7 +117,8 @@ def test_a_turn_that_stands_is_not_written_again_when_only_its_answer_was_lost(
 def test_a_writer_that_is_stuck_is_ended_and_its_turn_written_here(
     engine: BesideEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine.writer.line.settimeout(0.2)
+    limit = struct.pack("ll", 0, 200_000)
+    engine.writer.line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
     pid = writer_of(engine)
     os.kill(pid, signal.SIGSTOP)
     assert engine.hand_over(turn_of(1), 1)
@@ -406,6 +408,22 @@ def test_nobody_is_refused_when_the_writer_is_killed(network: Network, caller: C
     assert {caller.receive()["39"] for _ in requests} == {"00"}
     assert network.available() == before - 3000
     network.reader.trial_balance()
+
+
+def test_a_writer_that_ends_unasked_leaves_the_switch_at_rest(
+    network: Network, caller: Caller
+) -> None:
+    (pid,) = writers()
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not writers())  # heard of, and waited for
+    began = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - began < 0.4  # no loop that spins on a dead socket
+    others = [Caller(network) for _ in range(4)]  # one of them gets its number
+    for one in others:
+        assert one.codes([network.request(amount=10)]) == ["00"]
+        one.socket.close()
+    until(lambda: set(caller.codes([network.request() for _ in range(40)])) and writers())
 
 
 def test_turns_that_cannot_be_written_are_answered_96_and_the_books_hold(
