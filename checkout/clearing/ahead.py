@@ -64,9 +64,9 @@ class Ahead:
             self._asked += fresh
             self._read |= dict.fromkeys(fresh)
 
-    def take(self, message: bytes) -> ReadAhead | None:
-        """What was read of a message; None where that is not there."""
-        if message not in self._read:
+    def take(self, message: bytes, now: datetime) -> ReadAhead | None:
+        """What was read of a message on this date; None where that is not there."""
+        if message not in self._read or now.date() != self._today:
             return None
         if self._read[message] is None:
             try:

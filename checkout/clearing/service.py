@@ -27,12 +27,12 @@ from checkout.clearing.connection import Connection
 from checkout.clearing.decided import Decided
 from checkout.clearing.engines import Engine, open_clearing_engine
 from checkout.clearing.faults import Faults
+from checkout.clearing.keeping import Keeping
 from checkout.clearing.keystore import KeyStore
-from checkout.clearing.ledger import LedgerError
 from checkout.clearing.rendezvous import Address, Seat, take_seat
 from checkout.clearing.store import Store
 from checkout.clearing.switch import Garbage, Switch
-from checkout.database import DatabaseError, DatabaseFile, is_postgresql
+from checkout.database import DatabaseFile, is_postgresql
 
 Clock = Callable[[], datetime]
 log = logging.getLogger("checkout.switch")
@@ -43,6 +43,7 @@ TURN_MESSAGES = 64
 #: A turn of so many messages shows that other processes are worth having beside this one.
 BUSY_FROM = 16
 DRAIN_S = 3.0
+#: The first of a turn are decided before anything of them could have been read elsewhere.
 _AT_ONCE = 3
 _WORTH_ASKING = 8
 _LOOK_S = 0.5
@@ -78,8 +79,7 @@ class SwitchServer:
         self._served = 0
         self._held_back: list[tuple[float, int, Connection, bytes]] = []
         self._order = itertools.count()
-        self._waiting: Decided | None = None  # for its rows, which are being written beside
-        self._watched: tuple[int, int | None] = (-1, None)  # the writer that tells when they are
+        self._keeping = Keeping(backend, self._selector, self._answer)
         self._ahead = Ahead(backend.home, backend.participants)
         self._date = backend.business_date(clock())
         self._file = DatabaseFile(database_url)
@@ -160,7 +160,7 @@ class SwitchServer:
             elif key.fileobj is self._wake_end:
                 self._wake_end.recv(64)
             elif key.data is None:
-                self._written()
+                self._keeping.heard()
             else:
                 connection: Connection = key.data
                 if events & selectors.EVENT_WRITE:
@@ -196,7 +196,7 @@ class SwitchServer:
                 self._tend(connection)
 
     def _accept(self) -> None:
-        self._watch_writer()  # a new connection may get the number of a lost writer's socket
+        self._keeping.watch()
         while True:
             try:
                 accepted, peer = self._listener.accept()
@@ -222,12 +222,14 @@ class SwitchServer:
             ]
             self._read_ahead(decided, taken, share, now)
             self._decide_all(decided, taken, now)
-            stands = self._keep(decided)
+            stands = self._keeping.keep(
+                decided, busy=len(taken) >= BUSY_FROM, alone=lambda: not self._more_waits(decided)
+            )
         except Exception as error:  # whatever it is, the switch goes on without that turn
-            self._undo(decided, error)
+            self._keeping.undo(decided, error)
         else:
             if stands:
-                self._send(decided)
+                self._answer(decided, stands)
         self._cut_over(now)  # one of these may have closed the date
         for connection in arrived:
             self._tend(connection)
@@ -235,10 +237,7 @@ class SwitchServer:
     def _read_ahead(
         self, decided: Decided, taken: list[tuple[Connection, bytes]], share: int, now: datetime
     ) -> None:
-        """Have what waits for the next turn read meanwhile, and of this one what was not yet.
-
-        The first few of a turn are decided before anything of them could come back.
-        """
+        """Have what waits for the next turn read meanwhile, and of this one what was not yet."""
         soon = [message for _, message in taken[_AT_ONCE:]]
         for connection in decided.taken:
             soon += connection.following(share)
@@ -252,7 +251,7 @@ class SwitchServer:
         for connection, message in taken:
             if connection in given_up:
                 continue
-            ahead = self._ahead.take(message)
+            ahead = self._ahead.take(message, now)
             try:
                 sealed = self._switch.receive(message, connection.session, now, ahead)
             except Garbage as error:
@@ -271,108 +270,31 @@ class SwitchServer:
         on = self._backend.business_date(now)
         if on == self._date:
             return
-        self._finish()  # what was decided before is told before
+        self._keeping.finish()  # what was decided before is told before
         forward, self._date = on > self._date, on
         for connection in tuple(self._connections) if forward else ():
             connection.answer(self._switch.announce(connection.session, now))
             self._backlog.add(connection)  # sent with what this turn answers, or by the next one
 
-    # -- between deciding and answering ---------------------------------------------------------
-
-    def _keep(self, decided: Decided) -> bool:
-        """Have a turn written: True where it stands, False where it is being written beside.
-
-        DatabaseError where it can't be written, or the one before couldn't. At most one is under
-        way, so that what goes wrong takes no more than two turns with it.
-        """
-        store = self._backend.store
-        if self._waiting is not None:
-            store.settle()
-            self._end_waiting(self._send)
-        busy = len(decided.answers) >= BUSY_FROM
-        # With nothing else to do meanwhile, to write it here is sooner done.
-        if not ((busy or self._more_waits(decided)) and store.hand_over(busy=busy)):
-            store.commit()
-            return True
-        self._waiting = decided
-        self._watch_writer()
-        for connection in decided.taken:
-            connection.owed += 1
-        return False
-
     def _more_waits(self, decided: Decided) -> bool:
         return any(one.waiting for one in decided.taken) or bool(self._selector.select(0))
 
-    def _written(self) -> None:
-        """The writer has said something: that a turn stands, or, unasked, that it is no more."""
-        writer = self._backend.store.writer
-        if self._waiting is None and writer is not None and writer.has_said_something():
-            writer.lose(EOFError())
-        self._finish()
-        self._watch_writer()
-
-    def _finish(self) -> None:
-        """Answer the turn that is being written beside, once it is."""
-        if self._waiting is None:
-            return
-        try:
-            self._backend.store.settle()
-        except DatabaseError as error:
-            self._undo(Decided(), error)
+    def _answer(self, decided: Decided, stands: bool) -> None:
+        """Let the answers of a turn go where it is durable; 96 to all of it where nothing is."""
+        if stands:
+            for connection, sealed in decided.answers:
+                connection.answer(sealed)
+                self._served += len(sealed)
+            for held in decided.held_back:
+                heapq.heappush(self._held_back, held)
         else:
-            self._end_waiting(self._send)
-
-    def _undo(self, decided: Decided, error: Exception) -> None:
-        """Roll a turn back, and the one before where that could not be written: 96 to all."""
-        known = isinstance(error, DatabaseError | LedgerError)
-        log.error("a turn was rolled back: %s", error, exc_info=not known)
-        if self._waiting is not None:
-            self._end_waiting(self._send if self._stands() else self._refuse)
-        self._backend.forget()
-        self._refuse(decided)
-
-    def _stands(self) -> bool:
-        try:
-            self._backend.store.settle()
-        except DatabaseError:
-            return False
-        return True
-
-    def _end_waiting(self, tell: Callable[[Decided], None]) -> None:
-        waiting, self._waiting = self._waiting, None
-        assert waiting is not None
-        tell(waiting)
-        for connection in waiting.taken:
-            connection.owed -= 1
+            self._backend.in_flight -= len(decided.held_back)
+            for connection, taken in decided.taken.items():
+                refusals = connection.refusals(taken)
+                connection.answer(refusals)
+                self._served += len(refusals)
+        for connection in decided.taken:
             self._tend(connection)
-
-    def _watch_writer(self) -> None:
-        """Be woken by the writer's word; it stays watched for as long as it is the same one."""
-        writer = self._backend.store.writer
-        now = (-1, None) if writer is None else (writer.descriptor, writer.pid)
-        if now == self._watched:
-            return
-        if self._watched[0] >= 0:
-            self._selector.unregister(self._watched[0])
-        if now[0] >= 0:
-            self._selector.register(now[0], selectors.EVENT_READ)
-        self._watched = now
-
-    def _send(self, decided: Decided) -> None:
-        """Let the answers of a turn go that is durable."""
-        for connection, sealed in decided.answers:
-            connection.answer(sealed)
-            self._served += len(sealed)
-        for held in decided.held_back:
-            heapq.heappush(self._held_back, held)
-
-    def _refuse(self, decided: Decided) -> None:
-        """Answer a turn that nothing was kept of."""
-        self._backend.in_flight -= len(decided.held_back)
-        for connection, taken in decided.taken.items():
-            refusals = connection.refusals(taken)
-            connection.answer(refusals)
-            self._served += len(refusals)
 
     def _tend(self, connection: Connection) -> None:
         """Send what goes, watch for room where it doesn't, close what is over."""
@@ -426,7 +348,7 @@ class SwitchServer:
             told = any(one.session.participant is not None for one in self._connections)
             if time.monotonic() - quiet_since >= (_FAREWELL_S if told else 0.04):
                 break
-        self._finish()
+        self._keeping.finish()
 
     def _close(self) -> None:
         for connection in self._connections:

@@ -168,18 +168,19 @@ def test_what_was_asked_for_is_taken_once(asked: Network, ahead: Ahead) -> None:
     until(ahead.reader.has_said_something)
     for message in messages:
         until(lambda: ahead._read[message] is not None or ahead._hear())  # noqa: B023
-        taken = ahead.take(message)
+        taken = ahead.take(message, NOON)
         assert taken is not None and taken.question == question_of(unpack(message), NOON)
-        assert ahead.take(message) is None
-    assert ahead.take(pack(fields_of(asked.request()))) is None
+        assert ahead.take(message, NOON) is None
+    assert ahead.take(pack(fields_of(asked.request())), NOON) is None
 
 
 def test_what_was_read_yesterday_is_read_again(asked: Network, ahead: Ahead) -> None:
     messages = taps(asked, 4)
     ahead.ask(messages, NOON, busy=True)
     until(ahead.reader.has_said_something)
+    assert [ahead.take(one, NOON + timedelta(days=1)) for one in messages] == [None] * 4
     ahead.ask([], NOON + timedelta(days=1), busy=True)
-    assert [ahead.take(one) for one in messages] == [None] * 4
+    assert [ahead.take(one, NOON + timedelta(days=1)) for one in messages] == [None] * 4
 
 
 def test_one_that_says_nothing_is_not_waited_for(asked: Network, ahead: Ahead) -> None:
@@ -189,7 +190,7 @@ def test_one_that_says_nothing_is_not_waited_for(asked: Network, ahead: Ahead) -
     ahead.ask(messages, NOON, busy=True)
     assert len(ahead._asked) == 256  # and no more, however many wait
     began = time.monotonic()
-    assert [ahead.take(one) for one in messages] == [None] * 300
+    assert [ahead.take(one, NOON) for one in messages] == [None] * 300
     assert time.monotonic() - began < 5
     os.kill(ahead.reader.pid, signal.SIGCONT)
     until(lambda: ahead._hear() or not ahead._asked)  # type: ignore[func-returns-value]
@@ -203,12 +204,12 @@ def test_one_that_has_gone_is_done_without(asked: Network, ahead: Ahead) -> None
     ahead.ask(messages, NOON, busy=True)
     os.kill(ahead.reader.pid, signal.SIGKILL)
     until(ahead.reader.has_said_something)
-    assert [ahead.take(one) for one in messages] == [None] * 6
+    assert [ahead.take(one, NOON) for one in messages] == [None] * 6
     assert ahead.reader.pid is None
     until(lambda: ahead.reader.is_ready(start=True))
     ahead.ask(messages, NOON, busy=True)
     until(ahead.reader.has_said_something)
-    assert ahead.take(messages[0]) is not None
+    assert ahead.take(messages[0], NOON) is not None
 
 
 # -- the switch ------------------------------------------------------------------------------------
