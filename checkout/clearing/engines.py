@@ -15,7 +15,9 @@ from checkout.database import DatabaseError, is_postgresql, open_sqlite
 Row = tuple[Any, ...]
 Statement = tuple[str, Sequence[Row]]
 
-_CHECKPOINT_EVERY_S = 0.25
+#: A little and often: a commit that meets a large copy waits for it at the disk.
+_CHECKPOINT_EVERY_S = 0.06
+_NOTHING_TO_COPY_S = 0.25
 
 
 class Engine(Protocol):
@@ -105,10 +107,13 @@ class _Checkpointer:
         except DatabaseError:
             return  # it has gone already; the writer says so
         try:
-            while not self._stop.wait(_CHECKPOINT_EVERY_S):
+            pause, before = _NOTHING_TO_COPY_S, None
+            while not self._stop.wait(pause):
                 try:
-                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                    told = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 except sqlite3.Error:
                     continue  # the writer is at it, or the disk is full: the log keeps everything
+                pause = _NOTHING_TO_COPY_S if told == before else _CHECKPOINT_EVERY_S
+                before = told
         finally:
             connection.close()
