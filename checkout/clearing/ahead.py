@@ -20,6 +20,9 @@ from checkout.clearing.reading_ahead import Read, ReadAhead, Schemes, read_ahead
 
 #: With so many messages ahead the process has enough to do.
 _MOST = 256
+#: Longer ones are no payments. So short, all that was asked for fits into the socket's buffer, and
+#: neither side ever waits for the other to take it.
+_LONGEST = 512
 #: It is not waited for; only what it has begun to say is heard to the end.
 _PATIENCE_S = 1.0
 
@@ -54,7 +57,7 @@ class Ahead:
             if not self.reader.is_ready(start=busy):
                 return
             self._hear()
-            fresh = [one for one in messages if one not in self._read]
+            fresh = [one for one in messages if one not in self._read and len(one) <= _LONGEST]
             del fresh[max(_MOST - len(self._asked), 0) :]
             if fresh:
                 tell(self.reader.line, pickle.dumps((now, fresh), pickle.HIGHEST_PROTOCOL))
