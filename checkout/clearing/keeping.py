@@ -40,15 +40,16 @@ class Keeping:
     def keep(self, decided: Decided, *, busy: bool, alone: Callable[[], bool]) -> bool:
         """Have a turn written: True where it stands, False where it is being written beside.
 
-        A `busy` turn is worth another process; for a smaller one it is as soon done here where it
-        is `alone`, with nothing else to do meanwhile. DatabaseError where it can't be written, or
-        the one before couldn't: `undo` is next.
+        A `busy` turn is worth another process; a smaller one is as soon written here where it is
+        `alone`: nothing was under way, and nothing else is to be done meanwhile. DatabaseError
+        where it can't be written, or the one before couldn't: `undo` is next.
         """
-        store = self._backend.store
+        store, beside = self._backend.store, busy
         if self._under_way is not None:
+            beside = True
             store.settle()
             self._end(stands=True)
-        if not ((busy or not alone()) and store.hand_over(busy=busy)):
+        if not ((beside or not alone()) and store.hand_over(busy=busy)):
             store.commit()
             return True
         self._under_way = decided

@@ -79,7 +79,7 @@ class SwitchServer:
         self._served = 0
         self._held_back: list[tuple[float, int, Connection, bytes]] = []
         self._order = itertools.count()
-        self._keeping = Keeping(backend, self._selector, self._answer)
+        self._keeping = Keeping(backend, self._selector, self._told)
         self._ahead = Ahead(backend.home, backend.participants)
         self._date = backend.business_date(clock())
         self._file = DatabaseFile(database_url)
@@ -293,6 +293,10 @@ class SwitchServer:
                 refusals = connection.refusals(taken)
                 connection.answer(refusals)
                 self._served += len(refusals)
+
+    def _told(self, decided: Decided, stands: bool) -> None:
+        """What became of a turn that was under way, or rolled back."""
+        self._answer(decided, stands)
         for connection in decided.taken:
             self._tend(connection)
 
