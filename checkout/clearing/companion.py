@@ -82,7 +82,7 @@ class Companion:
         self._line: socket.socket | None = None
         self._said = select.poll()
         self._ready = False
-        self._lost = 0 if len(os.sched_getaffinity(0)) > 1 else MOST_LOST
+        self._lost = 0 if _cores() > 1 else MOST_LOST
 
     @property
     def pid(self) -> int | None:
@@ -147,7 +147,7 @@ class Companion:
                 stdin=its_end.fileno(),
                 stdout=subprocess.DEVNULL,
                 pass_fds=self._held,
-                env=os.environ | {"PYTHONPATH": _PACKAGES},
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(_found_by())},
             )
         except BaseException:
             line.close()
@@ -162,3 +162,13 @@ class Companion:
         self._said.register(line, select.POLLIN)
         if self._first:
             tell(line, self._first)
+
+
+def _cores() -> int:
+    """How many processors this process may use; with one, a companion would only be in the way."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _found_by() -> list[str]:
+    """Where a companion looks for this package, and then for what everyone else does."""
+    return [_PACKAGES, *filter(None, (os.environ.get("PYTHONPATH"),))]
