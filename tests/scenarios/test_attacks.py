@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from checkout.acceptance.qr import codes
-from checkout.clearing import decision, holders, issuer, mac, tokens
+from checkout.clearing import chip_proof, decision, holders, mac, tokens
 from checkout.clearing.holders import Holders
 from checkout.comparison.attacks import ATTACKS
 from checkout.comparison.results import CELL_MODES, Cell
@@ -212,12 +212,12 @@ def test_without_the_signed_amount_the_terminal_takes_more(
     soft_rig: Rig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    judge = issuer.verify_arqc
+    judge = chip_proof.verify_arqc
 
     def blind(*given: Any, **named: Any) -> Any:
         return judge(*given, **(named | {"amount_minor": None}))
 
-    monkeypatch.setattr(issuer, "verify_arqc", blind)
+    monkeypatch.setattr(chip_proof, "verify_arqc", blind)
     assert cell_of(soft_rig, "amount", "nfc").verdict == "works"
 
 
