@@ -19,5 +19,8 @@ class Decided:
     taken: dict[Connection, list[bytes]] = field(default_factory=dict)
 
     def taken_from(self, connection: Connection) -> list[bytes]:
-        """The messages of one connection, to be filled as they are taken."""
-        return self.taken.setdefault(connection, [])
+        """The messages of one connection, to be filled as they are taken: it is owed answers."""
+        if connection not in self.taken:
+            self.taken[connection] = []
+            connection.owed += 1
+        return self.taken[connection]

@@ -54,8 +54,6 @@ class Keeping:
             return True
         self._under_way = decided
         self.watch()
-        for connection in decided.taken:
-            connection.owed += 1
         return False
 
     def finish(self) -> None:
@@ -111,6 +109,4 @@ class Keeping:
     def _end(self, *, stands: bool) -> None:
         ended, self._under_way = self._under_way, None
         assert ended is not None
-        for connection in ended.taken:
-            connection.owed -= 1
         self._told(ended, stands)

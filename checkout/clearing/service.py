@@ -39,13 +39,13 @@ log = logging.getLogger("checkout.switch")
 
 #: Messages decided in one turn, shared out to the connections that have some; the rest waits for
 #: the next one, which is decided while this one is written.
-TURN_MESSAGES = 64
+TURN_MESSAGES = 32
 #: A turn of so many messages shows that other processes are worth having beside this one.
 BUSY_FROM = 16
 DRAIN_S = 3.0
 #: The first of a turn are decided before anything of them could have been read elsewhere.
-_AT_ONCE = 3
-_WORTH_ASKING = 8
+_AT_ONCE = 2
+_WORTH_ASKING = 2
 _LOOK_S = 0.5
 #: How long a client that was told to go may be silent before it is hung up on.
 _FAREWELL_S = 1.0
@@ -281,6 +281,8 @@ class SwitchServer:
 
     def _answer(self, decided: Decided, stands: bool) -> None:
         """Let the answers of a turn go where it is durable; 96 to all of it where nothing is."""
+        for connection in decided.taken:
+            connection.owed -= 1
         if stands:
             for connection, sealed in decided.answers:
                 connection.answer(sealed)
