@@ -162,9 +162,12 @@ def taps(asked: Network, count: int) -> list[bytes]:
 
 def test_what_was_asked_for_is_taken_once(asked: Network, ahead: Ahead) -> None:
     messages = taps(asked, 10)
+    assert ahead.reader.pid is not None
+    os.kill(ahead.reader.pid, signal.SIGSTOP)
     ahead.ask(messages, NOON, busy=True)
     ahead.ask(messages, NOON, busy=True)
     assert len(ahead._asked) == 10
+    os.kill(ahead.reader.pid, signal.SIGCONT)
     until(ahead.reader.has_said_something)
     for message in messages:
         until(lambda: ahead._read[message] is not None or ahead._hear())  # noqa: B023
@@ -178,6 +181,7 @@ def test_what_was_read_yesterday_is_read_again(asked: Network, ahead: Ahead) -> 
     messages = taps(asked, 4)
     ahead.ask(messages, NOON, busy=True)
     until(ahead.reader.has_said_something)
+    assert len(ahead._read) == 4
     assert [ahead.take(one, NOON + timedelta(days=1)) for one in messages] == [None] * 4
     ahead.ask([], NOON + timedelta(days=1), busy=True)
     assert [ahead.take(one, NOON + timedelta(days=1)) for one in messages] == [None] * 4
