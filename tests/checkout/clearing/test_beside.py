@@ -434,11 +434,14 @@ def test_turns_that_cannot_be_written_are_answered_96_and_the_books_hold(
     had = full_disk(pid)
     requests = [network.request(amount=10) for _ in range(300)]
     codes = caller.codes(requests)
-    assert set(codes) == {"96"}
-    assert network.available() == before
+    # A small last turn may find nothing under way, and is then written by the switch itself.
+    refused = [one for one, code in zip(requests, codes, strict=True) if code == "96"]
+    assert len(refused) >= 32
+    assert codes.count("00") == 300 - len(refused)
+    assert network.available() == before - 10 * codes.count("00")
     assert any("rolled back: database:" in one.message for one in caplog.records)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, had)
-    assert caller.codes(requests) == ["00"] * 300
+    assert caller.codes(refused) == ["00"] * len(refused)
     assert network.available() == before - 3000
     network.reader.trial_balance()
 
@@ -451,9 +454,11 @@ def test_a_fault_that_delays_answers_delays_none_that_is_not_written(tmp_path: P
         made = Caller(network)
         until(lambda: set(made.codes([network.request(amount=1) for _ in range(64)])) and writers())
         until(lambda: handed_over(network, made))
-        had = full_disk(writers()[0])
+        had, before = full_disk(writers()[0]), network.available()
         made.send([fields_of(network.request(amount=77)) for _ in range(40)])
-        assert [made.receive()["39"] for _ in range(40)] == ["96"] * 40
+        codes = [made.receive()["39"] for _ in range(40)]
+        assert codes.count("96") >= 16
+        assert network.available() == before - 77 * codes.count("00")
         made.socket.settimeout(0.3)
         with pytest.raises(TimeoutError):  # and no approval after all
             made.receive()
