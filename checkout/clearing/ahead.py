@@ -53,6 +53,7 @@ class Ahead:
         if now.date() != self._today or len(self._read) > _MOST * 2:
             self._today = now.date()
             self._read.clear()
+            self._asked = deque([b""] * len(self._asked))  # it comes, and is for nobody
         try:
             if not self.reader.is_ready(start=busy):
                 return
