@@ -6,6 +6,7 @@ having, says one empty piece when it is ready, and ends when nobody is at the ot
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import select
@@ -48,17 +49,13 @@ def _exactly(line: socket.socket, count: int) -> bytearray:
     return arrived
 
 
-def run_companion(serve: Callable[[socket.socket], None]) -> int:
+def run_companion(serve: Callable[[socket.socket], None]) -> None:
     """What a companion's `main` does: serve the switch at standard input until it has gone."""
     # The switch says when it is over, not the terminal or the service manager: it still drains.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        with socket.socket(fileno=0) as line:
-            serve(line)
-    except (EOFError, OSError):
-        return 0
-    return 0
+    with contextlib.suppress(EOFError, OSError), socket.socket(fileno=0) as line:
+        serve(line)
 
 
 class Companion:

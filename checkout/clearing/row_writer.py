@@ -37,4 +37,4 @@ def serve(line: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_companion(serve))
+    run_companion(serve)

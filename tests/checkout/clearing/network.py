@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -146,6 +148,25 @@ class Network:
         return next(
             (one.balance.available for one in self.reader.accounts("payer/") if one.name == name), 0
         )
+
+
+def until(met: Callable[[], object], within_s: float = 30.0) -> None:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + within_s
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def exactly(line: socket.socket, count: int) -> bytes:
+    """So many bytes off a socket; ConnectionError where the switch hangs up before."""
+    parts = b""
+    while len(parts) < count:
+        arrived = line.recv(count - len(parts))
+        if not arrived:
+            raise ConnectionError("the switch hung up")
+        parts += arrived
+    return parts
 
 
 @contextmanager

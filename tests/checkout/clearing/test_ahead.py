@@ -14,7 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from network import CREDIT, DEBIT, NOON, SE_PHONE, Network
+from network import CREDIT, DEBIT, NOON, SE_PHONE, Network, exactly, until
 
 from checkout.clearing.ahead import Ahead
 from checkout.clearing.chip_proof import ChipProof, chip_proof
@@ -137,14 +137,6 @@ def test_what_is_out_of_the_ordinary_is_left_to_the_switch(asked: Network) -> No
 # -- the process -----------------------------------------------------------------------------------
 
 
-def until(met: Callable[[], object], within_s: float = 30.0) -> None:
-    """Wait for something to become true."""
-    deadline = time.monotonic() + within_s
-    while not met():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 @pytest.fixture
 def ahead(asked: Network) -> Iterator[Ahead]:
     """With a process that is ready."""
@@ -219,18 +211,9 @@ def test_one_that_has_gone_is_done_without(asked: Network, ahead: Ahead) -> None
 # -- the switch ------------------------------------------------------------------------------------
 
 
-def _exactly(line: socket.socket, count: int) -> bytes:
-    parts = b""
-    while len(parts) < count:
-        arrived = line.recv(count - len(parts))
-        assert arrived, "the switch hung up"
-        parts += arrived
-    return parts
-
-
 def _ask_all(line: socket.socket, requests: list[AuthorizationRequest]) -> list[Fields]:
     line.sendall(b"".join(frame(pack(fields_of(one))) for one in requests))
-    return [unpack(_exactly(line, int.from_bytes(_exactly(line, 2)))) for _ in requests]
+    return [unpack(exactly(line, int.from_bytes(exactly(line, 2)))) for _ in requests]
 
 
 def test_a_busy_switch_decides_the_same_by_what_was_read_ahead(
@@ -254,7 +237,7 @@ def test_a_busy_switch_decides_the_same_by_what_was_read_ahead(
             participant="90020001",
         )
         line.sendall(frame(pack(fields_of(sign_on))))
-        _exactly(line, int.from_bytes(_exactly(line, 2)))
+        exactly(line, int.from_bytes(exactly(line, 2)))
         deadline = time.monotonic() + 30
         while not any(by_ahead):  # until the other process is there
             assert time.monotonic() < deadline

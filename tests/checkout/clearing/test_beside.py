@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from network import Network, running_network
+from network import Network, exactly, running_network, until
 from test_random_days import Business
 
 from checkout.clearing import companion, schema
@@ -39,14 +39,6 @@ def turn_of(message: int) -> list[Statement]:
     """A turn that logs one message and remembers its number."""
     row = (message, 0, 0, "", "0200", "", None, "", 0, "", "00", "", None, "", 0, "", "", b"", None)
     return [(schema.ADD_MESSAGE, [row]), (schema.PUT_NUMBER, [("last", message)])]
-
-
-def until(asked: object, within_s: float = 30.0) -> None:
-    """Wait for something to become true."""
-    deadline = time.monotonic() + within_s
-    while not asked():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def stands(url: str, message: int) -> bool:
@@ -280,7 +272,7 @@ class Caller:
         self.socket.sendall(b"".join(frame(pack(one)) for one in messages))
 
     def receive(self) -> Fields:
-        return unpack(self._exactly(int.from_bytes(self._exactly(2))))
+        return unpack(exactly(self.socket, int.from_bytes(exactly(self.socket, 2))))
 
     def ask(self, messages: list[Fields]) -> list[Fields]:
         self.send(messages)
@@ -290,14 +282,6 @@ class Caller:
         answers = self.ask([fields_of(one) for one in requests])
         assert [int(one["11"]) for one in answers] == [one.stan for one in requests]
         return [one["39"] for one in answers]
-
-    def _exactly(self, count: int) -> bytes:
-        parts = b""
-        while len(parts) < count:
-            arrived = self.socket.recv(count - len(parts))
-            assert arrived, "the switch hung up"
-            parts += arrived
-        return parts
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from network import DEBIT, PIN, Network, running_network
+from network import DEBIT, PIN, Network, exactly, running_network
 
 from checkout.clearing.client import NoAnswer, NotSent, SwitchClient, open_client
 from checkout.clearing.faults import FaultsError, parse_faults
@@ -41,7 +41,7 @@ class Stranger:
 
     def receive(self) -> Fields:
         """The next message; ConnectionError where the switch hung up."""
-        return unpack(self._exactly(int.from_bytes(self._exactly(2))))
+        return unpack(exactly(self.socket, int.from_bytes(exactly(self.socket, 2))))
 
     def ask(self, fields: Fields) -> Fields:
         """Send and receive."""
@@ -64,15 +64,6 @@ class Stranger:
             return self.socket.recv(1) == b""
         except ConnectionError:
             return True
-
-    def _exactly(self, count: int) -> bytes:
-        parts = b""
-        while len(parts) < count:
-            arrived = self.socket.recv(count - len(parts))
-            if not arrived:
-                raise ConnectionError
-            parts += arrived
-        return parts
 
 
 @pytest.fixture
