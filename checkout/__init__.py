@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from checkout.config import Config
-    from checkout.shop import Shop
+    from checkout.shop.shop import Shop
 
 __all__ = ["create_app"]
 
@@ -25,7 +25,7 @@ def create_app(config: Config | None = None, *, shop: Shop | None = None) -> Fla
 
     from checkout import web
     from checkout.config import Config
-    from checkout.shop import Shop
+    from checkout.shop.shop import Shop
 
     if shop is None:
         shop = Shop.open(config or Config())

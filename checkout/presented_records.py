@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
-from checkout import records
+from checkout.shop import tables
 
-_T = records.presented
+_T = tables.presented
 
 
 class PresentedRecords:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from checkout.clearing.cryptogram import CryptogramVerdict, verify_arqc
-from checkout.clearing.icc import CardholderVerification, cardholder_verification, read_icc
+from checkout.clearing.hsm.cryptogram import CryptogramVerdict, verify_arqc
+from checkout.clearing.hsm.icc_data import CardholderVerification, cardholder_verification, read_icc
 from checkout.clearing.messages import AuthorizationRequest
-from checkout.clearing.participants import Scheme
+from checkout.clearing.scheme.participants import Scheme
 from checkout.money import numeric_code
 
 

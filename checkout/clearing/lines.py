@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
-from checkout.clearing.line import Elsewhere, Line, NotSent, open_line
-from checkout.clearing.rendezvous import Address
+from checkout.clearing.client.connection import Elsewhere, Line, NotSent, open_line
+from checkout.clearing.switch.discovery import Address
 
 #: How long signing on may take, and the pause before the next switch is looked for.
 _SIGN_ON_S = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from checkout.clearing.service import Clock, SwitchServer, log
+from checkout.clearing.switch.server import Clock, SwitchServer, log
 from checkout.database import DatabaseError
 
 

@@ -8,7 +8,7 @@ from datetime import date
 
 from sqlalchemy import Engine, text
 
-from checkout.clearing.disputes import DisputeReason, DisputeState
+from checkout.clearing.settlement.disputes import DisputeReason, DisputeState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 
-from checkout.clearing.accounts import AccountState, AccountStatus
-from checkout.clearing.decision import STATUS_CODES, Decision, Evidence, Usage, decide
-from checkout.clearing.icc import CardholderVerification
+from checkout.clearing.issuing.accounts import AccountState, AccountStatus
+from checkout.clearing.issuing.decision import STATUS_CODES, Decision, Evidence, Usage, decide
+from checkout.clearing.hsm.icc_data import CardholderVerification
 from checkout.clearing.messages import AuthorizationRequest, EntryMode, Initiation
-from checkout.clearing.participants import CardKind
-from checkout.clearing.rules import RuleSet
+from checkout.clearing.scheme.participants import CardKind
+from checkout.clearing.scheme.rules import RuleSet
 
 
 class Source(StrEnum):

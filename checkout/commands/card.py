@@ -8,9 +8,9 @@ import sys
 import threading
 
 from checkout.commands.common import config_from
-from checkout.demo import make_card
-from checkout.provisioning import opened
-from devices.nfc.card_server import serve_card
+from checkout.demo.payers import make_card
+from checkout.demo.provisioning import opened
+from devices.nfc.emulated.serve import serve_card
 from devices.nfc.emulated import load_profile, open_card
 
 

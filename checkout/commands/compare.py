@@ -6,8 +6,8 @@ import argparse
 
 from checkout.commands.common import CommandError
 from checkout.commands.pay_qr import payer_pages, told_by_phone
-from checkout.comparison import command
-from checkout.comparison.stand import Pages
+from checkout.comparison import compare
+from checkout.comparison.testbed.testbed import Pages
 
 
 def run(options: argparse.Namespace) -> int:
@@ -18,4 +18,4 @@ def run(options: argparse.Namespace) -> int:
         path = getattr(options, name)
         if path is not None and path.is_dir():
             raise CommandError(f"{name}: {path} is a folder, expected a file's name")
-    return command.run(options, pages=Pages(serve=payer_pages, story=told_by_phone))
+    return compare.run(options, pages=Pages(serve=payer_pages, story=told_by_phone))

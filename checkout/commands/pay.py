@@ -11,12 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from checkout.commands.common import config_from, console, print_json
 from checkout.config import Config
-from checkout.demo import DEFAULT_PAYER, DEMO_PIN, Payer
-from checkout.demo import payer as find_payer
+from checkout.demo.payers import DEFAULT_PAYER, DEMO_PIN, Payer
+from checkout.demo.payers import payer as find_payer
 from checkout.money import Money
-from checkout.orders import Order, ShopError
-from checkout.payments import Payment, PaymentState
-from checkout.shop import Shop
+from checkout.shop.orders.orders import Order, ShopError
+from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.shop.shop import Shop
 
 _PAID, _FAULT, _DECLINED, _UNKNOWN = 0, 1, 3, 4
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 import time
 
-from checkout.acceptance.nfc import tap
+from checkout.acceptance.nfc import terminal as tap
 from checkout.config import Config
-from checkout.demo import Payer, payer_of_account
-from checkout.orders import Order, ShopError
-from checkout.payments import Payment, PaymentState
-from checkout.provisioning import borrowed
-from checkout.readers import EmulatedReader, choose_reader, next_card
-from checkout.shop import Shop
-from checkout.terminal import modelled_air_ms, payer_told
+from checkout.demo.payers import Payer, payer_of_account
+from checkout.shop.orders.orders import Order, ShopError
+from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.demo.provisioning import borrowed
+from checkout.demo.emulated_reader import EmulatedReader, choose_reader, next_card
+from checkout.shop.shop import Shop
+from checkout.processes.terminal import modelled_air_ms, payer_told
 from checkout.trace import Trace
 from devices.nfc.contract import TransportError
 from devices.nfc.kernel import Outcome

@@ -11,13 +11,13 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from checkout import create_app
 from checkout.acceptance.qr.link import base_url, build_link, short_path
-from checkout.acceptance.qr.rendering import png
-from checkout.demo import Payer
-from checkout.orders import Order, ShopError
-from checkout.payments import Payment
-from checkout.shop import Shop
+from devices.qr.symbol.rendering import png
+from checkout.demo.payers import Payer
+from checkout.shop.orders.orders import Order, ShopError
+from checkout.shop.payments.pay_by_code import Payment
+from checkout.shop.shop import Shop
 from checkout.web.attempts import Attempts
-from devices.phone import Exchange, Phone, PhoneError, PhoneResult
+from devices.phone.phone import Exchange, Phone, PhoneError, PhoneResult
 
 
 def pay_by_code(shop: Shop, order: Order, who: Payer, pin: str) -> Payment:

@@ -7,7 +7,7 @@ import argparse
 from rich.table import Table
 
 from checkout.commands.common import console, print_json
-from checkout.demo import DEMO_PIN, payers
+from checkout.demo.payers import DEMO_PIN, payers
 
 #: Columns below which a table would leave its last column a word a line.
 _TABLE_WIDTH = 78

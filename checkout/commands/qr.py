@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from checkout.acceptance.qr import command
 from checkout.acceptance.qr.command import Made
 from checkout.acceptance.qr.link import build_link
-from checkout.acceptance.qr.stickers import Sticker
+from devices.qr.symbol.sticker_sheet import Sticker
 from checkout.commands.common import CommandError, config_from, console, print_json
 from checkout.commands.serve import phone_url
 from checkout.money import AmountError, Money
-from checkout.shop import Shop
+from checkout.shop.shop import Shop
 
 
 def run(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from checkout.commands.common import console, print_json
-from devices.nfc.readers import diagnose, in_words
+from devices.nfc.reader.diagnosis import diagnose, in_words
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ import shutil
 
 from sqlalchemy import inspect
 
-from checkout.clearing import rendezvous
+from checkout.clearing.switch import discovery
 from checkout.commands.common import CommandError, config_from, console
 from checkout.config import make_home
 from checkout.database import is_postgresql, open_engine, sqlite_path
@@ -17,7 +17,7 @@ def run(options: argparse.Namespace) -> int:
     """Remove orders, payments, ledger, PIN counters and cards; keys and password stay."""
     config = config_from(options)
     make_home(config.home)
-    if rendezvous.find(config.home, config.database_url) is not None:
+    if discovery.find(config.home, config.database_url) is not None:
         raise CommandError("database: a checkout is running on it; stop that first")
     if is_postgresql(config.database_url):
         engine = open_engine(config.database_url)

@@ -10,20 +10,20 @@ import socket
 import sys
 import time
 
-from checkout.acceptance.nfc import tap
-from checkout.acceptance.qr.addresses import lan_address
+from checkout.acceptance.nfc import terminal as tap
+from checkout.addresses import lan_address
 from checkout.acceptance.qr.link import base_url
-from checkout.acceptance.qr.rendering import terminal
+from devices.qr.symbol.rendering import terminal
 from checkout.clearing.clock import wall_clock
-from checkout.clearing.rendezvous import find
-from checkout.clearing.rules import rules_in
+from checkout.clearing.switch.discovery import find
+from checkout.clearing.scheme.rules import rules_in
 from checkout.commands.common import CommandError, config_from, console, speaks_unicode
 from checkout.config import Config, ConfigError
-from checkout.readers import check_path
-from checkout.shop import Shop
-from checkout.supervisor import Supervisor
-from checkout.web import credentials
-from checkout.web.certificate import certificate_files, fingerprint_of
+from checkout.demo.emulated_reader import check_path
+from checkout.shop.shop import Shop
+from checkout.processes.supervisor import Supervisor
+from checkout.web.access import credentials
+from checkout.processes.certificate import certificate_files, fingerprint_of
 
 #: A command that is its own switch may just be ending.
 _OTHERS_END_WITHIN_S = 3.0

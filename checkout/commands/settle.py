@@ -10,11 +10,11 @@ from typing import Any
 
 from rich.table import Table
 
-from checkout.clearing.client import open_client
-from checkout.clearing.settlement import settlement_date
+from checkout.clearing.client.client import open_client
+from checkout.clearing.settlement.netting import settlement_date
 from checkout.commands.common import CommandError, config_from, console, print_json
 from checkout.money import Money
-from checkout.shop import Shop
+from checkout.shop.shop import Shop
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 

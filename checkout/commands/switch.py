@@ -8,9 +8,9 @@ import sys
 import threading
 from types import FrameType
 
-from checkout.clearing.faults import read_faults
-from checkout.clearing.service import SwitchServer, tune_process
-from checkout.clearing.specification import specification
+from checkout.clearing.switch.fault_injection import read_faults
+from checkout.clearing.switch.server import SwitchServer, tune_process
+from checkout.clearing.switch.specification import specification
 from checkout.commands.common import CommandError, config_from, console
 from checkout.config import make_home
 

@@ -7,14 +7,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from checkout.acceptance.nfc import tap
+from checkout.acceptance.nfc import terminal as tap
 from checkout.commands.common import CommandError, config_from, console, print_json
-from checkout.demo import DEFAULT_PAYER
+from checkout.demo.payers import DEFAULT_PAYER
 from checkout.money import Money
-from checkout.provisioning import opened
-from checkout.readers import EmulatedReader, choose_reader, next_card
+from checkout.demo.provisioning import opened
+from checkout.demo.emulated_reader import EmulatedReader, choose_reader, next_card
 from devices.nfc.kernel import Outcome, TapResult, Transaction
-from devices.nfc.transcript import record
+from devices.nfc.transcript.transcript import record
 
 _DONE = (Outcome.ONLINE_REQUEST, Outcome.OFFLINE_APPROVED)
 

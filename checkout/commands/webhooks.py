@@ -14,9 +14,9 @@ from typing import Any
 from checkout.commands.common import CommandError, config_from
 from checkout.config import DEFAULT_PORT
 from checkout.money import Money
-from checkout.shop import Shop
-from checkout.webhooks.receiver import Received, Receiver, served
-from checkout.webhooks.signing import SecretError, sign
+from checkout.shop.shop import Shop
+from checkout.shop.webhooks.receiver import Received, Receiver, served
+from checkout.shop.webhooks.signing import SecretError, sign
 
 
 def run(options: argparse.Namespace) -> int:

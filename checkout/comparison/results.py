@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from checkout.comparison.places import PlaceResult
-from checkout.comparison.sweep import Sweep
+from checkout.comparison.simulation.places import PlaceResult
+from checkout.comparison.simulation.sweep import Sweep
 from checkout.trace import Step
 
 #: How a payer pays: scanning the shop's code, showing a code of one's own, tapping.

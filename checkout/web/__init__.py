@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from checkout.web import assets, credentials, problems, views
-from checkout.web.access import Door
-from checkout.web.shared_attempts import SharedAttempts
+from checkout.web import assets, problems, context
+from checkout.web.access import credentials
+from checkout.web.access.guard import Door
+from checkout.web.access.rate_limit import SharedAttempts
 
 if TYPE_CHECKING:
-    from checkout.shop import Shop
+    from checkout.shop.shop import Shop
 
 #: A photo from a phone's camera is the largest thing that anyone sends.
 _LARGEST_BODY = 12 * 1024 * 1024
@@ -20,24 +21,12 @@ _STATIC_KEPT_S = 3600
 
 def register(app: Flask, shop: Shop) -> None:
     """Put every page and the API of `shop` on `app`."""
-    from checkout.web import (
-        api,
-        api_webhooks,
-        compare,
-        counter,
-        customer_code,
-        disputes,
-        door,
-        enrolment,
-        network,
-        payer,
-        phone_code,
-        pin_pad,
-        sticker_desk,
-        wallet,
-        wallet_top_up,
-        webhook_desk,
-    )
+    from checkout.web.api import orders_and_payments, webhooks
+    from checkout.web.office import compare, disputes, network, stickers, webhooks
+    from checkout.web.counter import counter, scan_payer_code, pin_pad
+    from checkout.web.access import login
+    from checkout.web import enrolment
+    from checkout.web.payer import pay, my_code, wallet, top_up
 
     app.static_folder = str(assets.static_folder())
     if "static" not in app.view_functions:
@@ -52,9 +41,9 @@ def register(app: Flask, shop: Shop) -> None:
     secrets = credentials.ensure(shop.config.home)
     logins = SharedAttempts(shop.engine, "sign-in", limit=5, window_s=60, clock=shop.orders.clock)
     Door(secrets, logins=logins, public_url=shop.config.public_url).install(app)
-    views.install(app, shop)
-    phones = (payer, wallet, wallet_top_up, phone_code)
-    desks = (sticker_desk, network, disputes, webhook_desk)
-    counters = (counter, customer_code, pin_pad, enrolment, compare, *desks)
-    for room in (door, *phones, *counters, api, api_webhooks):
+    context.install(app, shop)
+    phones = (pay, wallet, top_up, my_code)
+    desks = (stickers, network, disputes, webhooks)
+    counters = (counter, scan_payer_code, pin_pad, enrolment, compare, *desks)
+    for room in (login, *phones, *counters, orders_and_payments, webhooks):
         app.register_blueprint(room.blueprint)

@@ -6,10 +6,12 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 
-from checkout.acceptance.qr import addresses, link, rendering
-from checkout.acceptance.qr.codes import CodeRefused, open_payload
+from checkout import addresses
+from checkout.acceptance.qr import link
+from devices.qr.symbol import rendering
+from checkout.acceptance.qr.signed_payload import CodeRefused, open_payload
 from checkout.config import Config
-from checkout.orders import Order
+from checkout.shop.orders.orders import Order
 
 # A laptop that changes networks gets the right address in its next code.
 _ADDRESS_KEPT_S = 15

@@ -14,9 +14,9 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from checkout.payments import Payment
-from checkout.web.certain import Certain, certain
-from checkout.web.views import duration
+from checkout.shop.payments.pay_by_code import Payment
+from checkout.shop.payments.payment_times import Certain, certain
+from checkout.web.context import duration
 
 _WIDTH = 1240
 _GUTTER = 92

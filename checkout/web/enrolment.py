@@ -6,7 +6,7 @@ from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from checkout.web.problems import Problem
-from checkout.web.views import the_shop
+from checkout.web.context import the_shop
 
 blueprint = Blueprint("enrolment", __name__)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import Engine
 
-from checkout.orders import Clock
-from checkout.sealing import Seal
-from checkout.webhooks.deliveries import Deliveries
-from checkout.webhooks.endpoints import Endpoints
+from checkout.shop.orders.orders import Clock
+from checkout.encryption import Seal
+from checkout.shop.webhooks.deliveries import Deliveries
+from checkout.shop.webhooks.endpoints import Endpoints
 
 
 class Webhooks:

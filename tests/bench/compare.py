@@ -20,11 +20,11 @@ from unittest.mock import patch
 import numpy as np
 
 from checkout.commands.pay_qr import payer_pages, told_by_phone
-from checkout.comparison.baskets import draw_baskets
-from checkout.comparison.country import PAYMENTS_A_DAY, run_country
-from checkout.comparison.runs import WAYS, run_way
-from checkout.comparison.scenarios import load_scenario
-from checkout.comparison.stand import Pages
+from checkout.comparison.sales.baskets import draw_baskets
+from checkout.comparison.simulation.country import PAYMENTS_A_DAY, run_country
+from checkout.comparison.sales.runs import WAYS, run_way
+from checkout.comparison.simulation.scenarios import load_scenario
+from checkout.comparison.testbed.testbed import Pages
 from checkout.trace import Trace
 
 PAGES = Pages(serve=payer_pages, story=told_by_phone)

@@ -59,9 +59,9 @@ def measure(rows: int, python_rows: int, rounds: int) -> dict[str, Any]:
     """Seconds of each way, by median, and what they come to against each other."""
     import ibis
 
-    from checkout.clearing.netting import close_day, rate
-    from checkout.clearing.rules import rules_of_china
-    from checkout.clearing.settlement import net, statements
+    from checkout.clearing.settlement.netting_engine import close_day, rate
+    from checkout.clearing.scheme.rules import rules_of_china
+    from checkout.clearing.settlement.netting import net, statements
 
     engine = ibis.duckdb.connect()
     engine.raw_sql(ROWS_SQL.format(rows=rows))
@@ -102,10 +102,10 @@ def measure(rows: int, python_rows: int, rounds: int) -> dict[str, Any]:
 
 
 def _payment(row: dict[str, Any]) -> Any:
-    from checkout.clearing.fees import fees
-    from checkout.clearing.participants import CardKind
-    from checkout.clearing.rules import House
-    from checkout.clearing.settlement import Movement, SettledPayment
+    from checkout.clearing.scheme.fees import fees
+    from checkout.clearing.scheme.participants import CardKind
+    from checkout.clearing.scheme.rules import House
+    from checkout.clearing.settlement.netting import Movement, SettledPayment
 
     return SettledPayment(
         id="",

@@ -25,7 +25,7 @@ import segno
 import zxingcpp
 from PIL import Image
 
-from checkout.acceptance.qr import rendering
+from devices.qr.symbol import rendering
 
 BYTES = (120, 300)
 #: Our writer, its peer, and how many times as fast it must be.

@@ -37,7 +37,7 @@ from devices.nfc.kernel import (  # noqa: E402
     parse_ca_keys,
     run_tap,
 )
-from devices.nfc.oda import Verdict  # noqa: E402
+from devices.nfc.kernel.oda import Verdict  # noqa: E402
 
 CARDS = ("unionpay-debit", "visa-abroad", "mastercard-abroad")
 TRANSPORTS = ("in-process", "pty", "udp")
@@ -153,7 +153,7 @@ def _present(reader: Reader) -> Card:
 def _reader(name: str, transport: str, home: Path) -> tuple[Reader, subprocess.Popen[str] | None]:
     if transport == "in-process":
         return in_process(open_card(name, home)), None
-    from devices.nfc.nfcpy_reader import open_reader
+    from devices.nfc.reader.nfcpy import open_reader
 
     process = subprocess.Popen(
         [sys.executable, __file__, "--serve", name, transport, str(home)],
@@ -167,8 +167,8 @@ def _reader(name: str, transport: str, home: Path) -> tuple[Reader, subprocess.P
 
 def serve(name: str, transport: str, home: str) -> int:
     """Be the other process: hold the card on a pseudo-terminal or on nfcpy's simulated air."""
-    from devices.nfc.emulated.pn532 import Pn532Emulator
-    from devices.nfc.emulated.udp import UdpEmulator
+    from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
+    from devices.nfc.emulated.air.udp import UdpEmulator
 
     emulator = Pn532Emulator() if transport == "pty" else UdpEmulator("localhost", 0)
     with emulator:

@@ -21,10 +21,10 @@ from playwright.sync_api import (
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from checkout import create_app
-from checkout.acceptance.qr.addresses import lan_address
+from checkout.addresses import lan_address
 from checkout.config import Config
-from checkout.shop import Shop
-from checkout.web import credentials
+from checkout.shop.shop import Shop
+from checkout.web.access import credentials
 
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 800}

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "checkout" / "compa
 
 from comparison_by_hand import made_comparison
 
-from checkout.comparison.page import html_page
+from checkout.comparison.report.html import html_page
 
 pytestmark = pytest.mark.browser
 

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from checkout.acceptance.qr import payer_code
-from checkout.orders import OrderState
-from checkout.web import phone_code
+from checkout.shop.orders.orders import OrderState
+from checkout.web.payer import my_code
 from devices.qr.scanner import read
 from tests.browser.filming import film
 
@@ -140,7 +140,7 @@ def test_what_is_no_code_is_told_and_the_order_goes_on(windows, served) -> None:
 def test_both_ends_work_without_javascript(
     windows, served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(phone_code, "_LOOK_AGAIN_S", 1)
+    monkeypatch.setattr(my_code, "_LOOK_AGAIN_S", 1)
     phone = showing_phone(windows, served, "visa-abroad", java_script_enabled=False)
     counter = windows.open(served.here, java_script_enabled=False)
     order = new_order(counter)

@@ -11,10 +11,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import update
 
-from checkout import records
-from checkout.orders import OrderState
-from checkout.web import counter as counter_pages
-from devices.phone import Phone
+from checkout.shop import tables
+from checkout.shop.orders.orders import OrderState
+from checkout.web.counter import counter as counter_pages
+from devices.phone.phone import Phone
 from devices.qr.scanner import read
 from tests.browser.filming import film
 
@@ -171,8 +171,8 @@ def test_a_code_that_ran_out_is_one_tap_from_a_fresh_one(windows, served) -> Non
     order = served.shop.orders.create(amount_minor=1280, currency="CNY")
     phone = windows.open(f"{served.lan}/p/{order.code}", phone=True)
     with served.shop.engine.begin() as connection:  # its minute is over
-        mine = records.codes.c.order_id == order.id
-        connection.execute(update(records.codes).where(mine).values(expires_at=0))
+        mine = tables.codes.c.order_id == order.id
+        connection.execute(update(tables.codes).where(mine).values(expires_at=0))
     phone.reload()
     expect(phone.locator("h1")).to_have_text("This code has run out")
     phone.click("text=Get a fresh code")

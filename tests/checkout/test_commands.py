@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from checkout.config import Config
-from checkout.kept_request import open_request
-from checkout.shop import Shop
+from checkout.shop.payments.stored_requests import open_request
+from checkout.shop.shop import Shop
 from tests.checkout.serving import free_port
 
 

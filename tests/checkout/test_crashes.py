@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from checkout.acceptance.nfc import tap
+from checkout.acceptance.nfc import terminal as tap
 from checkout.acceptance.nfc.authorization import Evidence
-from checkout.clearing.client import Exchange, NoAnswer, SwitchClient
+from checkout.clearing.client.client import Exchange, NoAnswer, SwitchClient
 from checkout.config import Config
-from checkout.demo import DEMO_PIN, make_card
-from checkout.orders import Order, OrderState
-from checkout.payments import PaymentState
-from checkout.shop import Shop
+from checkout.demo.payers import DEMO_PIN, make_card
+from checkout.shop.orders.orders import Order, OrderState
+from checkout.shop.payments.pay_by_code import PaymentState
+from checkout.shop.shop import Shop
 from devices.nfc.emulated import in_process, open_card
 
 AMOUNT = 1280

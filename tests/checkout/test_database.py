@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from checkout import cli
+from checkout.commands import cli
 from checkout.database import (
     DatabaseError,
     DatabaseFile,

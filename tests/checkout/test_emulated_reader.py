@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from checkout.readers import EmulatedReader, next_card
+from checkout.demo.emulated_reader import EmulatedReader, next_card
 from devices.nfc.contract import CardGone
 from devices.nfc.emulated import open_card
 

@@ -14,9 +14,9 @@ import pytest
 from sqlalchemy import Engine
 
 from checkout.database import open_engine
-from checkout.events import Event, Feed
-from checkout.orders import Orders
-from checkout.shop import prepare_tables
+from checkout.shop.orders.events import Event, Feed
+from checkout.shop.orders.orders import Orders
+from checkout.shop.shop import prepare_tables
 
 
 @pytest.fixture

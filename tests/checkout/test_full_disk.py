@@ -12,14 +12,14 @@ from flask.testing import FlaskClient
 from sqlalchemy import event
 
 from checkout import create_app
-from checkout.acceptance.nfc import tap
+from checkout.acceptance.nfc import terminal
 from checkout.acceptance.nfc.tap_loop import Charge
 from checkout.config import Config
-from checkout.demo import DEMO_PIN, make_card
-from checkout.orders import Order, OrderState, ShopError
-from checkout.payments import PaymentState
-from checkout.shop import Shop
-from checkout.terminal import ShopTill
+from checkout.demo.payers import DEMO_PIN, make_card
+from checkout.shop.orders.orders import Order, OrderState, ShopError
+from checkout.shop.payments.pay_by_code import PaymentState
+from checkout.shop.shop import Shop
+from checkout.processes.terminal import ShopTill
 from devices.nfc.emulated import in_process, open_card
 
 
@@ -230,7 +230,7 @@ def test_the_terminal_goes_on_and_says_what_is_true(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make_card("unionpay-debit", tmp_path)
-    till = ShopTill(shop, tap.load(tmp_path, clock=shop.orders.clock))
+    till = ShopTill(shop, terminal.load(tmp_path, clock=shop.orders.clock))
     reader = in_process(open_card("unionpay-debit", tmp_path))
     try:
         card = reader.wait_for_card(1)

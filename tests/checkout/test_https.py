@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from checkout.acceptance.qr.addresses import lan_address
-from checkout.web.certificate import fingerprint_of
-from devices.phone import HttpNetwork, Phone
+from checkout.addresses import lan_address
+from checkout.processes.certificate import fingerprint_of
+from devices.phone.phone import HttpNetwork, Phone
 from tests.checkout.serving import Serving
 
 

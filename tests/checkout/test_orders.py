@@ -11,9 +11,9 @@ import pytest
 
 from checkout.acceptance.contract import Mode
 from checkout.database import open_engine
-from checkout.orders import Order, Orders, OrderState, ShopError
-from checkout.payment_records import PaymentRecords, Source
-from checkout.shop import prepare_tables
+from checkout.shop.orders.orders import Order, Orders, OrderState, ShopError
+from checkout.shop.payments.payments import PaymentRecords, Source
+from checkout.shop.shop import prepare_tables
 
 
 @dataclass

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from checkout.clearing.client import Exchange, NoAnswer, NotSent, SwitchClient, open_client
+from checkout.clearing.client.client import Exchange, NoAnswer, NotSent, SwitchClient, open_client
 from checkout.config import Config
 from checkout.database import open_engine
-from checkout.demo import DEMO_PIN
-from checkout.orders import Order, Orders, OrderState, ShopError
-from checkout.payment_records import PaymentRecords
-from checkout.payments import PaymentState
-from checkout.shop import Shop, prepare_tables
+from checkout.demo.payers import DEMO_PIN
+from checkout.shop.orders.orders import Order, Orders, OrderState, ShopError
+from checkout.shop.payments.payments import PaymentRecords
+from checkout.shop.payments.pay_by_code import PaymentState
+from checkout.shop.shop import Shop, prepare_tables
 
 PAYER = "unionpay-credit"
 

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from checkout.acceptance.nfc import tap
+from checkout.acceptance.nfc import terminal
 from checkout.acceptance.nfc.tap_loop import Charge
-from checkout.clearing.client import OperationFailed
-from checkout.clearing.keystore import KeyStore
+from checkout.clearing.client.client import OperationFailed
+from checkout.clearing.hsm.keystore import KeyStore
 from checkout.config import Config
-from checkout.demo import make_card, payer
-from checkout.provisioning import NotProvisioned, Operates, TokenService, borrowed
-from checkout.shop import Shop
-from checkout.terminal import ShopTill
+from checkout.demo.payers import make_card, payer
+from checkout.demo.provisioning import NotProvisioned, Operates, TokenService, borrowed
+from checkout.shop.shop import Shop
+from checkout.processes.terminal import ShopTill
 from devices.nfc.emulated import card_path, in_process, open_card
 
 PHONES = ("hce-phone", "se-phone")
@@ -57,7 +57,7 @@ def asked(shop: Shop) -> Asked:
 @pytest.fixture
 def till(shop: Shop, asked: Asked) -> ShopTill:
     make_card("unionpay-debit", shop.config.home)
-    return ShopTill(shop, tap.load(shop.config.home, clock=shop.orders.clock))
+    return ShopTill(shop, terminal.load(shop.config.home, clock=shop.orders.clock))
 
 
 def pay(shop: Shop, till: ShopTill, name: str) -> str:

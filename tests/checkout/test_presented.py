@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from checkout.acceptance.contract import Mode
-from checkout.clearing.client import NotSent
+from checkout.clearing.client.client import NotSent
 from checkout.config import Config
-from checkout.demo import DEMO_PIN
-from checkout.orders import Order, OrderState, ShopError
-from checkout.payments import Payment, PaymentState
-from checkout.presented import UserPaying
-from checkout.shop import Shop
+from checkout.demo.payers import DEMO_PIN
+from checkout.shop.orders.orders import Order, OrderState, ShopError
+from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.shop.payments.payer_codes import UserPaying
+from checkout.shop.shop import Shop
 
 SMALL, LARGE = 100_000, 100_001  # the last amount without a PIN, the first with one
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from checkout import cli
-from checkout.acceptance.qr.codes import open_payload
+from checkout.commands import cli
+from checkout.acceptance.qr.signed_payload import open_payload
 from checkout.acceptance.qr.link import parse_link
 from checkout.config import Config
-from checkout.shop import Shop
+from checkout.shop.shop import Shop
 from devices.qr import scanner
 
 

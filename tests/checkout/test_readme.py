@@ -29,7 +29,7 @@ def test_the_readme_has_two_commands_and_the_second_runs_these_tests() -> None:
 
 
 def test_every_command_of_the_table_exists() -> None:
-    from checkout.cli import parser
+    from checkout.commands.cli import parser
 
     shown = re.findall(r"^\| `checkout ([a-z]+)", README, re.M)
     assert len(shown) == 12

@@ -21,12 +21,12 @@ from pathlib import Path
 
 import pytest
 
-from checkout.clearing.reading import ClearingReader
+from checkout.clearing.queries import ClearingReader
 from checkout.config import Config
 from checkout.database import open_engine
-from checkout.sealing import Seal
+from checkout.encryption import Seal
 from devices.nfc.emulated import EmulatedCard
-from devices.nfc.emulated.pn532 import Pn532Emulator
+from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 from tests.checkout.serving import Serving
 
 CARDS = Path(__file__).parents[1] / "devices" / "nfc" / "emulated"

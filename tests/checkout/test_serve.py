@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from devices.phone import Phone
+from devices.phone.phone import Phone
 from tests.checkout.serving import Serving, alive, events, free_port
 
 
@@ -109,7 +109,7 @@ def test_events_reach_streams_on_every_worker(serving: Serving) -> None:
 
 def test_an_emulated_card_laid_on_the_reader_pays(serving: Serving) -> None:
     from checkout.config import Config
-    from checkout.shop import Shop
+    from checkout.shop.shop import Shop
 
     order = serving.order()
     shop = Shop.open(Config(home=serving.home))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from checkout.web import credentials
+from checkout.web.access import credentials
 from tests.checkout.serving import Serving, alive, free_port
 
 #: A terminal that knows ASCII alone, and a Python that does not talk itself out of it.

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from checkout.acceptance.qr.codes import open_payload
+from checkout.acceptance.qr.signed_payload import open_payload
 from checkout.acceptance.qr.link import normalise_code
 from checkout.config import Config
-from checkout.demo import DEMO_PIN
-from checkout.orders import OrderState, ShopError
-from checkout.payments import Payment, PaymentState
-from checkout.shop import Shop
-from checkout.static_codes import StaticCode
+from checkout.demo.payers import DEMO_PIN
+from checkout.shop.orders.orders import OrderState, ShopError
+from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.shop.shop import Shop
+from checkout.shop.payments.stickers import StaticCode
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def test_a_revoked_sticker_pays_nothing_any_more(shop: Shop) -> None:
 def test_an_unanswered_payment_by_sticker_is_reversed_and_its_order_closed(
     shop: Shop, door: StaticCode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from checkout.clearing.client import NoAnswer
+    from checkout.clearing.client.client import NoAnswer
 
     client = shop.payments._clearing()
     ask = client.authorize

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from checkout.clearing.keystore import KeyStore
+from checkout.clearing.hsm.keystore import KeyStore
 from checkout.config import Config
-from checkout.demo import DEMO_PIN
-from checkout.events import Event
-from checkout.orders import Order, OrderState
-from checkout.payments import Payment, PaymentState
-from checkout.shop import Shop
-from checkout.supervisor import Supervisor
+from checkout.demo.payers import DEMO_PIN
+from checkout.shop.orders.events import Event
+from checkout.shop.orders.orders import Order, OrderState
+from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.shop.shop import Shop
+from checkout.processes.supervisor import Supervisor
 from devices.nfc.emulated import (
     Behaviour,
     CardProfile,

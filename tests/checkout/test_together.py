@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from checkout.config import Config
-from checkout.demo import DEMO_PIN
-from checkout.payments import PaymentState
-from checkout.shop import Shop
+from checkout.demo.payers import DEMO_PIN
+from checkout.shop.payments.pay_by_code import PaymentState
+from checkout.shop.shop import Shop
 
 _OPEN = """
 import sys

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from checkout.clearing.client import Exchange, NoAnswer, NotSent, SwitchClient, open_client
+from checkout.clearing.client.client import Exchange, NoAnswer, NotSent, SwitchClient, open_client
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.config import Config
 from checkout.money import Money
-from checkout.orders import ShopError
-from checkout.shop import WALLET_OPERATOR, Shop
-from checkout.top_up import TopUp, TopUps, TopUpState
+from checkout.shop.orders.orders import ShopError
+from checkout.shop.shop import WALLET_OPERATOR, Shop
+from checkout.shop.payments.top_ups import TopUp, TopUps, TopUpState
 
 WALLET = "9999801000000013"
 BANK = "9999011000000019"

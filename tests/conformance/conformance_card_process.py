@@ -7,7 +7,7 @@ import sys
 
 from conformance_cards import CardSpec, SuiteCard
 
-from devices.nfc.emulated.udp import UdpEmulator
+from devices.nfc.emulated.air.udp import UdpEmulator
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from devices.nfc.emulated.iso14443_4 import CardLeft
+from devices.nfc.emulated.air.iso14443_4 import CardLeft
 
 PPSE = bytes.fromhex("00A404000E325041592E5359532E444446303100")
 UNKNOWN_AID = bytes.fromhex("00A4040007F000000000FFFF00")

@@ -16,12 +16,12 @@ from conformance_cards import PPSE, PPSE_ANSWER, UNKNOWN_AID, CardSpec, SuiteCar
 from fake_usb import FakeAcr122, FakeBus, FakeRcs380, FakeReader
 
 from devices.nfc.contract import Reader
-from devices.nfc.emulated.card import EmulatedCard
+from devices.nfc.emulated.card.card import EmulatedCard
 from devices.nfc.emulated.in_process import InProcessReader
-from devices.nfc.emulated.iso14443_4 import PresentedCard
-from devices.nfc.emulated.pn532 import Pn532Emulator
-from devices.nfc.nfcpy_reader import open_reader
-from devices.nfc.transcript import TranscriptReader
+from devices.nfc.emulated.air.iso14443_4 import PresentedCard
+from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
+from devices.nfc.reader.nfcpy import open_reader
+from devices.nfc.transcript.transcript import TranscriptReader
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parents[1]
@@ -232,7 +232,7 @@ class HardwareRig:
 def install(bus: FakeBus, patch: pytest.MonkeyPatch) -> None:
     """Let nfcpy and the diagnosis see this bus, with permission for every device on it."""
     patch.setattr(nfc.clf.transport, "libusb", bus)
-    patch.setattr("devices.nfc.readers.usb1", bus)
+    patch.setattr("devices.nfc.reader.diagnosis.usb1", bus)
     patch.setattr(os, "access", lambda path, mode: True)
 
 

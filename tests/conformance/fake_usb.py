@@ -14,10 +14,10 @@ from typing import Any
 
 import usb1
 
-from devices.nfc.emulated.field import Collision, Field
-from devices.nfc.emulated.iso14443_3 import Technology
-from devices.nfc.emulated.pn532_chip import FIRMWARE, InvalidSyntax, Pn532Chip, StillPolling
-from devices.nfc.emulated.pn532_frames import ACK, ERROR, HostStream, response_frame
+from devices.nfc.emulated.air.field import Collision, Field
+from devices.nfc.emulated.air.iso14443_3 import Technology
+from devices.nfc.emulated.pn532.chip import FIRMWARE, InvalidSyntax, Pn532Chip, StillPolling
+from devices.nfc.emulated.pn532.frames import ACK, ERROR, HostStream, response_frame
 
 
 class FakeReader:

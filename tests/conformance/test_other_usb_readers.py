@@ -10,9 +10,9 @@ from conformance_rigs import install
 from fake_usb import FakeAcr122, FakeBus, FakePn53x, FakePn531, FakePn533, FakeRcs956
 
 from devices.nfc.contract import CardGone, ReaderGone, SeveralCards
-from devices.nfc.emulated.pn532_chip import Pn532Chip
-from devices.nfc.nfcpy_reader import open_reader
-from devices.nfc.nfcpy_reader.pn53x import without_cascade_tags
+from devices.nfc.emulated.pn532.chip import Pn532Chip
+from devices.nfc.reader.nfcpy import open_reader
+from devices.nfc.reader.nfcpy.pn53x import without_cascade_tags
 
 ALL = [FakePn531, FakePn533, FakeRcs956]
 _NFC = Path(__file__).parents[2] / "devices"

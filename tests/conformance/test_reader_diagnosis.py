@@ -12,17 +12,17 @@ import usb1
 from conformance_rigs import install
 from fake_usb import FakeAcr122, FakeBus, FakeOther, FakeRcs380, FakeReader
 
-from devices.nfc import readers
+from devices.nfc.reader import diagnosis
 from devices.nfc.contract import ReaderGone, TransportError
-from devices.nfc.emulated.pn532 import Pn532Emulator
-from devices.nfc.nfcpy_reader import open_reader
-from devices.nfc.reader_path import SerialLock
-from devices.nfc.readers import ReaderReport, diagnose, in_words, udev_rule
+from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
+from devices.nfc.reader.nfcpy import open_reader
+from devices.nfc.reader.path import SerialLock
+from devices.nfc.reader.diagnosis import ReaderReport, diagnose, in_words, udev_rule
 
 
 @pytest.fixture(autouse=True)
 def no_serial_ports(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "serial_ports", list)
+    monkeypatch.setattr(diagnosis, "serial_ports", list)
 
 
 @pytest.fixture(params=[FakeAcr122, FakeRcs380])
@@ -93,7 +93,7 @@ def test_a_kernel_module_that_holds_the_reader_is_named(
     assert f"kernel module {module}" in report.problem
     assert f"modprobe -r {module}" in report.remedy
     assert refused().reason == "busy"
-    monkeypatch.setattr(readers, "_bound_driver", lambda bus, address: "some_module")
+    monkeypatch.setattr(diagnosis, "_bound_driver", lambda bus, address: "some_module")
     assert "kernel module some_module" in only().problem
 
 
@@ -101,7 +101,7 @@ def test_pcscd_that_holds_the_reader_is_named(
     device: FakeReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device.busy = True
-    monkeypatch.setattr(readers, "_processes_with", lambda node: iter([("pcscd", 71)]))
+    monkeypatch.setattr(diagnosis, "_processes_with", lambda node: iter([("pcscd", 71)]))
     report = only()
     assert report.status == "busy"
     assert "pcscd" in report.problem
@@ -113,9 +113,9 @@ def test_another_program_that_holds_the_reader_is_named(
     device: FakeReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     device.busy = True
-    monkeypatch.setattr(readers, "_processes_with", lambda node: iter([("checkout", 4711)]))
+    monkeypatch.setattr(diagnosis, "_processes_with", lambda node: iter([("checkout", 4711)]))
     assert "checkout (process 4711)" in only().problem
-    monkeypatch.setattr(readers, "_processes_with", lambda node: iter(()))
+    monkeypatch.setattr(diagnosis, "_processes_with", lambda node: iter(()))
     assert "Another program" in only().problem
 
 
@@ -212,7 +212,7 @@ def test_no_handle_stays_open(device: FakeReader, monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_reader_that_nfcpy_drives_is_known() -> None:
-    assert set(readers.SUPPORTED) == set(nfc.clf.device.usb_device_map)
+    assert set(diagnosis.SUPPORTED) == set(nfc.clf.device.usb_device_map)
 
 
 def test_the_driver_that_linux_bound_is_read_from_sysfs(tmp_path: Path) -> None:
@@ -222,8 +222,8 @@ def test_the_driver_that_linux_bound_is_read_from_sysfs(tmp_path: Path) -> None:
     (folder / "devnum").write_text("4\n")
     (tmp_path / "drivers" / "pn533_usb").mkdir(parents=True)
     (folder / "1-2:1.0" / "driver").symlink_to(tmp_path / "drivers" / "pn533_usb")
-    assert readers._bound_driver(1, 4, tmp_path) == "pn533_usb"
-    assert readers._bound_driver(1, 5, tmp_path) is None
+    assert diagnosis._bound_driver(1, 4, tmp_path) == "pn533_usb"
+    assert diagnosis._bound_driver(1, 5, tmp_path) is None
 
 
 def test_the_process_that_has_a_device_open_is_found(tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_the_process_that_has_a_device_open_is_found(tmp_path: Path) -> None:
     (process / "comm").write_text("pcscd\n")
     (process / "fd" / "3").symlink_to(node)
     (tmp_path / "proc" / "1").mkdir()
-    assert list(readers._processes_with(node, tmp_path / "proc")) == [("pcscd", 4711)]
+    assert list(diagnosis._processes_with(node, tmp_path / "proc")) == [("pcscd", 4711)]
 
 
 def test_serial_ports_are_listed_without_a_byte_sent(
@@ -242,7 +242,7 @@ def test_serial_ports_are_listed_without_a_byte_sent(
     install(FakeBus(), monkeypatch)
     controller, port = os.openpty()
     device = os.ttyname(port)
-    monkeypatch.setattr(readers, "serial_ports", lambda: [device, str(tmp_path / "gone")])
+    monkeypatch.setattr(diagnosis, "serial_ports", lambda: [device, str(tmp_path / "gone")])
     possible, gone = diagnose()
     assert possible.status == "possible"
     assert possible.path == f"pn532:{device}"
@@ -261,8 +261,8 @@ def test_serial_ports_are_listed_without_a_byte_sent(
 def test_a_driver_that_hangs_costs_a_named_error(
     device: FakeReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devices.nfc.nfcpy_reader.ports.SILENT_MS", 50)
-    monkeypatch.setattr("devices.nfc.nfcpy_reader.ports.PATIENCE_MS", 50)
+    monkeypatch.setattr("devices.nfc.reader.nfcpy.ports.SILENT_MS", 50)
+    monkeypatch.setattr("devices.nfc.reader.nfcpy.ports.PATIENCE_MS", 50)
     reader = open_reader("usb")
     device.hangs = True
     with pytest.raises(ReaderGone):

@@ -10,7 +10,7 @@ import pytest
 import qrcode
 from PIL import Image
 
-from devices.phone import Answer, HttpNetwork, Human, Phone, PhoneError
+from devices.phone.phone import Answer, HttpNetwork, Human, Phone, PhoneError
 
 FORM = """<main><form data-pay method=post action="/p/ABC">
 <input type=hidden name=submission value=n1><input type=hidden name=opened value=o1>

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from checkout.commands.pay_qr import payer_pages, told_by_phone
-from checkout.comparison.rig import Rig, open_rig
-from checkout.comparison.stand import Pages
+from checkout.comparison.trials.rig import Rig, open_rig
+from checkout.comparison.testbed.testbed import Pages
 
 PAGES = Pages(serve=payer_pages, story=told_by_phone)
 

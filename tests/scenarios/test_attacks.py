@@ -7,16 +7,19 @@ from typing import Any
 
 import pytest
 
-from checkout.acceptance.qr import codes
-from checkout.clearing import chip_proof, decision, holders, mac, tokens
-from checkout.clearing.holders import Holders
-from checkout.comparison.attacks import ATTACKS
+from checkout.acceptance.qr import signed_payload
+from checkout.clearing import chip_proof
+from checkout.clearing.issuing import decision, account_store
+from checkout.clearing.iso8583 import mac
+from checkout.clearing.tokens import token_service
+from checkout.clearing.issuing.account_store import Holders
+from checkout.comparison.trials.attacks import ATTACKS
 from checkout.comparison.results import CELL_MODES, Cell
-from checkout.comparison.rig import Rig
-from checkout.comparison.trials import Trial, play_trial
+from checkout.comparison.trials.rig import Rig
+from checkout.comparison.trials.trial import Trial, play_trial
 from checkout.presented_records import PresentedRecords
-from checkout.webhooks import signing
-from checkout.webhooks.signing import TakenIds
+from checkout.shop.webhooks import signing
+from checkout.shop.webhooks.signing import TakenIds
 
 BY_NAME = {attack.name: attack for attack in ATTACKS}
 
@@ -174,7 +177,7 @@ def test_without_the_domain_a_copied_token_pays_by_code(
     soft_rig: Rig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(tokens, "_within_domain", lambda *_: True)
+    monkeypatch.setattr(token_service, "_within_domain", lambda *_: True)
     assert cell_of(soft_rig, "other-domain", "nfc").verdict == "works"
 
 
@@ -204,7 +207,7 @@ def test_without_the_signature_a_rewritten_code_is_believed(
         new = staticmethod(hmac.new)
         digest = staticmethod(hmac.digest)
 
-    monkeypatch.setattr(codes, "hmac", _Credulous)
+    monkeypatch.setattr(signed_payload, "hmac", _Credulous)
     assert cell_of(soft_rig, "amount", "qr").verdict == "works"
 
 
@@ -225,12 +228,12 @@ def test_without_the_count_the_right_pin_is_found(
     soft_rig: Rig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    check = holders.check_pin
+    check = account_store.check_pin
 
     def patient(*given: Any, **named: Any) -> Any:
         return check(*given, **(named | {"tries_left": 1_000}))
 
-    monkeypatch.setattr(holders, "check_pin", patient)
+    monkeypatch.setattr(account_store, "check_pin", patient)
     assert cell_of(soft_rig, "brute-force", "qr").verdict == "works"
 
 

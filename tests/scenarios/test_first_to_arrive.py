@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from checkout.acceptance.contract import Mode
-from checkout.acceptance.nfc import tap
+from checkout.acceptance.nfc import terminal as tap
 from checkout.acceptance.nfc.authorization import Evidence
 from checkout.config import Config
-from checkout.demo import DEMO_PIN, make_card
-from checkout.orders import Order, OrderState, ShopError
-from checkout.payments import Payment, PaymentState
-from checkout.shop import Shop
+from checkout.demo.payers import DEMO_PIN, make_card
+from checkout.shop.orders.orders import Order, OrderState, ShopError
+from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.shop.shop import Shop
 from devices.nfc.emulated import in_process, open_card
 
 RACES = 200

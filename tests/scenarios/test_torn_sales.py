@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from checkout.acceptance.nfc import tap
+from checkout.acceptance.nfc import terminal
 from checkout.acceptance.nfc.tap_loop import Charge
 from checkout.config import Config
-from checkout.demo import DEMO_PIN, make_card
-from checkout.shop import Shop
-from checkout.terminal import ShopTill
+from checkout.demo.payers import DEMO_PIN, make_card
+from checkout.shop.shop import Shop
+from checkout.processes.terminal import ShopTill
 from devices.nfc.contract import CardDescription, ReaderGone
 from devices.nfc.emulated import in_process, open_card, profile_names
 
@@ -41,7 +41,7 @@ def till(shop: Shop) -> ShopTill:
     # A sale starts the switch, which makes the tables that the books are read from.
     order = shop.orders.create(amount_minor=100)
     shop.payments.pay_by_code(order.code, payer="unionpay-credit", pin=DEMO_PIN)
-    return ShopTill(shop, tap.load(shop.config.home, clock=shop.orders.clock))
+    return ShopTill(shop, terminal.load(shop.config.home, clock=shop.orders.clock))
 
 
 class UnpluggedAt:

@@ -15,10 +15,10 @@ import pytest
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from checkout import create_app
-from checkout.acceptance.qr.addresses import lan_address
+from checkout.addresses import lan_address
 from checkout.config import Config
-from checkout.shop import Shop
-from devices.phone import Phone, PhoneError
+from checkout.shop.shop import Shop
+from devices.phone.phone import Phone, PhoneError
 
 CODE_TTL_S = 2
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from checkout.acceptance.contract import Merchant
-from checkout.acceptance.qr import codes, rendering, stickers
+from checkout.acceptance.qr import signed_payload
+from devices.qr.symbol import rendering, sticker_sheet
 from checkout.acceptance.qr.link import build_link
-from checkout.acceptance.qr.mpm_objects import ADDITIONAL_RULES, LANGUAGE_RULES, ROOT_RULES
-from checkout.acceptance.qr.reading import Reading, best
-from checkout.acceptance.qr.stickers import Sticker
+from devices.qr.codec.mpm_objects import ADDITIONAL_RULES, LANGUAGE_RULES, ROOT_RULES
+from checkout.acceptance.qr.code_kinds import Reading, best
+from devices.qr.symbol.sticker_sheet import Sticker
 from checkout.money import Money
 from devices.qr import scanner
 from devices.qr.scanner import NotAnImage, ScanError
@@ -79,7 +80,7 @@ def text_of_code(
     if form == "link":
         return build_link(base_url, code)
     if static or amount is None:
-        return codes.static_payload(
+        return signed_payload.static_payload(
             merchant=merchant,
             code=code,
             currency=currency,
@@ -87,7 +88,7 @@ def text_of_code(
             amount=amount,
             label=reference,
         )
-    return codes.dynamic_payload(
+    return signed_payload.dynamic_payload(
         merchant=merchant, code=code, amount=amount, key=key, reference=reference
     )
 
@@ -115,11 +116,11 @@ def write_sticker(sticker: Sticker, out: Path, *, made_at: datetime) -> Made:
     check_output(out, static=True)
     suffix = out.suffix.lower()
     if suffix == ".pdf":
-        out.write_bytes(stickers.sheet([sticker] * 6, made_at=made_at))
+        out.write_bytes(sticker_sheet.sheet([sticker] * 6, made_at=made_at))
     elif suffix == ".svg":
-        out.write_text(stickers.svg(sticker), encoding="utf-8")
+        out.write_text(sticker_sheet.svg(sticker), encoding="utf-8")
     else:
-        out.write_bytes(stickers.png(sticker))
+        out.write_bytes(sticker_sheet.png(sticker))
     return Made(text=sticker.text, path=out, modules=len(rendering.modules(sticker.text)))
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from checkout.acceptance.qr import emv_cpm
-from checkout.acceptance.qr.ber import BerObject
-from checkout.acceptance.qr.emv_cpm import Application, ConsumerPresented
+from devices.qr.codec import cpm
+from devices.qr.codec.ber_tlv import BerObject
+from devices.qr.codec.cpm import Application, ConsumerPresented
 
 #: Seconds for which one code is shown.
 STEP_S = 60
@@ -132,7 +132,7 @@ class PayerCodes:
         return (int(digits[2:8]) - self._number(f"mask {step} {digits[8:]}", _HANDLES)) % _HANDLES
 
     def _emv(self, account: str, digits: str, step: int) -> str:
-        return emv_cpm.build(
+        return cpm.build(
             ConsumerPresented(
                 applications=(
                     Application(
@@ -172,8 +172,8 @@ def _taken_apart(scanned: str) -> tuple[str, bytes | None]:
     text = "".join(scanned.split())
     if _DIGITS.fullmatch(text):
         return text, None
-    if text.startswith(emv_cpm.PREFIX):
-        reading = emv_cpm.parse(text)
+    if text.startswith(cpm.PREFIX):
+        reading = cpm.parse(text)
         digits = (reading.find("5A") or b"").hex().rstrip("f")
         if reading.accepted() and reading.find("4F") == AID and _DIGITS.fullmatch(digits):
             return digits, reading.find("9F26") or b""

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Literal
 
 from devices.nfc.contract import CardDescription, CardGone, TransportError
-from devices.nfc.emulated.card import EmulatedCard
-from devices.nfc.emulated.iso14443_4 import CardLeft
-from devices.nfc.emulated.storage import CardFileError, CardInUse
+from devices.nfc.emulated.card.card import EmulatedCard
+from devices.nfc.emulated.air.iso14443_4 import CardLeft
+from devices.nfc.emulated.state_file import CardFileError, CardInUse
 
 
 def in_process(

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from devices.nfc.ca_keys import CaKey, CaKeyError, CaKeyRing, Revocation, parse_ca_keys
+from devices.nfc.kernel.ca_keys import CaKey, CaKeyError, CaKeyRing, Revocation, parse_ca_keys
 from devices.nfc.kernel.result import Cryptogram, Cvm, Outcome, Resume, TapResult
 from devices.nfc.kernel.tap import run_tap
 from devices.nfc.kernel.terminal import Application, Kernel, Limits, TerminalData

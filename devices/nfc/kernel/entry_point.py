@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from devices.nfc import tlv
-from devices.nfc.apdu import PPSE, select
+from devices.nfc.emv import ber_tlv
+from devices.nfc.emv.apdu import PPSE, select
 from devices.nfc.kernel.indicators import Candidate, Indicators
 from devices.nfc.kernel.result import Outcome
 from devices.nfc.kernel.session import Ended, SelectNext, Session
@@ -38,8 +38,8 @@ def list_candidates(session: Session, allowed: Iterable[Indicators]) -> list[Can
             Outcome.TRY_ANOTHER_CARD, f"the card has no payment directory (SW {response.sw:04X})"
         )
     try:
-        entries = _directory(tlv.parse(response.body, "PPSE"))
-    except tlv.TlvError as error:
+        entries = _directory(ber_tlv.parse(response.body, "PPSE"))
+    except ber_tlv.TlvError as error:
         raise Ended(Outcome.TRY_ANOTHER_CARD, f"the card's directory is broken: {error}") from None
     offers = tuple(allowed)
     candidates = [
@@ -84,8 +84,8 @@ def select_application(session: Session, candidate: Candidate) -> None:
     if not response.ok:
         raise SelectNext(_REFUSALS.get(response.sw, f"SELECT answered {response.sw:04X}"))
     try:
-        nodes = tlv.parse(response.body, "FCI")
-    except tlv.TlvError as error:
+        nodes = ber_tlv.parse(response.body, "FCI")
+    except ber_tlv.TlvError as error:
         raise SelectNext(f"the application's FCI is broken: {error}") from None
     if len(nodes) != 1 or nodes[0].tag != 0x6F:
         raise SelectNext("the application's FCI is not in template 6F")
@@ -106,17 +106,17 @@ _REFUSALS: Final = {
 }
 
 
-def _directory(nodes: tuple[tlv.Node, ...]) -> list[tlv.Node]:
-    entries = [node for node in tlv.walk(nodes) if node.tag == 0x61]
+def _directory(nodes: tuple[ber_tlv.Node, ...]) -> list[ber_tlv.Node]:
+    entries = [node for node in ber_tlv.walk(nodes) if node.tag == 0x61]
     return entries[:_MAX_ENTRIES]
 
 
-def _match(entry: tlv.Node, offers: tuple[Indicators, ...]) -> Candidate | None:
+def _match(entry: ber_tlv.Node, offers: tuple[Indicators, ...]) -> Candidate | None:
     """The entry as a candidate by the longest terminal AID that fits it, or None."""
-    name = tlv.find(entry.children, 0x4F)
+    name = ber_tlv.find(entry.children, 0x4F)
     if name is None or not 5 <= len(name) <= 16:
         return None
-    asked = _kernel_asked(tlv.find(entry.children, 0x9F2A))
+    asked = _kernel_asked(ber_tlv.find(entry.children, 0x9F2A))
     best: tuple[int, bytes, Indicators] | None = None
     for indicators in offers:
         application = indicators.application
@@ -128,13 +128,13 @@ def _match(entry: tlv.Node, offers: tuple[Indicators, ...]) -> Candidate | None:
                 best = (len(aid), aid, indicators)
     if best is None:
         return None
-    label = tlv.find(entry.children, 0x50)
+    label = ber_tlv.find(entry.children, 0x50)
     return Candidate(
         name=name,
         terminal_aid=best[1],
         indicators=best[2],
-        priority=_priority(tlv.find(entry.children, 0x87)),
-        extended=tlv.find(entry.children, 0x9F29) or b"",
+        priority=_priority(ber_tlv.find(entry.children, 0x87)),
+        extended=ber_tlv.find(entry.children, 0x9F29) or b"",
         label=_printable(label, "ascii") if label else None,
     )
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from devices.nfc import tlv
-from devices.nfc.apdu import ApduError, get_processing_options, read_record
+from devices.nfc.emv import ber_tlv
+from devices.nfc.emv.apdu import ApduError, get_processing_options, read_record
 from devices.nfc.kernel.result import Outcome
 from devices.nfc.kernel.session import Ended, SelectNext, Session
-from devices.nfc.oda_recovery import SignedRecord
+from devices.nfc.kernel.signature_recovery import SignedRecord
 
 #: Cards have about ten records; one that lists more than this means to keep the terminal busy.
 _MAX_RECORDS: Final = 64
@@ -27,10 +27,10 @@ def initiate_application(session: Session) -> None:
     """
     session.step = "get-processing-options"
     try:
-        entries = tlv.parse_dol(session.card.get(0x9F38, b""), "PDOL")
-        session.pdol_values = tlv.fill_dol(entries, session.dol_values())
+        entries = ber_tlv.parse_dol(session.card.get(0x9F38, b""), "PDOL")
+        session.pdol_values = ber_tlv.fill_dol(entries, session.dol_values())
         command = get_processing_options(session.pdol_values)
-    except (tlv.TlvError, ApduError) as error:
+    except (ber_tlv.TlvError, ApduError) as error:
         raise SelectNext(f"the application's PDOL can't be filled: {error}") from None
     session.cryptogram_asked = True
     response = session.send(command, "GET PROCESSING OPTIONS")
@@ -116,15 +116,15 @@ def _located(afl: bytes) -> Iterator[tuple[int, int, bool]]:
             yield sfi, number, number - first < signed
 
 
-def _single(body: bytes, tag: int, field: str) -> tlv.Node:
+def _single(body: bytes, tag: int, field: str) -> ber_tlv.Node:
     nodes = _parsed(body, field)
     if len(nodes) != 1 or nodes[0].tag != tag:
         raise Ended(Outcome.TRY_ANOTHER_CARD, f"the {field} is not in template {tag:X}")
     return nodes[0]
 
 
-def _parsed(body: bytes, field: str) -> tuple[tlv.Node, ...]:
+def _parsed(body: bytes, field: str) -> tuple[ber_tlv.Node, ...]:
     try:
-        return tlv.parse(body, field)
-    except tlv.TlvError as error:
+        return ber_tlv.parse(body, field)
+    except ber_tlv.TlvError as error:
         raise Ended(Outcome.TRY_ANOTHER_CARD, f"broken TLV: {error}") from None

@@ -9,21 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from devices.nfc import tlv
-from devices.nfc.apdu import internal_authenticate
+from devices.nfc.emv import ber_tlv
+from devices.nfc.emv.apdu import internal_authenticate
 from devices.nfc.kernel.cvm_list import verify_cardholder
 from devices.nfc.kernel.generate_ac import analyse, generate
 from devices.nfc.kernel.result import Outcome
 from devices.nfc.kernel.session import Ended, Session, Tvr
-from devices.nfc.oda import (
-    Method,
-    Verdict,
-    authenticate_dynamic,
-    authenticate_static,
-    failure,
-    not_performed,
-)
-from devices.nfc.oda_recovery import OdaFailed
+from devices.nfc.kernel.oda import (Method, Verdict, authenticate_dynamic, authenticate_static, failure, not_performed)
+from devices.nfc.kernel.signature_recovery import OdaFailed
 
 _AIP_BIT: Final = {Method.SDA: 0x40, Method.DDA: 0x20, Method.CDA: 0x01}
 _DEFAULT_DDOL: Final = bytes.fromhex("9F3704")
@@ -85,11 +78,11 @@ def _prepare_combined(session: Session) -> None:
 def _challenge(session: Session) -> None:
     """DDA: have the card sign the DDOL (EMV Book 2, 6.5; Book 3, 6.5.9)."""
     try:
-        entries = tlv.parse_dol(session.card.get(0x9F49, _DEFAULT_DDOL), "DDOL")
-    except tlv.TlvError:
+        entries = ber_tlv.parse_dol(session.card.get(0x9F49, _DEFAULT_DDOL), "DDOL")
+    except ber_tlv.TlvError:
         session.conclude_oda(failure(Method.DDA, OdaFailed("ddol-missing")))
         return
-    values = tlv.fill_dol(entries, session.dol_values())
+    values = ber_tlv.fill_dol(entries, session.dol_values())
     if len(values) > 255 or all(entry.tag != 0x9F37 for entry in entries):
         session.conclude_oda(failure(Method.DDA, OdaFailed("ddol-missing")))
         return
@@ -97,10 +90,10 @@ def _challenge(session: Session) -> None:
     if not response.ok:
         raise Ended(Outcome.TRY_ANOTHER_CARD, f"INTERNAL AUTHENTICATE answered {response.sw:04X}")
     try:
-        nodes = tlv.parse(response.body, "INTERNAL AUTHENTICATE answer")
-    except tlv.TlvError as error:
+        nodes = ber_tlv.parse(response.body, "INTERNAL AUTHENTICATE answer")
+    except ber_tlv.TlvError as error:
         raise Ended(Outcome.TRY_ANOTHER_CARD, f"broken TLV: {error}") from None
-    signature = tlv.find(nodes, 0x9F4B) or tlv.find(nodes, 0x80)
+    signature = ber_tlv.find(nodes, 0x9F4B) or ber_tlv.find(nodes, 0x80)
     if signature is not None:
         session.card[0x9F4B] = signature
     result = authenticate_dynamic(

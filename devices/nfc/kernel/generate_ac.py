@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from devices.nfc import tlv
-from devices.nfc.apdu import ApduError, generate_ac
+from devices.nfc.emv import ber_tlv
+from devices.nfc.emv.apdu import ApduError, generate_ac
 from devices.nfc.kernel.result import Cryptogram, Outcome
 from devices.nfc.kernel.session import Ended, Session
-from devices.nfc.oda import Method, authenticate_combined, failure
-from devices.nfc.oda_recovery import OdaFailed
+from devices.nfc.kernel.oda import Method, authenticate_combined, failure
+from devices.nfc.kernel.signature_recovery import OdaFailed
 
 _CONTROL: Final = {Cryptogram.AAC: 0x00, Cryptogram.TC: 0x40, Cryptogram.ARQC: 0x80}
 _BY_CID: Final = {control: cryptogram for cryptogram, control in _CONTROL.items()}
@@ -51,12 +51,12 @@ def generate(session: Session, wanted: Cryptogram) -> None:
     session.terminal_values[0x95] = bytes(session.tvr)
     combined = session.combined and wanted is not Cryptogram.AAC
     try:
-        entries = tlv.parse_dol(session.card[0x8C], "CDOL1")
-        session.cdol_values = tlv.fill_dol(entries, session.dol_values())
+        entries = ber_tlv.parse_dol(session.card[0x8C], "CDOL1")
+        session.cdol_values = ber_tlv.fill_dol(entries, session.dol_values())
         control = _CONTROL[wanted] | (_COMBINED if combined else 0)
         command = generate_ac(control, session.cdol_values)
         command.to_bytes()
-    except (tlv.TlvError, ApduError) as error:
+    except (ber_tlv.TlvError, ApduError) as error:
         raise Ended(Outcome.TRY_ANOTHER_CARD, f"CDOL1 can't be filled: {error}") from None
     session.cryptogram_asked = True
     response = session.send(command, f"GENERATE AC for {wanted}")
@@ -73,8 +73,8 @@ def generate(session: Session, wanted: Cryptogram) -> None:
 def _take_answer(body: bytes) -> tuple[dict[int, bytes], bytes]:
     """The answer's objects, and all of them but 9F4B as they stand, for CDA."""
     try:
-        nodes = tlv.parse(body, "GENERATE AC answer")
-    except tlv.TlvError as error:
+        nodes = ber_tlv.parse(body, "GENERATE AC answer")
+    except ber_tlv.TlvError as error:
         raise Ended(Outcome.TRY_ANOTHER_CARD, f"broken TLV: {error}") from None
     if len(nodes) != 1 or nodes[0].tag not in (0x77, 0x80):
         raise Ended(Outcome.TRY_ANOTHER_CARD, "the GENERATE AC answer is in no known template")
@@ -98,7 +98,7 @@ def _without_signature(template: bytes) -> bytes:
         if template[at] == 0:
             at += 1
             continue
-        tag, _, _, stop = tlv.read_header(template, at, end, "GENERATE AC answer")
+        tag, _, _, stop = ber_tlv.read_header(template, at, end, "GENERATE AC answer")
         if tag != 0x9F4B:
             out += template[at:stop]
         at = stop

@@ -6,15 +6,15 @@ import hmac
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from devices.nfc import tlv
-from devices.nfc.apdu import Command, Exchanger, Response
-from devices.nfc.ca_keys import CaKeyRing
+from devices.nfc.emv import ber_tlv
+from devices.nfc.emv.apdu import Command, Exchanger, Response
+from devices.nfc.kernel.ca_keys import CaKeyRing
 from devices.nfc.kernel.indicators import Candidate, Indicators
 from devices.nfc.kernel.result import Cryptogram, Cvm, Outcome, Resume
 from devices.nfc.kernel.terminal import TerminalData
 from devices.nfc.kernel.transaction import Transaction
-from devices.nfc.oda import CardEvidence, Method, OdaResult, Verdict, not_performed
-from devices.nfc.oda_recovery import PublicKey, SignedRecord
+from devices.nfc.kernel.oda import CardEvidence, Method, OdaResult, Verdict, not_performed
+from devices.nfc.kernel.signature_recovery import PublicKey, SignedRecord
 
 
 class Ended(Exception):
@@ -129,14 +129,14 @@ class Session:
         """Exchange a command; the step's name stands in the record."""
         return self.exchanger.send(command, name)
 
-    def keep(self, nodes: Iterable[tlv.Node]) -> None:
+    def keep(self, nodes: Iterable[ber_tlv.Node]) -> None:
         """Remember the card's primitive data objects.
 
         The same object twice with one value is tolerated, since real cards repeat 57 and 5F34;
         with two values the card contradicts itself and the tap ends (EMV Book 3, 10.2).
         """
-        for node in tlv.walk(nodes):
-            if node.children or tlv.is_constructed(node.tag):
+        for node in ber_tlv.walk(nodes):
+            if node.children or ber_tlv.is_constructed(node.tag):
                 continue
             known = self.card.get(node.tag)
             if known is not None and known != node.value:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
-from devices.nfc import tlv
-from devices.nfc.apdu import ApduError, Exchanger
-from devices.nfc.ca_keys import CaKeyRing
+from devices.nfc.emv import ber_tlv
+from devices.nfc.emv.apdu import ApduError, Exchanger
+from devices.nfc.kernel.ca_keys import CaKeyRing
 from devices.nfc.contract import Card, CardGone, TransportError
 from devices.nfc.kernel import mastercard, unionpay, visa
 from devices.nfc.kernel.entry_point import (
@@ -22,7 +22,7 @@ from devices.nfc.kernel.result import ICC_TAGS, Cvm, Outcome, Resume, TapResult
 from devices.nfc.kernel.session import Ended, SelectNext, Session
 from devices.nfc.kernel.terminal import Kernel, TerminalData
 from devices.nfc.kernel.transaction import Transaction
-from devices.nfc.oda import OdaResult
+from devices.nfc.kernel.oda import OdaResult
 
 _KERNELS: Final[dict[Kernel, Callable[[Session], None]]] = {
     Kernel.UNIONPAY: unionpay.run,
@@ -158,4 +158,4 @@ def _result(
 def _icc(session: Session) -> bytes:
     """DE55: what the issuer needs to check the cryptogram, with the values that the card saw."""
     values = session.dol_values()
-    return b"".join(tlv.build(tag, values[tag]) for tag in ICC_TAGS if tag in values)
+    return b"".join(ber_tlv.build(tag, values[tag]) for tag in ICC_TAGS if tag in values)

@@ -10,7 +10,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Final
 
-from devices.nfc.ca_keys import CaKeyRing
+from devices.nfc.kernel.ca_keys import CaKeyRing
 
 _NO_KEYS: Final = CaKeyRing()
 

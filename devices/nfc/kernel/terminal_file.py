@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from devices.nfc.ca_keys import CaKeyError, CaKeyRing, Revocation, hex_field, read_ca_key
+from devices.nfc.kernel.ca_keys import CaKeyError, CaKeyRing, Revocation, hex_field, read_ca_key
 from devices.nfc.kernel.terminal import Application, Kernel, Limits, TerminalData
 from devices.nfc.kernel.transaction import Transaction
 

@@ -24,7 +24,7 @@ from devices.nfc.kernel.quick import (
 )
 from devices.nfc.kernel.result import Cryptogram, Cvm, Outcome
 from devices.nfc.kernel.session import Ended, Session
-from devices.nfc.oda import Method
+from devices.nfc.kernel.oda import Method
 
 
 def run(session: Session) -> None:

@@ -15,13 +15,13 @@ from typing import Any
 
 from pyemv import ac, kd
 
-from checkout.clearing.backend import World
-from checkout.clearing.client import Exchange, SwitchClient
+from checkout.clearing.authorisation.context import World
+from checkout.clearing.client.client import Exchange, SwitchClient
 from checkout.clearing.clock import SettableClock
-from checkout.clearing.faults import Faults
-from checkout.clearing.fieldmap import SHAPES
-from checkout.clearing.icc import write_icc
-from checkout.clearing.keystore import KeyStore
+from checkout.clearing.switch.fault_injection import Faults
+from checkout.clearing.iso8583.requests import SHAPES
+from checkout.clearing.hsm.icc_data import write_icc
+from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.messages import (
     AuthorizationRequest,
     EntryMode,
@@ -29,10 +29,10 @@ from checkout.clearing.messages import (
     OriginalElements,
     TransactionType,
 )
-from checkout.clearing.participants import demo_participants
-from checkout.clearing.reading import ClearingReader
-from checkout.clearing.rendezvous import find
-from checkout.clearing.service import SwitchServer
+from checkout.clearing.scheme.participants import demo_participants
+from checkout.clearing.queries import ClearingReader
+from checkout.clearing.switch.discovery import find
+from checkout.clearing.switch.server import SwitchServer
 from checkout.database import open_engine
 from checkout.money import numeric_code
 

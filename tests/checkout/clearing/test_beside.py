@@ -19,14 +19,14 @@ import pytest
 from network import Network, exactly, running_network, until
 from test_random_days import Business
 
-from checkout.clearing import companion, schema
-from checkout.clearing.beside import BesideEngine
-from checkout.clearing.companion import hear
-from checkout.clearing.engines import SqliteEngine, Statement
-from checkout.clearing.fieldmap import fields_of
-from checkout.clearing.iso8583 import Fields, frame, pack, unpack
+from checkout.clearing.store import worker_process, schema
+from checkout.clearing.store.write_behind import BesideEngine
+from checkout.clearing.store.worker_process import hear
+from checkout.clearing.store.sqlite import SqliteEngine, Statement
+from checkout.clearing.iso8583.requests import fields_of
+from checkout.clearing.iso8583.codec import Fields, frame, pack, unpack
 from checkout.clearing.messages import AuthorizationRequest, NetworkFunction, NetworkMessage
-from checkout.clearing.rendezvous import SwitchRunning, find, take_seat
+from checkout.clearing.switch.discovery import SwitchRunning, find, take_seat
 from checkout.database import DatabaseError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -306,7 +306,7 @@ def writers() -> list[int]:
             parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
         except (OSError, ValueError):
             continue
-        if b"checkout.clearing.row_writer" in command and parent == os.getpid():
+        if b"checkout.clearing.store.write_process" in command and parent == os.getpid():
             found.append(int(folder.name))
     return found
 
@@ -431,7 +431,7 @@ def test_turns_that_cannot_be_written_are_answered_96_and_the_books_hold(
 
 
 def test_a_fault_that_delays_answers_delays_none_that_is_not_written(tmp_path: Path) -> None:
-    from checkout.clearing.faults import parse_faults
+    from checkout.clearing.switch.fault_injection import parse_faults
 
     rules = parse_faults("[[fault]]\ndelay_ms = 1\nmatch = { amount_minor = 77 }\n")
     with running_network(tmp_path, faults=rules) as network:
@@ -495,5 +495,5 @@ def test_no_other_switch_begins_before_the_last_turn_of_a_killed_one_is_written(
     with closing(SqliteEngine(url, copies=False)) as books:
         rows = books.query("SELECT response_code FROM clearing_messages ORDER BY seq DESC LIMIT 40")
         assert rows == [("00",)] * 40
-    assert companion.PATIENCE_S > 10
+    assert worker_process.PATIENCE_S > 10
     caller.socket.close()

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from network import CREDIT, DEBIT, PIN, QUICK, VISA, WALLET, Network
 
-from checkout.clearing.client import OperationFailed
-from checkout.clearing.ledger import Status
+from checkout.clearing.client.client import OperationFailed
+from checkout.clearing.ledger.ledger import Status
 from checkout.clearing.messages import TransactionType
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")

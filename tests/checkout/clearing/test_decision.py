@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from checkout.clearing.accounts import AccountState, AccountStatus, demo_accounts
-from checkout.clearing.cryptogram import AtcVerdict, CryptogramVerdict
-from checkout.clearing.decision import Decision, Evidence, Usage, decide, deposit_decision, expired
-from checkout.clearing.icc import CardholderVerification
+from checkout.clearing.issuing.accounts import AccountState, AccountStatus, demo_accounts
+from checkout.clearing.hsm.cryptogram import AtcVerdict, CryptogramVerdict
+from checkout.clearing.issuing.decision import Decision, Evidence, Usage, decide, deposit_decision, expired
+from checkout.clearing.hsm.icc_data import CardholderVerification
 from checkout.clearing.messages import (
     AuthorizationRequest,
     EntryMode,
     Initiation,
     TransactionType,
 )
-from checkout.clearing.pin import PinVerdict
-from checkout.clearing.rules import AccountClass, parse_rules, rules_of_china
+from checkout.clearing.hsm.pin import PinVerdict
+from checkout.clearing.scheme.rules import AccountClass, parse_rules, rules_of_china
 
 TODAY = date(2026, 3, 2)
 DEBIT, CREDIT = "9999011000000019", "9999031000000017"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from network import DEBIT, Network, running_network
 
-from checkout.clearing.client import OperationFailed
+from checkout.clearing.client.client import OperationFailed
 from checkout.clearing.messages import EntryMode, Initiation, TransactionType
 
 CARD = "9999991234567893"  # a surrogate with its check digit

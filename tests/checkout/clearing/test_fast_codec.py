@@ -6,19 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkout.clearing import fast_codec
-from checkout.clearing.fieldmap import fields_of
-from checkout.clearing.fields import BY_NUMBER, FieldSpec, Form, Length
-from checkout.clearing.iso8583 import (
-    CodecError,
-    Fields,
-    pack,
-    pack_plainly,
-    unpack,
-    unpack_plainly,
-)
+from checkout.clearing.iso8583 import compiled_codec
+from checkout.clearing.iso8583.requests import fields_of
+from checkout.clearing.iso8583.fields import BY_NUMBER, FieldSpec, Form, Length
+from checkout.clearing.iso8583.codec import (CodecError, Fields, pack, pack_plainly, unpack, unpack_plainly)
 from checkout.clearing.messages import Question
-from checkout.clearing.samples import TAP, answer_to, questions
+from checkout.clearing.switch.samples import TAP, answer_to, questions
 
 _ALPHABETS = {
     Form.NUMERIC: "0123456789",
@@ -62,12 +55,12 @@ def _written(way: object, fields: Fields) -> object:
 @given(_messages())
 @settings(max_examples=400, deadline=None)
 def test_right_messages_are_written_and_read_alike(fields: Fields) -> None:
-    message = fast_codec.write(fields)
+    message = compiled_codec.write(fields)
     assert message is not None and message == pack_plainly(fields)
     found = unpack_plainly(message)
     if len(message) >= 20:
-        assert fast_codec.read(message) == found
-        assert list(fast_codec.read(message) or ()) == list(found)
+        assert compiled_codec.read(message) == found
+        assert list(compiled_codec.read(message) or ()) == list(found)
     assert unpack(message) == found
 
 
@@ -93,16 +86,16 @@ def test_fields_that_do_not_fit_are_refused_alike(fields: Fields, data: st.DataO
 @pytest.mark.parametrize(("title", "question"), list(questions()))
 def test_every_sample_takes_the_fast_way(title: str, question: Question) -> None:
     for fields in (fields_of(question), answer_to(question)):
-        message = fast_codec.write(fields)
+        message = compiled_codec.write(fields)
         assert message is not None, title
-        assert fast_codec.read(message) == unpack_plainly(message)
+        assert compiled_codec.read(message) == unpack_plainly(message)
 
 
 def test_strange_bitmaps_do_not_fill_the_memory() -> None:
     tail = bytes(16)
     for n in range(2000):
-        fast_codec.read(b"0200" + (n << 40).to_bytes(8) + tail)
-    assert len(fast_codec._reading) <= fast_codec._PLANS_KEPT
+        compiled_codec.read(b"0200" + (n << 40).to_bytes(8) + tail)
+    assert len(compiled_codec._reading) <= compiled_codec._PLANS_KEPT
 
 
 @pytest.mark.long
@@ -127,8 +120,8 @@ def test_field_one_longer_than_its_table_entry_is_refused_alike(spec: FieldSpec)
     for size, refused in ((spec.size, False), (spec.size + 1, True)):
         message = head + f"{size:0{digits}d}".encode() + b"0" * size
         assert _read(unpack, message) == _read(unpack_plainly, message)
-        assert (fast_codec.read(message) is None) == refused
+        assert (compiled_codec.read(message) is None) == refused
     filled = "0" * ((spec.size + 1) * (2 if spec.form is Form.BINARY else 1))
     fields = {"t": "0200", str(spec.number): filled}
-    assert fast_codec.write(fields) is None
+    assert compiled_codec.write(fields) is None
     assert _written(pack, dict(fields)) == _written(pack_plainly, dict(fields))

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout.clearing.fees import FeeSplit, fees, returned
-from checkout.clearing.participants import CardKind
-from checkout.clearing.rules import House
+from checkout.clearing.scheme.fees import FeeSplit, fees, returned
+from checkout.clearing.scheme.participants import CardKind
+from checkout.clearing.scheme.rules import House
 
 BEFORE, REFORM = date(2016, 9, 5), date(2016, 9, 6)
 CATERING, GENERAL, LIVELIHOOD, WELFARE = "5812", "5999", "5411", "8062"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout.clearing.fx import RateError, demo_rates, parse_rates
+from checkout.clearing.scheme.fx import RateError, demo_rates, parse_rates
 from checkout.money import CURRENCIES, Money
 
 RATES = parse_rates("""

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from network import DEBIT, NOON, PIN, Network
 
-from checkout.clearing import rendezvous
-from checkout.clearing.client import NotSent, SwitchClient, open_client
+from checkout.clearing.switch import discovery
+from checkout.clearing.client.client import NotSent, SwitchClient, open_client
 from checkout.clearing.clock import SettableClock
-from checkout.clearing.fieldmap import fields_of
-from checkout.clearing.iso8583 import frame, pack, unpack
+from checkout.clearing.iso8583.requests import fields_of
+from checkout.clearing.iso8583.codec import frame, pack, unpack
 from checkout.clearing.messages import NetworkFunction, NetworkMessage
-from checkout.clearing.reading import ClearingReader
-from checkout.clearing.rendezvous import find, take_seat
+from checkout.clearing.queries import ClearingReader
+from checkout.clearing.switch.discovery import find, take_seat
 from checkout.database import open_engine
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -123,7 +123,7 @@ def test_a_client_waits_for_a_switch_that_is_still_ending(house: House) -> None:
         ending = threading.Thread(target=house.owner.close)
         ending.start()
         _until(lambda: find(house.home, house.url) is None)
-        with pytest.raises(rendezvous.SwitchRunning):
+        with pytest.raises(discovery.SwitchRunning):
             take_seat(house.home, house.url)
         assert buy(house, house.client()) == "00"
         ending.join(10)
@@ -151,21 +151,21 @@ def test_a_note_of_the_switch_before_is_not_believed(
     house.owner.close()
     old = take_seat(house.home, house.url)
     old.publish(("127.0.0.1", 1))
-    looked = rendezvous._lock
+    looked = discovery._lock
 
     def slow(descriptor: int, *, shared: bool = False) -> bool:
-        monkeypatch.setattr(rendezvous, "_lock", looked)
+        monkeypatch.setattr(discovery, "_lock", looked)
         old.leave()
         seats.append(take_seat(house.home, house.url))
         return looked(descriptor, shared=shared)
 
-    seats: list[rendezvous.Seat] = []
-    monkeypatch.setattr(rendezvous, "_lock", slow)
+    seats: list[discovery.Seat] = []
+    monkeypatch.setattr(discovery, "_lock", slow)
     assert find(house.home, house.url) is None
     seats[0].leave()
 
 
-def _address(house: House) -> rendezvous.Address:
+def _address(house: House) -> discovery.Address:
     address = find(house.home, house.url)
     assert address is not None
     return address

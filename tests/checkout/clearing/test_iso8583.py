@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkout.clearing import private_fields as private
-from checkout.clearing.answermap import answer_fields, refusal_fields, response_of
-from checkout.clearing.dump import describe
-from checkout.clearing.fieldmap import fields_of, question_of
-from checkout.clearing.iso8583 import MAX_MESSAGE, CodecError, answer_type, frame, pack, unpack
-from checkout.clearing.mac import mac_field, pack_with_mac, verify
+from checkout.clearing.iso8583 import private_fields as private
+from checkout.clearing.iso8583.responses import answer_fields, refusal_fields, response_of
+from checkout.clearing.iso8583.dump import describe
+from checkout.clearing.iso8583.requests import fields_of, question_of
+from checkout.clearing.iso8583.codec import MAX_MESSAGE, CodecError, answer_type, frame, pack, unpack
+from checkout.clearing.iso8583.mac import mac_field, pack_with_mac, verify
 from checkout.clearing.messages import (
     AuthorizationRequest,
     AuthorizationResponse,
@@ -24,8 +24,8 @@ from checkout.clearing.messages import (
     Reversal,
     TransactionType,
 )
-from checkout.clearing.samples import CODE, TAP, WHEN, answer_to, originals, questions
-from checkout.clearing.specification import specification
+from checkout.clearing.switch.samples import CODE, TAP, WHEN, answer_to, originals, questions
+from checkout.clearing.switch.specification import specification
 
 KEY = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
 _DIGITS = "0123456789"

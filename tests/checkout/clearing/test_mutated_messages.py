@@ -12,12 +12,12 @@ import pytest
 from network import Network
 from test_service import Stranger
 
-from checkout.clearing.answermap import refusal_fields
-from checkout.clearing.fieldmap import fields_of
-from checkout.clearing.iso8583 import MAX_MESSAGE, CodecError, frame, pack, unpack
+from checkout.clearing.iso8583.responses import refusal_fields
+from checkout.clearing.iso8583.requests import fields_of
+from checkout.clearing.iso8583.codec import MAX_MESSAGE, CodecError, frame, pack, unpack
 from checkout.clearing.messages import NetworkFunction
-from checkout.clearing.samples import questions
-from checkout.clearing.service import SwitchServer
+from checkout.clearing.switch.samples import questions
+from checkout.clearing.switch.server import SwitchServer
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 _SOUND = [pack(fields_of(question)) for _, question in questions()]

@@ -8,19 +8,11 @@ from typing import Any
 
 import pytest
 
-from checkout.clearing.fees import fees, returned
-from checkout.clearing.netting import (
-    RATED,
-    UNRATED,
-    DayClose,
-    close_day,
-    memory_table,
-    rate,
-    rated_rows,
-)
-from checkout.clearing.participants import CardKind
-from checkout.clearing.rules import House, RulesError, rules_of_china
-from checkout.clearing.settlement import Movement, SettledPayment, net, statements
+from checkout.clearing.scheme.fees import fees, returned
+from checkout.clearing.settlement.netting_engine import (RATED, UNRATED, DayClose, close_day, memory_table, rate, rated_rows)
+from checkout.clearing.scheme.participants import CardKind
+from checkout.clearing.scheme.rules import House, RulesError, rules_of_china
+from checkout.clearing.settlement.netting import Movement, SettledPayment, net, statements
 
 pytest.importorskip("ibis")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

@@ -7,20 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from checkout.clearing.card_keys import limited_use_key
-from checkout.clearing.icc import write_icc
-from checkout.clearing.keystore import KeyStoreError, KeyUsage, unwrap_key
-from checkout.clearing.phone_keys import (
-    LIMITED_DAYS,
-    LIMITED_USES,
-    SINGLE_USE_BATCH,
-    issue_keys,
-    needs_keys,
-    personalise_secure_element,
-    serial_reason,
-    use_key,
-)
-from checkout.clearing.tokens import PaymentToken, TokenDomain, TokenError, TokenState
+from checkout.clearing.hsm.card_keys import limited_use_key
+from checkout.clearing.hsm.icc_data import write_icc
+from checkout.clearing.hsm.keystore import KeyStoreError, KeyUsage, unwrap_key
+from checkout.clearing.tokens.limited_use_keys import (LIMITED_DAYS, LIMITED_USES, SINGLE_USE_BATCH, issue_keys, needs_keys, personalise_secure_element, serial_reason, use_key)
+from checkout.clearing.tokens.token_service import PaymentToken, TokenDomain, TokenError, TokenState
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 KEY = bytes(range(16))

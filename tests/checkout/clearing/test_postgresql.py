@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from network import DEBIT, PIN, WALLET, Network, running_network, signed_on
 
-from checkout.clearing.engines import open_clearing_engine
-from checkout.clearing.ledger import Status
+from checkout.clearing.store.sqlite import open_clearing_engine
+from checkout.clearing.ledger.ledger import Status
 from checkout.clearing.messages import TransactionType
 from checkout.clearing.reading_disputes import disputes
 from checkout.database import DatabaseError, open_engine

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 from network import DEBIT, PIN, Network, exactly, running_network
 
-from checkout.clearing.client import NoAnswer, NotSent, SwitchClient, open_client
-from checkout.clearing.faults import FaultsError, parse_faults
-from checkout.clearing.fieldmap import fields_of
-from checkout.clearing.iso8583 import Fields, frame, pack, unpack
-from checkout.clearing.keystore import KeyStore
+from checkout.clearing.client.client import NoAnswer, NotSent, SwitchClient, open_client
+from checkout.clearing.switch.fault_injection import FaultsError, parse_faults
+from checkout.clearing.iso8583.requests import fields_of
+from checkout.clearing.iso8583.codec import Fields, frame, pack, unpack
+from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.messages import NetworkFunction, NetworkMessage, Operation, SessionKey
-from checkout.clearing.participants import demo_participants
-from checkout.clearing.rendezvous import SwitchRunning, find, take_seat
-from checkout.clearing.service import SwitchServer
+from checkout.clearing.scheme.participants import demo_participants
+from checkout.clearing.switch.discovery import SwitchRunning, find, take_seat
+from checkout.clearing.switch.server import SwitchServer
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -354,7 +354,7 @@ def test_stopping_switch_answers_what_it_was_sent(tmp_path: Path) -> None:
 def test_failing_disk_answers_96_and_the_switch_goes_on(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from checkout.clearing.engines import SqliteEngine
+    from checkout.clearing.store.sqlite import SqliteEngine
     from checkout.database import DatabaseError
 
     network.code(network.request())

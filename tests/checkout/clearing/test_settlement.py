@@ -10,19 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout.clearing.fees import fees, returned
-from checkout.clearing.participants import CardKind
-from checkout.clearing.rules import House
-from checkout.clearing.settlement import (
-    Movement,
-    SettledPayment,
-    business_day,
-    holder_owes,
-    legs,
-    net,
-    settlement_date,
-    statements,
-)
+from checkout.clearing.scheme.fees import fees, returned
+from checkout.clearing.scheme.participants import CardKind
+from checkout.clearing.scheme.rules import House
+from checkout.clearing.settlement.netting import (Movement, SettledPayment, business_day, holder_owes, legs, net, settlement_date, statements)
 
 TODAY = date(2026, 3, 2)
 

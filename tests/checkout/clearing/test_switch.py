@@ -25,17 +25,17 @@ from network import (
 )
 from pyemv import ac, kd
 
-from checkout.clearing.client import OperationFailed
-from checkout.clearing.icc import read_icc, write_icc
-from checkout.clearing.keystore import KeyStore
-from checkout.clearing.ledger import Status
+from checkout.clearing.client.client import OperationFailed
+from checkout.clearing.hsm.icc_data import read_icc, write_icc
+from checkout.clearing.hsm.keystore import KeyStore
+from checkout.clearing.ledger.ledger import Status
 from checkout.clearing.messages import (
     AuthorizationRequest,
     EntryMode,
     Initiation,
     TransactionType,
 )
-from checkout.clearing.tokens import token_cryptogram
+from checkout.clearing.tokens.token_service import token_cryptogram
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 _T = TransactionType

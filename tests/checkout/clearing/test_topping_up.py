@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from network import DEBIT, NOON, PIN, QUICK, WALLET, Network, signed_on
 
-from checkout.clearing.client import SwitchClient
-from checkout.clearing.ledger import Status
+from checkout.clearing.client.client import SwitchClient
+from checkout.clearing.ledger.ledger import Status
 from checkout.clearing.messages import (
     AuthorizationRequest,
     EntryMode,

@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from checkout.clearing.accounts import AccountState, AccountStatus, demo_accounts
-from checkout.clearing.decision import Decision, Evidence, Usage
+from checkout.clearing.issuing.accounts import AccountState, AccountStatus, demo_accounts
+from checkout.clearing.issuing.decision import Decision, Evidence, Usage
 from checkout.clearing.messages import (
     AuthorizationRequest,
     EntryMode,
     Initiation,
     TransactionType,
 )
-from checkout.clearing.pin import PinVerdict
-from checkout.clearing.rules import AccountClass, rules_of_china
+from checkout.clearing.hsm.pin import PinVerdict
+from checkout.clearing.scheme.rules import AccountClass, rules_of_china
 from checkout.clearing.wallet_operator import (
     Source,
     decide_wallet_payment,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 
-from checkout.comparison.places import run_place
+from checkout.comparison.simulation.places import run_place
 from checkout.comparison.results import Cell, Column, Comparison, Row, Sale, Story
-from checkout.comparison.scenarios import load_scenario
-from checkout.comparison.sweep import sweep
+from checkout.comparison.simulation.scenarios import load_scenario
+from checkout.comparison.simulation.sweep import sweep
 from checkout.trace import Step
 
 HOSTILE = "<script>alert(1)</script> & \"quoted\" 'twice'"

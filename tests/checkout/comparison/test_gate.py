@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from checkout.comparison.gate import Gate
+from checkout.comparison.testbed.proxy import Gate
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from checkout.comparison.distributions import Distribution, TableError, read_distribution
-from checkout.comparison.models import load_models
+from checkout.comparison.simulation.distributions import Distribution, TableError, read_distribution
+from checkout.comparison.simulation.timing_models import load_models
 
 
 def test_every_figure_names_its_source_and_how_good_it_is() -> None:

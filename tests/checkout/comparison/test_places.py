@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from checkout.comparison.costs import fees_by_rules, no_fees
-from checkout.comparison.country import run_country, worlds_as_they_stand
-from checkout.comparison.models import load_models
-from checkout.comparison.places import run_place
-from checkout.comparison.scenarios import Scenario, load_scenario, load_scenarios
-from checkout.comparison.sweep import Sweep, sweep
-from checkout.comparison.traffic import PARTIES, draw_people, draw_traffic, ways_of
+from checkout.comparison.simulation.costs import fees_by_rules, no_fees
+from checkout.comparison.simulation.country import run_country, worlds_as_they_stand
+from checkout.comparison.simulation.timing_models import load_models
+from checkout.comparison.simulation.places import run_place
+from checkout.comparison.simulation.scenarios import Scenario, load_scenario, load_scenarios
+from checkout.comparison.simulation.sweep import Sweep, sweep
+from checkout.comparison.simulation.traffic import PARTIES, draw_people, draw_traffic, ways_of
 
 FEW = 4_000
 

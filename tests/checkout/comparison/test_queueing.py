@@ -8,16 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from checkout.comparison.queueing import (
-    ROWS,
-    Arrivals,
-    Customers,
-    Queues,
-    simulate,
-    simulate_mix,
-    simulate_variants,
-)
-from checkout.comparison.textbook import textbook_mean_wait_s
+from checkout.comparison.simulation.queues import (ROWS, Arrivals, Customers, Queues, simulate, simulate_mix, simulate_variants)
+from tests.checkout.comparison.textbook import textbook_mean_wait_s
 
 ALL = np.ones(ROWS, dtype=bool)
 SHARES = (np.arange(ROWS) + 0.5) / ROWS

@@ -11,20 +11,20 @@ from typing import Any
 
 import pytest
 
-from checkout.clearing.switch import Switch
+from checkout.clearing.switch.switch import Switch
 from checkout.commands.pay_qr import payer_pages, told_by_phone
-from checkout.comparison import command
-from checkout.comparison.baskets import HOLDS, PEOPLE, draw_baskets
-from checkout.comparison.command import compare
-from checkout.comparison.distributions import TableError
-from checkout.comparison.report import as_json
+from checkout.comparison import compare as command
+from checkout.comparison.sales.baskets import HOLDS, PEOPLE, draw_baskets
+from checkout.comparison.compare import compare
+from checkout.comparison.simulation.distributions import TableError
+from checkout.comparison.report.text import as_json
 from checkout.comparison.results import Column, Comparison
-from checkout.comparison.runs import WAYS, run_way
-from checkout.comparison.scenarios import load_scenario
-from checkout.comparison.stand import Pages
-from checkout.demo import payers
-from devices.nfc.emulated.card import EmulatedCard
-from devices.phone import HttpNetwork
+from checkout.comparison.sales.runs import WAYS, run_way
+from checkout.comparison.simulation.scenarios import load_scenario
+from checkout.comparison.testbed.testbed import Pages
+from checkout.demo.payers import payers
+from devices.nfc.emulated.card.card import EmulatedCard
+from devices.phone.phone import HttpNetwork
 
 PAGES = Pages(serve=payer_pages, story=told_by_phone)
 SALES = 10
@@ -166,8 +166,8 @@ def test_nothing_to_pay_is_said_by_name() -> None:
 def test_the_command_writes_what_it_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("checkout.comparison.command.run_faults", lambda *_, **__: ())
-    monkeypatch.setattr("checkout.comparison.command.run_attacks", lambda *_, **__: ())
+    monkeypatch.setattr("checkout.comparison.compare.run_faults", lambda *_, **__: ())
+    monkeypatch.setattr("checkout.comparison.compare.run_attacks", lambda *_, **__: ())
     given = Namespace(
         payments=2,
         seed=1,

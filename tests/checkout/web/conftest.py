@@ -15,10 +15,10 @@ from sqlalchemy import delete
 
 from checkout import create_app
 from checkout.config import Config
-from checkout.orders import Order
-from checkout.shop import Shop
-from checkout.web import credentials
-from checkout.web.shared_attempts import tries
+from checkout.shop.orders.orders import Order
+from checkout.shop.shop import Shop
+from checkout.web.access import credentials
+from checkout.web.access.rate_limit import tries
 
 STRANGER = {"REMOTE_ADDR": "192.0.2.77"}
 LAN = "http://192.0.2.10:8000"

@@ -8,9 +8,9 @@ from flask.testing import FlaskClient
 
 from checkout import create_app
 from checkout.config import Config
-from checkout.orders import Order
-from checkout.shop import Shop
-from checkout.web.access import FORWARDING_HEADERS
+from checkout.shop.orders.orders import Order
+from checkout.shop.shop import Shop
+from checkout.web.access.guard import FORWARDING_HEADERS
 
 LAN = "http://192.0.2.10:8000"
 PRIVATE_PAGES = ["/", "/sales", "/compare", "/network", "/network/messages", "/events"]

@@ -16,10 +16,10 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from checkout import create_app
-from checkout.acceptance.qr import emv_mpm
-from checkout.orders import Order
-from checkout.shop import Shop
-from checkout.web import api
+from devices.qr.codec import mpm
+from checkout.shop.orders.orders import Order
+from checkout.shop.shop import Shop
+from checkout.web.api import orders_and_payments
 from checkout.web.problems import KINDS
 
 _KEYS = itertools.count(1)
@@ -49,7 +49,7 @@ def test_an_order_is_created_with_its_code_in_four_forms(client: FlaskClient, po
     assert answer.headers["Location"] == f"/api/v1/orders/{order['id']}"
     assert (order["state"], order["amount_minor"], order["reference"]) == ("open", 1280, "t4")
     assert re.fullmatch(r"HTTP://[0-9A-Z.:\[\]]+/P/[A-Z2-7]{13}", order["qr"]["link"])
-    reading = emv_mpm.parse(order["qr"]["emv"])
+    reading = mpm.parse(order["qr"]["emv"])
     assert reading.verdict.value == "strict"
     assert reading.value("54") == "12.80"
     assert client.get(answer.headers["Location"]).json == order
@@ -324,7 +324,7 @@ def test_a_fault_is_a_500_without_its_insides(
     def broken(_: object) -> None:
         raise RuntimeError("secret inside")
 
-    monkeypatch.setattr(api.sources, "comparison", broken)
+    monkeypatch.setattr(orders_and_payments.sources, "comparison", broken)
     answer = app.test_client().get("/api/v1/comparison")
     assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
     assert "secret" not in answer.text

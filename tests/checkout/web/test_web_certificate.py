@@ -11,8 +11,8 @@ from pathlib import Path
 from cryptography import x509
 
 from checkout.config import Config
-from checkout.web import certificate
-from checkout.web.certificate import certificate_files, fingerprint_of, server_names
+from checkout.processes import certificate
+from checkout.processes.certificate import certificate_files, fingerprint_of, server_names
 
 
 def test_the_certificate_names_this_machine_and_its_addresses(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from checkout.web import credentials
+from checkout.web.access import credentials
 
 
 def test_the_password_is_shown_on_the_first_run_only(tmp_path: Path) -> None:

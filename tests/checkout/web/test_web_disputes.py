@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from flask.testing import FlaskClient
 
-from checkout.orders import Order, OrderState
-from checkout.shop import Shop
+from checkout.shop.orders.orders import Order, OrderState
+from checkout.shop.shop import Shop
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 _D, _P = OrderState.DISPUTED, OrderState.PAID

@@ -18,24 +18,24 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from checkout import create_app
 from checkout.acceptance.contract import Mode
-from checkout.acceptance.nfc import tap
-from checkout.acceptance.nfc.decoded import decoded
+from checkout.acceptance.nfc import terminal
+from checkout.acceptance.nfc.decoded_steps import decoded
 from checkout.acceptance.nfc.tap_loop import Charge
-from checkout.acceptance.qr.rendering import png
+from devices.qr.symbol.rendering import png
 from checkout.commands.pay_qr import told_by_phone
-from checkout.demo import DEMO_PIN, make_card, payers
-from checkout.moments import CARD_SEEN, CODE_OPENED, CODE_SCANNED, RESULT_SHOWN, SHOWN, Moments
-from checkout.orders import Order
-from checkout.payments import Payment, PaymentState, Source
-from checkout.shop import Shop
-from checkout.terminal import ShopTill
+from checkout.demo.payers import DEMO_PIN, make_card, payers
+from checkout.shop.orders.milestones import (CARD_SEEN, CODE_OPENED, CODE_SCANNED, RESULT_SHOWN, SHOWN, Moments)
+from checkout.shop.orders.orders import Order
+from checkout.shop.payments.pay_by_code import Payment, PaymentState, Source
+from checkout.shop.shop import Shop
+from checkout.processes.terminal import ShopTill
 from checkout.trace import Trace
-from checkout.web import phone_trace
-from checkout.web.certain import certain
+from checkout.web.payer import phone_trace
+from checkout.shop.payments.payment_times import certain
 from checkout.web.diagram import Side, draw, parties_of, side_of
 from devices.nfc.contract import Reader
 from devices.nfc.emulated import in_process, open_card
-from devices.phone import USER_AGENT, Phone
+from devices.phone.phone import USER_AGENT, Phone
 from tests.checkout.web.conftest import LAN, Clock
 
 Pay = Callable[..., Any]
@@ -63,7 +63,7 @@ def origin(shop: Shop, password: str) -> Iterator[str]:
 def till(shop: Shop) -> ShopTill:
     for name in ("unionpay-debit", "tampered-certificate"):
         make_card(name, shop.config.home)
-    return ShopTill(shop, tap.load(shop.config.home, clock=shop.orders.clock))
+    return ShopTill(shop, terminal.load(shop.config.home, clock=shop.orders.clock))
 
 
 def lay(till: ShopTill, shop: Shop, order: Order, name: str = "unionpay-debit") -> Reader:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from flask.testing import FlaskClient
 
-from checkout.shop import Shop
-from checkout.web.money_flow import flow_of
+from checkout.shop.shop import Shop
+from checkout.web.office.money_flow import flow_of
 
 
 @pytest.mark.parametrize(

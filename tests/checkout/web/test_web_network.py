@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 from flask.testing import FlaskClient
 
-from checkout.clearing.settlement import settlement_date
-from checkout.orders import Order
-from checkout.shop import Shop
+from checkout.clearing.settlement.netting import settlement_date
+from checkout.shop.orders.orders import Order
+from checkout.shop.shop import Shop
 
 WHOLE_NUMBER = re.compile(r"(?<![0-9])9999[0-9]{12,15}(?![0-9])")
 

@@ -15,9 +15,9 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 
 from checkout import create_app
-from checkout.shop import Shop
+from checkout.shop.shop import Shop
 from checkout.web import openapi
-from checkout.web.shared_attempts import SharedAttempts
+from checkout.web.access.rate_limit import SharedAttempts
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 

@@ -10,8 +10,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from checkout.orders import Order, OrderState
-from checkout.shop import Shop
+from checkout.shop.orders.orders import Order, OrderState
+from checkout.shop.shop import Shop
 
 LAN = "http://192.0.2.10:8000"
 STRANGER = {"REMOTE_ADDR": "192.0.2.77"}

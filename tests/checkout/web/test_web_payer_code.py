@@ -12,10 +12,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from checkout.acceptance.qr import barcode, rendering
-from checkout.demo import DEMO_PIN
-from checkout.orders import Order, OrderState
-from checkout.shop import Shop
+from devices.qr.symbol import barcode, rendering
+from checkout.demo.payers import DEMO_PIN
+from checkout.shop.orders.orders import Order, OrderState
+from checkout.shop.shop import Shop
 from devices.qr.scanner import read
 
 LAN = "http://192.0.2.10:8000"

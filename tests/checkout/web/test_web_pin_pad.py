@@ -9,12 +9,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from checkout import create_app
-from checkout.acceptance.nfc import tap
+from checkout.acceptance.nfc import terminal as tap
 from checkout.acceptance.nfc.authorization import Evidence, last_four, surrogate
-from checkout.demo import DEMO_PIN, make_card
-from checkout.orders import OrderState
-from checkout.payments import Payment, PaymentState
-from checkout.shop import Shop
+from checkout.demo.payers import DEMO_PIN, make_card
+from checkout.shop.orders.orders import OrderState
+from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.shop.shop import Shop
 from devices.nfc.emulated import in_process, open_card
 
 LARGE = 150_000
@@ -156,7 +156,7 @@ def test_no_event_log_or_page_tells_the_pin(
     client = create_app(shop=shop).test_client()
     enter(client, held, "135790")
     page = client.get(f"/orders/{held.order_id}").text
-    from checkout.events import read_events
+    from checkout.shop.orders.events import read_events
 
     with shop.engine.connect() as connection:
         told = [str(event.payload) for event in read_events(connection, after=since)]

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, func, select
 
 from checkout.database import open_engine
-from checkout.web.shared_attempts import SharedAttempts, tries
+from checkout.web.access.rate_limit import SharedAttempts, tries
 
 ADDRESS = "192.0.2.1"
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 from flask.testing import FlaskClient
 
-from checkout.acceptance.qr.codes import static_payload
-from checkout.orders import OrderState
-from checkout.shop import Shop
-from checkout.static_codes import StaticCode
+from checkout.acceptance.qr.signed_payload import static_payload
+from checkout.shop.orders.orders import OrderState
+from checkout.shop.shop import Shop
+from checkout.shop.payments.stickers import StaticCode
 from checkout.web import codes
 from devices.qr.scanner import read
 

@@ -15,8 +15,8 @@ from flask.testing import FlaskClient
 
 from checkout import create_app
 from checkout.config import Config
-from checkout.orders import Order
-from checkout.shop import Shop
+from checkout.shop.orders.orders import Order
+from checkout.shop.shop import Shop
 
 
 class Listener:

@@ -7,7 +7,7 @@ import re
 import pytest
 from flask.testing import FlaskClient
 
-from checkout.shop import Shop
+from checkout.shop.shop import Shop
 
 WALLET = "9999801000000013"
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")

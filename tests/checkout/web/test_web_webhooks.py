@@ -14,14 +14,14 @@ from flask.testing import FlaskClient
 from jsonschema_rs import validator_for
 from sqlalchemy import select
 
-from checkout.orders import Order
-from checkout.shop import Shop
+from checkout.shop.orders.orders import Order
+from checkout.shop.shop import Shop
 from checkout.web import openapi
 from checkout.web.idempotency import answers
-from checkout.webhooks import tables
-from checkout.webhooks.courier import Courier
-from checkout.webhooks.event_types import EventType
-from checkout.webhooks.sending import Outcome
+from checkout.shop.webhooks import tables
+from checkout.shop.webhooks.worker import Courier
+from checkout.shop.webhooks.events import EventType
+from checkout.shop.webhooks.http import Outcome
 
 URL = "http://127.0.0.1:9/hooks"
 
@@ -133,7 +133,7 @@ def test_what_cannot_be_an_endpoint_is_told_by_its_field(
 def test_one_url_has_one_endpoint_and_there_is_an_end_to_them(
     post: Callable[..., Any], shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("checkout.webhooks.endpoints.MOST_ENDPOINTS", 2)
+    monkeypatch.setattr("checkout.shop.webhooks.endpoints.MOST_ENDPOINTS", 2)
     assert post("/webhook-endpoints", {"url": URL}).status_code == 201
     assert post("/webhook-endpoints", {"url": URL}).json["type"].endswith("/endpoint-exists")
     assert post("/webhook-endpoints", {"url": URL + "2"}).status_code == 201

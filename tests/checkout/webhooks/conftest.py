@@ -16,11 +16,11 @@ import pytest
 from sqlalchemy import Engine
 
 from checkout.config import Config
-from checkout.demo import DEMO_PIN
-from checkout.orders import Order
-from checkout.shop import Shop
-from checkout.webhooks.courier import Courier
-from checkout.webhooks.signing import verify
+from checkout.demo.payers import DEMO_PIN
+from checkout.shop.orders.orders import Order
+from checkout.shop.shop import Shop
+from checkout.shop.webhooks.worker import Courier
+from checkout.shop.webhooks.signing import verify
 
 
 class SetClock:

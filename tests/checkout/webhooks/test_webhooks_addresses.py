@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout.orders import ShopError
-from checkout.webhooks.addresses import target_of
+from checkout.shop.orders.orders import ShopError
+from checkout.shop.webhooks.addresses import target_of
 
 
 @pytest.mark.parametrize(

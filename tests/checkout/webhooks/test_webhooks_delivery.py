@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from checkout import records
+from checkout.shop import tables
 from checkout.database import open_engine
-from checkout.orders import Order, ShopError
-from checkout.shop import Shop
-from checkout.webhooks.courier import Courier
-from checkout.webhooks.deliveries import SCHEDULE_S, verdict
-from checkout.webhooks.sending import TIMEOUT_S, Outcome, post
+from checkout.shop.orders.orders import Order, ShopError
+from checkout.shop.shop import Shop
+from checkout.shop.webhooks.worker import Courier
+from checkout.shop.webhooks.deliveries import SCHEDULE_S, verdict
+from checkout.shop.webhooks.http import TIMEOUT_S, Outcome, post
 from tests.checkout.webhooks.conftest import (
     Merchant,
     SetClock,
@@ -337,13 +337,13 @@ def test_what_is_committed_late_under_a_lower_number_is_found(
     """As PostgreSQL does, which numbers rows before they commit."""
     shop.webhooks.endpoints.add(merchant.url)
     orders = [sell(), sell()]
-    of_first = records.events.c.order_id == orders[0].id
+    of_first = tables.events.c.order_id == orders[0].id
     with shop.engine.begin() as connection:
-        taken = connection.execute(records.events.select().where(of_first)).mappings().all()
-        connection.execute(records.events.delete().where(of_first))
+        taken = connection.execute(tables.events.select().where(of_first)).mappings().all()
+        connection.execute(tables.events.delete().where(of_first))
     courier.round()
     with shop.engine.begin() as connection:
-        connection.execute(records.events.insert(), [dict(row) for row in taken])
+        connection.execute(tables.events.insert(), [dict(row) for row in taken])
     courier.round()
     assert [each["data"]["order"]["id"] for each in merchant.events] == [
         orders[1].id,
@@ -364,7 +364,7 @@ def test_events_that_nobody_wants_do_not_hide_those_that_somebody_does(
     courier.round()  # and passes over the old ones for good
     with shop.engine.connect() as connection:
         mark = connection.execute(
-            records.numbers.select().where(records.numbers.c.name == "webhooks")
+            tables.numbers.select().where(tables.numbers.c.name == "webhooks")
         ).one()
     assert mark.value >= 1200
     sell()
@@ -409,7 +409,7 @@ def test_what_is_asked_for_again_while_it_is_tried_is_tried_again(
 def test_a_secret_of_another_installation_is_told_and_not_used(
     shop: Shop, merchant: Merchant, sell: Sell, tmp_path: Path
 ) -> None:
-    from checkout.sealing import Seal
+    from checkout.encryption import Seal
 
     endpoint, _ = shop.webhooks.endpoints.add(merchant.url)
     sell()
@@ -517,7 +517,7 @@ def test_a_name_is_looked_up_once_and_only_near_addresses_get_plain_http(
 
 def test_https_is_believed_only_with_a_certificate_that_fits(tmp_path: Path) -> None:
     from checkout.config import Config
-    from checkout.web.certificate import certificate_files
+    from checkout.processes.certificate import certificate_files
 
     certificate, key = certificate_files(Config(home=tmp_path))
     import ssl

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from checkout.webhooks.signing import new_secret, sign
+from checkout.shop.webhooks.signing import new_secret, sign
 from tests.checkout.serving import Serving, alive, free_port
 from tests.checkout.webhooks.conftest import open_merchant
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from checkout.webhooks.receiver import Receiver
-from checkout.webhooks.signing import new_secret, sign
+from checkout.shop.webhooks.receiver import Receiver
+from checkout.shop.webhooks.signing import new_secret, sign
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 BODY = b'{"type":"order.paid"}'

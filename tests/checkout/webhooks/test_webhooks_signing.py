@@ -14,17 +14,7 @@ import standardwebhooks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout.webhooks.signing import (
-    ID,
-    SIGNATURE,
-    TIMESTAMP,
-    SecretError,
-    TakenIds,
-    WebhookRefused,
-    new_secret,
-    sign,
-    verify,
-)
+from checkout.shop.webhooks.signing import (ID, SIGNATURE, TIMESTAMP, SecretError, TakenIds, WebhookRefused, new_secret, sign, verify)
 
 # The vector that the reference libraries of Standard Webhooks carry in their tests
 # (github.com/standard-webhooks/standard-webhooks, libraries/*).
@@ -195,5 +185,5 @@ def test_it_can_be_taken_out_alone() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
     assert came.stdout.strip() == str(
-        ["checkout", "checkout.webhooks", "checkout.webhooks.receiver", "checkout.webhooks.signing"]
+        ["checkout", "checkout.shop.webhooks", "checkout.shop.webhooks.receiver", "checkout.shop.webhooks.signing"]
     )

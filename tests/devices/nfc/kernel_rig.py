@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from devices.nfc.ca_keys import CaKeyRing, parse_ca_keys
+from devices.nfc.kernel.ca_keys import CaKeyRing, parse_ca_keys
 from devices.nfc.contract import Card, CardDescription, TransportError
 from devices.nfc.emulated import in_process, load_profile, open_card, personalise, profile_names
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from devices.nfc.air_time import modelled_ms
+from devices.nfc.emulated.air.timing_model import modelled_ms
 
 
 @dataclass(frozen=True)

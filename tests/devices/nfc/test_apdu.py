@@ -4,15 +4,7 @@ import itertools
 
 import pytest
 
-from devices.nfc.apdu import (
-    ApduError,
-    Command,
-    Exchanger,
-    Response,
-    get_processing_options,
-    read_record,
-    select,
-)
+from devices.nfc.emv.apdu import (ApduError, Command, Exchanger, Response, get_processing_options, read_record, select)
 from devices.nfc.contract import CardDescription, CardGone
 
 

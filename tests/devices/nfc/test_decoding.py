@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.nfc.decoding import decode
+from devices.nfc.emv.decoding import decode
 
 SELECT_PPSE = bytes.fromhex("00A404000E325041592E5359532E444446303100")
 #: FCI with a PDOL that asks for 9F02 (6 bytes) and 9F37 (4).

@@ -17,7 +17,7 @@ from kernel_cards import (
     tlv,
 )
 
-from devices.nfc.apdu import PPSE
+from devices.nfc.emv.apdu import PPSE
 from devices.nfc.kernel import Outcome, load_terminal
 
 

@@ -6,9 +6,9 @@ from typing import Literal
 
 import pytest
 
-from devices.nfc.emulated.field import Collision, Field
-from devices.nfc.emulated.iso14443_3 import State, TypeATarget, TypeBTarget
-from devices.nfc.emulated.iso14443_4 import CardLeft, IsoDepTarget, Limits, waiting_time_s
+from devices.nfc.emulated.air.field import Collision, Field
+from devices.nfc.emulated.air.iso14443_3 import State, TypeATarget, TypeBTarget
+from devices.nfc.emulated.air.iso14443_4 import CardLeft, IsoDepTarget, Limits, waiting_time_s
 
 OK = b"\x90\x00"
 

@@ -9,17 +9,10 @@ from typing import Any
 import pytest
 from kernel_cards import PAN, TODAY, CardMaker, private_key
 
-from devices.nfc import oda
-from devices.nfc.ca_keys import CaKeyRing, Revocation
-from devices.nfc.oda import (
-    CardEvidence,
-    Method,
-    Verdict,
-    authenticate_dynamic,
-    authenticate_static,
-    explain,
-)
-from devices.nfc.oda_recovery import OdaFailed, SignedRecord, static_data
+from devices.nfc.kernel import oda
+from devices.nfc.kernel.ca_keys import CaKeyRing, Revocation
+from devices.nfc.kernel.oda import (CardEvidence, Method, Verdict, authenticate_dynamic, authenticate_static, explain)
+from devices.nfc.kernel.signature_recovery import OdaFailed, SignedRecord, static_data
 
 UN = bytes.fromhex("01020304")
 

@@ -19,9 +19,9 @@ import nfc.tag
 import pytest
 from nfc_cards import EchoCard, open_descriptors
 
-from devices.nfc.emulated.iso14443_4 import CardLeft
-from devices.nfc.emulated.pn532 import Pn532Emulator
-from devices.nfc.emulated.pn532_frames import HostStream, response_frame
+from devices.nfc.emulated.air.iso14443_4 import CardLeft
+from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
+from devices.nfc.emulated.pn532.frames import HostStream, response_frame
 
 ACK = bytes.fromhex("0000FF00FF00")
 

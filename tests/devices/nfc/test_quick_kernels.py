@@ -23,7 +23,7 @@ from kernel_cards import (
 )
 
 from devices.nfc.kernel import Cvm, Outcome, TapResult, TerminalData, load_terminal
-from devices.nfc.tlv import find, parse
+from devices.nfc.emv.ber_tlv import find, parse
 
 OFFLINE = load_terminal("china").with_limits(floor=5000)
 SCHEMES = pytest.mark.parametrize("aid", [UNIONPAY, VISA], ids=["unionpay", "visa"])

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from nfc_cards import EchoCard, open_descriptors
 
-from devices.nfc.emulated.pn532 import Pn532Emulator
-from devices.nfc.nfcpy_reader import open_reader
+from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
+from devices.nfc.reader.nfcpy import open_reader
 
 _ROOT = Path(__file__).parents[3]
 

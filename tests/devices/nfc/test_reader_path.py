@@ -9,10 +9,10 @@ import pytest
 from nfc_cards import EchoCard, open_descriptors
 
 from devices.nfc.contract import TransportError
-from devices.nfc.emulated.pn532 import Pn532Emulator
-from devices.nfc.nfcpy_reader import open_reader
-from devices.nfc.nfcpy_reader.ports import open_serial
-from devices.nfc.reader_path import ReaderPath, SerialLock, parse_path
+from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
+from devices.nfc.reader.nfcpy import open_reader
+from devices.nfc.reader.nfcpy.ports import open_serial
+from devices.nfc.reader.path import ReaderPath, SerialLock, parse_path
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_a_missing_port_is_no_reader() -> None:
 
 
 def test_a_port_without_a_reader_is_no_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.nfc.nfcpy_reader.ports.PatientTty.patience_ms", 50)
+    monkeypatch.setattr("devices.nfc.reader.nfcpy.ports.PatientTty.patience_ms", 50)
     controller, port = os.openpty()
     before = open_descriptors()
     with pytest.raises(TransportError) as raised:

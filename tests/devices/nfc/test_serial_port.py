@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from devices.nfc.iso_dep import FrameTimeout
-from devices.nfc.nfcpy_reader.nfcpy import ChipError
-from devices.nfc.nfcpy_reader.pn53x import Pn53xAir
-from devices.nfc.nfcpy_reader.ports import PatientTty
+from devices.nfc.reader.iso_dep import FrameTimeout
+from devices.nfc.reader.nfcpy.driver import ChipError
+from devices.nfc.reader.nfcpy.pn53x import Pn53xAir
+from devices.nfc.reader.nfcpy.ports import PatientTty
 
 ACK = bytes.fromhex("0000FF00FF00")
 ANSWER = bytes.fromhex("0000FF02FED5151600")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from devices.nfc.ca_keys import CaKeyError, CaKeyRing, parse_ca_keys
+from devices.nfc.kernel.ca_keys import CaKeyError, CaKeyRing, parse_ca_keys
 from devices.nfc.kernel import (
     Kernel,
     TerminalError,

@@ -11,7 +11,7 @@ import nfc.tag
 import pytest
 from nfc_cards import EchoCard
 
-from devices.nfc.emulated.udp import UdpEmulator
+from devices.nfc.emulated.air.udp import UdpEmulator
 
 
 @pytest.fixture

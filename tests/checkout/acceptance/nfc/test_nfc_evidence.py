@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from checkout.acceptance.nfc import tap
-from checkout.clearing.accounts import luhn_valid
-from checkout.sealing import Seal
+from checkout.acceptance.nfc import terminal as tap
+from checkout.clearing.issuing.accounts import luhn_valid
+from checkout.encryption import Seal
 from checkout.trace import Trace
-from devices.nfc.apdu import Exchange
+from devices.nfc.emv.apdu import Exchange
 from devices.nfc.emulated import in_process, open_card
 from devices.nfc.kernel import Cryptogram, Kernel, Outcome, TapResult, TerminalError
 
@@ -165,7 +165,7 @@ def test_a_folder_in_its_place_is_told_too(tmp_path: Path) -> None:
 
 
 def test_limits_of_the_own_file_decide_when_a_pin_is_asked(tmp_path: Path) -> None:
-    from checkout.demo import make_card
+    from checkout.demo.payers import make_card
 
     make_card("unionpay-debit", tmp_path)
     text = resources.files("devices.nfc.kernel").joinpath("terminal_china.toml").read_text("utf-8")

@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from checkout.acceptance.qr import addresses
-from checkout.acceptance.qr.addresses import Interface, rank
+from checkout import addresses
+from checkout.addresses import Interface, rank
 
 
 def interface(name: str, address: str) -> Interface:

@@ -7,8 +7,8 @@ import string
 
 import pytest
 
-from checkout.acceptance.qr import barcode
-from checkout.acceptance.qr.barcode import BarcodeError
+from devices.qr.symbol import barcode
+from devices.qr.symbol.barcode import BarcodeError
 from devices.qr import scanner
 
 PRINTABLE = string.ascii_letters + string.digits + string.punctuation + " "

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkout.acceptance.contract import Merchant
-from checkout.acceptance.qr import codes, emv_mpm
-from checkout.acceptance.qr.codec import Verdict
-from checkout.acceptance.qr.codes import CodeRefused
-from checkout.acceptance.qr.mpm_tlv import split, with_crc
+from checkout.acceptance.qr import signed_payload
+from devices.qr.codec import mpm
+from devices.qr.codec.verdict import Verdict
+from checkout.acceptance.qr.signed_payload import CodeRefused
+from devices.qr.codec.mpm_tlv import split, with_crc
 from checkout.money import Money
 
 KEY = b"a key of the shop, kept in its home"
@@ -22,11 +23,11 @@ AMOUNT = Money(amount_minor=1280, currency="CNY")
 
 def payload(**changes: object) -> str:
     given = {"merchant": Merchant(), "code": CODE, "amount": AMOUNT, "key": KEY, "reference": "T-1"}
-    return codes.dynamic_payload(**{**given, **changes})  # type: ignore[arg-type]
+    return signed_payload.dynamic_payload(**{**given, **changes})  # type: ignore[arg-type]
 
 
 def test_dynamic_code_says_amount_merchant_and_order() -> None:
-    offer = codes.open_payload(payload(), key=KEY)
+    offer = signed_payload.open_payload(payload(), key=KEY)
     assert offer.amount == AMOUNT
     assert offer.code == CODE
     assert (offer.merchant_name, offer.merchant_id) == ("Lane Tea House", "999156058120001")
@@ -39,28 +40,28 @@ def test_dynamic_code_says_amount_merchant_and_order() -> None:
 
 
 def test_payload_keeps_the_standard_and_no_networks_identifier() -> None:
-    reading = emv_mpm.parse(payload())
+    reading = mpm.parse(payload())
     assert reading.verdict is Verdict.STRICT
     assert reading.value("01") == "12"
     assert reading.value("54") == "12.80"
     assert reading.value("62-05") == "T-1"
     assert not any(tag <= "25" for tag in reading.fields if tag not in ("00", "01"))
-    assert reading.value("26-00") == codes.GUID
+    assert reading.value("26-00") == signed_payload.GUID
 
 
 def test_sticker_leaves_the_amount_to_the_payer() -> None:
-    text = codes.static_payload(merchant=Merchant(), code=CODE, currency="CNY", key=KEY)
-    offer = codes.open_payload(text, key=KEY)
+    text = signed_payload.static_payload(merchant=Merchant(), code=CODE, currency="CNY", key=KEY)
+    offer = signed_payload.open_payload(text, key=KEY)
     assert offer.amount is None
     assert not offer.dynamic
     assert offer.agrees_with(amount_minor=99, currency="CNY", merchant_id=offer.merchant_id)
 
 
 def test_sticker_may_have_an_amount_of_its_own() -> None:
-    text = codes.static_payload(
+    text = signed_payload.static_payload(
         merchant=Merchant(), code=CODE, currency="CNY", key=KEY, amount=AMOUNT, label="Tea"
     )
-    offer = codes.open_payload(text, key=KEY)
+    offer = signed_payload.open_payload(text, key=KEY)
     assert (offer.amount, offer.dynamic, offer.reference) == (AMOUNT, False, "Tea")
 
 
@@ -84,9 +85,9 @@ def test_changed_code_is_refused_though_its_check_value_is_made_anew(
     original = payload(reference="T-1x")
     assert before in original
     changed = with_crc(original[:-8].replace(before, after))
-    assert emv_mpm.parse(changed).verdict is Verdict.STRICT
+    assert mpm.parse(changed).verdict is Verdict.STRICT
     with pytest.raises(CodeRefused) as caught:
-        codes.open_payload(changed, key=KEY)
+        signed_payload.open_payload(changed, key=KEY)
     assert caught.value.kind == "forged"
 
 
@@ -99,22 +100,22 @@ def test_object_added_or_taken_out_is_refused() -> None:
     ):
         assert changed != original
         with pytest.raises(CodeRefused):
-            codes.open_payload(changed, key=KEY)
+            signed_payload.open_payload(changed, key=KEY)
 
 
 def test_code_of_another_shop_is_refused() -> None:
     with pytest.raises(CodeRefused) as caught:
-        codes.open_payload(payload(key=b"a key of quite another shop"), key=KEY)
+        signed_payload.open_payload(payload(key=b"a key of quite another shop"), key=KEY)
     assert caught.value.kind == "forged"
 
 
 def test_code_without_a_tag_is_refused() -> None:
     merchant = Merchant()
-    bare = emv_mpm.build(
-        emv_mpm.MerchantPresented(
+    bare = mpm.build(
+        mpm.MerchantPresented(
             accounts=(
-                emv_mpm.Template(
-                    id="26", guid=codes.GUID, objects=(("01", merchant.merchant_id), ("02", CODE))
+                mpm.Template(
+                    id="26", guid=signed_payload.GUID, objects=(("01", merchant.merchant_id), ("02", CODE))
                 ),
             ),
             mcc=merchant.mcc,
@@ -126,27 +127,27 @@ def test_code_without_a_tag_is_refused() -> None:
         )
     )
     with pytest.raises(CodeRefused) as caught:
-        codes.open_payload(bare, key=KEY)
+        signed_payload.open_payload(bare, key=KEY)
     assert caught.value.kind == "forged"
-    assert codes.is_ours(bare)
+    assert signed_payload.is_ours(bare)
 
 
 def test_other_payloads_are_foreign_and_damaged_ones_broken() -> None:
-    foreign = with_crc(payload()[:-8].replace(codes.GUID, "COM.EXAMPLE.OTHER."))
+    foreign = with_crc(payload()[:-8].replace(signed_payload.GUID, "COM.EXAMPLE.OTHER."))
     with pytest.raises(CodeRefused) as caught:
-        codes.open_payload(foreign, key=KEY)
+        signed_payload.open_payload(foreign, key=KEY)
     assert caught.value.kind == "foreign"
     text = payload()
     with pytest.raises(CodeRefused) as caught:
-        codes.open_payload(text[:-1] + ("0" if text[-1] != "0" else "1"), key=KEY)
+        signed_payload.open_payload(text[:-1] + ("0" if text[-1] != "0" else "1"), key=KEY)
     assert caught.value.kind == "broken"
     with pytest.raises(CodeRefused):
-        codes.open_payload("hello", key=KEY)
+        signed_payload.open_payload("hello", key=KEY)
 
 
 def test_names_in_other_scripts_still_make_a_payload() -> None:
     merchant = dataclasses.replace(Merchant(), name="茶馆" * 20, city="上海")
-    offer = codes.open_payload(payload(merchant=merchant, reference="订单"), key=KEY)
+    offer = signed_payload.open_payload(payload(merchant=merchant, reference="订单"), key=KEY)
     assert offer.merchant_id == merchant.merchant_id
 
 
@@ -163,7 +164,7 @@ def test_short_key_is_refused() -> None:
 )
 def test_any_order_opens_again(amount: int, currency: str, reference: str) -> None:
     money = Money(amount_minor=amount, currency=currency)
-    offer = codes.open_payload(payload(amount=money, reference=reference), key=KEY)
+    offer = signed_payload.open_payload(payload(amount=money, reference=reference), key=KEY)
     assert offer.amount == money
 
 
@@ -174,4 +175,4 @@ def test_every_single_character_counts() -> None:
     for at in range(len(original) - 8):
         changed = original[:at] + chr(ord(original[at]) ^ 1) + original[at + 1 :]
         with pytest.raises(CodeRefused):
-            codes.open_payload(with_crc(changed[:-8]), key=KEY)
+            signed_payload.open_payload(with_crc(changed[:-8]), key=KEY)

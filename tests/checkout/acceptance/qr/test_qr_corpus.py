@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from checkout.acceptance.qr import command, emv_cpm, emv_mpm
+from checkout.acceptance.qr import command
+from devices.qr.codec import cpm, mpm
 
 CORPUS = Path(__file__).resolve().parents[4].parent / "shared" / "vectors" / "qr" / "corpus.json"
 _ALL: dict[str, Any] = json.loads(CORPUS.read_text("utf-8")) if CORPUS.exists() else {}
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.skipif(not _ALL, reason="no shared corpus beside the ch
 
 @pytest.mark.parametrize("case", _ALL.get("mpm", []), ids=lambda case: str(case["scheme"]))
 def test_merchant_presented_payload_is_judged_as_the_corpus_says(case: dict[str, Any]) -> None:
-    reading = emv_mpm.parse(case["payload"])
+    reading = mpm.parse(case["payload"])
     assert reading.verdict == case["verdict"]
     assert list(reading.issues) == case["issues"]
     assert reading.fields == case["decoded"]
@@ -26,7 +27,7 @@ def test_merchant_presented_payload_is_judged_as_the_corpus_says(case: dict[str,
 
 @pytest.mark.parametrize("case", _ALL.get("cpm", []), ids=lambda case: str(case["scheme"]))
 def test_consumer_presented_payload_is_judged_as_the_corpus_says(case: dict[str, Any]) -> None:
-    reading = emv_cpm.parse(case["payload"])
+    reading = cpm.parse(case["payload"])
     assert (reading.verdict == "strict") == case["valid"]
     expected = dict(case["expect"])
     if "error" in expected:

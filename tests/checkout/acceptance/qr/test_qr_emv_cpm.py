@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkout.acceptance.qr import ber, emv_cpm
-from checkout.acceptance.qr.ber import BerObject
-from checkout.acceptance.qr.codec import CodecError, Verdict
-from checkout.acceptance.qr.emv_cpm import Application, ConsumerPresented
+from devices.qr.codec import ber_tlv, cpm
+from devices.qr.codec.ber_tlv import BerObject
+from devices.qr.codec.verdict import CodecError, Verdict
+from devices.qr.codec.cpm import Application, ConsumerPresented
 
 # EMVCo, QRCPS Consumer-Presented Mode 1.0, annex with worked examples.
 ONE_APPLICATION = "hQVDUFYwMWEaTwegAAAAVVVVVw8SNFZ4kBI0WNGRIgESNF8="
@@ -25,7 +25,7 @@ FORMAT = BerObject("85", b"CPV01")
 
 
 def payload(*objects: BerObject) -> str:
-    return base64.b64encode(ber.encode(objects)).decode()
+    return base64.b64encode(ber_tlv.encode(objects)).decode()
 
 
 def application(*objects: BerObject) -> BerObject:
@@ -33,13 +33,13 @@ def application(*objects: BerObject) -> BerObject:
 
 
 def test_examples_of_the_standard_are_strict() -> None:
-    one = emv_cpm.parse(ONE_APPLICATION)
+    one = cpm.parse(ONE_APPLICATION)
     assert (one.verdict, one.issues) == (Verdict.STRICT, ())
     assert one.fields == {
         "85": "CPV01",
         "61": {"4F": "A0000000555555", "57": "1234567890123458D191220112345F"},
     }
-    two = emv_cpm.parse(TWO_APPLICATIONS)
+    two = cpm.parse(TWO_APPLICATIONS)
     assert two.verdict is Verdict.STRICT
     assert two.fields["61"] == [
         {"4F": "A0000000555555", "50": "Product1"},
@@ -53,7 +53,7 @@ def test_examples_of_the_standard_are_strict() -> None:
 
 def test_examples_of_the_standard_can_be_built() -> None:
     assert (
-        emv_cpm.build(
+        cpm.build(
             ConsumerPresented(
                 applications=(
                     Application(
@@ -65,7 +65,7 @@ def test_examples_of_the_standard_can_be_built() -> None:
         )
         == ONE_APPLICATION
     )
-    built = emv_cpm.build(
+    built = cpm.build(
         ConsumerPresented(
             applications=(
                 Application(aid=bytes.fromhex("A0000000555555"), label="Product1"),
@@ -133,7 +133,7 @@ def test_examples_of_the_standard_can_be_built() -> None:
     ],
 )
 def test_unusable_payload_is_invalid_and_says_why(text: str, finding: str) -> None:
-    reading = emv_cpm.parse(text)
+    reading = cpm.parse(text)
     assert reading.verdict is Verdict.INVALID
     assert finding in reading.issues
 
@@ -161,7 +161,7 @@ def test_unusable_payload_is_invalid_and_says_why(text: str, finding: str) -> No
     ],
 )
 def test_odd_payload_is_left_to_lenient_readers(text: str, finding: str) -> None:
-    reading = emv_cpm.parse(text)
+    reading = cpm.parse(text)
     assert reading.verdict is Verdict.NONCONFORMING
     assert finding in reading.issues
     assert reading.accepted(lenient=True)
@@ -172,7 +172,7 @@ def test_templates_nested_without_end_are_refused() -> None:
     nested = b""
     for _ in range(40):
         nested = b"\x61" + bytes([len(nested)]) + nested
-    reading = emv_cpm.parse(base64.b64encode(nested).decode())
+    reading = cpm.parse(base64.b64encode(nested).decode())
     assert reading.verdict is Verdict.INVALID
     assert reading.issues == ("TLV: templates nested deeper than 8",)
 
@@ -197,7 +197,7 @@ def test_templates_nested_without_end_are_refused() -> None:
 )
 def test_builder_refuses_what_breaks_a_rule(presented: ConsumerPresented) -> None:
     with pytest.raises(CodecError) as caught:
-        emv_cpm.build(presented)
+        cpm.build(presented)
     assert "\n" not in str(caught.value)
 
 
@@ -222,9 +222,9 @@ OBJECTS = st.lists(
     )
 )
 def test_what_is_built_is_read_back_and_strict(application: Application) -> None:
-    text = emv_cpm.build(ConsumerPresented(applications=(application,)))
-    assert text.startswith(emv_cpm.PREFIX)
-    reading = emv_cpm.parse(text)
+    text = cpm.build(ConsumerPresented(applications=(application,)))
+    assert text.startswith(cpm.PREFIX)
+    reading = cpm.parse(text)
     assert (reading.verdict, reading.issues) == (Verdict.STRICT, ())
     assert reading.find("4F") == application.aid
     assert reading.find("57") == application.track2
@@ -251,7 +251,7 @@ def check_mutations(count: int, seed: int) -> set[Verdict]:
         if rng.random() < 0.2:
             at = rng.randrange(len(text))
             text = text[:at] + rng.choice("=é\n *") + text[at:]
-        reading = emv_cpm.parse(text)
+        reading = cpm.parse(text)
         assert (reading.verdict is Verdict.STRICT) == (not reading.broken)
         verdicts.add(reading.verdict)
     return verdicts

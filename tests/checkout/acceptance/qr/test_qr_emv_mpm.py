@@ -11,18 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkout.acceptance.qr import emv_mpm
-from checkout.acceptance.qr.codec import CodecError, Verdict
-from checkout.acceptance.qr.emv_mpm import (
-    AdditionalContent,
-    LanguageTemplate,
-    MerchantAccount,
-    MerchantPresented,
-    Template,
-    Tip,
-)
-from checkout.acceptance.qr.mpm_objects import PRIMITIVE_ACCOUNTS
-from checkout.acceptance.qr.mpm_tlv import crc, join, split, with_crc
+from devices.qr.codec import mpm
+from devices.qr.codec.verdict import CodecError, Verdict
+from devices.qr.codec.mpm import (AdditionalContent, LanguageTemplate, MerchantAccount, MerchantPresented, Template, Tip)
+from devices.qr.codec.mpm_objects import PRIMITIVE_ACCOUNTS
+from devices.qr.codec.mpm_tlv import crc, join, split, with_crc
 
 # EMVCo, QRCPS Merchant-Presented Mode 1.0, annex with the worked example.
 ANNEX_B = (
@@ -45,7 +38,7 @@ PLAIN = MerchantPresented(
 
 
 def plain_objects() -> dict[str, str]:
-    return {each.id: each.value for each in split(emv_mpm.build(PLAIN)) if each.id != "63"}
+    return {each.id: each.value for each in split(mpm.build(PLAIN)) if each.id != "63"}
 
 
 def payload(replace: dict[str, str | None]) -> str:
@@ -56,16 +49,16 @@ def payload(replace: dict[str, str | None]) -> str:
 
 
 def test_example_in_the_documentation_runs() -> None:
-    ran = doctest.testmod(emv_mpm)
+    ran = doctest.testmod(mpm)
     assert (ran.attempted, ran.failed) == (2, 0)
 
 
 def issues(text: str) -> tuple[str, ...]:
-    return emv_mpm.parse(text).issues
+    return mpm.parse(text).issues
 
 
 def test_worked_example_of_the_standard_is_strict_and_fully_read() -> None:
-    reading = emv_mpm.parse(ANNEX_B)
+    reading = mpm.parse(ANNEX_B)
     assert (reading.verdict, reading.issues) == (Verdict.STRICT, ())
     assert reading.value("54") == "23.72"
     assert reading.value("59") == "BEST TRANSPORT"
@@ -79,7 +72,7 @@ def test_worked_example_of_the_standard_is_strict_and_fully_read() -> None:
 
 
 def test_worked_example_can_be_built() -> None:
-    built = emv_mpm.build(
+    built = mpm.build(
         MerchantPresented(
             accounts=(
                 Template(id="29", guid="D15600000000", objects=(("05", "A93FO3230Q"),)),
@@ -103,14 +96,14 @@ def test_worked_example_can_be_built() -> None:
             unreserved=(Template(id="91", guid="A011223344998877", objects=(("07", "12345678"),)),),
         )
     )
-    assert emv_mpm.parse(built).fields == emv_mpm.parse(ANNEX_B).fields
+    assert mpm.parse(built).fields == mpm.parse(ANNEX_B).fields
     assert len(built) == len(ANNEX_B)
 
 
 def test_check_value_counts_bytes_where_lengths_count_characters() -> None:
     text = payload({"64": join((("00", "ZH"), ("01", "茶馆")))})
     assert "6412" in text
-    assert emv_mpm.parse(text).verdict is Verdict.STRICT
+    assert mpm.parse(text).verdict is Verdict.STRICT
     assert text.endswith(crc(text[:-4]))
     assert crc("123456789") == "29B1"  # the catalogued check value of this CRC
 
@@ -159,7 +152,7 @@ def test_check_value_counts_bytes_where_lengths_count_characters() -> None:
 def test_broken_rule_is_named_and_only_lenient_readers_go_on(
     replace: dict[str, str | None], finding: str
 ) -> None:
-    reading = emv_mpm.parse(payload(replace))
+    reading = mpm.parse(payload(replace))
     assert finding in reading.issues
     assert reading.verdict is Verdict.NONCONFORMING
     assert reading.accepted(lenient=True)
@@ -191,27 +184,27 @@ def test_rare_but_legal_content_is_strict(replace: dict[str, str | None]) -> Non
 
 def test_primitive_accounts_are_never_taken_apart() -> None:
     for tag in PRIMITIVE_ACCOUNTS:
-        reading = emv_mpm.parse(payload({tag: "0004hoge"}))
+        reading = mpm.parse(payload({tag: "0004hoge"}))
         assert reading.fields[tag] == "0004hoge"
         assert reading.verdict is Verdict.STRICT
 
 
 def test_duplicate_is_named_at_its_second_place() -> None:
-    text = with_crc(emv_mpm.build(PLAIN)[:-8] + "540599.99")
-    reading = emv_mpm.parse(text)
+    text = with_crc(mpm.build(PLAIN)[:-8] + "540599.99")
+    reading = mpm.parse(text)
     assert reading.issues == ("duplicate root tag 54",)
     assert text[reading.broken[0].position :].startswith("540599.99")
 
 
 def test_position_of_a_broken_rule_inside_a_template_is_that_of_the_object() -> None:
     text = payload({"62": "0301a0903tuv"})
-    (rule,) = emv_mpm.parse(text).broken
+    (rule,) = mpm.parse(text).broken
     assert rule.field == "62-09"
     assert text[rule.position :].startswith("0903tuv")
 
 
 def test_damaged_payloads_are_invalid_in_both_modes() -> None:
-    good = emv_mpm.build(PLAIN)
+    good = mpm.build(PLAIN)
     wrong_digit = good[:-1] + ("0" if good[-1] != "0" else "1")
     for text, finding in (
         (wrong_digit, f"CRC: got {wrong_digit[-4:]}, computed {good[-4:]}"),
@@ -221,7 +214,7 @@ def test_damaged_payloads_are_invalid_in_both_modes() -> None:
         (good.replace("5303", "53٠3"), "TLV: non-numeric tag/length at"),
         ("", "CRC object 6304xxxx is not the last object"),
     ):
-        reading = emv_mpm.parse(text)
+        reading = mpm.parse(text)
         assert reading.verdict is Verdict.INVALID
         assert not reading.accepted(lenient=True)
         assert any(each.startswith(finding) for each in reading.issues), reading.issues
@@ -229,10 +222,10 @@ def test_damaged_payloads_are_invalid_in_both_modes() -> None:
 
 def test_lower_case_check_value_is_a_broken_rule_not_damage() -> None:
     for number in range(100):
-        good = emv_mpm.build(dataclasses.replace(PLAIN, postal_code=str(number)))
+        good = mpm.build(dataclasses.replace(PLAIN, postal_code=str(number)))
         if good[-4:] != good[-4:].lower():
             break
-    reading = emv_mpm.parse(good[:-4] + good[-4:].lower())
+    reading = mpm.parse(good[:-4] + good[-4:].lower())
     assert reading.verdict is Verdict.NONCONFORMING
     assert reading.broken[0].field == "63"
 
@@ -242,7 +235,7 @@ def test_payload_over_512_characters_breaks_a_rule() -> None:
         Template(id=str(80 + n), guid="LANE", objects=(("01", "x" * 80),)) for n in range(5)
     )
     with pytest.raises(CodecError, match=r"payload length \d+ not in 1\.\.512"):
-        emv_mpm.build(dataclasses.replace(PLAIN, unreserved=unreserved))
+        mpm.build(dataclasses.replace(PLAIN, unreserved=unreserved))
 
 
 @pytest.mark.parametrize(
@@ -270,7 +263,7 @@ def test_builder_refuses_what_breaks_a_rule_and_names_the_object(
     change: dict[str, object], field: str
 ) -> None:
     with pytest.raises(CodecError) as caught:
-        emv_mpm.build(dataclasses.replace(PLAIN, **change))  # type: ignore[arg-type]
+        mpm.build(dataclasses.replace(PLAIN, **change))  # type: ignore[arg-type]
     assert caught.value.field == field
     assert "\n" not in str(caught.value)
 
@@ -337,12 +330,12 @@ PRESENTED = st.builds(
 @given(PRESENTED)
 def test_what_is_built_is_read_back_and_strict(presented: MerchantPresented) -> None:
     try:
-        text = emv_mpm.build(presented)
+        text = mpm.build(presented)
     except CodecError as error:
         # Only sizes can go wrong: the sum of the parts is the caller's to keep.
         assert "length" in str(error) or "99 characters" in str(error)
         return
-    reading = emv_mpm.parse(text)
+    reading = mpm.parse(text)
     assert (reading.verdict, reading.issues) == (Verdict.STRICT, ())
     assert reading.value("59") == presented.name
     assert reading.value("54") == presented.amount
@@ -377,10 +370,10 @@ def mutated(text: str, rng: random.Random) -> str:
 
 def check_mutations(count: int, seed: int) -> set[Verdict]:
     rng = random.Random(seed)
-    sources = [ANNEX_B, emv_mpm.build(PLAIN)]
+    sources = [ANNEX_B, mpm.build(PLAIN)]
     verdicts = set()
     for _ in range(count):
-        reading = emv_mpm.parse(mutated(rng.choice(sources), rng))
+        reading = mpm.parse(mutated(rng.choice(sources), rng))
         assert (reading.verdict is Verdict.STRICT) == (not reading.broken)
         assert all(0 <= rule.position <= len(reading.text) for rule in reading.broken)
         verdicts.add(reading.verdict)

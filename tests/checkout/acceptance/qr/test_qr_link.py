@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from checkout.acceptance.qr import link
 from checkout.acceptance.qr.link import LinkError
-from checkout.acceptance.qr.rendering import modules
+from devices.qr.symbol.rendering import modules
 
 
 @settings(deadline=None)

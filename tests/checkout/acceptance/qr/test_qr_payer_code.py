@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from checkout.acceptance.qr import emv_cpm, payer_code
-from checkout.acceptance.qr.codec import Verdict
+from devices.qr.codec import cpm
+from checkout.acceptance.qr import payer_code
+from devices.qr.codec.verdict import Verdict
 from checkout.acceptance.qr.payer_code import PayerCodeRefused, PayerCodes
-from checkout.acceptance.qr.reading import _BARCODES
+from checkout.acceptance.qr.code_kinds import _BARCODES
 
 KEY = b"a key of the wallet's own house"
 NOON = datetime(2026, 3, 4, 12, 0, 30, tzinfo=UTC)
@@ -82,7 +83,7 @@ def test_changed_digit_and_strange_house_are_unknown(house: PayerCodes) -> None:
 
 def test_emv_payload_with_another_proof_is_unknown(house: PayerCodes) -> None:
     emv = house.show("hce-phone", NOON).emv
-    reading = emv_cpm.parse(emv)
+    reading = cpm.parse(emv)
     proof = reading.find("9F26")
     assert proof is not None
     import base64
@@ -95,7 +96,7 @@ def test_emv_payload_with_another_proof_is_unknown(house: PayerCodes) -> None:
 
 
 def test_emv_payload_keeps_the_standard_with_an_unregistered_identifier(house: PayerCodes) -> None:
-    reading = emv_cpm.parse(house.show("hce-phone", NOON).emv)
+    reading = cpm.parse(house.show("hce-phone", NOON).emv)
     assert reading.verdict is Verdict.STRICT
     assert (reading.find("4F") or b"")[0] >> 4 == 0xF
 

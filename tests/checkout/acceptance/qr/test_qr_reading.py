@@ -11,20 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkout.acceptance.contract import Merchant
-from checkout.acceptance.qr import codes, command, rendering
-from checkout.acceptance.qr.codec import Verdict
+from checkout.acceptance.qr import signed_payload, command
+from devices.qr.symbol import rendering
+from devices.qr.codec.verdict import Verdict
 from checkout.acceptance.qr.command import CodeFileError
-from checkout.acceptance.qr.mpm_tlv import join, with_crc
+from devices.qr.codec.mpm_tlv import join, with_crc
 from checkout.acceptance.qr.payer_code import PayerCodes
-from checkout.acceptance.qr.reading import Kind, best, read
-from checkout.acceptance.qr.stickers import Sticker
+from checkout.acceptance.qr.code_kinds import Kind, best, read
+from devices.qr.symbol.sticker_sheet import Sticker
 from checkout.money import Money
 from devices.qr.scanner import NoCode, NotAnImage
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 KEY = b"a key of the shop, kept in its home"
 LINK = "HTTP://192.168.1.20:8000/P/ABCDEFGHIJKLM"
-EMV = codes.dynamic_payload(
+EMV = signed_payload.dynamic_payload(
     merchant=Merchant(),
     code="ABCDEFGHIJKLM",
     amount=Money(amount_minor=1280, currency="CNY"),

@@ -14,9 +14,9 @@ import zxingcpp
 from PIL import Image, ImageDraw
 from qrcode import util
 
-from checkout.acceptance.qr import rendering
-from checkout.acceptance.qr.masks import MASKS, MaskScorer
-from checkout.acceptance.qr.symbol import LEVELS, SymbolError, encode
+from devices.qr.symbol import rendering
+from devices.qr.symbol.masks import MASKS, MaskScorer
+from devices.qr.symbol.encoder import LEVELS, SymbolError, encode
 
 ALPHABETS = (
     string.digits,

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from checkout.acceptance.qr import stickers
-from checkout.acceptance.qr.stickers import Sticker
+from devices.qr.symbol import sticker_sheet
+from devices.qr.symbol.sticker_sheet import Sticker
 from devices.qr import scanner
 
 LINK = "HTTP://192.168.1.20:8000/P/ABCDEFGHIJKLM"
@@ -26,14 +26,14 @@ def sticker(payee: str = "Lane Tea House", text: str = LINK, number: str = "No. 
 
 
 def test_png_is_read_back() -> None:
-    picture = stickers.png(sticker("A shop with a name so long that it has to be made smaller"))
+    picture = sticker_sheet.png(sticker("A shop with a name so long that it has to be made smaller"))
     assert Image.open(io.BytesIO(picture)).mode == "1"
     assert [scan.text for scan in scanner.read(picture)] == [LINK]
-    assert [scan.text for scan in scanner.read(stickers.png(sticker("巷子茶馆")))] == [LINK]
+    assert [scan.text for scan in scanner.read(sticker_sheet.png(sticker("巷子茶馆")))] == [LINK]
 
 
 def test_svg_is_read_back_and_names_payee_safely() -> None:
-    svg = stickers.svg(sticker("Tea & <Co>"))
+    svg = sticker_sheet.svg(sticker("Tea & <Co>"))
     root = ElementTree.fromstring(svg)
     texts = ["".join(each.itertext()) for each in root]
     assert "QR code to pay Tea & <Co>" in texts
@@ -65,7 +65,7 @@ def drawn_symbols(stream: str) -> list[Image.Image]:
 
 def test_sheet_holds_every_sticker_over_as_many_pages_as_it_needs() -> None:
     texts = [f"{LINK[:-1]}{letter}" for letter in "ABCDEFGH"]
-    pdf = stickers.sheet([sticker(text=text) for text in texts], made_at=MADE_AT)
+    pdf = sticker_sheet.sheet([sticker(text=text) for text in texts], made_at=MADE_AT)
     streams = page_streams(pdf)
     assert [stream.count(" cm") for stream in streams] == [6, 2]
     found = []
@@ -78,7 +78,7 @@ def test_sheet_holds_every_sticker_over_as_many_pages_as_it_needs() -> None:
 
 
 def test_sheet_is_a_well_formed_pdf() -> None:
-    pdf = stickers.sheet([sticker("茶馆 (Lane) \\")], made_at=MADE_AT)
+    pdf = sticker_sheet.sheet([sticker("茶馆 (Lane) \\")], made_at=MADE_AT)
     assert pdf.startswith(b"%PDF-1.7")
     table = int(pdf.rsplit(b"startxref\n", 1)[1].split()[0])
     lines = pdf[table:].split(b"\n")
@@ -93,7 +93,7 @@ def test_sheet_is_a_well_formed_pdf() -> None:
 def test_printed_sheet_is_read_by_a_camera(tmp_path: Path) -> None:
     path = tmp_path / "sheet.pdf"
     texts = {f"{LINK[:-1]}{letter}" for letter in "ABCDEF"}
-    path.write_bytes(stickers.sheet([sticker(text=text) for text in texts], made_at=MADE_AT))
+    path.write_bytes(sticker_sheet.sheet([sticker(text=text) for text in texts], made_at=MADE_AT))
     command = ["pdftoppm", "-r", "100", "-png", "-singlefile", str(path), str(tmp_path / "page")]
     subprocess.run(command, check=True, timeout=60)
     found = scanner.read(tmp_path / "page.png")
@@ -102,6 +102,6 @@ def test_printed_sheet_is_read_by_a_camera(tmp_path: Path) -> None:
 
 def test_impossible_sheets_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^stickers: "):
-        stickers.sheet([], made_at=MADE_AT)
+        sticker_sheet.sheet([], made_at=MADE_AT)
     with pytest.raises(ValueError, match=r"^columns, rows: "):
-        stickers.sheet([sticker()], made_at=MADE_AT, columns=9)
+        sticker_sheet.sheet([sticker()], made_at=MADE_AT, columns=9)

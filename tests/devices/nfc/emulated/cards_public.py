@@ -7,8 +7,8 @@ from pathlib import Path
 from cards_independent import flat, parse
 
 from devices.nfc.emulated import EmulatedCard, install, open_card
-from devices.nfc.emulated.image import CardImage
-from devices.nfc.emulated.profiles import profile_from
+from devices.nfc.emulated.card.image import CardImage
+from devices.nfc.emulated.profile_files import profile_from
 from devices.nfc.emulated.rsa import from_primes
 
 FILE = Path(__file__).resolve().parents[4] / ".." / "shared/vectors/emv/unionpay-test-card.txt"

@@ -6,7 +6,7 @@ import pytest
 
 from devices.nfc.emulated import ProfileError, load_profile, profile_names
 from devices.nfc.emulated.profile import luhn_valid
-from devices.nfc.emulated.profiles import profile_from
+from devices.nfc.emulated.profile_files import profile_from
 
 NAMES = {
     "unionpay-debit": "9999011000000019",

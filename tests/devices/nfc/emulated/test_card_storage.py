@@ -156,7 +156,7 @@ def test_no_cryptogram_leaves_a_card_whose_memory_fails(make_card, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("devices.nfc.emulated.card.write_json", full)
+    monkeypatch.setattr("devices.nfc.emulated.card.card.write_json", full)
     with pytest.raises(TransportError, match="memory failed"):
         held.transceive(gpo_command(Tap().pdol()))
 

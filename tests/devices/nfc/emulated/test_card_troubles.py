@@ -7,7 +7,7 @@ from cards_independent import Tap, chip_tap, flat, gpo_command, quick_tap, selec
 
 from devices.nfc.contract import CardGone
 from devices.nfc.emulated import Behaviour, Delay, Pull, in_process, load_profile, profile_names
-from devices.nfc.emulated.iso14443_4 import CardLeft
+from devices.nfc.emulated.air.iso14443_4 import CardLeft
 from devices.nfc.emulated.profile import Trouble
 
 AID = "A000000333010101"

@@ -1,0 +1,166 @@
+"""One reading for any code: which kind it is, whether it keeps its rules, and what it says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+
+from devices.qr.codec import cpm, mpm
+from checkout.acceptance.qr import payer_code
+from devices.qr.codec.verdict import Verdict
+from checkout.acceptance.qr.link import LinkError, parse_link
+
+
+class Kind(StrEnum):
+    """What a text turned out to be."""
+
+    EMV_MPM = "emv-mpm"
+    EMV_CPM = "emv-cpm"
+    LINK = "link"
+    BARCODE = "barcode"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a text is and says.
+
+    `fields` maps ids to values, templates to nested objects; `places` are the positions that
+    belong to `issues`, one each.
+    """
+
+    kind: Kind
+    verdict: Verdict
+    text: str
+    issues: tuple[str, ...] = ()
+    places: tuple[int, ...] = ()
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    def accepted(self, *, lenient: bool = False) -> bool:
+        """Whether a strict or a lenient reader goes on with it."""
+        return self.verdict is Verdict.STRICT or (lenient and self.verdict is Verdict.NONCONFORMING)
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `checkout qr read --json` prints."""
+        return {
+            "kind": str(self.kind),
+            "verdict": str(self.verdict),
+            "issues": list(self.issues),
+            "fields": self.fields,
+            "text": self.text,
+            "positions": list(self.places),
+        }
+
+
+# Whose barcode: the digits that each house's payer codes begin with, and how many there are.
+_BARCODES = (
+    ("wechat", re.compile(r"1[0-5][0-9]{16}")),
+    ("alipay", re.compile(r"(?:2[5-9]|30)[0-9]{14,22}")),
+    ("unionpay", re.compile(r"62[0-9]{17}")),
+)
+# Whose link: scheme and host of the codes that the wallets' own payment pages stand behind.
+_WALLETS = (
+    ("wechat", re.compile(r"weixin://wxpay/", re.IGNORECASE)),
+    ("wechat", re.compile(r"wxp://", re.IGNORECASE)),
+    ("alipay", re.compile(r"https://qr\.alipay\.com/", re.IGNORECASE)),
+    ("unionpay", re.compile(r"https://qr\.95516\.com/", re.IGNORECASE)),
+    ("upi", re.compile(r"upi://pay\?", re.IGNORECASE)),
+)
+# A merchant-presented payload, whole or damaged: it begins as one, or ends as one.
+_MPM = re.compile(r".{0,10}00020[0-9]|[0-9]{4}.*6304.{4}\s*$", re.DOTALL)
+
+
+def read(text: str) -> Reading:
+    """Tell what `text` is and read it; never raises for what it says."""
+    for each in _IN_TURN:
+        reading = each(text)
+        if reading is not None:
+            return reading
+    finding = "not a payment code of a kind known here"
+    return Reading(
+        kind=Kind.OTHER, verdict=Verdict.INVALID, text=text, issues=(finding,), places=(0,)
+    )
+
+
+def best(texts: Sequence[str]) -> Reading:
+    """Of several codes in one picture the one to go on with: what pays before what does not,
+    what keeps its rules before what breaks them, then in the order given; ValueError for none."""
+    order = [Kind.EMV_MPM, Kind.EMV_CPM, Kind.LINK, Kind.BARCODE, Kind.OTHER]
+    verdicts = [Verdict.STRICT, Verdict.NONCONFORMING, Verdict.INVALID]
+    if not texts:
+        raise ValueError("texts: expected at least one")
+    readings = [read(text) for text in texts]
+    return min(readings, key=lambda each: (verdicts.index(each.verdict), order.index(each.kind)))
+
+
+def _barcode(text: str) -> Reading | None:
+    digits = text.strip()
+    if payer_code.is_payer_code(digits) and digits.isdigit():
+        house = "checkout"
+    else:
+        house = next((name for name, form in _BARCODES if form.fullmatch(digits)), "")
+    if not house:
+        return None
+    fields = {"house": house, "digits": digits}
+    return Reading(kind=Kind.BARCODE, verdict=Verdict.STRICT, text=text, fields=fields)
+
+
+def _consumer_presented(text: str) -> Reading | None:
+    if not text.strip().startswith(cpm.PREFIX):
+        return None
+    return _of(Kind.EMV_CPM, cpm.parse(text))
+
+
+def _merchant_presented(text: str) -> Reading | None:
+    if _MPM.match(text) is None:
+        return None
+    return _of(Kind.EMV_MPM, mpm.parse(text))
+
+
+def _of(kind: Kind, reading: mpm.MpmReading | cpm.CpmReading) -> Reading:
+    return Reading(
+        kind=kind,
+        verdict=reading.verdict,
+        text=reading.text,
+        issues=reading.issues,
+        places=tuple(rule.position for rule in reading.broken),
+        fields=dict(reading.fields),
+    )
+
+
+def _link(text: str) -> Reading | None:
+    url = text.strip()
+    wallet = next((name for name, form in _WALLETS if form.match(url)), None)
+    if wallet is not None:
+        fields = {"url": url, "house": wallet}
+        return Reading(kind=Kind.LINK, verdict=Verdict.STRICT, text=text, fields=fields)
+    try:
+        link = parse_link(url)
+    except LinkError:
+        return _web_address(text, url)
+    fields = {"url": url, "house": "checkout", "origin": link.origin, "code": link.code}
+    return Reading(kind=Kind.LINK, verdict=Verdict.STRICT, text=text, fields=fields)
+
+
+def _web_address(text: str, url: str) -> Reading | None:
+    """A link that any phone would open, though nothing says that it pays."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and " " not in url
+    except ValueError:
+        return None
+    if not usable:
+        return None
+    return Reading(kind=Kind.LINK, verdict=Verdict.STRICT, text=text, fields={"url": url})
+
+
+_IN_TURN: tuple[Callable[[str], Reading | None], ...] = (
+    _barcode,
+    _consumer_presented,
+    _link,
+    _merchant_presented,
+)

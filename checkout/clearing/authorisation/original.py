@@ -1,0 +1,217 @@
+"""An earlier sale as it stands now: what became of it, what was given back, who stood around it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from checkout.clearing.authorisation.context import Backend, message_key
+from checkout.clearing.ledger.postings import Parties, is_top_up, payer_of
+from checkout.clearing.scheme.fees import FeeSplit, fees
+from checkout.clearing.issuing.account_store import date_of
+from checkout.clearing.ledger.ledger import Status, Transfer
+from checkout.clearing.messages import (
+    AuthorizationRequest,
+    Initiation,
+    OriginalElements,
+    TransactionType,
+)
+from checkout.clearing.scheme.participants import CardKind
+from checkout.clearing.store.rows import EntryRow, MessageRow
+from checkout.clearing.scheme.rules import House
+
+DISPUTED = ("chargeback", "final-chargeback")
+REPRESENTED = "representment"
+#: What gives a top-up back, in whole or in part.
+TOP_UP_RETURN = "top-up-return"
+_BACKWARD = (
+    TransactionType.REFUND,
+    TransactionType.VOID,
+    TransactionType.PREAUTHORISATION_VOID,
+    TOP_UP_RETURN,
+)
+#: Kinds of entry that give money back, and whose reversal takes it again.
+RETURNS = (TransactionType.REFUND, TOP_UP_RETURN)
+#: What undoes a sale, or a refund, that has been posted.
+CONTRA = ("reversal", "refund-reversal")
+#: What a void took back and the void's own reversal put in again.
+REINSTATED = "reinstated"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sale:
+    """A sale or hold with what followed it; amounts in minor units of its currency."""
+
+    entry: EntryRow
+    status: Status
+    transfers: tuple[Transfer, ...]
+    refunded_minor: int
+    refunded_billing_minor: int
+    disputed_minor: int
+
+    @property
+    def sold_on(self) -> date:
+        """Its business date."""
+        return date_of(self.entry.business_date)
+
+    @property
+    def is_hold(self) -> bool:
+        """Whether it only holds the money."""
+        return any(one.purpose in ("hold", "quick hold") for one in self.transfers)
+
+    @property
+    def is_backward(self) -> bool:
+        """Whether it is no sale at all but gives something back itself."""
+        return self.entry.kind in _BACKWARD
+
+    @property
+    def is_top_up(self) -> bool:
+        """Whether it is no sale either, but brought money into a wallet."""
+        return is_top_up(self.transfers)
+
+    @property
+    def house(self) -> House:
+        """Which house it went through."""
+        return House(self.entry.house)
+
+    @property
+    def linked(self) -> bool:
+        """Whether a linked bank account paid."""
+        return any(one.purpose in ("quick payment", "quick hold") for one in self.transfers)
+
+
+class History:
+    """Looks earlier messages up and works out what may still follow them."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def sale_of(self, request: AuthorizationRequest, original: OriginalElements) -> Sale | None:
+        """The approved original that `request` names; None where there is none of this acquirer.
+
+        A sale that was completed, or taken back and put in again, is found in its latest form.
+        """
+        key = message_key(
+            original.transmitted_at, original.stan, original.acquirer, request.terminal_id
+        )
+        message = self._backend.store.message_by_key(key)
+        if message is None or message.message_type != original.message_type:
+            return None
+        if not self.is_own(message, request):
+            return None
+        entry = self._backend.store.entry(message.seq)
+        if entry is None or entry.merchant != request.merchant_id:
+            return None
+        if request.acquirer != original.acquirer:
+            return None
+        if entry.currency != request.currency:
+            return None
+        return self.sale(self.latest(entry))
+
+    def is_own(self, message: MessageRow, request: AuthorizationRequest) -> bool:
+        """Whether who forwards `request` has sent that message: nobody undoes what is another's."""
+        sender = self._backend.participants.by_institution.get(request.forwarder)
+        return sender is not None and sender.id == message.peer
+
+    def sale(self, entry: EntryRow) -> Sale:
+        """An entry with what followed it."""
+        store = self._backend.store
+        refunded = billed = disputed = 0
+        status = store.status(entry)
+        for one in store.followers(entry.id):
+            if store.status(one) is Status.VOIDED:
+                continue
+            if one.kind in CONTRA:  # posted and undone: no longer to be built upon
+                status = Status.VOIDED
+            elif one.kind in RETURNS and not self._undone(one):
+                refunded += one.amount_minor
+                billed += one.billing_minor
+            elif one.kind in DISPUTED:
+                disputed += one.amount_minor
+            elif one.kind == REPRESENTED:
+                disputed -= one.amount_minor
+        return Sale(
+            entry=entry,
+            status=status,
+            transfers=store.transfers(entry.id),
+            refunded_minor=refunded,
+            refunded_billing_minor=billed,
+            disputed_minor=disputed,
+        )
+
+    def _undone(self, refund: EntryRow) -> bool:
+        return any(one.kind in CONTRA for one in self._backend.store.followers(refund.id))
+
+    def parties(self, sale: Sale, request: AuthorizationRequest) -> Parties:
+        """Who stands around something that follows `sale`, in proportion to its amount."""
+        account = payer_of(sale.transfers)
+        linked = account if sale.linked else None
+        entry = sale.entry
+        bank = None if linked is None else self._backend.participants.holder_of(linked)
+        return Parties(
+            account=account,
+            billing_currency=entry.billing_currency,
+            billing_minor=self._billed(sale, request),
+            holder=entry.holder,
+            acquirer=entry.acquirer,
+            merchant=entry.merchant,
+            currency=entry.currency,
+            bank=None if bank is None else bank.id,
+            linked_account=linked,
+        )
+
+    def split(self, sale: Sale, request: AuthorizationRequest, on: date) -> FeeSplit:
+        """The fees of a completion, by the rules of its own business date."""
+        account_range = self._backend.participants.range_of(payer_of(sale.transfers))
+        return fees(
+            request.amount_minor,
+            card_kind=CardKind.DEBIT if account_range is None else account_range.card_kind,
+            mcc=request.mcc,
+            on=on,
+            house=sale.house,
+            currency=request.currency,
+            linked=sale.linked,
+            rules=self._backend.world.rules,
+        )
+
+    def count(self, sale: Sale, on: date, billing_minor: int) -> None:
+        """Count an amount into the payer's limits, or take it back where it is negative."""
+        initiation = Initiation(sale.entry.initiation)
+        paid_from = payer_of(sale.transfers)
+        for account in {paid_from} if sale.is_top_up else {sale.entry.payer, paid_from}:
+            if self._backend.holders.account(account) is not None:
+                self._backend.holders.spend(account, on, billing_minor, initiation)
+
+    def uncount(self, sale: Sale) -> None:
+        """Take the sale's amount off the limits of its day."""
+        self.count(sale, sale.sold_on, -sale.entry.billing_minor)
+
+    def latest(self, entry: EntryRow) -> EntryRow:
+        """Follow completions and reinstatements to what stands for the sale now."""
+        for one in self._backend.store.followers(entry.id):
+            replaces = one.kind in (
+                TransactionType.COMPLETION,
+                TransactionType.COMPLETION_ADVICE,
+                REINSTATED,
+            )
+            if replaces and self._backend.store.status(one) is not Status.VOIDED:
+                return self.latest(one)
+        return entry
+
+    def _billed(self, sale: Sale, request: AuthorizationRequest) -> int:
+        """The payer's side of an amount: all refunds together give back what was billed."""
+        entry = sale.entry
+        if entry.billing_currency == entry.currency:
+            return request.amount_minor
+        if request.transaction_type is TransactionType.REFUND:
+            before = sale.refunded_billing_minor
+            upto = _share(
+                entry.billing_minor, sale.refunded_minor + request.amount_minor, entry.amount_minor
+            )
+            return max(upto - before, 0)
+        return _share(entry.billing_minor, request.amount_minor, entry.amount_minor)
+
+
+def _share(whole_minor: int, part: int, of: int) -> int:
+    """Proportion of an amount, rounded half up."""
+    return (2 * whole_minor * part + of) // (2 * of)

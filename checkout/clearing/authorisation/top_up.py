@@ -1,0 +1,175 @@
+"""Top-ups of stored balances: from the payer's bank account into the wallet, and back again.
+
+A top-up is posted as soon as it is approved, since a balance is there to be spent; what gives it
+back waits for the close of the day like every other refund. Neither house takes a fee for it.
+"""
+
+from __future__ import annotations
+
+from checkout.clearing.authorisation.context import Backend, Outcome, Turn, approve, refuse
+from checkout.clearing.ledger.postings import (Parties, is_top_up, payer_account, payer_of, returned_legs, top_up_legs)
+from checkout.clearing.settlement.disputes import refund_decision
+from checkout.clearing.authorisation.issuer_availability import Forwarding
+from checkout.clearing.authorisation.original import TOP_UP_RETURN, Sale
+from checkout.clearing.authorisation.account_holder import Routed, is_wallet
+from checkout.clearing.ledger.ledger import Status
+from checkout.clearing.messages import AuthorizationRequest, TransactionType
+from checkout.clearing.scheme.participants import Participant, Role
+from checkout.clearing.scheme.rules import House
+from checkout.clearing.wallet_operator import bank_decision, top_up_decision
+
+
+class ToppingUp:
+    """Answers what a wallet operator asks for its payers; nobody else may."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._forwarding = Forwarding(backend)
+
+    def answer(self, routed: Routed, turn: Turn) -> Outcome:
+        """Draw on the bank account and credit the balance at once; the payer proves to be it."""
+        request = routed.request
+        operator = self._operator(request)
+        if operator is None:
+            return refuse(request, "12", "only-an-operator-tops-up")
+        if not is_wallet(routed.account_range) or (routed.account_range.participant != operator.id):
+            return refuse(request, "14", "not-an-account-of-this-operator")
+        holders = self._backend.holders
+        wallet = holders.state(routed.account)
+        if wallet is None:
+            return refuse(request, "14", "no-such-account")
+        source = wallet.account.funding_account
+        bank = None if source is None else self._backend.participants.holder_of(source)
+        linked = None if source is None else holders.state(source)
+        if source is None or bank is None or linked is None:
+            return refuse(request, "57", "no-bank-account-to-draw-on")
+        if request.currency != wallet.account.currency:
+            return refuse(request, "57", "wallet-takes-its-own-currency")
+        if self._forwarding.is_down(operator.id) or self._forwarding.is_down(bank.id):
+            return refuse(request, "91", "issuer-down")
+        proved = self._backend.issuers.identify(routed, pin_key=turn.pin_key).decision
+        if not proved.approved:
+            return refuse(request, proved.response_code, proved.reason)
+        rules, on = self._backend.world.rules.on(turn.business_date), turn.business_date
+        usage = holders.usage(source, on)
+        drawn = bank_decision(linked, request, usage=usage, rules=rules, business_date=on)
+        decision = top_up_decision(wallet, drawn, amount_minor=request.amount_minor, rules=rules)
+        if not decision.approved:
+            return refuse(request, decision.response_code, decision.reason)
+        self._book(routed, operator, source, bank, turn)
+        return approve(request, turn)
+
+    def give_back(self, request: AuthorizationRequest, top_up: Sale, turn: Turn) -> Outcome:
+        """A void or refund of a top-up: from what is left of the balance to the bank account."""
+        operator = self._operator(request)
+        if operator is None or operator.id != top_up.entry.holder:
+            return refuse(request, "12", "only-its-operator-gives-a-top-up-back")
+        if top_up.status is not Status.POSTED:
+            return refuse(request, "12", f"original-{top_up.status}")
+        if request.transaction_type is TransactionType.VOID:
+            if top_up.sold_on != turn.business_date:
+                return refuse(request, "12", "another-day-needs-a-refund")
+            if top_up.refunded_minor:
+                return refuse(request, "12", "original-refunded")
+            if request.amount_minor != top_up.entry.amount_minor:
+                return refuse(request, "13", "a-void-takes-the-whole")
+        elif request.transaction_type is not TransactionType.REFUND:
+            return refuse(request, "12", "a-top-up-is-voided-or-refunded")
+        decision = refund_decision(
+            paid_minor=top_up.entry.amount_minor,
+            refunded_minor=top_up.refunded_minor,
+            disputed_minor=0,
+            refund_minor=request.amount_minor,
+            sold_on=top_up.sold_on,
+            on=turn.business_date,
+        )
+        if not decision.approved:
+            return refuse(request, decision.response_code, decision.reason)
+        wallet = self._backend.holders.state(top_up.entry.payer)
+        if wallet is None or wallet.available_minor < request.amount_minor:
+            return refuse(request, "51", "top-up-is-spent")
+        parties = self._parties(
+            wallet=top_up.entry.payer,
+            source=payer_of(top_up.transfers),
+            operator=operator,
+            request=request,
+        )
+        self._backend.book(
+            turn,
+            request,
+            returned_legs(top_up_legs(parties)),
+            payer=top_up.entry.payer,
+            holder=operator.id,
+            billing_minor=request.amount_minor,
+            billing_currency=request.currency,
+            house=House.THREE_PARTY,
+            kind=TOP_UP_RETURN,
+            original=top_up.entry.id,
+        )
+        self._backend.holders.spend(
+            payer_of(top_up.transfers), top_up.sold_on, -request.amount_minor, request.initiation
+        )
+        return approve(request, turn)
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def _operator(self, request: AuthorizationRequest) -> Participant | None:
+        """The wallet operator that asks, for itself."""
+        found = self._backend.participants.by_institution.get(request.acquirer)
+        if found is None or found.role is not Role.WALLET_OPERATOR:
+            return None
+        return found if request.forwarder == request.acquirer else None
+
+    def _book(
+        self, routed: Routed, operator: Participant, source: str, bank: Participant, turn: Turn
+    ) -> None:
+        request = routed.request
+        parties = self._parties(
+            wallet=routed.account, source=source, operator=operator, request=request, bank=bank
+        )
+        entry = self._backend.book(
+            turn,
+            request,
+            top_up_legs(parties),
+            payer=routed.account,
+            holder=operator.id,
+            billing_minor=request.amount_minor,
+            billing_currency=request.currency,
+            house=House.THREE_PARTY,
+        )
+        self._backend.resolve(turn, entry, Status.POSTED)
+        self._backend.holders.spend(
+            source, turn.business_date, request.amount_minor, request.initiation
+        )
+
+    def _parties(
+        self,
+        *,
+        wallet: str,
+        source: str,
+        operator: Participant,
+        request: AuthorizationRequest,
+        bank: Participant | None = None,
+    ) -> Parties:
+        found = bank or self._backend.participants.holder_of(source)
+        assert found is not None
+        return Parties(
+            account=wallet,
+            billing_currency=request.currency,
+            billing_minor=request.amount_minor,
+            holder=operator.id,
+            acquirer=operator.id,
+            merchant=request.merchant_id,
+            currency=request.currency,
+            bank=found.id,
+            linked_account=source,
+        )
+
+
+def spent_since(backend: Backend, top_up: Sale) -> bool:
+    """Whether a top-up that is to be undone is no longer there in its whole."""
+    if not is_top_up(top_up.transfers) or top_up.entry.kind == TOP_UP_RETURN:
+        return False
+    entry = top_up.entry
+    held = backend.store.balance(payer_account(entry.payer, entry.currency))
+    return held.available < entry.amount_minor

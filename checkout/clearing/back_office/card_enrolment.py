@@ -1,0 +1,74 @@
+"""Demo accounts for real cards: opened by the operator under a number that stands for the card.
+
+The number is a surrogate, a keyed hash that only the shop can make again. No issuer here has the
+card's keys, so its cryptogram cannot be verified; the account may pay all the same, up to the limit
+without a PIN, because a real PIN is never asked.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from checkout.clearing.issuing.accounts import Account, enrolled_account, luhn_valid
+from checkout.clearing.authorisation.context import Backend, Turn
+from checkout.clearing.scheme.rules import AccountClass
+
+Given = dict[str, Any]
+
+#: What an enrolled card is given where nothing else is asked for: CNY 1,000.00, class II.
+BALANCE_MINOR = 100_000
+ACCOUNT_CLASS = AccountClass.II
+
+_LARGEST_BALANCE = 10_000_000
+_FOUR = re.compile(r"[0-9]{4}", re.ASCII)
+_NUMBER = re.compile(r"[0-9]{16}", re.ASCII)
+
+
+class EnrolmentDesk:
+    """Opens accounts in the range whose cards nobody here can verify."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def enrol(self, given: Given, turn: Turn) -> Given:
+        """`account`, `last_four`, and optionally `balance_minor` and `account_class`.
+
+        A card that is enrolled already keeps its account as it is. ValueError names the field.
+        """
+        number, four = str(given["account"]), str(given["last_four"])
+        holders, found = self._backend.holders, self._backend.participants.range_of(number)
+        if found is None or found.verifiable:
+            raise ValueError("account: expected one of the range that stands for real cards")
+        if not _NUMBER.fullmatch(number) or not luhn_valid(number):
+            raise ValueError("account: expected 16 digits with a check digit")
+        if not _FOUR.fullmatch(four):
+            raise ValueError("last_four: expected four digits")
+        fresh = holders.account(number) is None
+        if fresh:
+            holders.admit(self._account(number, four, given, turn), four, turn.now)
+        state = holders.state(number)
+        assert state is not None
+        graded = state.account.account_class
+        return {
+            "enrolled": fresh,
+            "title": state.account.title,
+            "balance_minor": state.available_minor,
+            "currency": state.account.currency,
+            "account_class": None if graded is None else graded.value,
+        }
+
+    def _account(self, number: str, last_four: str, given: Given, turn: Turn) -> Account:
+        try:
+            graded = AccountClass(given.get("account_class", ACCOUNT_CLASS))
+        except ValueError:
+            known = ", ".join(AccountClass)
+            raise ValueError(f"account_class: expected one of {known}") from None
+        rules = self._backend.world.rules.on(turn.business_date).bank_account.get(graded)
+        most = _LARGEST_BALANCE
+        if rules is not None and rules.balance_minor is not None:
+            most = rules.balance_minor
+        balance = int(given.get("balance_minor", min(BALANCE_MINOR, most)))
+        if not 0 <= balance <= most:
+            raise ValueError(f"balance_minor: expected 0 to {most} in class {graded}")
+        return enrolled_account(number, last_four, graded, balance)

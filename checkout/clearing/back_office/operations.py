@@ -1,0 +1,158 @@
+"""What the back office asks of the switch (0600): it alone writes the clearing tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from checkout.clearing.issuing.accounts import AccountStatus
+from checkout.clearing.authorisation.purchase import Authorising
+from checkout.clearing.authorisation.context import Backend, Turn
+from checkout.clearing.settlement.end_of_day import Closing
+from checkout.clearing.back_office.dispute_operations import DisputeDesk
+from checkout.clearing.settlement.disputes import Dispute, DisputeReason
+from checkout.clearing.back_office.card_enrolment import EnrolmentDesk
+from checkout.clearing.authorisation.issuer_availability import Forwarding
+from checkout.clearing.messages import Operation, PlainAnswer
+from checkout.clearing.scheme.participants import Role
+from checkout.clearing.settlement.files import SettlementFilesError
+from checkout.clearing.back_office.token_operations import TokenDesk
+
+Given = dict[str, Any]
+LONGEST_ANSWER = 3900
+
+
+class OperationError(ValueError):
+    """An operation that can't be done; the message is for the person who asked."""
+
+
+class Operations:
+    """Answers 0600 by the operation's name; arguments and answer are JSON objects.
+
+    settle {date} · clock {at | advance_s} · idle · set-status {account, status} ·
+    issuer-down {participant} · issuer-up {participant} · charge-back
+    {rrn, reason, amount_minor} · represent {rrn} · decide {rrn, for_payer} · lapse {rrn} ·
+    request-token {account, requestor, domain, merchant} · verify-token {payment_token, method,
+    passed} · advance-token {payment_token, action} · token-keys {payment_token, kind,
+    after} · personalise-token {payment_token} · enrol {account, last_four, balance_minor,
+    account_class}
+    """
+
+    def __init__(self, backend: Backend, authorising: Authorising) -> None:
+        self._backend = backend
+        self._authorising = authorising
+        self._forwarding = Forwarding(backend)
+        self._closing = Closing(backend)
+        self._disputes = DisputeDesk(backend)
+        tokens = TokenDesk(backend)
+        self._by_name: dict[str, Callable[[Given, Turn], Given]] = {
+            "settle": self._settle,
+            "clock": self._clock,
+            "idle": self._idle,
+            "set-status": self._set_status,
+            "issuer-down": self._issuer_down,
+            "issuer-up": self._issuer_up,
+            "charge-back": self._charge_back,
+            "represent": lambda given, turn: _told(
+                self._disputes.represent(str(given["rrn"]), turn)
+            ),
+            "decide": lambda given, turn: _told(
+                self._disputes.decide(
+                    str(given["rrn"]), for_payer=given["for_payer"] is True, turn=turn
+                )
+            ),
+            "lapse": lambda given, turn: _told(self._disputes.lapse(str(given["rrn"]), turn)),
+            "request-token": tokens.request,
+            "verify-token": tokens.verify,
+            "advance-token": tokens.advance,
+            "token-keys": tokens.keys,
+            "personalise-token": tokens.personalise,
+            "enrol": EnrolmentDesk(backend).enrol,
+        }
+
+    def answer(self, operation: Operation, turn: Turn) -> PlainAnswer:
+        """00 with what the operation returns, 12 with the reason in `error`."""
+        run = self._by_name.get(operation.name)
+        self._backend.store.commit()  # operations read the tables, and see all that came before
+        try:
+            if run is None:
+                raise OperationError(f"there is none; known are {', '.join(self._by_name)}")
+            given = json.loads(operation.arguments or "{}")
+            if not isinstance(given, dict):
+                raise OperationError("expected a JSON object")
+            code, content = "00", run(given, turn)
+        except KeyError as error:
+            self._backend.forget()
+            code, content = "12", {"error": f"{operation.name}: {error.args[0]} is missing"}
+        except (ValueError, TypeError, SettlementFilesError) as error:
+            self._backend.forget()  # nothing of an operation that was broken off stays
+            code, content = "12", {"error": f"{operation.name}: {error}"}
+        text = json.dumps(content)
+        if len(text) > LONGEST_ANSWER:
+            text = json.dumps({"note": "done; the answer is too long for DE120 to 123"})
+        return PlainAnswer(response_code=code, stan=operation.stan, content=text)
+
+    def _settle(self, given: Given, turn: Turn) -> Given:
+        on = date.fromisoformat(given["date"]) if given.get("date") else turn.business_date
+        report = self._closing.close(on, turn)
+        for part in ("merchants", "positions"):  # the tables keep the whole
+            if len(json.dumps(report)) > LONGEST_ANSWER:
+                report[part] = []
+        return report
+
+    def _clock(self, given: Given, turn: Turn) -> Given:
+        del turn
+        clock = self._backend.clock
+        if "at" in given:
+            clock.set_to(datetime.fromisoformat(str(given["at"])))
+        if "advance_s" in given:
+            clock.advance(timedelta(seconds=float(given["advance_s"])))
+        return {"now": clock().isoformat()}
+
+    def _idle(self, given: Given, turn: Turn) -> Given:
+        del given, turn
+        return {"in_flight": self._backend.in_flight}
+
+    def _set_status(self, given: Given, turn: Turn) -> Given:
+        del turn
+        number, status = str(given["account"]), AccountStatus(given["status"])
+        if self._backend.holders.state(number) is None:
+            raise OperationError("no such account")
+        self._backend.holders.set_status(number, status)
+        return {"status": status.value}
+
+    def _issuer_down(self, given: Given, turn: Turn) -> Given:
+        del turn
+        self._forwarding.take_down(self._issuer(given))
+        return {"down": given["participant"]}
+
+    def _issuer_up(self, given: Given, turn: Turn) -> Given:
+        return dict(self._forwarding.bring_up(self._issuer(given), self._authorising, turn))
+
+    def _issuer(self, given: Given) -> str:
+        found = self._backend.participants.by_id.get(str(given["participant"]))
+        if found is None or found.role not in (Role.ISSUER, Role.WALLET_OPERATOR):
+            raise OperationError("participant: expected one that keeps accounts")
+        return found.id
+
+    def _charge_back(self, given: Given, turn: Turn) -> Given:
+        amount = given.get("amount_minor")
+        return _told(
+            self._disputes.charge_back(
+                str(given["rrn"]),
+                DisputeReason(given.get("reason", DisputeReason.FRAUD)),
+                None if amount is None else int(amount),
+                turn,
+            )
+        )
+
+
+def _told(dispute: Dispute) -> Given:
+    return {
+        "state": dispute.state.value,
+        "amount_minor": dispute.amount_minor,
+        "reason": dispute.reason.value,
+        "answer_by": None if dispute.answer_by is None else dispute.answer_by.isoformat(),
+    }

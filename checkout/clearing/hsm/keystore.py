@@ -1,0 +1,245 @@
+"""The keys of one installation: issuers' master keys per range, and keys between participants.
+
+The file `keys/issuer-keys.json` is made on first use with mode 0600 in a folder with mode 0700,
+also when several processes start at once. No key is ever printed: `repr` shows the path alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+from psec import tr31
+
+from checkout.clearing.hsm import tdes
+from checkout.clearing.hsm.card_keys import derive_card_key
+from checkout.clearing.scheme.participants import demo_participants
+
+_CACHED_CARD_KEYS = 1 << 16
+
+
+class KeyPurpose(StrEnum):
+    """What an issuer master key is for; the value is its name in the file."""
+
+    CRYPTOGRAM = "ac"  # ARQC and ARPC
+    INTEGRITY = "smi"  # MAC of issuer scripts
+    CONFIDENTIALITY = "smc"  # encryption within issuer scripts
+    PIN_VERIFICATION = "pvk"
+
+
+class KeyUsage(StrEnum):
+    """Usage field of a TR-31 key block (ANSI X9.143, key usage)."""
+
+    PIN_ENCRYPTION = "P0"
+    MAC = "M3"  # ISO/IEC 9797-1, MAC algorithm 3
+    CRYPTOGRAM_MASTER = "E0"
+    INTEGRITY_MASTER = "E2"
+    CONFIDENTIALITY_MASTER = "E1"
+    PIN_VERIFICATION = "V2"
+
+
+_USAGE = {
+    KeyPurpose.CRYPTOGRAM: KeyUsage.CRYPTOGRAM_MASTER,
+    KeyPurpose.INTEGRITY: KeyUsage.INTEGRITY_MASTER,
+    KeyPurpose.CONFIDENTIALITY: KeyUsage.CONFIDENTIALITY_MASTER,
+    KeyPurpose.PIN_VERIFICATION: KeyUsage.PIN_VERIFICATION,
+}
+_MODE_OF_USE = {KeyUsage.PIN_ENCRYPTION: "B", KeyUsage.MAC: "C", KeyUsage.PIN_VERIFICATION: "C"}
+_DERIVES_KEYS = "X"
+
+
+class KeyStoreError(Exception):
+    """The key file can't be read, written or trusted, or holds no such key."""
+
+
+class KeyStore:
+    """Keys of the installation at `home`; the file is made when a key is first asked for.
+
+    `random_bytes(n)` gives key material and is `secrets.token_bytes` unless a test says otherwise.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        ranges: Sequence[str] | None = None,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self.path = home / "keys" / "issuer-keys.json"
+        self._ranges = tuple(demo_participants().ranges if ranges is None else ranges)
+        self._random_bytes = random_bytes
+        self._keys: dict[str, dict[str, str]] | None = None
+        self._card_keys: dict[tuple[str, str | None, KeyPurpose], bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"KeyStore({str(self.path)!r})"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a key store is not copied or pickled; open it again by its home")
+
+    def master_key(self, prefix: str, purpose: KeyPurpose = KeyPurpose.CRYPTOGRAM) -> bytes:
+        """16-byte issuer master key of an account range; KeyStoreError for an unknown range."""
+        held = self._section(f"range {prefix}")
+        if held is None:
+            raise KeyStoreError(f"range: no issuer master key for {prefix!r}")
+        return bytes.fromhex(held[purpose])
+
+    def card_key(
+        self,
+        account: str,
+        pan_sequence: str | None,
+        purpose: KeyPurpose = KeyPurpose.CRYPTOGRAM,
+    ) -> bytes:
+        """16-byte key of one card, derived from its range's master key.
+
+        `account` is the PAN or payment token, `pan_sequence` DE23 or tag 5F34 as digits.
+        EMV Book 2, Annex A1.4.1 (option A). KeyStoreError for an unknown range.
+        """
+        wanted = (account, pan_sequence, purpose)
+        found = self._card_keys.get(wanted)
+        if found is None:
+            master = self.master_key(self._range_of(account), purpose)
+            found = derive_card_key(master, account, pan_sequence)
+            if len(self._card_keys) >= _CACHED_CARD_KEYS:
+                self._card_keys.clear()
+            self._card_keys[wanted] = found
+        return found
+
+    def zone_key(self, participant: str) -> bytes:
+        """32-byte AES key of the TR-31 blocks to a participant, made when first asked for."""
+        held = self._section(f"zone {participant}")
+        if held is None:
+            held = self._add({f"zone {participant}": {"kbpk": self._random_bytes(32).hex()}})[
+                f"zone {participant}"
+            ]
+        return bytes.fromhex(held["kbpk"])
+
+    def export_master_key(self, prefix: str, purpose: KeyPurpose, participant: str) -> str:
+        """An issuer master key as a TR-31 block under the participant's zone key."""
+        return wrap_key(
+            self.zone_key(participant), self.master_key(prefix, purpose), _USAGE[purpose]
+        )
+
+    def secret(self, name: str) -> bytes:
+        """32 random bytes kept under `name`, such as the pepper of stored PINs."""
+        held = self._section(f"secret {name}")
+        if held is None:
+            held = self._add({f"secret {name}": {"bytes": self._random_bytes(32).hex()}})[
+                f"secret {name}"
+            ]
+        return bytes.fromhex(held["bytes"])
+
+    def _range_of(self, account: str) -> str:
+        for length in (8, 6):
+            if account[:length] in self._ranges:
+                return account[:length]
+        raise KeyStoreError(f"range: no issuer master key for {account[:6]!r}")
+
+    def _section(self, name: str) -> dict[str, str] | None:
+        if self._keys is None or name not in self._keys:
+            self._keys = self._read()
+            missing = [one for one in self._ranges if f"range {one}" not in self._keys]
+            if missing:
+                fresh = {
+                    f"range {one}": {purpose.value: self._new_key() for purpose in KeyPurpose}
+                    for one in missing
+                }
+                self._keys = self._add(fresh)
+        return self._keys.get(name)
+
+    def _new_key(self) -> str:
+        left, right = b"", b""
+        while left == right:  # two equal halves would be single DES
+            left, right = (tdes.odd_parity(self._random_bytes(8)) for _ in range(2))
+        return (left + right).hex()
+
+    def _read(self) -> dict[str, dict[str, str]]:
+        try:
+            if self.path.stat().st_mode & 0o077:
+                raise KeyStoreError(f"{self.path}: readable by others, expected mode 0600")
+            keys = _checked(json.loads(self.path.read_text("ascii"))["keys"])
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise KeyStoreError(f"{self.path}: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise KeyStoreError(f"{self.path}: not a key file of this program") from None
+        return keys
+
+    def _add(self, fresh: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        """Add sections that are not there yet; whoever came first wins. Returns all sections."""
+        with self._locked():
+            keys = {**fresh, **self._read()}
+            self._write(json.dumps({"version": 1, "keys": keys}, indent=1, sort_keys=True))
+        self._keys = keys
+        return keys
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        folder = self.path.parent
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
+            lock = os.open(folder / "issuer-keys.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise KeyStoreError(f"{folder}: {error.strerror}") from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def _write(self, text: str) -> None:
+        """Replace the file in one step; mkstemp makes it 0600 from the start."""
+        try:
+            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".issuer-keys-")
+            with os.fdopen(handle, "w", encoding="ascii") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(self.path)
+        except OSError as error:
+            raise KeyStoreError(f"{self.path}: {error.strerror}") from None
+
+
+def _checked(keys: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """The sections as they are; ValueError and its like where one holds no keys."""
+    for name, held in keys.items():
+        wanted = {one.value for one in KeyPurpose} if name.startswith("range ") else set(held)
+        lengths = {len(bytes.fromhex(held[one])) for one in wanted}
+        if lengths != {16 if name.startswith("range ") else 32}:
+            raise ValueError(name)
+    return keys
+
+
+def wrap_key(protection_key: bytes, key: bytes, usage: KeyUsage) -> str:
+    """A Triple DES key as a TR-31 block (version D) under a 32-byte AES key."""
+    header = tr31.Header(
+        version_id="D",
+        key_usage=usage.value,
+        algorithm="T",
+        mode_of_use=_MODE_OF_USE.get(usage, _DERIVES_KEYS),
+        version_num="00",
+        exportability="E",
+    )
+    return tr31.wrap(protection_key, header, key)
+
+
+def unwrap_key(protection_key: bytes, block: str, usage: KeyUsage) -> bytes:
+    """The key in a TR-31 block; KeyStoreError where the block is altered or for another usage."""
+    try:
+        header, key = tr31.unwrap(protection_key, block)
+    except tr31.HeaderError as error:
+        raise KeyStoreError(f"key block: header, {error}") from None
+    except tr31.KeyBlockError as error:
+        raise KeyStoreError(f"key block: {error}") from None
+    if header.key_usage != usage.value:
+        raise KeyStoreError(f"key block: expected usage {usage.value}, got {header.key_usage}")
+    return key

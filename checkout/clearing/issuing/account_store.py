@@ -1,0 +1,296 @@
+"""The payers' accounts as their holders' books have them: balance, PIN tries, counters, usage."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, datetime
+
+from checkout.clearing.store import schema
+from checkout.clearing.issuing.accounts import (Account, AccountState, AccountStatus, DemoWorld, enrolled_account)
+from checkout.clearing.ledger.postings import opening_legs, payer_account
+from checkout.clearing.issuing.decision import Usage
+from checkout.clearing.ledger.ledger import Status, transfers_of
+from checkout.clearing.messages import Initiation
+from checkout.clearing.scheme.participants import CardKind, Participants
+from checkout.clearing.hsm.pin import PIN_TRIES, PinVerdict, check_pin, pin_verification
+from checkout.clearing.store.rows import EntryRow
+from checkout.clearing.scheme.rules import AccountClass
+from checkout.clearing.settlement.netting import settlement_date
+from checkout.clearing.store.store import Store
+
+_DAYS_KEPT = 100_000
+_CODES = (Initiation.DYNAMIC_CODE, Initiation.PAYER_CODE)
+
+
+def day_number(on: date) -> int:
+    """A date as yyyymmdd, the way the tables keep it."""
+    return on.year * 10000 + on.month * 100 + on.day
+
+
+def date_of(number: int) -> date:
+    """The date that yyyymmdd stands for."""
+    return date(number // 10000, number // 100 % 100, number % 100)
+
+
+def micros(instant: datetime) -> int:
+    """Microseconds since the epoch of an aware instant."""
+    return round(instant.timestamp() * 1_000_000)
+
+
+class Holders:
+    """All accounts of the world, with their state kept in memory and in the store's batch.
+
+    `pepper` is called once, when a PIN is first checked.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        world: DemoWorld,
+        participants: Participants,
+        *,
+        pepper: Callable[[], bytes],
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._store = store
+        self._world = world
+        self._participants = participants
+        self._pepper = pepper
+        self._random_bytes = random_bytes
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop what is in memory, after a batch that could not be written."""
+        self._states: dict[str, AccountState] = {}
+        self._pins: dict[str, bytes | None] = {}
+        self._counters: dict[str, int | None] = {}
+        self._days: dict[tuple[str, int], list[int]] = {}
+        self._years: dict[tuple[str, int], int] = {}
+        self._enrolled: dict[str, Account] | None = None  # read when first needed
+
+    def open_accounts(self, now: datetime) -> None:
+        """Book the opening balance of every account that has none yet."""
+        known = {row[0] for row in self._store.query("SELECT account FROM clearing_holders")}
+        for account in self._world.accounts.values():
+            if account.account not in known:
+                self._open(account, now)
+
+    def account(self, number: str) -> Account | None:
+        """What is agreed about an account; None for nobody's number."""
+        found = self._world.accounts.get(number)
+        if found is not None:
+            return found
+        if self._enrolled is None:
+            self._enrolled = self._read_enrolled()
+        return self._enrolled.get(number)
+
+    def admit(self, account: Account, last_four: str, now: datetime) -> None:
+        """Take in the account of an enrolled card with its opening balance."""
+        if self.account(account.account) is not None or self._enrolled is None:
+            return
+        self._enrolled[account.account] = account
+        graded = account.account_class
+        row = (
+            account.account,
+            last_four,
+            "" if graded is None else graded.value,
+            account.balance_minor,
+            micros(now),
+        )
+        self._store.put(schema.PUT_ENROLLED, account.account, row)
+        self._open(account, now)
+
+    def state(self, number: str) -> AccountState | None:
+        """The account with its balance of now; None for nobody's number."""
+        kept = self._states.get(number)
+        if kept is None:
+            account = self.account(number)
+            if account is None:
+                return None
+            kept = self._states[number] = self._read(account)
+        held = self._store.balance(payer_account(number, kept.account.currency))
+        return AccountState(
+            account=kept.account,
+            balance_minor=held.credits_posted - held.debits_posted,
+            held_minor=held.debits_pending,
+            status=kept.status,
+            pin_tries_left=kept.pin_tries_left,
+            last_atc=kept.last_atc,
+            spent_minor=kept.spent_minor,
+        )
+
+    def usage(self, number: str, on: date) -> Usage:
+        """What the account has paid on a business date, and in its year so far."""
+        day = day_number(on)
+        spent, static, dynamic, count = self._day(number, day)
+        return Usage(
+            day_minor=spent,
+            year_minor=self._years[number, day // 10000],
+            static_code_day_minor=static,
+            dynamic_code_day_minor=dynamic,
+            day_count=count,
+        )
+
+    def spend(self, number: str, on: date, amount_minor: int, initiation: Initiation) -> None:
+        """Count a payment into day, year and whole; a negative amount takes one back."""
+        day = day_number(on)
+        kept = self._day(number, day)
+        kept[0] = max(kept[0] + amount_minor, 0)
+        if initiation is Initiation.STATIC_CODE:
+            kept[1] = max(kept[1] + amount_minor, 0)
+        elif initiation in _CODES:
+            kept[2] = max(kept[2] + amount_minor, 0)
+        kept[3] = max(kept[3] + (1 if amount_minor > 0 else -1), 0)
+        year = (number, day // 10000)
+        self._years[year] = max(self._years[year] + amount_minor, 0)
+        self._store.put(schema.PUT_USAGE, f"{number}/{day}", (number, day, *kept))
+        self._count_whole(number, amount_minor)
+
+    def last_counter(self, card: str) -> int | None:
+        """The last ATC seen of a card, which is named by its number and PSN."""
+        if card not in self._counters:
+            read = "SELECT atc FROM clearing_counters WHERE card = ?"
+            rows = self._store.query(read, (card,), settled=False)  # else it would be known
+            self._counters[card] = rows[0][0] if rows else None
+        return self._counters[card]
+
+    def see_counter(self, card: str, atc: int) -> None:
+        """Remember the ATC of a cryptogram that was right."""
+        self._counters[card] = atc
+        self._store.put(schema.PUT_COUNTER, card, (card, atc))
+
+    def verify_pin(self, number: str, pin: str) -> PinVerdict:
+        """Check a PIN and count the try; the account must exist."""
+        state = self.state(number)
+        assert state is not None
+        kept = self._pins.get(number)
+        if kept is None:
+            kept = pin_verification(
+                state.account.pin, number, salt=self._random_bytes(16), pepper=self._pepper()
+            )
+        verdict = check_pin(
+            pin, number, kept, pepper=self._pepper(), tries_left=state.pin_tries_left
+        )
+        if self._pins.get(number) is None or verdict.tries_left != state.pin_tries_left:
+            self._pins[number] = kept
+            self._keep(number, replace(state, pin_tries_left=verdict.tries_left))
+        return verdict
+
+    def set_status(self, number: str, status: AccountStatus) -> None:
+        """Block or free an account; the account must exist."""
+        state = self.state(number)
+        assert state is not None
+        self._keep(number, replace(state, status=status))
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def _open(self, account: Account, now: datetime) -> None:
+        number = self._store.next_seq()
+        on = day_number(settlement_date(now))
+        holder = self._participants.holder_of(account.account)
+        holder_id = "" if holder is None else holder.id
+        entry = EntryRow(
+            id=number,
+            kind="opening",
+            house="",
+            status=Status.POSTED,
+            business_date=on,
+            at_us=micros(now),
+            expires_us=None,
+            original=None,
+            payer=account.masked,
+            amount_minor=account.balance_minor,
+            currency=account.currency,
+            billing_minor=account.balance_minor,
+            billing_currency=account.currency,
+            acquirer="",
+            holder=holder_id,
+            merchant="",
+            mcc="",
+            rrn="",
+            initiation="",
+        )
+        legs = opening_legs(account, holder_id)
+        self._store.enter(entry, transfers_of(number, legs))
+        self._keep(
+            account.account,
+            AccountState(
+                account=account,
+                balance_minor=account.balance_minor,
+                status=account.status,
+                pin_tries_left=PIN_TRIES,
+            ),
+        )
+
+    def _read(self, account: Account) -> AccountState:
+        rows = self._store.query(
+            "SELECT status, pin_kept, pin_tries_left, spent_minor FROM clearing_holders "
+            "WHERE account = ?",
+            (account.account,),
+            settled=False,  # else it would be known
+        )
+        if not rows:
+            return AccountState(account=account, balance_minor=0, status=account.status)
+        status, pin_kept, tries_left, spent = rows[0]
+        self._pins[account.account] = None if pin_kept is None else bytes(pin_kept)
+        return AccountState(
+            account=account,
+            balance_minor=0,
+            status=AccountStatus(status),
+            pin_tries_left=tries_left,
+            spent_minor=spent,
+        )
+
+    def _keep(self, number: str, state: AccountState) -> None:
+        self._states[number] = state
+        row = (
+            number,
+            state.status,
+            self._pins.get(number),
+            state.pin_tries_left,
+            state.spent_minor,
+        )
+        self._store.put(schema.PUT_HOLDER, number, row)
+
+    def _count_whole(self, number: str, amount_minor: int) -> None:
+        """The limit on the whole exists for one class of wallet accounts only; spare the others."""
+        account = self.account(number)
+        if account is None or account.kind is not CardKind.WALLET:
+            return
+        state = self.state(number)
+        assert state is not None
+        spent = max(state.spent_minor + amount_minor, 0)
+        self._keep(number, replace(state, spent_minor=spent))
+
+    def _read_enrolled(self) -> dict[str, Account]:
+        rows = self._store.query(
+            "SELECT account, last_four, account_class, balance_minor FROM clearing_enrolled"
+        )
+        return {
+            number: enrolled_account(number, four, AccountClass(graded), balance)
+            for number, four, graded, balance in rows
+        }
+
+    def _day(self, number: str, day: int) -> list[int]:
+        """Spent, by static and by dynamic codes, and how often, on one day; to be changed."""
+        found = self._days.get((number, day))
+        if found is None:
+            if len(self._days) >= _DAYS_KEPT and self._store.is_clean:
+                self._days.clear()  # all of it is in the tables
+                self._years.clear()
+            found = self._days[number, day] = self._read_day(number, day)
+        return found
+
+    def _read_day(self, number: str, day: int) -> list[int]:
+        year = day // 10000
+        rows = self._store.query(
+            "SELECT day, day_minor, static_minor, dynamic_minor, day_count FROM clearing_usage "
+            "WHERE account = ? AND day BETWEEN ? AND ?",
+            (number, year * 10000, year * 10000 + 9999),
+            settled=False,  # else it would be known, or all was written when it was forgotten
+        )
+        if (number, year) not in self._years:
+            self._years[number, year] = sum(row[1] for row in rows)
+        return next((list(row[1:]) for row in rows if row[0] == day), [0, 0, 0, 0])

@@ -1,0 +1,149 @@
+"""What one payment costs and who gets it, to the minor unit, in either house."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+from checkout.clearing.scheme.participants import CardKind
+from checkout.clearing.scheme.rules import House, Rules, RuleSet, part_of, rules_of_china
+from checkout.values import quick
+
+
+@quick
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeeSplit:
+    """One payment's amount taken apart; all in minor units of the payment's currency.
+
+    In the four-party house the merchant pays interchange, the acquirer's network fee and the
+    acquirer's own part; the issuer gives its network fee out of the interchange. In the
+    three-party house the merchant pays the operator, who pays the bank of a linked account.
+    """
+
+    amount_minor: int
+    house: House
+    interchange_minor: int = 0  # acquirer to issuer
+    network_from_acquirer_minor: int = 0
+    network_from_issuer_minor: int = 0
+    acquirer_minor: int = 0
+    operator_minor: int = 0  # what the operator keeps
+    bank_minor: int = 0  # operator to the bank of a linked account
+
+    @property
+    def merchant_fee_minor(self) -> int:
+        """All that the merchant pays."""
+        return (
+            self.interchange_minor
+            + self.network_from_acquirer_minor
+            + self.acquirer_minor
+            + self.operator_minor
+            + self.bank_minor
+        )
+
+    @property
+    def merchant_minor(self) -> int:
+        """What the merchant is paid out."""
+        return self.amount_minor - self.merchant_fee_minor
+
+    @property
+    def issuer_minor(self) -> int:
+        """What the issuer keeps: interchange less its network fee."""
+        return self.interchange_minor - self.network_from_issuer_minor
+
+    @property
+    def network_minor(self) -> int:
+        """What the network gets from both sides."""
+        return self.network_from_acquirer_minor + self.network_from_issuer_minor
+
+    def shares(self) -> dict[str, int]:
+        """Who ends up with how much; the parts add up to the amount."""
+        return {
+            "merchant": self.merchant_minor,
+            "issuer": self.issuer_minor,
+            "network": self.network_minor,
+            "acquirer": self.acquirer_minor,
+            "operator": self.operator_minor,
+            "bank": self.bank_minor,
+        }
+
+
+def fees(
+    amount_minor: int,
+    *,
+    card_kind: CardKind,
+    mcc: str,
+    on: date,
+    house: House = House.FOUR_PARTY,
+    currency: str = "CNY",
+    linked: bool = False,
+    rules: Rules | None = None,
+) -> FeeSplit:
+    """Split a payment's amount by the rules of a business date.
+
+    Each part is rounded half up to the minor unit by itself, then capped; the merchant gets the
+    rest. Outside renminbi the tariff `abroad` holds, without caps. `linked` is for a quick payment
+    from a linked bank account. ValueError for an amount below one minor unit.
+    """
+    if amount_minor <= 0:
+        raise ValueError(f"amount: expected more than zero, got {amount_minor}")
+    held = rules or rules_of_china()
+    rule_set = held.on(on)
+    if house is House.THREE_PARTY:
+        return _three_party(amount_minor, rule_set, linked=linked)
+    tariff = rule_set.tariff(
+        category=held.category(mcc), card=card_kind, place="home" if currency == "CNY" else "abroad"
+    )
+    return FeeSplit(
+        amount_minor=amount_minor,
+        house=house,
+        interchange_minor=part_of(amount_minor, tariff.issuer_ppm, tariff.issuer_cap_minor),
+        network_from_acquirer_minor=part_of(
+            amount_minor, tariff.network_from_acquirer_ppm, tariff.network_from_acquirer_cap_minor
+        ),
+        network_from_issuer_minor=part_of(
+            amount_minor, tariff.network_from_issuer_ppm, tariff.network_from_issuer_cap_minor
+        ),
+        acquirer_minor=part_of(amount_minor, tariff.acquirer_ppm, tariff.acquirer_cap_minor),
+    )
+
+
+def returned(split: FeeSplit, *, refunded_before_minor: int, refund_minor: int) -> FeeSplit:
+    """The fees that go back with a refund, as a split of the refunded amount.
+
+    Each fee's part of all refunds so far is rounded half up, less what went back before; so
+    refunds that add up to the payment return exactly its fees. ValueError for more than was paid.
+    """
+    after = refunded_before_minor + refund_minor
+    if refund_minor <= 0 or refunded_before_minor < 0 or after > split.amount_minor:
+        raise ValueError(f"refund: {refund_minor} does not fit {split.amount_minor} paid")
+
+    def part(fee_minor: int) -> int:
+        return _share(fee_minor, after, split.amount_minor) - _share(
+            fee_minor, refunded_before_minor, split.amount_minor
+        )
+
+    return FeeSplit(
+        amount_minor=refund_minor,
+        house=split.house,
+        interchange_minor=part(split.interchange_minor),
+        network_from_acquirer_minor=part(split.network_from_acquirer_minor),
+        network_from_issuer_minor=part(split.network_from_issuer_minor),
+        acquirer_minor=part(split.acquirer_minor),
+        operator_minor=part(split.operator_minor),
+        bank_minor=part(split.bank_minor),
+    )
+
+
+def _three_party(amount_minor: int, rule_set: RuleSet, *, linked: bool) -> FeeSplit:
+    fee = part_of(amount_minor, rule_set.wallet_operator_ppm)
+    bank = min(part_of(amount_minor, rule_set.wallet_bank_ppm), fee) if linked else 0
+    return FeeSplit(
+        amount_minor=amount_minor,
+        house=House.THREE_PARTY,
+        operator_minor=fee - bank,
+        bank_minor=bank,
+    )
+
+
+def _share(fee_minor: int, part_minor: int, whole_minor: int) -> int:
+    return (2 * fee_minor * part_minor + whole_minor) // (2 * whole_minor)

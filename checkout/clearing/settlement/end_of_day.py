@@ -1,0 +1,210 @@
+"""The close of the day: post what is pending, net both houses, settle, report. Once a date."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from checkout.clearing.store import schema
+from checkout.clearing.authorisation.context import Backend, Turn
+from checkout.clearing.ledger.postings import client_money, position
+from checkout.clearing.issuing.account_store import day_number
+from checkout.clearing.ledger.ledger import (LEGS_PER_ENTRY, LedgerError, Leg, Status, currency_of_account, transfers_of)
+from checkout.clearing.settlement.posted_entries import Amounts, PostedDay
+from checkout.clearing.store.rows import EntryRow
+from checkout.clearing.settlement.netting import (MerchantStatement, NetPosition, net, settlement_date, statements)
+from checkout.clearing.settlement.files import settlement_folder, write_files
+
+
+class ClosingError(ValueError):
+    """A day that can't be closed; the message says why."""
+
+
+class Closing:
+    """Closes business dates in order; a date that is closed gives its report again."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def close(self, on: date, turn: Turn) -> dict[str, Any]:
+        """Close a business date and return its report; ClosingError for one that can't be.
+
+        What is pending by then is posted, holds that have run out expire, positions are netted by
+        house, participant and currency, and settled. A wallet operator then keeps in its
+        client-money account what its payers have stored with it. Closing again changes nothing.
+        """
+        store, day = self._backend.store, day_number(on)
+        known = self._report_of(day)
+        if known is not None:
+            return known | {"closed_before": True}
+        if on > settlement_date(turn.now):
+            raise ClosingError(f"{on.isoformat()} has not begun")
+        closed = self._backend.closed_through()
+        if closed is not None and on < closed:
+            raise ClosingError(f"{on.isoformat()} was passed over: {closed.isoformat()} is closed")
+        at = (turn.at_us, day, turn.seq)
+        store.resolve_many(
+            "e.expires_us IS NOT NULL AND e.expires_us <= ?", (at[0],), Status.EXPIRED, at
+        )
+        store.resolve_many(
+            "e.expires_us IS NULL AND e.business_date <= ?", (day,), Status.POSTED, at
+        )
+        before = 0 if closed is None else day_number(closed)
+        what = PostedDay(self._backend, before, day)
+        positions = net(what.payments())
+        exchanged = what.exchanged()
+        _reconcile(positions, exchanged, what.positions())
+        ended: dict[str, int] = dict(
+            store.query(
+                "SELECT status, count(*) FROM clearing_resolutions "
+                "WHERE business_date > ? AND business_date <= ? AND status <> 'voided' "
+                "GROUP BY status",
+                (before, day),
+            )
+        )
+        stored = what.stored()
+        report = _report(on, ended, positions, statements(what.payments()), stored)
+        self._settle(turn, day, positions, exchanged, what.payouts(), stored)
+        store.put_number("closed-through", day)
+        store.put(schema.ADD_SETTLEMENT, str(day), (day, at[0], json.dumps(report)))
+        folder = settlement_folder(self._backend.home, on.isoformat())
+        write_files(folder, report, what.payments())
+        return report | {"closed_before": False}
+
+    def _report_of(self, day: int) -> dict[str, Any] | None:
+        rows = self._backend.store.query(
+            "SELECT report FROM clearing_settlements WHERE business_date = ?", (day,)
+        )
+        return json.loads(rows[0][0]) if rows else None
+
+    def _settle(
+        self,
+        turn: Turn,
+        day: int,
+        positions: Iterable[NetPosition],
+        exchanged: Amounts,
+        payouts: Amounts,
+        stored: dict[tuple[str, str], int],
+    ) -> None:
+        """Square every position against the settlement bank, pay the merchants, keep apart what
+        payers have stored at wallet operators."""
+        legs = [_squared(name, -amount, "exchange") for name, amount in exchanged.items()]
+        for one in positions:
+            name = position(one.participant, one.currency)
+            legs.append(_squared(name, one.net_minor, f"settlement, {one.house}"))
+        for name, amount in payouts.items():
+            legs.append(_squared(name, -amount, "payout"))
+        legs += [_safeguarded(*key, amount) for key, amount in stored.items()]
+        moved = [one for one in legs if one.amount_minor]
+        for at in range(0, len(moved), LEGS_PER_ENTRY):
+            number = self._backend.store.next_seq()
+            self._backend.store.enter(
+                _entry(number, day, turn), transfers_of(number, moved[at : at + LEGS_PER_ENTRY])
+            )
+
+
+def _squared(name: str, received_minor: int, purpose: str) -> Leg:
+    """A leg that takes what is to be received (positive) off an account, or owed (negative)."""
+    kind, rest = name.split("/", 1)
+    against = {"position": "settlement", "merchant": "payout"}[kind] + "/" + rest
+    if purpose == "exchange":
+        against = f"exchange/network/{currency_of_account(name)}"
+    debit, credit = (against, name) if received_minor >= 0 else (name, against)
+    return Leg(
+        debit=debit,
+        credit=credit,
+        amount_minor=abs(received_minor),
+        currency=currency_of_account(name),
+        purpose=purpose,
+    )
+
+
+def _safeguarded(operator: str, currency: str, stored_minor: int) -> Leg:
+    """A leg that brings an operator's client money to what its payers have stored."""
+    own, kept = f"settlement/{operator}/{currency}", client_money(operator, currency)
+    debit, credit = (kept, own) if stored_minor >= 0 else (own, kept)
+    return Leg(debit, credit, abs(stored_minor), currency, "client money")
+
+
+def _reconcile(positions: Iterable[NetPosition], exchanged: Amounts, booked: Amounts) -> None:
+    """The netted payments must say what the ledger's position accounts say; LedgerError else."""
+    netted = {name: -amount for name, amount in exchanged.items()}
+    for one in positions:
+        name = position(one.participant, one.currency)
+        netted[name] = netted.get(name, 0) + one.net_minor
+    found = {name: amount for name, amount in netted.items() if amount}
+    if found != booked:
+        differing = sorted(set(found.items()) ^ set(booked.items()))
+        raise LedgerError(f"netting and ledger differ: {differing[:4]}")
+
+
+def _entry(number: int, day: int, turn: Turn) -> EntryRow:
+    return EntryRow(
+        id=number,
+        kind="settlement",
+        house="",
+        status=Status.POSTED,
+        business_date=day,
+        at_us=turn.at_us,
+        expires_us=None,
+        original=None,
+        payer="",
+        amount_minor=0,
+        currency="",
+        billing_minor=0,
+        billing_currency="",
+        acquirer="",
+        holder="",
+        merchant="",
+        mcc="",
+        rrn="",
+        initiation="",
+    )
+
+
+def _report(
+    on: date,
+    ended: dict[str, int],
+    positions: Iterable[NetPosition],
+    merchants: Iterable[MerchantStatement],
+    stored: dict[tuple[str, str], int],
+) -> dict[str, Any]:
+    """The close as JSON; positive net amounts are received."""
+    return {
+        "date": on.isoformat(),
+        "posted": ended.get(Status.POSTED, 0),
+        "expired": ended.get(Status.EXPIRED, 0),
+        "positions": [
+            {
+                "house": one.house.value,
+                "participant": one.participant,
+                "currency": one.currency,
+                "received_minor": one.received_minor,
+                "owed_minor": one.owed_minor,
+                "net_minor": one.net_minor,
+                "count": one.count,
+            }
+            for one in positions
+        ],
+        "merchants": [
+            {
+                "house": one.house.value,
+                "merchant": one.merchant,
+                "currency": one.currency,
+                "sales_count": one.sales_count,
+                "sales_minor": one.sales_minor,
+                "returns_count": one.returns_count,
+                "returns_minor": one.returns_minor,
+                "fees_minor": one.fees_minor,
+                "payout_minor": one.payout_minor,
+            }
+            for one in merchants
+        ],
+        "client_money": [
+            {"operator": operator, "currency": currency, "moved_minor": amount}
+            for (operator, currency), amount in sorted(stored.items())
+            if amount
+        ],
+    }

@@ -1,0 +1,222 @@
+"""The close of the day: which date a payment belongs to, who owes whom, what a merchant gets."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from checkout.clearing.scheme.fees import FeeSplit
+from checkout.clearing.scheme.rules import House
+
+BUSINESS_ZONE = ZoneInfo("Asia/Shanghai")
+CUT_OFF = time(23, 0)
+
+
+class Movement(StrEnum):
+    """Which way a settled row goes: sales forward, all that takes money back backward."""
+
+    SALE = "sale"
+    REFUND = "refund"
+    CHARGEBACK = "chargeback"
+    REPRESENTMENT = "representment"
+    TOP_UP = "top-up"
+    TOP_UP_RETURN = "top-up-return"
+
+    @property
+    def sign(self) -> int:
+        """1 where the merchant or the wallet gets money, -1 where it gives it back."""
+        return 1 if self in (Movement.SALE, Movement.REPRESENTMENT, Movement.TOP_UP) else -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledPayment:
+    """One posted payment, refund, dispute step or top-up as the close of the day sees it.
+
+    `split` is in `currency`, that of the sale, in which acquirer and merchant are paid. `holder`
+    keeps the payer's account (an issuer, or the wallet operator); `bank` is the linked bank of a
+    quick payment. A holder abroad settles `holder_amount_minor` of `holder_currency`: what
+    `holder_owes(split)` comes to by the day's rate. A top-up has no merchant.
+    """
+
+    id: str
+    settlement_date: date
+    movement: Movement
+    split: FeeSplit
+    currency: str
+    merchant: str
+    holder: str
+    network: str
+    acquirer: str | None = None  # four-party only
+    bank: str | None = None  # three-party, quick payment
+    holder_currency: str | None = None
+    holder_amount_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionLeg:
+    """One participant's part of one payment: positive is received, negative is owed."""
+
+    participant: str
+    currency: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetPosition:
+    """What one participant receives (positive) or owes in one currency of one house's day."""
+
+    house: House
+    participant: str
+    currency: str
+    received_minor: int
+    owed_minor: int
+    count: int
+
+    @property
+    def net_minor(self) -> int:
+        """Received less owed."""
+        return self.received_minor - self.owed_minor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MerchantStatement:
+    """One merchant's day in one house and currency; `payout_minor` is paid to its account."""
+
+    house: House
+    merchant: str
+    currency: str
+    sales_count: int
+    sales_minor: int
+    returns_count: int
+    returns_minor: int
+    fees_minor: int  # of sales, less what went back with returns
+    payout_minor: int
+
+
+def settlement_date(instant: datetime) -> date:
+    """The business date of a moment: Asia/Shanghai, from 23:00 on the next day's.
+
+    ValueError for a time without a zone.
+    """
+    if instant.tzinfo is None:
+        raise ValueError("instant: expected a time with a zone")
+    local = instant.astimezone(BUSINESS_ZONE)
+    after = local.time() >= CUT_OFF
+    return local.date() + timedelta(days=1) if after else local.date()
+
+
+def business_day(on: date) -> tuple[datetime, datetime]:
+    """First moment of a business date, and the first one that no longer belongs to it."""
+    end = datetime.combine(on, CUT_OFF, BUSINESS_ZONE)
+    return datetime.combine(on - timedelta(days=1), CUT_OFF, BUSINESS_ZONE), end
+
+
+def holder_owes(split: FeeSplit) -> int:
+    """What a four-party issuer owes for a sale: the amount less what it keeps of the fees."""
+    return split.amount_minor - split.issuer_minor
+
+
+def legs(payment: SettledPayment) -> tuple[PositionLeg, ...]:
+    """How one payment moves money between participants; each currency adds up to zero.
+
+    A payment from a balance at the operator has none: payer and merchant are in one house.
+    """
+    sign, split, currency = payment.movement.sign, payment.split, payment.currency
+    if split.house is House.THREE_PARTY:
+        if payment.bank is None:
+            return ()
+        between = split.amount_minor - split.bank_minor
+        found = [(payment.bank, currency, -between), (payment.holder, currency, between)]
+    else:
+        if payment.acquirer is None:
+            raise ValueError(f"payment {payment.id}: four-party without an acquirer")
+        owed = holder_owes(split)
+        paid = split.amount_minor - split.interchange_minor - split.network_from_acquirer_minor
+        found = [(payment.acquirer, currency, paid), (payment.network, currency, owed - paid)]
+        if payment.holder_currency is None or payment.holder_currency == currency:
+            found.append((payment.holder, currency, -owed))
+        else:
+            abroad = payment.holder_amount_minor
+            if abroad is None:
+                raise ValueError(f"payment {payment.id}: no amount in {payment.holder_currency}")
+            # The network changes the money: it takes one currency and pays out the other.
+            found += [
+                (payment.network, currency, -owed),
+                (payment.network, payment.holder_currency, abroad),
+                (payment.holder, payment.holder_currency, -abroad),
+            ]
+    return tuple(
+        PositionLeg(participant=party, currency=unit, amount_minor=sign * amount)
+        for party, unit, amount in found
+        if amount
+    )
+
+
+def net(payments: Iterable[SettledPayment]) -> tuple[NetPosition, ...]:
+    """Net positions by house, participant and currency, sorted; each currency sums to zero."""
+    received: dict[tuple[House, str, str], int] = defaultdict(int)
+    owed: dict[tuple[House, str, str], int] = defaultdict(int)
+    count: dict[tuple[House, str, str], int] = defaultdict(int)
+    for payment in payments:
+        for leg in legs(payment):
+            key = (payment.split.house, leg.participant, leg.currency)
+            count[key] += 1
+            if leg.amount_minor > 0:
+                received[key] += leg.amount_minor
+            else:
+                owed[key] -= leg.amount_minor
+    positions = tuple(
+        NetPosition(
+            house=house,
+            participant=party,
+            currency=currency,
+            received_minor=received[house, party, currency],
+            owed_minor=owed[house, party, currency],
+            count=count[house, party, currency],
+        )
+        for house, party, currency in sorted(count)
+    )
+    assert_balanced(positions)
+    return positions
+
+
+def assert_balanced(positions: Iterable[NetPosition]) -> None:
+    """AssertionError where the positions of a house and currency don't add up to zero."""
+    totals: dict[tuple[House, str], int] = defaultdict(int)
+    for position in positions:
+        totals[position.house, position.currency] += position.net_minor
+    for (house, currency), total in totals.items():
+        assert total == 0, f"{house} positions in {currency} are off by {total}"
+
+
+def statements(payments: Iterable[SettledPayment]) -> tuple[MerchantStatement, ...]:
+    """What each merchant sold, gave back, paid in fees and is paid out, sorted."""
+    totals: dict[tuple[House, str, str], list[int]] = defaultdict(lambda: [0] * 6)
+    for payment in payments:
+        if not payment.merchant:
+            continue  # a top-up
+        split, sign = payment.split, payment.movement.sign
+        row = totals[split.house, payment.merchant, payment.currency]
+        at = 0 if sign > 0 else 2
+        row[at] += 1
+        row[at + 1] += split.amount_minor
+        row[4] += sign * split.merchant_fee_minor
+        row[5] += sign * split.merchant_minor
+    return tuple(
+        MerchantStatement(
+            house=house,
+            merchant=merchant,
+            currency=currency,
+            sales_count=row[0],
+            sales_minor=row[1],
+            returns_count=row[2],
+            returns_minor=row[3],
+            fees_minor=row[4],
+            payout_minor=row[5],
+        )
+        for (house, merchant, currency), row in sorted(totals.items())
+    )

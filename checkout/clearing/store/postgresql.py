@@ -1,0 +1,79 @@
+"""PostgreSQL behind the clearing tables, when one machine is not enough (extra `postgres`).
+
+Rows of a batch go in by COPY where they are only added, the rest statement by statement, all in one
+transaction with synchronous commit.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from checkout.clearing.store.sqlite import Row, Statement
+from checkout.database import DatabaseError
+
+_PLAIN_INSERT = re.compile(r"INSERT INTO (\w+) VALUES \([?, ]+\)")
+
+
+class PostgresqlEngine:
+    """One connection; SQL is written for SQLite and translated here."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            psycopg: Any = importlib.import_module("psycopg")
+        except ImportError:
+            raise DatabaseError(
+                "database: PostgreSQL needs the extra: pip install 'checkout[postgres]'"
+            ) from None
+        self._errors: type[Exception] = psycopg.Error
+        try:
+            plain = "postgresql://" + url.split("://", 1)[1]
+            self._connection: Any = psycopg.connect(plain, autocommit=True)
+        except psycopg.Error as error:
+            reason = " ".join(str(error).split())
+            raise DatabaseError(f"database: PostgreSQL is out of reach: {reason}") from None
+
+    def query(self, sql: str, parameters: Row = (), *, settled: bool = True) -> list[Row]:
+        """All rows of one SELECT; here nothing is ever under way."""
+        del settled
+        try:
+            found: list[Row] = self._connection.execute(_translated(sql), parameters).fetchall()
+        except self._errors as error:
+            raise DatabaseError(f"database: {' '.join(str(error).split())}") from None
+        return found
+
+    def write(self, statements: Iterable[Statement]) -> None:
+        """Run each statement for each of its rows, all in one durable transaction."""
+        try:
+            with self._connection.transaction(), self._connection.cursor() as cursor:
+                for sql, rows in statements:
+                    self._run(cursor, sql, rows)
+        except self._errors as error:
+            raise DatabaseError(f"database: {' '.join(str(error).split())}") from None
+
+    def define(self, statements: Iterable[str]) -> None:
+        """Create tables and indexes where they are missing."""
+        typed = (
+            re.sub(r"\bBLOB\b", "BYTEA", re.sub(r"\bINTEGER\b", "BIGINT", one))
+            for one in statements
+        )
+        self.write([(sql, [()]) for sql in typed])
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._connection.close()
+
+    def _run(self, cursor: Any, sql: str, rows: Sequence[Row]) -> None:
+        plain = _PLAIN_INSERT.fullmatch(sql)
+        if plain is None:
+            cursor.executemany(_translated(sql), rows)
+            return
+        with cursor.copy(f"COPY {plain[1]} FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+
+
+def _translated(sql: str) -> str:
+    return sql.replace("%", "%%").replace("?", "%s")

@@ -1,0 +1,277 @@
+"""The report as one HTML file that opens anywhere: no script, no other host, fit to print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from checkout.comparison.report.charts import Axis, Line, Part, bars, plot
+from checkout.comparison.report.html_builder import Markup, join, tag
+from checkout.comparison.report.matrix import matrix_table
+from checkout.comparison.report.places_section import overtaking_section, places_section
+from checkout.comparison.report.reference_section import models_section, reference_section
+from checkout.comparison.report.table import comparison_table
+from checkout.comparison.results import Column, Comparison
+from checkout.comparison.report.sequence_diagram import sequences
+from checkout.comparison.report.formatting import count, share, span
+
+_CSS = Path(__file__).with_name("page.css")
+
+_PARTIES = ("issuer", "network", "acquirer", "operator", "bank")
+
+
+def html_page(found: Comparison) -> str:
+    """The whole report."""
+    sections: list[tuple[str, str, Markup]] = [
+        ("glance", "At a glance", _glance(found)),
+        ("sale", "One sale, message by message", _stories(found)),
+        ("time", "Where the time goes", _time(found)),
+        ("money", "Who gets the money", _money(found)),
+    ]
+    if found.sweeps:
+        sections.append(("overtaking", "Where taps overtake codes", _overtaking(found)))
+    if found.places:
+        sections.append(("places", "Eight places", _places(found)))
+    if found.faults:
+        sections.append(("faults", "When something fails", _faults(found)))
+    if found.attacks:
+        sections.append(("attacks", "When somebody attacks", _attacks(found)))
+    sections.append(("steps", "The steps and where they are laid down", reference_section()))
+    sections.append(("models", "What was modelled, and from what", models_section()))
+    body = tag(
+        "main",
+        _header(found, [(name, title) for name, title, _ in sections]),
+        [join(tag("h2", title, id=name), content) for name, title, content in sections],
+        _footer(found),
+    )
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", "A code and a tap, side by side"),
+        tag("style", Markup(_CSS.read_text("utf-8"))),
+    )
+    return "<!doctype html>\n" + tag("html", head, tag("body", body), lang="en")
+
+
+def _header(found: Comparison, sections: Sequence[tuple[str, str]]) -> Markup:
+    links = [tag("li", tag("a", title, href=f"#{name}")) for name, title in sections]
+    facts = [
+        ("sales a way", count(found.payments)),
+        ("seed", str(found.seed)),
+        ("baskets", found.scenario),
+        ("checkout", found.version),
+    ]
+    return tag(
+        "header",
+        tag("h1", "A code and a tap, side by side"),
+        tag(
+            "p",
+            "The same sales paid by scanning the shop's code, by showing a code of the payer's own "
+            "and by tapping, each run through the whole of the software. Money, banks' decisions, "
+            "cards and air are simulated; the time of people, cards and networks is modelled and "
+            "marked so.",
+            class_="lead",
+        ),
+        tag(
+            "div",
+            [tag("span", f"{name} ", tag("b", value)) for name, value in facts],
+            class_="run",
+        ),
+        tag("nav", tag("ul", links), aria_label="Sections"),
+    )
+
+
+def _glance(found: Comparison) -> Markup:
+    heads = [_head(column) for column in found.columns]
+    return join(tag("div", heads, class_="heads"), comparison_table(found))
+
+
+def _head(column: Column) -> Markup:
+    whole, software = column.whole_ms, column.software_ms
+    return tag(
+        "div",
+        tag("h3", column.title),
+        tag("div", span(whole.median if whole else None), class_="big"),
+        tag("p", "from the amount to the goodbye, modelled with people in it"),
+        tag("p", f"software alone {span(software.median if software else None)}, measured"),
+        tag("p", f"fees {share(column.cost_share, 2)} of sales"),
+        class_=f"head {column.mode}",
+    )
+
+
+def _stories(found: Comparison) -> Markup:
+    if not found.stories:
+        return tag("p", "No sale was approved, so there is none to show.")
+    return join(
+        tag(
+            "p",
+            "The same sale by each way on one time axis, in software time as measured; what was "
+            "modelled stands in the list of steps. Bars are time until the answer; dashed lines "
+            "mark when shop and payer were certain of the money.",
+            class_="note",
+        ),
+        sequences(found.stories),
+    )
+
+
+def _time(found: Comparison) -> Markup:
+    natures = ("human", "machine", "air", "card", "network")
+    stacked = {}
+    for column in found.columns:
+        spent = column.modelled_by_nature()
+        parts = [
+            Part(title=one, kind=one, value=spent[one], shown=span(spent[one]))
+            for one in natures
+            if spent.get(one)
+        ]
+        software = column.software_ms
+        if software is not None:
+            own = software.median
+            parts.append(Part(title="software", kind="software", value=own, shown=span(own)))
+        stacked[column.title] = parts
+    return join(
+        tag("p", "Mean of the modelled parts and median of the measured software.", class_="note"),
+        bars(stacked, label="Time of one sale by what takes it"),
+        tag("div", _whole_plot(found), _software_plot(found), class_="plots"),
+    )
+
+
+def _whole_plot(found: Comparison) -> Markup:
+    lines = [
+        Line(
+            title=one.title,
+            kind=one.mode,
+            points=_rising([s.whole_ms for s in one.approved]),
+            dashed=_second(found, index),
+        )
+        for index, one in enumerate(found.columns)
+    ]
+    return _curves(lines, "Whole sale, modelled with people in it", 1000, "time of one sale, s")
+
+
+def _software_plot(found: Comparison) -> Markup:
+    lines = [
+        Line(
+            title=one.title,
+            kind=one.mode,
+            points=_rising([s.software_ms for s in one.approved]),
+            dashed=_second(found, index),
+        )
+        for index, one in enumerate(found.columns)
+    ]
+    return _curves(lines, "Software alone, measured", 1, "software time of one sale, ms")
+
+
+def _second(found: Comparison, index: int) -> bool:
+    """Whether another way of the same colour stands before it."""
+    columns = found.columns
+    return any(one.mode == columns[index].mode for one in columns[:index])
+
+
+def _curves(lines: Sequence[Line], title: str, unit: int, name: str) -> Markup:
+    ends = [line.points[-1][0] for line in lines if len(line.points) > 1]
+    high = max(ends, default=1.0)
+    step = _nice(high / 5)
+    ticks = []
+    at = 0.0
+    while at <= high:
+        ticks.append((at, f"{at / unit:g}"))
+        at += step
+    x = Axis(low=0, high=high, ticks=ticks, title=name)
+    y = Axis(
+        low=0, high=1, ticks=[(p / 4, share(p / 4)) for p in range(5)], title="share of sales done"
+    )
+    return tag("section", tag("h3", title), plot(lines, x, y, label=title))
+
+
+def _rising(values: Sequence[float]) -> list[tuple[float, float]]:
+    ordered = sorted(values)
+    if len(ordered) < 2:
+        return []
+    # The last percent would squeeze all the rest into a corner.
+    kept = ordered[: max(2, int(len(ordered) * 0.99))]
+    every = max(1, len(kept) // 200)
+    return [(kept[i], (i + 1) / len(ordered)) for i in range(0, len(kept), every)]
+
+
+def _nice(wanted: float) -> float:
+    size = 1.0
+    while size * 10 <= wanted:
+        size *= 10
+    while size > wanted and size > 1e-6:
+        size /= 10
+    return next(size * factor for factor in (1, 2, 5, 10) if size * factor >= wanted)
+
+
+def _money(found: Comparison) -> Markup:
+    rows = {}
+    for column in found.columns:
+        income = column.income_minor
+        rows[column.title] = [
+            Part(
+                title=party,
+                kind="network-party" if party == "network" else party,
+                value=1000 * income.get(party, 0) / column.sold_minor,
+                shown=f"{1000 * income.get(party, 0) / column.sold_minor:.2f}",
+            )
+            for party in _PARTIES
+            if column.sold_minor
+        ]
+    return join(
+        tag(
+            "p", "Of every 1,000 taken, this much goes to others than the merchant.", class_="note"
+        ),
+        bars(rows, label="Fees of every 1,000 taken, by who gets them"),
+    )
+
+
+def _overtaking(found: Comparison) -> Markup:
+    return join(
+        tag(
+            "p",
+            "How many shops must have a terminal for taps to bring more sales than codes, and what "
+            "the limit for taps without PIN does to that; never means not even with a terminal in "
+            "every shop. Every point comes from runs of queues with the same people.",
+        ),
+        overtaking_section(found.places, found.sweeps),
+    )
+
+
+def _places(found: Comparison) -> Markup:
+    return join(
+        tag(
+            "p",
+            "Many shops of each kind, simulated customer by customer; times to serve add up "
+            "modelled steps and the software time measured above. The same people come each time; "
+            "only what the shop takes differs.",
+        ),
+        places_section(found.places, found.sweeps),
+    )
+
+
+def _faults(found: Comparison) -> Markup:
+    return join(
+        tag("p", "Each fault was really brought about; what is shown is what came of it."),
+        matrix_table(found.faults),
+    )
+
+
+def _attacks(found: Comparison) -> Markup:
+    return join(
+        tag("p", "Each attack was really attempted against the running software."),
+        matrix_table(found.attacks),
+    )
+
+
+def _footer(found: Comparison) -> Markup:
+    return tag(
+        "footer",
+        [tag("p", note) for note in found.notes],
+        tag(
+            "p",
+            f"Run again with --seed {found.seed} --payments {found.payments}: everything but "
+            "measured times comes out the same.",
+        ),
+    )

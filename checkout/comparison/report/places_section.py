@@ -1,0 +1,266 @@
+"""The scenarios' part of the report: who is served, where taps lead, what matters most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from checkout.comparison.report.charts import Axis, Part, Swing, bars, plot, tornado
+from checkout.comparison.report.html_builder import Markup, join, tag
+from checkout.comparison.simulation.places import PlaceResult, WorldResult
+from checkout.comparison.simulation.scenarios import Scenario
+from checkout.comparison.simulation.sweep import Measure, Overtaking, Sensitivity, Sweep
+from checkout.comparison.report.formatting import limit, seconds, share
+
+#: How a sensitivity names an amount.
+_MINOR = " (minor units)"
+
+_WORLDS = {
+    "qr": "codes only",
+    "nfc": "taps only",
+    "both": "both",
+    "neither": "cash only",
+}
+
+
+def overtaking_section(places: Sequence[PlaceResult], sweeps: Sequence[Sweep]) -> Markup:
+    """The question in pictures: at which penetration and limit do taps overtake codes."""
+    found = {sweep.scenario: sweep for sweep in sweeps}
+    pictures = [
+        tag(
+            "section",
+            tag("h3", place.scenario.title),
+            tag("p", _answer(place.scenario, found[place.scenario.name]), class_="note"),
+            overtaking_plot(place.scenario, found[place.scenario.name].overtaking["sales"]),
+        )
+        for place in places
+        if place.scenario.name in found
+    ]
+    return join(_answers(places, found), tag("div", pictures, class_="plots"))
+
+
+def _answers(places: Sequence[PlaceResult], found: Mapping[str, Sweep]) -> Markup:
+    """The question answered in one table: place by place, at the limit in force and at any."""
+    head = ("terminals now", "codes now", "limit without PIN", "taps overtake at", "today")
+    rows = []
+    for place in places:
+        scenario = place.scenario
+        if scenario.name not in found:
+            continue
+        sales = found[scenario.name].overtaking["sales"]
+        needed = sales.penetration_at(sales.nearest(scenario.tap_limit_minor))
+        cells = (
+            share(scenario.terminal_penetration),
+            share(scenario.code_penetration),
+            _limit_words(scenario),
+            _needed_words(sales, needed, scenario),
+            "taps lead" if _taps_lead(scenario, needed) else "codes lead",
+        )
+        kinds = ("n", "n", "n", "n", "nfc" if _taps_lead(scenario, needed) else "qr")
+        name = tag("a", scenario.title, href=f"#place-{scenario.name}")
+        rows.append(
+            tag(
+                "tr",
+                tag("th", name, scope="row"),
+                [tag("td", cell, class_=kind) for cell, kind in zip(cells, kinds, strict=True)],
+            )
+        )
+    heads = [
+        tag("th", title, class_="n" if number < 4 else None, scope="col")
+        for number, title in enumerate(head)
+    ]
+    table = tag("table", tag("thead", tag("tr", tag("th", "place"), heads)), tag("tbody", rows))
+    return tag("div", table, class_="wide")
+
+
+def _needed_words(sales: Overtaking, needed: float | None, scenario: Scenario) -> str:
+    if needed is not None:
+        return f"{share(needed)} of shops"
+    reached = [
+        (one, at)
+        for index, one in enumerate(sales.limits_minor)
+        if (at := sales.penetration_at(index)) is not None
+    ]
+    if not reached:
+        return "never, at any limit"
+    least, at = reached[0]
+    return f"not here; {share(at)} from {limit(least, scenario.currency)} on"
+
+
+def _limit_words(scenario: Scenario) -> str:
+    most = limit(scenario.tap_limit_minor, scenario.currency)
+    return f"{scenario.currency}\N{NO-BREAK SPACE}{most}"
+
+
+def _taps_lead(scenario: Scenario, needed: float | None) -> bool:
+    return needed is not None and scenario.terminal_penetration > needed
+
+
+def overtaking_plot(scenario: Scenario, found: Overtaking) -> Markup:
+    """Penetration over tap limit: above the line taps bring more, below it codes."""
+    limits = [max(one, 500) for one in found.limits_minor]
+    line = []
+    for index, at in enumerate(limits):
+        needed = found.penetration_at(index)
+        line.append((float(at), 1.0 if needed is None else needed))
+    corners = [(line[-1][0], 0.0), (line[0][0], 0.0)], [(line[-1][0], 1.0), (line[0][0], 1.0)]
+    x = Axis(
+        low=limits[0],
+        high=limits[-1],
+        ticks=[
+            (float(at), limit(one, scenario.currency))
+            for at, one in zip(limits, found.limits_minor, strict=True)
+        ],
+        title=f"most that a card pays without PIN, {scenario.currency}",
+        logarithmic=True,
+    )
+    y = Axis(
+        low=0,
+        high=1,
+        ticks=[(part / 4, share(part / 4)) for part in range(5)],
+        title="shops with a terminal",
+    )
+    here = (float(max(scenario.tap_limit_minor, 500)), scenario.terminal_penetration)
+    return plot(
+        [],
+        x,
+        y,
+        label=f"{scenario.title}: terminal penetration at which taps overtake codes, by tap limit",
+        areas=[
+            ([*line, *corners[0]], "codes bring more sales", "qr"),
+            ([*line, *corners[1]], "taps bring more sales", "nfc"),
+        ],
+        marks=[(*here, "as it stands")],
+    )
+
+
+def _answer(scenario: Scenario, found: Sweep) -> str:
+    return _answer_words(scenario, found).replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def _answer_words(scenario: Scenario, found: Sweep) -> str:
+    sales = found.overtaking["sales"]
+    needed = sales.penetration_at(sales.nearest(scenario.tap_limit_minor))
+    standing = (
+        f"{share(scenario.terminal_penetration)} of shops have a terminal, "
+        f"{share(scenario.code_penetration)} a code."
+    )
+    if needed is None:
+        return f"Codes lead at any penetration and limit tried. {standing}"
+    ahead = "taps lead" if _taps_lead(scenario, needed) else "codes lead"
+    return (
+        f"At a limit of {_limit_words(scenario)} taps overtake once {share(needed)} of shops have "
+        f"a terminal; as it stands {ahead}. {standing}"
+    )
+
+
+def places_section(places: Sequence[PlaceResult], sweeps: Sequence[Sweep]) -> Markup:
+    """Each scenario: customers by what became of them, the waits, and what the result hangs on."""
+    found = {sweep.scenario: sweep for sweep in sweeps}
+    return join(_place(place, found.get(place.scenario.name)) for place in places)
+
+
+def _place(place: PlaceResult, found: Sweep | None) -> Markup:
+    scenario = place.scenario
+    worlds = {_WORLDS[world]: place.worlds[world] for world in ("qr", "nfc", "both")}
+    return tag(
+        "section",
+        tag("h3", scenario.title, id=f"place-{scenario.name}"),
+        tag("p", scenario.story, class_="note"),
+        bars(
+            {title: _fates(result) for title, result in worlds.items()},
+            label=f"{scenario.title}: customers by what became of them",
+            full=1.0,
+        ),
+        _queue_table(worlds),
+        _sensitivity(scenario, found) if found is not None else None,
+    )
+
+
+def _fates(result: WorldResult) -> list[Part]:
+    came = max(result.arrived, 1)
+    fates = (
+        ("paid by code", "qr", result.modes.get("qr", 0)),
+        ("paid by tap", "nfc", result.modes.get("nfc", 0)),
+        ("paid cash", "cash", result.modes.get("cash", 0)),
+        ("lost: nothing to pay with", "lost", result.unable),
+        ("lost: gave up waiting or paying", "gave-up", result.impatient + result.abandoned),
+    )
+    return [
+        Part(title=title, kind=kind, value=part / came, shown=share(part / came))
+        for title, kind, part in fates
+    ]
+
+
+def _queue_table(worlds: dict[str, WorldResult]) -> Markup:
+    figures: tuple[tuple[str, Callable[[WorldResult], str]], ...] = (
+        ("wait, mean", lambda one: seconds(one.mean_wait_s)),
+        ("wait, 95 of 100 below", lambda one: seconds(one.p95_wait_s)),
+        ("people in line, mean", lambda one: f"{one.mean_line:.1f}"),
+        ("counters busy", lambda one: share(one.busy)),
+        ("fees, share of sales", lambda one: share(one.fees_minor / max(one.sold_minor, 1), 2)),
+        ("value lost with customers", lambda one: share(_lost_share(one), 1)),
+    )
+    head = [tag("th", title, class_="n", scope="col") for title in worlds]
+    rows = [
+        tag(
+            "tr",
+            tag("th", name, scope="row"),
+            [tag("td", read(result), class_="n") for result in worlds.values()],
+        )
+        for name, read in figures
+    ]
+    table = tag("table", tag("thead", tag("tr", tag("th", ""), head)), tag("tbody", rows))
+    return tag("div", table, class_="wide")
+
+
+def _lost_share(result: WorldResult) -> float:
+    return result.lost_minor / max(result.sold_minor + result.lost_minor, 1)
+
+
+def _sensitivity(scenario: Scenario, found: Sweep) -> Markup:
+    return join(
+        tag(
+            "p",
+            f"Taps' lead over codes is now {_points(found.lead)} percentage points of all who "
+            "come, shops' penetration counted in. "
+            "What moves it most, one figure at a time: a bar reaches from the lead at one value to "
+            "the lead at the other; the dark mark is today, the grey one a tie.",
+            class_="note",
+        ),
+        tornado(
+            [_swing(one, scenario.currency) for one in found.sensitivity[:6]],
+            100 * found.lead,
+            label=f"{scenario.title}: what moves taps' lead over codes",
+            show=_points_of,
+        ),
+    )
+
+
+def _points(lead: float) -> str:
+    return _points_of(100 * lead)
+
+
+def _points_of(points: float) -> str:
+    return f"{round(points):+d}" if round(points) else "0"
+
+
+def _swing(one: Sensitivity, currency: str) -> Swing:
+    shares = one.high <= 1.0 and "times" not in one.title
+    low, high = (share(one.low), share(one.high)) if shares else (f"{one.low:g}", f"{one.high:g}")
+    title = one.title
+    if title.endswith(_MINOR):
+        title = title.removesuffix(_MINOR)
+        low, high = (limit(round(value), currency) for value in (one.low, one.high))
+        high = f"{high} {currency}"
+    return Swing(
+        title=f"{title}: {low} to {high}".replace(" %", "\N{NO-BREAK SPACE}%"),
+        low_words=low,
+        high_words=high,
+        low=100 * one.lead_low,
+        high=100 * one.lead_high,
+    )
+
+
+def measure_title(measure: Measure) -> str:
+    """What is compared, in words."""
+    return {"sales": "sales paid electronically", "take": "what the merchant keeps"}[measure]

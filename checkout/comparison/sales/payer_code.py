@@ -1,0 +1,240 @@
+"""One try to pay by the payer's own code: the phone shows it, the counter scans it, the shop asks.
+
+The phone fetches its page and the counter sends what it read over real HTTP; the picture between
+them is really drawn and really read.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from checkout.comparison.sales.shop_code_and_tap import NO_BANK, Tried, page_words
+from checkout.comparison.testbed.testbed import Stand
+from checkout.demo.payers import DEMO_PIN
+from checkout.shop.orders.orders import Order
+from checkout.shop.payments.payments import Payment
+from devices.phone.phone import (USER_AGENT, Answer, Exchange, HttpNetwork, Network, PhoneError, PhoneResult)
+from devices.phone.payer_code import CodePhone, ShownCode
+from devices.qr.scanner import NoCode, read
+
+#: What a phone's screen shows once it has been taken away: nothing that could be read.
+DARK_SCREEN = (
+    b'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40" viewBox="0 0 40 40">'
+    b'<rect x="0" y="0" width="40" height="40" fill="#000"/></svg>'
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What the shop answered when the counter sent a scanned code; `kind` names a refusal."""
+
+    status: int
+    kind: str
+    detail: str
+    exchange: Exchange
+
+    @property
+    def done(self) -> bool:
+        """Whether the shop took the code, whatever the bank said then."""
+        return self.status < 400
+
+
+def present_and_pay(
+    stand: Stand,
+    order: Order,
+    payer: str,
+    *,
+    origin: str | None = None,
+    pin: str = DEMO_PIN,
+    network: Network | None = None,
+    scanned: Callable[[ShownCode], bytes] = lambda shown: shown.picture,
+    as_till: bool = True,
+) -> Tried:
+    """The payer shows a code, the counter scans it; where a PIN is wanted, the payer types it.
+
+    `scanned` is what the scanner sees instead of the phone's screen. The counter sends what it read
+    by the API as a till does, or else by its own page's form. `origin` is where another process
+    serves the shop.
+    """
+    began = time.perf_counter()
+    where = origin or stand.origin
+    before = len(stand.shop.payments.of_order(order.id))
+    phone = CodePhone(payer, where, pin=pin, network=network)
+    try:
+        shown = phone.show()
+    except (PhoneError, OSError):
+        return _nothing(began, "no code: the network is gone", "phone offline")
+    picture = scanned(shown)
+    at_ms = (time.perf_counter() - began) * 1000
+    try:
+        text = read(picture)[0].text
+    except NoCode:
+        return _nothing(began, "takes the phone away", "no code in the picture")
+    read_ms = (time.perf_counter() - began) * 1000 - at_ms
+    taken = take_code(where, order.id, text, as_till=as_till, began=began)
+    try:
+        seen: PhoneResult | None = phone.follow(shown)
+    except (PhoneError, OSError):
+        seen = None  # the phone has no network; the counter goes on without it
+    payments = stand.shop.payments.of_order(order.id)
+    payment = payments[-1] if len(payments) > before else None
+    exchanges = phone.exchanges
+    steps = _story(exchanges, picture, at_ms, read_ms, taken, payment)
+    return Tried(
+        payment=payment,
+        steps=tuple(steps),
+        software_ms=read_ms
+        + taken.exchange.took_ms
+        + sum(each.took_ms for each in exchanges if not each.modelled),
+        shop_ms=_shop_end_ms(steps),
+        payer_saw=_payer_saw(seen, payment, taken),
+        refused="" if payment is not None else taken.kind,
+        pins=int(seen is not None and seen.pin_asked and seen.outcome != "shown"),
+        exchanges=(*exchanges, taken.exchange),
+        # Which way a line breaks is chance, and the shop is told the same either way.
+        taken=NO_BANK if taken.kind == "clearing-unavailable" else taken.detail,
+    )
+
+
+def take_code(
+    origin: str,
+    order_id: str,
+    text: str,
+    *,
+    as_till: bool = True,
+    began: float | None = None,
+    network: Network | None = None,
+) -> Taken:
+    """Send what the counter scanned to the shop; `began` is when the sale's clock started."""
+    started = time.perf_counter()
+    headers = {"User-Agent": USER_AGENT, "Origin": origin}
+    if as_till:
+        path = f"/api/v1/orders/{order_id}/payment-codes"
+        headers |= {"Content-Type": "application/json", "Idempotency-Key": secrets.token_hex(8)}
+        body = json.dumps({"text": text}).encode()
+    else:
+        path = f"/orders/{order_id}/payment-code"
+        headers |= {"Content-Type": "application/x-www-form-urlencoded"}
+        body = urlencode({"text": text}).encode()
+    try:
+        answer = (network or HttpNetwork()).request("POST", origin + path, headers, body)
+    except OSError:
+        answer = Answer(status=0, headers={}, body=b"", bytes_sent=0, bytes_received=0)
+    kind, detail = _refusal(answer)
+    now = time.perf_counter()
+    exchange = Exchange(
+        what="POST the code that was scanned",
+        at_ms=(started - (started if began is None else began)) * 1000,
+        took_ms=(now - started) * 1000,
+        bytes_sent=answer.bytes_sent,
+        bytes_received=answer.bytes_received,
+        method="POST",
+        path=path,
+        status=answer.status,
+    )
+    return Taken(status=answer.status, kind=kind, detail=detail, exchange=exchange)
+
+
+def _refusal(answer: Answer) -> tuple[str, str]:
+    if answer.status == 0:
+        return "no-answer", "the shop does not answer"
+    if answer.status < 400:
+        return "", ""
+    try:
+        told = json.loads(answer.body)
+        return str(told["type"]).rsplit("/", 1)[-1], str(told["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"http-{answer.status}", f"HTTP {answer.status}"
+
+
+def _payer_saw(seen: PhoneResult | None, payment: Payment | None, taken: Taken) -> str:
+    if seen is None:
+        return "the code, and no page after it"
+    if seen.outcome == "shown":
+        return "the code, still" if not taken.done else "the code, being checked"
+    return page_words(seen, payment)
+
+
+def _nothing(began: float, saw: str, refused: str) -> Tried:
+    return Tried(
+        payment=None,
+        steps=(),
+        software_ms=(time.perf_counter() - began) * 1000,
+        shop_ms=None,
+        payer_saw=saw,
+        refused=refused,
+    )
+
+
+def _story(
+    exchanges: Sequence[Exchange],
+    picture: bytes,
+    at_ms: float,
+    read_ms: float,
+    taken: Taken,
+    payment: Payment | None,
+) -> list[dict[str, Any]]:
+    """The phone's, the counter's and the shop's steps on one clock, numbered."""
+    own = [] if payment is None else [step for step in payment.steps if step["from"] != "phone"]
+    waited = next((n for n, step in enumerate(own) if step["nature"] == "waited"), len(own))
+    steps = [
+        _step(at_ms, "phone", "counter", "picture of the payer's code", bytes_sent=len(picture)),
+        _step(at_ms, "counter", "counter", "read the picture", took_ms=round(read_ms, 3)),
+        _exchanged(taken.exchange, "counter"),
+        *_within(taken.exchange, own[:waited]),
+    ]
+    last = exchanges[-1] if exchanges else None
+    for each in exchanges:
+        steps.append(_exchanged(each, "payer" if each.modelled else "phone"))
+        if each is last and payment is not None and str(payment.state) == "approved":
+            steps[-1]["certain"] = "payer"
+        if each.method == "POST":
+            steps += _within(each, own[waited:])
+    steps.sort(key=lambda step: step["at_ms"])
+    return [step | {"n": number} for number, step in enumerate(steps, 1)]
+
+
+def _within(exchange: Exchange, own: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The shop's steps, moved into the exchange in which it took them."""
+    if not own:
+        return []
+    first = own[0]["at_ms"]
+    took_ms = max(step["at_ms"] + step["took_ms"] for step in own) - first
+    start = exchange.at_ms + max(0.0, exchange.took_ms - took_ms) / 2
+    return [step | {"at_ms": round(start + step["at_ms"] - first, 3)} for step in own]
+
+
+def _exchanged(each: Exchange, source: str) -> dict[str, Any]:
+    more: dict[str, Any] = {}
+    if each.method:
+        # The last part of a path may be a seal or a code, which is not for showing.
+        shown = "/".join(each.path.split("/")[:3])
+        more["detail"] = {"request": f"{each.method} {shown}", "status": each.status}
+    return _step(
+        each.at_ms,
+        source,
+        "phone" if each.modelled else "shop",
+        each.what,
+        bytes_sent=each.bytes_sent,
+        bytes_received=each.bytes_received,
+        took_ms=round(each.took_ms, 3),
+        nature="modelled" if each.modelled else "measured",
+        **more,
+    )
+
+
+def _step(at_ms: float, source: str, target: str, what: str, **more: Any) -> dict[str, Any]:
+    plain = {"bytes_sent": 0, "bytes_received": 0, "took_ms": 0.0, "nature": "measured"}
+    told = {"n": 0, "at_ms": round(at_ms, 3), "from": source, "to": target, "what": what}
+    return told | plain | more
+
+
+def _shop_end_ms(steps: list[dict[str, Any]]) -> float | None:
+    asked = [step for step in steps if step["to"] == "switch"]
+    return asked[-1]["at_ms"] + asked[-1]["took_ms"] if asked else None

@@ -1,0 +1,271 @@
+"""One try to pay an order, by code or by tap, through the software as it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from checkout.acceptance.nfc import terminal
+from checkout.acceptance.qr.link import build_link
+from devices.qr.symbol.rendering import png
+from checkout.comparison.testbed.testbed import Pages, Stand
+from checkout.demo.payers import DEMO_PIN, payer_of_account
+from checkout.shop.orders.orders import Order, ShopError
+from checkout.shop.payments.payments import Payment, PaymentState
+from checkout.demo.emulated_reader import next_card
+from checkout.processes.terminal import modelled_air_ms
+from checkout.trace import Trace
+from devices.nfc.emulated.air.timing_model import ModelledTime, modelled_ms
+from devices.nfc.contract import Card, TransportError
+from devices.nfc.kernel import TapResult
+from devices.phone.phone import (Exchange, HttpNetwork, Network, Phone, PhoneError, PhoneResult)
+
+WRONG_PIN = "654321"
+
+_CARD_WITHIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """What one try came to.
+
+    `steps` are on the try's own clock; `software_ms` is the measured time; `shop_ms` when the shop
+    had its answer. `refused` says why there is no payment. `pins` counts PINs that were typed. What
+    was said on the way stands in `exchanges` (HTTP), `taken` (the shop's refusal of a payer's
+    code, in its words) and `walked` (the card).
+    """
+
+    payment: Payment | None
+    steps: tuple[dict[str, Any], ...]
+    software_ms: float
+    shop_ms: float | None
+    payer_saw: str
+    refused: str = ""
+    pins: int = 0
+    air: ModelledTime | None = None
+    exchanges: tuple[Exchange, ...] = ()
+    taken: str = ""
+    walked: TapResult | None = None
+
+
+def scan_and_pay(
+    stand: Stand,
+    order: Order,
+    payer: str,
+    pages: Pages,
+    *,
+    origin: str | None = None,
+    pin: str = DEMO_PIN,
+    network: Network | None = None,
+    fresh: bool = True,
+) -> Tried:
+    """The payer's phone scans the picture of the order's code and follows its page.
+
+    `origin` is where another process serves the shop.
+    """
+    began = time.perf_counter()
+    picture = png(build_link(origin or stand.origin, order.code))
+    drawn_ms = (time.perf_counter() - began) * 1000
+    before = len(stand.shop.payments.of_order(order.id))
+    phone = Phone(payer, pin=pin, network=network or HttpNetwork())
+    try:
+        seen = phone.pay(picture, fresh=fresh)
+    except (PhoneError, OSError):
+        took_ms = (time.perf_counter() - began) * 1000
+        return Tried(
+            payment=None,
+            steps=(),
+            software_ms=took_ms,
+            shop_ms=None,
+            payer_saw="no page: the network is gone",
+            refused="phone offline",
+            pins=1,
+        )
+    payments = stand.shop.payments.of_order(order.id)
+    payment = payments[-1] if len(payments) > before else None
+    if payment is None:
+        return Tried(
+            payment=None,
+            steps=(),
+            software_ms=drawn_ms + sum(one.took_ms for one in seen.exchanges if not one.modelled),
+            shop_ms=None,
+            payer_saw=page_words(seen, None),
+            refused=_refused(seen),
+            pins=1,
+            exchanges=seen.exchanges,
+        )
+    steps = pages.story(seen, payment, len(picture))
+    return Tried(
+        payment=payment,
+        steps=tuple(steps),
+        software_ms=drawn_ms + _measured_end_ms(steps),
+        shop_ms=_shop_end_ms(steps),
+        payer_saw=page_words(seen, payment),
+        pins=1,
+        exchanges=seen.exchanges,
+    )
+
+
+def tap_and_pay(
+    stand: Stand,
+    order: Order,
+    payer: str,
+    *,
+    pin: str | None = DEMO_PIN,
+    wrap: Callable[[Card], Card] | None = None,
+    again: bool = True,
+    laid: bool = False,
+) -> Tried:
+    """The payer lays the card on the reader; with `again`, a torn tap is made once more.
+
+    `wrap` puts something between reader and card on the first tap. Without a PIN in `pin` none is
+    typed when one is asked for. `laid`: the card lies on the reader already.
+    """
+    reader = stand.reader
+    trace = Trace()
+    resume = None
+    wrapped = wrap
+    try:
+        for attempt in range(2):
+            if not (laid and attempt == 0):
+                reader.lay(payer)
+            began_ms = trace.now_ms()
+            card = next_card(reader, _CARD_WITHIN_S)
+            trace.record(
+                "terminal",
+                "terminal",
+                "card found, chosen and activated (ISO/IEC 14443-3 and -4)",
+                at_ms=began_ms,
+                took_ms=trace.now_ms() - began_ms,
+            )
+            if wrapped is not None:
+                card, wrapped = wrapped(card), None
+            result = terminal.walk(
+                stand.terminal,
+                card,
+                terminal.purchase(stand.terminal, order.amount_minor, order.currency),
+                reader=reader,
+                trace=trace,
+                resume=resume,
+            )
+            reader.release()
+            evidence = terminal.evidence(result)
+            resume = result.resume
+            if evidence is not None or not again:
+                break
+    except TransportError as error:
+        return _no_payment(trace, str(error), error.reason)
+    finally:
+        reader.take_away()
+    air = modelled_ms(result.exchanges)
+    asked = result.online_pin_required
+    if evidence is None:
+        sentence = terminal.instruction(result)[1]
+        return _no_payment(
+            trace, sentence, f"card refused: {result.outcome}", air=air, walked=result
+        )
+    if asked and pin is None:
+        return _no_payment(trace, "asks for the PIN", "no PIN was typed", air=air, walked=result)
+    try:
+        payment = stand.shop.payments.pay_by_tap(
+            order.id,
+            evidence,
+            emulated=True,
+            payer=payer_of_account(evidence.pan),
+            pin=pin if asked else None,
+            modelled_ms=modelled_air_ms(result, reader, trace),
+            trace=trace,
+        )
+    except ShopError as error:
+        words = _REFUSALS.get(error.kind, str(error))
+        return _no_payment(
+            trace, words, error.kind, air=air, pins=int(asked), walked=result, taken=words
+        )
+    steps = [dict(step) for step in payment.steps]
+    return Tried(
+        payment=payment,
+        steps=tuple(steps),
+        software_ms=payment.total_ms - payment.modelled_ms,
+        shop_ms=_shop_end_ms(steps),
+        payer_saw=_shown(payment),
+        pins=int(asked),
+        air=air,
+        walked=result,
+    )
+
+
+NO_BANK = "the bank cannot be reached"
+_REFUSALS = {"clearing-unavailable": NO_BANK}
+_PAGES = {
+    "paid": "paid",
+    "unknown": "not known yet",
+    "reversed": "taken back",
+    "expired": "the code has run out",
+    "used": "the code has been used",
+}
+
+
+def _shown(payment: Payment) -> str:
+    """What the terminal tells the payer."""
+    if payment.state is PaymentState.DECLINED:
+        return f"declined: {payment.response_text}"
+    return "taken back" if payment.state is PaymentState.REVERSED else str(payment.state)
+
+
+def page_words(seen: PhoneResult, payment: Payment | None) -> str:
+    """What the payer's page says, in a few words."""
+    if seen.outcome in _PAGES:
+        return _PAGES[seen.outcome]
+    if seen.outcome == "problem":
+        return seen.text
+    if payment is not None and payment.state is PaymentState.DECLINED:
+        return _REFUSALS.get(_unsent(payment), f"declined: {payment.response_text}")
+    return seen.outcome
+
+
+def _refused(seen: PhoneResult) -> str:
+    if seen.outcome != "problem":
+        return seen.outcome
+    return f"answered the phone HTTP {seen.exchanges[-1].status}"
+
+
+def _unsent(payment: Payment) -> str:
+    """A decline that no bank gave: nothing could be sent."""
+    asked = any(step["to"] == "switch" for step in payment.steps)
+    return "clearing-unavailable" if payment.response_code == "91" and not asked else ""
+
+
+def _no_payment(
+    trace: Trace,
+    saw: str,
+    refused: str,
+    *,
+    air: ModelledTime | None = None,
+    pins: int = 0,
+    walked: TapResult | None = None,
+    taken: str = "",
+) -> Tried:
+    return Tried(
+        payment=None,
+        steps=tuple(step.as_json() for step in trace.steps()),
+        software_ms=trace.now_ms(),
+        shop_ms=None,
+        payer_saw=saw,
+        refused=refused,
+        pins=pins,
+        air=air,
+        walked=walked,
+        taken=taken,
+    )
+
+
+def _measured_end_ms(steps: list[dict[str, Any]]) -> float:
+    ends = [step["at_ms"] + step["took_ms"] for step in steps if step["nature"] == "measured"]
+    return max(ends, default=0.0)
+
+
+def _shop_end_ms(steps: list[dict[str, Any]]) -> float | None:
+    asked = [step for step in steps if step["to"] == "switch"]
+    return asked[-1]["at_ms"] + asked[-1]["took_ms"] if asked else None

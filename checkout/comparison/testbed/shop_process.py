@@ -1,0 +1,127 @@
+"""The shop's pages in a process of their own, to be killed, or to run out of disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from checkout.config import Config
+from checkout.config_codec import encode
+from checkout.processes.supervisor import ENVIRONMENT
+
+_READY_S = 20.0
+_UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+
+
+class ShopProcess:
+    """`checkout.roles web` on a free loopback port, over the same home and database."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = replace(config, host="127.0.0.1", port=_free_port(), workers=1)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def origin(self) -> str:
+        """Where its pages are."""
+        return f"http://127.0.0.1:{self._config.port}"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "checkout.processes.roles", "web"],
+            env=os.environ | {ENVIRONMENT: encode(self._config)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # its workers die with it
+        )
+        deadline = time.monotonic() + _READY_S
+        while not self._answers():
+            if time.monotonic() > deadline or self._process.poll() is not None:
+                raise RuntimeError("shop: its pages did not start")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """What a power cut does to it, workers and all; safe when it is dead already."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def fill_disk(self) -> None:
+        """Let it write nothing more to any file, as on a full disk."""
+        for pid in self._pids():
+            no_room(pid)
+
+    def empty_disk(self) -> None:
+        """Give it room again."""
+        for pid in self._pids():
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, _UNLIMITED)
+
+    def _pids(self) -> Iterator[int]:
+        """The process and its workers: all of its session."""
+        assert self._process is not None
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    if os.getsid(int(entry.name)) == self._process.pid:
+                        yield int(entry.name)
+
+    def _answers(self) -> bool:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", self._config.port), timeout=1.0),
+        ):
+            return True
+        return False
+
+
+def no_room(pid: int) -> None:
+    """Let a process write nothing more to any file (setrlimit(2), RLIMIT_FSIZE)."""
+    with contextlib.suppress(ProcessLookupError):
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+
+def sell_in_child(
+    config: Config,
+    *,
+    mode: str,
+    amount: str,
+    payer: str,
+    started: Callable[[subprocess.Popen[bytes]], None] = lambda child: None,
+    full: bool = False,
+) -> tuple[int, str]:
+    """One sale by `checkout pay` in a process of its own: exit status and what it said.
+
+    `started` is called at once; with `full` it never has room on the disk. Without room for a new
+    order, nothing is sold.
+    """
+    command = [sys.executable, "-m", "checkout", "pay", "--mode", mode, "--amount", amount]
+    child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        [*command, "--payer", payer, "--json"],
+        env=os.environ | {"CHECKOUT_HOME": str(config.home)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    if full:
+        no_room(child.pid)
+    started(child)
+    _, said = child.communicate(timeout=60)
+    lines = said.decode("utf-8", "replace").strip().splitlines()
+    return child.returncode, lines[-1] if lines else ""
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])

@@ -1,0 +1,217 @@
+"""A shop, a switch and a reader of their own, set up in a scratch home to be run against.
+
+All of it is the real software: orders and payments, the switch behind its socket, the emulated
+PN532 under nfcpy's driver, the emulated cards with their keys. Only messages can be made to get
+lost, and the clock runs ahead between sales.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from checkout.acceptance.contract import Merchant
+from checkout.acceptance.nfc import terminal as tap
+from checkout.clearing.issuing.accounts import DemoWorld, demo_accounts
+from checkout.clearing.authorisation.context import World
+from checkout.clearing.client.client import Exchange, NoAnswer, SwitchClient, open_client
+from checkout.clearing.messages import AuthorizationRequest
+from checkout.clearing.switch.server import SwitchServer
+from checkout.comparison.simulation.scenarios import Scenario
+from checkout.config import Config
+from checkout.database import open_engine
+from checkout.demo.payers import make_card
+from checkout.money import numeric_code
+from checkout.demo.provisioning import borrowed
+from checkout.demo.emulated_reader import EmulatedReader
+from checkout.encryption import secret_file
+from checkout.shop.shop import Shop, prepare_tables
+
+#: Clock time between two sales: each payer comes a few times a day, as daily limits expect.
+BETWEEN_SALES_S = 7_200.0
+
+#: Every account can stand this much more a sale, so that long runs do not run dry.
+_FILL_MINOR = 200_000_00
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pages:
+    """How a phone reaches the shop; handed in, since pages are no business of the comparison.
+
+    `serve` yields the origin under which a shop's pages are served; `story` puts the phone's steps
+    and the shop's on one clock.
+    """
+
+    serve: Callable[[Shop], AbstractContextManager[str]]
+    story: Callable[[Any, Any, int], list[dict[str, Any]]]
+
+
+class RunningClock:
+    """Real time that starts at a given moment and can be moved on."""
+
+    def __init__(self, start: datetime, *, stands_still: bool = False) -> None:
+        self._start = start
+        self._origin = time.monotonic()
+        self._stands_still = stands_still
+        self._ahead_s = 0.0
+
+    def __call__(self) -> datetime:
+        """The time now, in UTC."""
+        passed_s = 0.0 if self._stands_still else time.monotonic() - self._origin
+        return self._start + timedelta(seconds=passed_s + self._ahead_s)
+
+    def set_to(self, sale: int) -> None:
+        """The moment of a sale, however long the ones before it took."""
+        self._ahead_s = sale * BETWEEN_SALES_S
+
+    @contextmanager
+    def real_time(self) -> Iterator[None]:
+        """Go back for a while to what everybody else's clock says."""
+        ahead_s, self._ahead_s = self._ahead_s, 0.0
+        try:
+            yield
+        finally:
+            # Never back behind what has been dated: the newest payment must stay the newest.
+            self._ahead_s += ahead_s
+
+    def move_on(self, seconds: float) -> None:
+        """Let time pass at once."""
+        self._ahead_s += seconds
+
+
+def noon_of(day: date) -> datetime:
+    """Noon in Shanghai, well before the cut-off."""
+    return datetime(day.year, day.month, day.day, 4, tzinfo=UTC)
+
+
+Loss = Literal["request", "answer"]
+
+
+class LossyClient:
+    """A switch client that can be told to lose the next question or the next answer."""
+
+    def __init__(self, inner: SwitchClient) -> None:
+        self._inner = inner
+        self.lose: Loss | None = None
+        self.exchanges = 0
+
+    def authorize(self, request: AuthorizationRequest, *, timeout_s: float = 10.0) -> Exchange:
+        """As the client does; what is lost shows as NoAnswer without the wait."""
+        lost, self.lose = self.lose, None
+        if lost == "request":
+            raise NoAnswer("the question was lost on its way")
+        exchange = self._inner.authorize(request, timeout_s=timeout_s)
+        self.exchanges += 1
+        if lost == "answer":
+            raise NoAnswer("the answer was lost on its way")
+        return exchange
+
+    def reverse(
+        self, request: AuthorizationRequest, *, reason: str = "time-out", timeout_s: float = 10.0
+    ) -> Exchange:
+        """As the client does."""
+        exchange = self._inner.reverse(request, reason=reason, timeout_s=timeout_s)
+        self.exchanges += 1
+        return exchange
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+@dataclass(slots=True, kw_only=True)
+class Stand:
+    """Everything that sales are run against."""
+
+    config: Config
+    clock: RunningClock
+    shop: Shop
+    client: Any  # a SwitchClient, or something that stands in front of one
+    terminal: tap.Terminal
+    reader: EmulatedReader
+    origin: str
+    database_url: str
+
+
+@contextmanager
+def open_stand(
+    home: Path, database: str, scenario: Scenario, pages: Pages, *, seed: int | None = None
+) -> Iterator[Stand]:
+    """Set everything up in `home`, on a fresh database of that name, and take it down again.
+
+    With a `seed` the shop's key is drawn from it, and so are the codes that payers show.
+    """
+    merchant = replace(Merchant(), mcc=scenario.mcc)
+    if scenario.abroad:
+        country = numeric_code(scenario.currency)
+        merchant = replace(
+            merchant, country=country, country_alpha=scenario.currency[:2], city="ABROAD"
+        )
+    config = Config(home=home, database=str(home / database), merchant=merchant)
+    # Standing still within a sale, so that no page or message hangs on how fast this machine is.
+    clock = RunningClock(noon_of(scenario.date), stands_still=True)
+    with ExitStack() as stack:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if seed is not None:
+            # A picture is as large as its digits make it: other digits, other bytes on the wire.
+            drawn = hashlib.sha256(f"stand {seed}".encode()).digest()
+            secret_file(home / "keys" / "shop.key", base64.urlsafe_b64encode(drawn))
+        make_card("unionpay-debit", home)  # the certification authority comes with the first card
+        stack.enter_context(_switch(home, config.database_url, clock))
+        engine = open_engine(config.database_url)
+        stack.callback(engine.dispose)
+        prepare_tables(engine, clock())
+        client = LossyClient(open_client(home, config.database_url, start=False, clock=clock))
+        stack.callback(client.close)
+        shop = Shop(config, engine, clearing=lambda: cast(SwitchClient, client), clock=clock)
+        stack.callback(shop.close)
+        reader = EmulatedReader(home, borrowed(lambda: cast(SwitchClient, client)))
+        stack.callback(reader.close)
+        yield Stand(
+            config=config,
+            clock=clock,
+            shop=shop,
+            client=client,
+            terminal=tap.load(home, clock=clock, terminal="abroad" if scenario.abroad else "china"),
+            reader=reader,
+            origin=stack.enter_context(pages.serve(shop)),
+            database_url=config.database_url,
+        )
+
+
+@contextmanager
+def _switch(home: Path, database_url: str, clock: Callable[[], datetime]) -> Iterator[None]:
+    server = SwitchServer.open(
+        home, database_url, clock=clock, world=World(accounts=well_filled(demo_accounts()))
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=server.run, args=(stop,), name="switch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        server.wake()
+        thread.join(5)
+
+
+def well_filled(world: DemoWorld) -> DemoWorld:
+    """The demo's accounts with more on them; the empty one, and whatever a class caps, stays."""
+    filled = {
+        number: account
+        if account.payer in ("empty", "unionpay-class3")
+        else replace(
+            account,
+            balance_minor=account.balance_minor + _FILL_MINOR,
+            credit_line_minor=account.credit_line_minor and account.credit_line_minor + _FILL_MINOR,
+        )
+        for number, account in world.accounts.items()
+    }
+    return replace(world, accounts=filled)

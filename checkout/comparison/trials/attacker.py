@@ -1,0 +1,248 @@
+"""What attackers need: a line of their own to the switch, ears, a relay, a page that lies."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs
+
+from checkout.acceptance.nfc import terminal
+from checkout.acceptance.nfc.authorization import Evidence, authorization
+from checkout.acceptance.qr.authorization import CodeKind, Consent
+from checkout.acceptance.qr.authorization import authorization as code_authorization
+from checkout.clearing.client.client import NoAnswer, NotSent, SwitchClient
+from checkout.clearing.messages import AuthorizationRequest
+from checkout.comparison.trials.rig import Rig
+from checkout.demo.emulated_reader import next_card
+from devices.nfc.contract import Card, CardDescription
+from devices.nfc.kernel import TapResult
+from devices.phone.phone import Answer, HttpNetwork
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the switch said to a question of an attacker's making.
+
+    `response_code` is empty where it said nothing; `passed` are the messages that got through.
+    """
+
+    response_code: str
+    reason: str
+    passed: str
+
+    @property
+    def approved(self) -> bool:
+        """Whether the attack brought money."""
+        return self.response_code == "00"
+
+
+def read_card(rig: Rig, payer: str, amount_minor: int) -> tuple[TapResult, Evidence | None]:
+    """Walk a card as a terminal does, for any amount, and keep what it gave."""
+    reader = rig.stand.reader
+    reader.lay(payer)
+    try:
+        result = terminal.walk(
+            rig.stand.terminal,
+            next_card(reader, 5.0),
+            terminal.purchase(rig.stand.terminal, amount_minor, "CNY"),
+            reader=reader,
+        )
+        reader.release()
+    finally:
+        reader.take_away()
+    return result, terminal.evidence(result)
+
+
+def tap_question(
+    rig: Rig, evidence: Evidence, amount_minor: int, **changed: Any
+) -> AuthorizationRequest:
+    """A question to the switch from what a card gave, changed as the attacker likes."""
+    request = authorization(
+        evidence,
+        account=evidence.pan or "",
+        amount_minor=amount_minor,
+        currency="CNY",
+        numbers=rig.shop.payments.records.numbers(),
+        merchant=rig.stand.config.merchant,
+    )
+    return replace(request, **changed)
+
+
+def code_question(
+    rig: Rig,
+    account: str,
+    expiry: str | None,
+    amount_minor: int,
+    *,
+    pin: str | None,
+    kind: CodeKind,
+) -> AuthorizationRequest:
+    """A question to the switch as if somebody had paid by code from `account`."""
+    block = None if pin is None else rig.stand.client.encrypt_pin(pin, account)
+    return code_authorization(
+        Consent(
+            account=account, expiry=expiry, pan_sequence="001", code_kind=kind, pin_block=block
+        ),
+        amount_minor=amount_minor,
+        currency="CNY",
+        numbers=rig.shop.payments.records.numbers(),
+        merchant=rig.stand.config.merchant,
+    )
+
+
+def ask(rig: Rig, request: AuthorizationRequest) -> Asked:
+    """Send the question; silence and refusal to connect are answers too."""
+    client: SwitchClient = rig.stand.client
+    return ask_as(rig, client, request)
+
+
+def ask_as(rig: Rig, client: SwitchClient, request: AuthorizationRequest) -> Asked:
+    """The same by a line of somebody else's."""
+    before = Counter(rig.gate.passed)
+    code = ""
+    try:
+        code = client.authorize(request, timeout_s=2.0).response.response_code
+        reason = rig.books.reason(request.rrn)
+    except (NoAnswer, NotSent, ValueError) as error:
+        reason = str(error)
+    told = Counter(rig.gate.passed) - before
+    passed = " answered ".join(kind for _, kind in told if kind in ("0200", "0210"))
+    if not passed:
+        passed = f"{', '.join(kind for _, kind in told)}: no 0200 was sent"
+    return Asked(response_code=code, reason=reason, passed=passed)
+
+
+class Ears:
+    """A network that passes everything on and remembers what was sent, and what was said."""
+
+    def __init__(self) -> None:
+        self._inner = HttpNetwork()
+        self.heard: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.said: list[Answer] = []
+
+    def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        """One exchange, overheard."""
+        self.heard.append((method, url, headers, body))
+        answer = self._inner.request(method, url, headers, body)
+        self.said.append(answer)
+        return answer
+
+    def form(self) -> tuple[str, dict[str, str], dict[str, str]]:
+        """Address, headers and fields of the form that was sent."""
+        _, url, headers, body = next(one for one in self.heard if one[0] == "POST")
+        fields = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+        return url, headers, fields
+
+
+class ChangingNetwork:
+    """A phone in its owner's hands that changes the form before it is sent."""
+
+    def __init__(self, **changes: str) -> None:
+        self._changes = changes
+        self._inner = HttpNetwork()
+
+    def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
+        """One exchange; a form gets the changes added."""
+        if method == "POST":
+            body += "".join(f"&{name}={value}" for name, value in self._changes.items()).encode()
+        return self._inner.request(method, url, headers, body)
+
+
+class RelayedCard:
+    """A card that lies elsewhere: commands and answers go through a TCP connection.
+
+    `added_s` is the time that the way adds to each exchange.
+    """
+
+    def __init__(self, far: Card, *, added_s: float) -> None:
+        self._description = far.description
+        self._near, far_end = socket.socketpair()
+        self._thread = threading.Thread(
+            target=self._far_side, args=(far_end, far, added_s), daemon=True
+        )
+        self._thread.start()
+        self.took_ms = 0.0
+
+    @property
+    def description(self) -> CardDescription:
+        """What the mole told of the card."""
+        return self._description
+
+    def transceive(self, command: bytes) -> bytes:
+        """There and back."""
+        began = time.perf_counter()
+        self._near.sendall(len(command).to_bytes(2) + command)
+        answer = _exactly(self._near, int.from_bytes(_exactly(self._near, 2)))
+        self.took_ms += (time.perf_counter() - began) * 1000
+        return answer
+
+    def close(self) -> None:
+        """End the relay; safe to call twice."""
+        self._near.close()
+        self._thread.join(2)
+
+    @staticmethod
+    def _far_side(end: socket.socket, card: Card, added_s: float) -> None:
+        with end, contextlib.suppress(OSError):
+            while True:
+                command = _exactly(end, int.from_bytes(_exactly(end, 2)))
+                time.sleep(added_s)
+                answer = card.transceive(command)
+                end.sendall(len(answer).to_bytes(2) + answer)
+
+
+def _exactly(end: socket.socket, count: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < count:
+        arrived = end.recv(count - len(parts))
+        if not arrived:
+            raise OSError("closed")
+        parts += arrived
+    return bytes(parts)
+
+
+@contextmanager
+def lying_page(caught: list[dict[str, str]]) -> Iterator[str]:
+    """A page that looks like a payer's page and keeps what is typed; yields its origin."""
+
+    class _Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(
+                "<form data-pay method=post action=''><input type=hidden name=submission value=x>"
+                "<input type=radio name=payer value=unionpay-debit>"
+                "<input name=pin></form>"
+            )
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            caught.append({k: v[0] for k, v in parse_qs(body.decode()).items()})
+            self._answer("<main data-outcome=paid>Paid</main>")
+
+        def _answer(self, text: str) -> None:
+            content = text.encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """A thief is quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Page)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)

@@ -1,0 +1,160 @@
+"""Which reader a `--reader` path means, and the emulated one for where none is plugged in.
+
+Paths: `auto`, `emulated`, `none`, `transcript:FILE`, and every path of `devices.nfc.reader.path`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Literal
+
+from checkout.demo.payers import make_card
+from checkout.demo.provisioning import TokenService
+from devices.nfc.contract import Card, CardGone, Reader, TransportError
+from devices.nfc.emulated import EmulatedCard, open_card, profile_names
+from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
+from devices.nfc.reader.nfcpy import open_reader
+from devices.nfc.reader.path import parse_path
+from devices.nfc.transcript.transcript import TranscriptReader
+
+_LOOK_AGAIN_S = 0.05
+
+
+class EmulatedReader:
+    """A PN532 on a pseudo-terminal in this process, driven by nfcpy, and cards to lay on it.
+
+    Card and air are emulated; the frames between host and reader, and the driver, are real.
+    """
+
+    def __init__(self, home: Path, service: TokenService | None = None) -> None:
+        self._home = home
+        self._service = service
+        self._chip = Pn532Emulator()
+        try:
+            self._reader: Reader = open_reader(self._chip.path)
+        except BaseException:
+            self._chip.close()
+            raise
+        self._laid: EmulatedCard | None = None
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return "emulated PN532"
+
+    @property
+    def path(self) -> str:
+        """What `--reader` takes."""
+        return "emulated"
+
+    @property
+    def emulated(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def card(self) -> EmulatedCard | None:
+        """The card that lies on the reader."""
+        return self._laid
+
+    def lay(self, name: str) -> EmulatedCard:
+        """Lay the emulated card `name` on the reader, in place of the one there.
+
+        One of the demo's is made where it is missing, a phone by the token service; any other must
+        have been made before. Raises CardFileError, CardInUse or ProfileError.
+        """
+        if self._laid is not None and self._laid.name == name:
+            self.take_away()  # a phone on a reader can't be given keys
+        if name in profile_names():
+            make_card(name, self._home, service=self._service)
+        self.take_away()
+        # A card that another reader holds is waited for as a card is, by looking again.
+        card = open_card(name, self._home, lock_timeout_s=0.0)
+        self._laid = card
+        self._chip.present(card)
+        return card
+
+    def take_away(self) -> None:
+        """Leave the reader empty."""
+        if self._laid is not None:
+            self._chip.remove()
+            self._laid = None
+
+    def wait_for_card(self, timeout_s: float) -> Card | None:
+        """See the contract."""
+        return self._reader.wait_for_card(timeout_s)
+
+    def release(self) -> None:
+        """See the contract."""
+        self._reader.release()
+
+    def wait_for_removal(self, timeout_s: float) -> bool:
+        """See the contract."""
+        return self._reader.wait_for_removal(timeout_s)
+
+    def signal(self, result: Literal["success", "failure", "ready", "off"]) -> None:
+        """See the contract."""
+        self._reader.signal(result)
+
+    def close(self) -> None:
+        """See the contract."""
+        self.take_away()
+        self._reader.close()
+        self._chip.close()
+
+
+def choose_reader(path: str, home: Path, service: TokenService | None = None) -> Reader:
+    """Open the reader that `path` means; TransportError says in one line why it cannot be.
+
+    `auto` takes a USB reader where one is plugged in and usable, else the emulated one. A reader
+    that is plugged in but cannot be used is an error, not a reason to emulate one. Phones laid
+    on an emulated reader get their keys by `service` (see make_card).
+    """
+    if path == "none":
+        raise TransportError("no-reader", "reader: switched off with --reader none")
+    if path == "emulated":
+        return EmulatedReader(home, service)
+    if path == "auto":
+        try:
+            return open_reader("usb")
+        except TransportError as error:
+            if error.reason not in ("no-reader", "not-found"):
+                raise
+            return EmulatedReader(home, service)
+    if path.startswith("transcript:"):
+        file = path.removeprefix("transcript:")
+        try:
+            return TranscriptReader.open(file)
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is no text"
+            raise TransportError("no-reader", f"transcript {file}: {why}") from None
+    return open_reader(path)
+
+
+def check_path(path: str) -> None:
+    """TransportError for a path that can mean no reader, whatever will be plugged in."""
+    if path not in ("auto", "emulated", "none") and not path.startswith("transcript:"):
+        parse_path(path)
+
+
+def next_card(reader: Reader, timeout_s: float, stop: threading.Event | None = None) -> Card:
+    """The next card presented within the time; TransportError(no-card) when none was.
+
+    One that left before it could be read, or that another reader holds, is looked for again.
+    """
+    deadline = time.monotonic() + timeout_s
+    nothing = TransportError("no-card", f"no card was presented within {timeout_s:g} s")
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0 or (stop is not None and stop.is_set()):
+            raise nothing
+        try:
+            card = reader.wait_for_card(min(left, 1.0))
+        except CardGone as error:
+            nothing = error
+            time.sleep(_LOOK_AGAIN_S)
+            continue
+        if card is not None:
+            return card

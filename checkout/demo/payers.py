@@ -1,0 +1,163 @@
+"""The demo's people: who can pay, with what, and how their emulated cards are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from checkout.acceptance.contract import Mode
+from checkout.clearing.hsm.keystore import KeyStore
+from checkout.config import Config, make_home
+from checkout.money import mask_account
+from checkout.shop.orders.orders import ShopError
+from checkout.demo.provisioning import TokenService, opened, provision
+from devices.nfc.emulated import ensure_authority, load_profile, personalise, profile_names
+
+DEFAULT_PAYER = "unionpay-debit"
+
+#: The PIN of every demo account: it protects nothing, and pages say never to enter a real one.
+DEMO_PIN = "123456"
+
+#: Those whose trouble is the chip's, or whose number is a payment token bound to contactless use:
+#: a code has nothing to do with either.
+_TAP_ONLY = frozenset(
+    {
+        "hce-phone",
+        "se-phone",
+        "tampered-certificate",
+        "altered-data",
+        "replayed-cryptogram",
+        "pulled-away",
+        "slow",
+        "type-b",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payer:
+    """Someone who can pay in the demo; `account` is whole and must not be shown."""
+
+    name: str
+    title: str
+    purpose: str
+    kind: Literal["card", "phone", "wallet"]
+    scheme: str
+    account: str = field(repr=False)
+    expiry: str | None  # YYMM
+    pan_sequence: str | None  # three digits
+    modes: tuple[Mode, ...]
+
+    @property
+    def masked(self) -> str:
+        """The account as it may be shown."""
+        return mask_account(self.account)
+
+    @property
+    def makes_trouble(self) -> bool:
+        """Whether this one is there to fail; pages show those apart."""
+        return self.kind != "wallet" and self.name not in _LEADING
+
+    def as_json(self) -> dict[str, Any]:
+        """As `checkout payers --json` shows it."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "purpose": self.purpose,
+            "kind": self.kind,
+            "scheme": self.scheme,
+            "account": self.masked,
+            "modes": [str(mode) for mode in self.modes],
+        }
+
+
+_WALLETS = (
+    Payer(
+        name="wallet-balance",
+        title="Wallet, stored balance",
+        purpose="three-party: the operator pays from the balance it keeps",
+        kind="wallet",
+        scheme="wallet",
+        account="9999801000000013",
+        expiry=None,
+        pan_sequence=None,
+        modes=(Mode.QR,),
+    ),
+    Payer(
+        name="wallet-quick",
+        title="Wallet, linked bank account",
+        purpose="three-party: the operator draws on a bank account by quick payment",
+        kind="wallet",
+        scheme="wallet",
+        account="9999801000000021",
+        expiry=None,
+        pan_sequence=None,
+        modes=(Mode.QR,),
+    ),
+)
+
+
+@cache
+def payers() -> tuple[Payer, ...]:
+    """Everyone, the default payer first, troublemakers last."""
+    found = {name: _of_profile(name) for name in profile_names()}
+    leading = [found.pop(name) for name in _LEADING if name in found]
+    return (*leading, *_WALLETS, *found.values())
+
+
+_LEADING = (
+    DEFAULT_PAYER,
+    "unionpay-credit",
+    "unionpay-class2",
+    "unionpay-class3",
+    "hce-phone",
+    "se-phone",
+    "visa-abroad",
+    "mastercard-abroad",
+)
+
+
+def _of_profile(name: str) -> Payer:
+    profile = load_profile(name)
+    return Payer(
+        name=name,
+        title=profile.title,
+        purpose=profile.purpose,
+        kind=profile.kind,
+        scheme=profile.scheme,
+        account=profile.pan,
+        expiry=profile.expiry,
+        pan_sequence=profile.pan_sequence.zfill(3),
+        modes=(Mode.NFC,) if name in _TAP_ONLY else (Mode.QR, Mode.NFC),
+    )
+
+
+def payer(name: str) -> Payer:
+    """The payer of that name; ShopError(unknown-payer) lists the others."""
+    for one in payers():
+        if one.name == name:
+            return one
+    known = ", ".join(one.name for one in payers())
+    raise ShopError("unknown-payer", f"payer: nobody is called {name!r}; there are {known}")
+
+
+def payer_of_account(account: str | None) -> str | None:
+    """The name of whoever has that account, None for a stranger."""
+    return next((one.name for one in payers() if one.account == account), None)
+
+
+def make_card(name: str, home: Path, *, service: TokenService | None = None) -> Path:
+    """Personalise the emulated card `name` in this home where it is missing; its state file.
+
+    A phone is provisioned by the token service, and given new keys when it runs low; `service`
+    reaches it, by default through the switch of this home's database. Raises NotProvisioned.
+    """
+    profile = load_profile(name)
+    make_home(home)
+    ensure_authority(home)
+    if profile.phone is not None:
+        return provision(profile, home, service or opened(home, Config(home=home).database_url))
+    key = KeyStore(home).card_key(profile.pan, profile.pan_sequence)
+    return personalise(profile, card_key=key, home=home)

@@ -1,0 +1,135 @@
+"""What each process of `checkout serve` runs: `python -m checkout.roles switch|terminal|web`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from checkout.config import Config
+from checkout.config_codec import decode
+from checkout.database import DatabaseLost, one_line
+from checkout.processes.supervisor import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+#: Each open event stream holds one of these for as long as it is open.
+_BLOCKING_THREADS = 700
+
+#: How long a worker that lost both its parents may take to leave by itself.
+_LAST_RESORT_S = 3.0
+
+
+def say_ready() -> None:
+    """Tell the supervisor, if there is one, that this role answers."""
+    descriptor = os.environ.pop("CHECKOUT_READY_FD", None)
+    if descriptor is not None:
+        with contextlib.suppress(OSError):
+            os.write(int(descriptor), b"ready")
+
+
+def run_switch(config: Config, stop: threading.Event) -> None:
+    """The clearing backend: sole writer of its tables."""
+    from checkout.clearing.switch.server import SwitchServer, tune_process
+
+    server = SwitchServer.open(config.home, config.database_url, wait_s=5.0)
+    tune_process()
+    say_ready()
+    server.run(stop)
+
+
+def run_terminal(config: Config, stop: threading.Event) -> None:
+    """The reader's owner, and the shop's housekeeping (expiry, repeated reversals, webhooks)."""
+    from checkout.processes.terminal import run
+
+    run(config, stop, ready=say_ready)
+
+
+def run_web(config: Config) -> None:
+    """The shop's pages and API; granian forks the workers and starts a killed one again."""
+    from granian import Granian
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+
+    certificate: tuple[Path, Path] | None = None
+    if config.https:
+        from checkout.processes.certificate import certificate_files
+
+        certificate = certificate_files(config)
+    Granian(
+        "checkout.processes.roles:web_app",
+        factory=True,
+        address=config.host,
+        port=config.port,
+        interface=Interfaces.WSGI,
+        workers=config.workers,
+        blocking_threads=_BLOCKING_THREADS,
+        respawn_failed_workers=True,
+        respawn_interval=0.1,
+        workers_kill_timeout=1,
+        log_level=LogLevels.error,
+        ssl_cert=certificate[0] if certificate else None,
+        ssl_key=certificate[1] if certificate else None,
+    ).serve()
+
+
+def web_app() -> Flask:
+    """What a granian worker serves, from the supervisor's Config."""
+    from checkout import create_app
+
+    # Where supervisor and granian are killed together, nobody else ends this worker.
+    _end_with_parent(last_resort=True)
+    app = create_app(decode(os.environ[ENVIRONMENT]))
+    say_ready()
+    return app
+
+
+def _end_with_parent(*, last_resort: bool = False) -> None:
+    """Stop when the supervisor is gone, however it went: its end of the pipe closes."""
+    descriptor = os.environ.get("CHECKOUT_ALIVE_FD")
+    if descriptor is None:
+        return
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            os.read(int(descriptor), 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        if last_resort:
+            time.sleep(_LAST_RESORT_S)
+            os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one role until SIGTERM."""
+    role = (sys.argv[1:] if arguments is None else arguments)[0]
+    config = decode(os.environ[ENVIRONMENT])
+    logging.basicConfig(level=logging.WARNING, format=f"{role}: %(message)s")
+    _end_with_parent()
+    try:
+        if role == "web":
+            run_web(config)
+            return 0
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        (run_switch if role == "switch" else run_terminal)(config, stop)
+    except DatabaseLost:
+        return 1  # the supervisor looks as well, and says it once
+    except Exception as error:  # the last line of defence: one line, not a traceback
+        logging.getLogger("checkout").debug("%s failed", role, exc_info=True)
+        sys.stderr.write(f"{role}: {one_line(error)}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

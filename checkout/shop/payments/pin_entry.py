@@ -1,0 +1,302 @@
+"""Payments that hold their order while their payer types a PIN, at the counter or on a phone.
+
+Everything but the PIN is known by then: the request is kept sealed, in the database, so that any
+process can go on with it. Whoever does takes it by compare-and-set, so it is asked for once. The
+PIN itself is never kept: it becomes an ISO 9564 block in the call that brings it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from checkout.shop import tables
+from checkout.acceptance.contract import Numbers
+from checkout.shop.payments.authorisation import Attempt, Attempts
+from checkout.clearing.client.client import NotSent, SwitchClient
+from checkout.clearing.messages import AuthorizationRequest
+from checkout.shop.payments.stored_requests import open_request, seal_request
+from checkout.shop.orders.orders import Orders, ShopError, add_event
+from checkout.shop.payments.payments import Payment, PaymentRecords, Source, steps_json
+from checkout.shop.tables import instant, micros
+from checkout.encryption import Seal
+from checkout.trace import Trace
+
+Place = Literal["counter", "phone"]
+
+#: How long a payer may take over the PIN.
+PIN_WITHIN_S = 60.0
+
+CANCELLED = "17"
+NOT_IN_TIME = "P1"
+
+#: Every demo account's PIN has as many digits.
+PIN = re.compile(r"[0-9]{6}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """A payment that waits for its PIN, to be typed at `place` before `until`."""
+
+    payment_id: str
+    order_id: str
+    place: Place
+    held_at: datetime
+    until: datetime
+
+    def left_s(self, now: datetime) -> float:
+        """Seconds that are left for it."""
+        return max((self.until - now).total_seconds(), 0.0)
+
+
+class Waiting:
+    """Holds attempts, goes on with them, or lets them go; safe for many threads and processes."""
+
+    def __init__(
+        self,
+        kept: PaymentRecords,
+        orders: Orders,
+        attempts: Attempts,
+        *,
+        clearing: Callable[[], SwitchClient],
+        seal: Seal,
+        abandoned_after_s: float,
+    ) -> None:
+        self._kept = kept
+        self._orders = orders
+        self._attempts = attempts
+        self._clearing = clearing
+        self._seal = seal
+        self._abandoned_after = timedelta(seconds=abandoned_after_s)
+
+    def hold(
+        self,
+        attempt: Attempt,
+        request: AuthorizationRequest,
+        *,
+        place: Place,
+        within_s: float = PIN_WITHIN_S,
+        modelled_ms: float = 0.0,
+    ) -> Payment:
+        """Let a claimed attempt wait for its PIN; the payment stays pending, its order claimed.
+
+        It waits no longer than its order lives.
+        """
+        now = self._kept.clock()
+        until = min(now + timedelta(seconds=within_s), attempt.order.expires_at)
+        row = {
+            "payment_id": attempt.payment_id,
+            "order_id": attempt.order.id,
+            "place": place,
+            "sealed_request": seal_request(self._seal, request),
+            "began_at": micros(now - timedelta(milliseconds=attempt.trace.now_ms())),
+            "held_at": micros(now),
+            "until": micros(until),
+            "taken_at": None,
+        }
+        payments = tables.payments
+        with self._kept.engine.begin() as connection:
+            connection.execute(
+                update(payments)
+                .where(payments.c.id == attempt.payment_id)
+                .values(steps=steps_json(attempt.trace), modelled_us=round(modelled_ms * 1000))
+            )
+            connection.execute(insert(tables.waiting), row)
+            add_event(
+                connection,
+                now,
+                "order-waiting",
+                attempt.order.id,
+                mode=attempt.source.mode,
+                payment=attempt.payment_id,
+                place=place,
+                until=until.isoformat(timespec="milliseconds"),
+            )
+        return self._kept.get(attempt.payment_id)
+
+    def get(self, payment_id: str) -> Wait | None:
+        """The wait of a payment; None where it does not wait, or no longer."""
+        row = self._row(payment_id)
+        return None if row is None else _wait(row)
+
+    def of_order(self, order_id: str) -> Wait | None:
+        """The wait that holds an order; None where none does."""
+        table = tables.waiting
+        with self._kept.engine.connect() as connection:
+            row = connection.execute(
+                select(table).where(table.c.order_id == order_id, table.c.taken_at.is_(None))
+            ).first()
+        return None if row is None or not self._lasts(row) else _wait(row)
+
+    def at(self, place: Place) -> Wait | None:
+        """The latest payment that waits at that place; None where none does."""
+        table = tables.waiting
+        with self._kept.engine.connect() as connection:
+            row = connection.execute(
+                select(table)
+                .where(
+                    table.c.place == place,
+                    table.c.taken_at.is_(None),
+                    table.c.until > micros(self._kept.clock()),
+                )
+                .order_by(table.c.held_at.desc())
+            ).first()
+        return None if row is None else _wait(row)
+
+    def enter_pin(self, payment_id: str, pin: str) -> Payment:
+        """Go on with the payment under this PIN; a wrong one comes back as a decline (55).
+
+        Raises ShopError: pin for an odd one, not-waiting when another was faster or the time has
+        run out, clearing-unavailable. In the last case it waits on.
+        """
+        if not PIN.fullmatch(pin):
+            raise ShopError("pin", "pin: expected six digits", "pin")
+        row = self._row(payment_id)
+        if row is None:
+            raise _not_waiting()
+        request = open_request(self._seal, row.sealed_request)
+        try:
+            block = self._clearing().encrypt_pin(pin, request.account)
+        except NotSent as error:
+            raise ShopError("clearing-unavailable", f"clearing: {error}") from None
+        with self._kept.engine.begin() as connection:
+            taken = self._take(connection, payment_id)
+        if not taken:
+            raise _not_waiting()
+        attempt, modelled_ms = self._taken_up(row, request, "types the PIN")
+        sent_at = Numbers.at(self._kept.clock(), request.stan).transmitted_at
+        asked = replace(request, pin_block=block, no_pin=False, transmitted_at=sent_at)
+        payment = self._attempts.complete(attempt, asked, modelled_ms=modelled_ms)
+        self._forget(payment_id)
+        return payment
+
+    def cancel(self, payment_id: str, *, with_order: bool = False) -> Payment:
+        """Let the payment go: declined, nothing asked, its order open again, or cancelled too.
+
+        Raises ShopError(not-waiting) where it waits no longer.
+        """
+        row = self._row(payment_id)
+        if row is None or not self._let_go(row, CANCELLED, with_order=with_order):
+            raise _not_waiting()
+        return self._kept.get(payment_id)
+
+    def expire_due(self) -> int:
+        """Let go whatever has waited too long; returns how many."""
+        table = tables.waiting
+        now = self._kept.clock()
+        with self._kept.engine.connect() as connection:
+            due = connection.execute(
+                select(table).where(table.c.taken_at.is_(None), table.c.until <= micros(now))
+            ).all()
+            left_behind = connection.execute(
+                select(table.c.payment_id).where(
+                    table.c.taken_at < micros(now - self._abandoned_after)
+                )
+            ).all()
+        for row in left_behind:
+            self._forget(row.payment_id)
+        return sum(self._let_go(row, NOT_IN_TIME) for row in due)
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def _row(self, payment_id: str) -> Row[Any] | None:
+        table = tables.waiting
+        with self._kept.engine.connect() as connection:
+            row = connection.execute(
+                select(table).where(table.c.payment_id == payment_id, table.c.taken_at.is_(None))
+            ).first()
+        return None if row is None or not self._lasts(row) else row
+
+    def _lasts(self, row: Row[Any]) -> bool:
+        return bool(row.until > micros(self._kept.clock()))
+
+    def _take(self, connection: Connection, payment_id: str, *, lasting: bool = True) -> bool:
+        table = tables.waiting
+        now = micros(self._kept.clock())
+        taking = update(table).where(table.c.payment_id == payment_id, table.c.taken_at.is_(None))
+        if lasting:
+            taking = taking.where(table.c.until > now)
+        return bool(connection.execute(taking.values(taken_at=now)).rowcount)
+
+    def _let_go(self, row: Row[Any], code: str, *, with_order: bool = False) -> bool:
+        request = open_request(self._seal, row.sealed_request)
+        attempt, modelled_ms = self._taken_up(row, request, "types no PIN")
+        with self._kept.engine.begin() as connection:
+            # One transaction: no crash can leave it neither waiting nor declined.
+            if not self._take(connection, row.payment_id, lasting=False):
+                return False
+            self._attempts.decline(connection, attempt, code)
+            if with_order:
+                self._orders.cancel_in(connection, row.order_id)
+        self._kept.finish(row.payment_id, attempt.trace, modelled_ms)
+        self._forget(row.payment_id)
+        return True
+
+    def _taken_up(
+        self, row: Row[Any], request: AuthorizationRequest, what: str
+    ) -> tuple[Attempt, float]:
+        """The attempt as it was held, its story told up to now; and its modelled time."""
+        payment = self._kept.get(row.payment_id)
+        now = self._kept.clock()
+        trace = _resumed(payment, (now - instant(row.began_at)).total_seconds())
+        waited_ms = (now - instant(row.held_at)).total_seconds() * 1000
+        trace.record("payer", row.place, what, took_ms=max(waited_ms, 0.0), nature="waited")
+        source = Source(
+            mode=payment.mode,
+            scheme=payment.scheme,
+            account=request.account,
+            payer=payment.payer,
+            emulated=payment.emulated,
+            shown=payment.pan,
+        )
+        numbers = Numbers(stan=request.stan, rrn=request.rrn, transmitted_at=request.transmitted_at)
+        attempt = Attempt(
+            payment_id=payment.id,
+            order=self._orders.get(payment.order_id),
+            source=source,
+            numbers=numbers,
+            trace=trace,
+        )
+        return attempt, payment.modelled_ms
+
+    def _forget(self, payment_id: str) -> None:
+        table = tables.waiting
+        with self._kept.engine.begin() as connection:
+            connection.execute(delete(table).where(table.c.payment_id == payment_id))
+
+
+def _resumed(payment: Payment, began_s_ago: float) -> Trace:
+    """The story so far, on a clock that goes on from where it began."""
+    trace = Trace(began_s_ago=max(began_s_ago, 0.0))
+    for step in payment.steps:
+        trace.record(
+            step["from"],
+            step["to"],
+            step["what"],
+            sent=step["bytes_sent"],
+            received=step["bytes_received"],
+            at_ms=step["at_ms"],
+            took_ms=step["took_ms"],
+            nature=step["nature"],
+            detail=step.get("detail"),
+        )
+    return trace
+
+
+def _wait(row: Row[Any]) -> Wait:
+    return Wait(
+        payment_id=row.payment_id,
+        order_id=row.order_id,
+        place=row.place,
+        held_at=instant(row.held_at),
+        until=instant(row.until),
+    )
+
+
+def _not_waiting() -> ShopError:
+    return ShopError("not-waiting", "payment: it waits for no PIN, or no longer", "payment")

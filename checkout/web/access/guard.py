@@ -1,0 +1,271 @@
+"""Who may reach which page.
+
+Strangers on the LAN reach the payer's pages only. The counter, the back office, the comparison and
+the API are for this machine, for whoever has the operator's password, and (the API) for whoever
+has the merchant key. Every endpoint is closed unless it is listed as open.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from flask import Flask, Request, Response, g, redirect, request, url_for
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from werkzeug.datastructures import EnvironHeaders
+
+from checkout.web import assets
+from checkout.web.access.credentials import Credentials
+from checkout.web.problems import Problem, wants_json
+from checkout.web.access.rate_limit import SharedAttempts
+
+COOKIE = "checkout_operator"
+SESSION_S = 12 * 3600
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+#: A proxy that adds one of these stands between us and the visitor: its peer address says nothing.
+FORWARDING_HEADERS = (
+    "Forwarded",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Forwarded-Server",
+    "X-Real-IP",
+    "X-Client-IP",
+    "X-Cluster-Client-IP",
+    "True-Client-IP",
+    "CF-Connecting-IP",
+    "Fastly-Client-IP",
+    "Via",
+)
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "img-src 'self' data: blob:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not no-referrer: with that, browsers send `Origin: null` with our own forms.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), payment=()",
+}
+_OPEN = "checkout_open"
+View = TypeVar("View", bound=Callable[..., object])
+
+
+class Standing(StrEnum):
+    """What the one who asks may do."""
+
+    LOCAL = "local"
+    OPERATOR = "operator"
+    MERCHANT = "merchant"
+    STRANGER = "stranger"
+
+
+def open_to_all(view: View) -> View:
+    """Mark a view that strangers may reach."""
+    setattr(view, _OPEN, True)
+    return view
+
+
+def is_loopback(address: str | None) -> bool:
+    """Whether a peer's address is this machine's own (RFC 1122 127/8, RFC 4291 ::1)."""
+    try:
+        parsed = ipaddress.ip_address((address or "").split("%", 1)[0])
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return bool((mapped or parsed).is_loopback)
+
+
+def host_name(host: str) -> str | None:
+    """The name in a Host header without its port, lower case; None when it is malformed."""
+    try:
+        parsed = urlsplit("//" + host)
+        parsed.port  # noqa: B018 - raises ValueError where it is no number
+    except ValueError:
+        return None
+    if parsed.username is not None or parsed.path or parsed.query or parsed.fragment:
+        return None
+    return (parsed.hostname or "").rstrip(".") or None
+
+
+def is_local_name(name: str | None) -> bool:
+    """Whether `name` can only mean this machine, whatever a name server says."""
+    return name is not None and (
+        name == "localhost" or name.endswith(".localhost") or is_loopback(name)
+    )
+
+
+def is_forwarded(headers: EnvironHeaders) -> bool:
+    """Whether a proxy says that it passes on someone else's request."""
+    return any(name in headers for name in FORWARDING_HEADERS)
+
+
+class Door:
+    """Decides for each request who asks and whether that is enough."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        logins: SharedAttempts,
+        public_url: str | None = None,
+    ) -> None:
+        self.credentials = credentials
+        self.public_url = public_url
+        self.logins = logins
+        self._sessions = URLSafeTimedSerializer(credentials.signing_key, salt="operator")
+        machine = socket.gethostname().lower()
+        self._names = {machine, f"{machine}.local", machine.split(".")[0]}
+        if public_url is not None:
+            self._names.add((urlsplit(public_url).hostname or "").lower())
+
+    def install(self, app: Flask) -> None:
+        """Guard every request of `app` and put the security headers on every answer."""
+        app.extensions["checkout.door"] = self
+        app.before_request(self._admit)
+        app.after_request(harden)
+
+    def standing(self, asked: Request) -> Standing:
+        """Who asks; Problem(not-signed-in) for a wrong merchant key."""
+        if asked.path.startswith("/api/") and "Authorization" in asked.headers:
+            return self._by_key(asked)
+        if self._is_local(asked):
+            return Standing.LOCAL
+        if self._has_session(asked):
+            return Standing.OPERATOR
+        return Standing.STRANGER
+
+    def sign_in(self, password: str, address: str | None) -> str:
+        """The session cookie for the right password; Problem for a wrong one or too many."""
+        self._take_try(address)
+        if not self.credentials.password_matches(password):
+            raise Problem(kind="not-signed-in", detail="That is not the operator's password.")
+        self.logins.succeeded(address)
+        return self._sessions.dumps(self._session_mark())
+
+    def _session_mark(self) -> str:
+        # Bound to the password's hash, so that a new password ends every session.
+        return self.credentials.password_hash[-16:]
+
+    def _has_session(self, asked: Request) -> bool:
+        try:
+            mark = self._sessions.loads(asked.cookies.get(COOKIE, ""), max_age=SESSION_S)
+        except BadSignature:
+            return False
+        return bool(mark == self._session_mark())
+
+    def _is_local(self, asked: Request) -> bool:
+        # Behind a public URL a tunnel's requests come from loopback: then nothing proves "local".
+        return (
+            self.public_url is None
+            and is_loopback(asked.remote_addr)
+            and is_local_name(host_name(asked.host))
+            and not is_forwarded(asked.headers)  # type: ignore[arg-type]
+        )
+
+    def _by_key(self, asked: Request) -> Standing:
+        scheme, _, key = asked.headers["Authorization"].partition(" ")
+        # The right key is never made to wait: 192 random bits are not guessed, however fast.
+        if scheme.lower() == "bearer" and self.credentials.merchant_key_matches(key.strip()):
+            return Standing.MERCHANT
+        self._take_try(asked.remote_addr)
+        raise _unauthorized("That is not the merchant key.")
+
+    def _take_try(self, address: str | None) -> None:
+        wait_s = self.logins.take(address)
+        if wait_s > 0:
+            detail = f"Too many wrong tries; wait {wait_s:.0f} seconds."
+            raise Problem(kind="too-many-tries", detail=detail, retry_after_s=wait_s)
+
+    def _admit(self) -> Response | None:
+        g.standing = Standing.STRANGER
+        self._check_host(request)
+        # Whoever knows the merchant key is no page of another site.
+        if "Authorization" not in request.headers or not wants_json():
+            check_origin(request)
+        g.standing = self.standing(request)
+        if g.standing is not Standing.STRANGER or _is_open(request):
+            return None
+        if wants_json():
+            raise _unauthorized("Send the merchant key as a bearer token.")
+        if request.method in SAFE_METHODS:
+            wanted = request.full_path.rstrip("?")
+            return redirect(url_for("door.login", next=wanted), 303)  # type: ignore[return-value]
+        raise Problem(kind="not-signed-in", detail="Sign in with the operator's password first.")
+
+    def _check_host(self, asked: Request) -> None:
+        name = host_name(asked.host)
+        if name is None or not (is_local_name(name) or name in self._names or _is_address(name)):
+            detail = "Open this page by the machine's address, its name or its public URL."
+            raise Problem(kind="wrong-host", detail=detail)
+
+
+def harden(response: Response) -> Response:
+    """Put the security headers on an answer that does not have them yet."""
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def check_origin(asked: Request) -> None:
+    """Refuse what another site's page sends (RFC 6454 Origin, Fetch Metadata); Problem(cross-site).
+
+    Programs send neither header and pass: a browser cannot leave both out of a cross-site POST.
+    """
+    site = asked.headers.get("Sec-Fetch-Site")
+    if asked.method in SAFE_METHODS:
+        # Pages may be linked to; the API and its pictures may not be used by another site.
+        if site in ("cross-site", "same-site") and wants_json():
+            raise Problem(kind="cross-site", detail="The API is not for other sites' pages.")
+        return
+    if site is not None and site not in ("same-origin", "none"):
+        raise Problem(kind="cross-site", detail="This form was sent by another site's page.")
+    origin = asked.headers.get("Origin")
+    if origin is not None and not _same_host(origin, asked.host):
+        raise Problem(kind="cross-site", detail="This form was sent by another site's page.")
+
+
+def _same_host(origin: str, host: str) -> bool:
+    # The scheme is left out: a proxy may have taken off the TLS.
+    return origin.lower().partition("://")[2] == host.lower()
+
+
+def _is_open(asked: Request) -> bool:
+    if asked.endpoint is None:
+        return True  # nothing there, or another method: say so
+    if asked.endpoint == "static":
+        return assets.is_open(str((asked.view_args or {}).get("filename", "")))
+    from flask import current_app
+
+    return bool(getattr(current_app.view_functions[asked.endpoint], _OPEN, False))
+
+
+def _is_address(name: str) -> bool:
+    # A name server cannot be made to answer for an address, so rebinding needs a name.
+    try:
+        ipaddress.ip_address(name.split("%", 1)[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _unauthorized(detail: str) -> Problem:
+    challenge = {"WWW-Authenticate": 'Bearer realm="checkout"'}
+    return Problem(kind="not-signed-in", detail=detail, headers=challenge)

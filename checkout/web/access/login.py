@@ -1,0 +1,73 @@
+"""The way in for an operator on another machine: the password, once for half a day."""
+
+from __future__ import annotations
+
+from typing import cast
+from urllib.parse import urlsplit
+
+from flask import Blueprint, current_app, g, make_response, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+
+from checkout.web.access.guard import COOKIE, SESSION_S, Door, Standing, open_to_all
+from checkout.web.problems import Problem
+
+blueprint = Blueprint("door", __name__)
+
+
+@blueprint.get("/login")
+@open_to_all
+def login() -> ResponseReturnValue:
+    """Ask for the operator's password."""
+    target = safe_target(request.args.get("next"))
+    if g.standing is not Standing.STRANGER:
+        return redirect(target, 303)
+    return render_template("login.html", target=target, encrypted=request.is_secure)
+
+
+@blueprint.post("/login")
+@open_to_all
+def sign_in() -> ResponseReturnValue:
+    """Let the operator in, or say how long to wait."""
+    target = safe_target(request.form.get("next"))
+    try:
+        session = _door().sign_in(request.form.get("password", "")[:200], request.remote_addr)
+    except Problem as problem:
+        page = render_template(
+            "login.html", target=target, encrypted=request.is_secure, trouble=problem.detail
+        )
+        response = make_response(page, problem.status)
+        if problem.retry_after_s is not None:
+            response.headers["Retry-After"] = str(round(problem.retry_after_s + 0.5))
+        return response
+    answer = redirect(target, 303)
+    answer.set_cookie(
+        COOKIE,
+        session,
+        max_age=SESSION_S,
+        httponly=True,
+        secure=request.is_secure,
+        samesite="Strict",
+    )
+    return answer
+
+
+@blueprint.post("/logout")
+@open_to_all
+def sign_out() -> ResponseReturnValue:
+    """End the operator's session in this browser."""
+    answer = redirect("/login", 303)
+    answer.delete_cookie(COOKIE, httponly=True, samesite="Strict")
+    return answer
+
+
+def safe_target(wanted: str | None) -> str:
+    """A path of this site to go on to; anything else becomes the counter."""
+    if not wanted or not wanted.startswith("/") or wanted.startswith(("//", "/\\")):
+        return "/"
+    parsed = urlsplit(wanted)
+    printable = wanted.isprintable() and "\\" not in wanted
+    return wanted if printable and not parsed.netloc and not parsed.scheme else "/"
+
+
+def _door() -> Door:
+    return cast(Door, current_app.extensions["checkout.door"])

@@ -1,0 +1,268 @@
+"""The counter: a keypad, one order with its code and the reader beside it, the latest sales."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from checkout.acceptance.contract import Mode
+from checkout.demo.payers import DEMO_PIN
+from checkout.shop.orders.milestones import CODE_OPENED, SHOWN
+from checkout.money import CURRENCIES, AmountError, Money
+from checkout.shop.orders.orders import Order, OrderState, ShopError
+from checkout.shop.payments.pay_by_code import PaymentState
+from checkout.web import codes, figures
+from checkout.shop.payments.payment_times import Certain, certain
+from checkout.web.diagram import draw, side_of
+from checkout.web.counter.pin_pad import may_carry_a_pin
+from checkout.web.problems import Problem
+from checkout.web.event_stream import event_stream
+from checkout.web.context import the_shop
+
+if TYPE_CHECKING:
+    from checkout.demo.payers import Payer
+    from checkout.shop.payments.pay_by_code import Payment
+
+blueprint = Blueprint("counter", __name__)
+
+#: A code is renewed this long before it runs out, so that the one on the screen is always good.
+RENEW_BEFORE_S = 15
+_SALES_SHOWN = 8
+#: Without JavaScript an order's page looks again by itself this often.
+_LOOK_AGAIN_S = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sale:
+    """One order on the counter, with the payment that decided it."""
+
+    order: Order
+    payment: Payment | None
+
+
+@blueprint.get("/")
+def home() -> str:
+    """The keypad and the latest sales."""
+    return _keypad()
+
+
+@blueprint.post("/orders")
+def create() -> ResponseReturnValue:
+    """Open an order for the amount on the keypad."""
+    form = request.form
+    currency = form.get("currency", "CNY")
+    try:
+        money = Money.parse(form.get("amount", "")[:32], currency)
+        order = the_shop().orders.create(
+            amount_minor=money.amount_minor,
+            currency=currency,
+            reference=form.get("reference", "").strip() or None,
+            preauthorise=form.get("preauthorise") == "yes",
+        )
+    except (AmountError, ShopError) as error:
+        return make_response(_keypad(trouble=str(error), form=form), 422)
+    return redirect(url_for("counter.show", order_id=order.id), 303)
+
+
+def _keypad(*, trouble: str | None = None, form: Any = None) -> str:
+    return render_template(
+        "office/keypad.html",
+        currencies=sorted(CURRENCIES, key=lambda code: code != "CNY"),
+        places={code: places for code, (_, places) in CURRENCIES.items()},
+        sales=recent_sales(),
+        trouble=trouble,
+        form=form or {},
+    )
+
+
+@blueprint.get("/sales")
+def sales() -> str:
+    """The latest sales alone, for the page that shows them already."""
+    return render_template("office/_sales.html", sales=recent_sales())
+
+
+@blueprint.get("/orders/<order_id>")
+def show(order_id: str) -> str:
+    """One order: its code and the reader while it is open, then what became of it."""
+    return render_template(
+        "office/order.html",
+        sales=recent_sales(),
+        look_again_s=_LOOK_AGAIN_S,
+        **_stage(order_id),
+    )
+
+
+@blueprint.get("/orders/<order_id>/stage")
+def stage(order_id: str) -> str:
+    """The changing part of the order's page."""
+    return render_template("office/_stage.html", **_stage(order_id))
+
+
+@blueprint.get("/orders/<order_id>/events")
+def events(order_id: str) -> Response:
+    """What happens to one order and to the reader."""
+    return event_stream(order_id)
+
+
+@blueprint.get("/events")
+def all_events() -> Response:
+    """What happens to all orders."""
+    return event_stream(None)
+
+
+@blueprint.post("/orders/<order_id>/cancel")
+def cancel(order_id: str) -> ResponseReturnValue:
+    """Close the order; when a payment was faster the page shows that."""
+    try:
+        the_shop().payments.cancel(order_id)
+    except ShopError as error:
+        if error.kind not in ("order-not-open", "too-soon"):
+            raise
+        told = "too-soon" if error.kind == "too-soon" else None
+        return redirect(url_for("counter.show", order_id=order_id, told=told), 303)
+    return redirect(url_for("counter.show", order_id=order_id), 303)
+
+
+@blueprint.post("/orders/<order_id>/refund")
+def refund(order_id: str) -> ResponseReturnValue:
+    """Give the whole of a paid order back."""
+    the_shop().payments.refund(order_id)
+    return redirect(url_for("counter.show", order_id=order_id), 303)
+
+
+@blueprint.post("/orders/<order_id>/capture")
+def capture(order_id: str) -> ResponseReturnValue:
+    """Take the whole of what a preauthorised order holds."""
+    the_shop().payments.capture(order_id)
+    return redirect(url_for("counter.show", order_id=order_id), 303)
+
+
+@blueprint.post("/orders/<order_id>/tap")
+def tap(order_id: str) -> ResponseReturnValue:
+    """Lay an emulated card on the emulated reader."""
+    card = request.form.get("card", "")
+    if card not in {each.name for each in _cards()}:
+        raise Problem(kind="payer", detail="card: no emulated card has that name.", field="card")
+    try:
+        the_shop().terminal.present(card)
+    except ShopError as error:
+        raise Problem(kind="reader", detail=str(error)) from None
+    if request.headers.get("Accept", "").startswith("application/json"):
+        return "", 204
+    return redirect(url_for("counter.show", order_id=order_id), 303)
+
+
+@blueprint.get("/orders/<order_id>/code.svg")
+def code_picture(order_id: str) -> Response:
+    """The order's present code; `?form=emv` for the EMV payload."""
+    config = the_shop().config
+    order = the_shop().orders.get(order_id)
+    if order.state is OrderState.OPEN:
+        the_shop().moments.once(SHOWN, order.id)
+    form = request.args.get("form", "link")
+    text = the_shop().emv_payload(order) if form == "emv" else codes.link_of(config, order)
+    drawn = codes.picture(text, "svg")
+    return Response(drawn.content, mimetype=drawn.media_type)
+
+
+def recent_sales() -> list[Sale]:
+    """The newest orders with their payments."""
+    shop = the_shop()
+    return [
+        Sale(
+            order=order,
+            payment=None if order.payment_id is None else shop.payments.get(order.payment_id),
+        )
+        for order in shop.orders.recent(_SALES_SHOWN)
+    ]
+
+
+def with_live_code(order: Order) -> Order:
+    """`order` with a code that is good for a while yet; as it is when it is not open."""
+    shop = the_shop()
+    if order.state is not OrderState.OPEN:
+        return order
+    if order.code_expires_at - shop.orders.clock() > timedelta(seconds=_renew_before_s()):
+        return order
+    try:
+        return shop.orders.renew_code(order.id)
+    except ShopError:  # paid, cancelled or run out in this very moment
+        return shop.orders.get(order.id)
+
+
+def _renew_before_s() -> float:
+    return min(RENEW_BEFORE_S, the_shop().config.code_ttl_s / 2)
+
+
+def _stage(order_id: str) -> dict[str, Any]:
+    shop = the_shop()
+    order = with_live_code(shop.orders.get(order_id))
+    attempts = shop.payments.of_order(order_id)
+    payment = None if order.payment_id is None else settled(order.payment_id)
+    declined = [each for each in attempts if str(each.state) == "declined"]
+    last_declined = declined[-1] if declined and order.state is OrderState.OPEN else None
+    now = shop.orders.clock()
+    form = "emv" if request.args.get("form") == "emv" else "link"
+    waits = order.state is OrderState.AUTHORIZING
+    wait = shop.payments.waiting.of_order(order_id) if waits else None
+    return {
+        "order": order,
+        "payment": payment,
+        "waited_ms": figures.waited_ms(payment) if payment is not None else 0.0,
+        **_story(payment),
+        "opened": order.state is OrderState.OPEN and _is_opened(order_id, attempts),
+        "declined": last_declined,
+        "enrolment": None if last_declined is None else shop.enrolment.standing(last_declined),
+        "attempts": attempts,
+        "form": form,
+        "link": shop.emv_payload(order) if form == "emv" else codes.link_of(shop.config, order),
+        "alt": codes.alt_of(shop.config, order),
+        "reader": shop.terminal.status(),
+        "cards": _cards(),
+        "left_s": (order.expires_at - now).total_seconds(),
+        "wait": wait,
+        "wait_left_s": 0.0 if wait is None else wait.left_s(now),
+        "pin_allowed": may_carry_a_pin(),
+        "pin_trouble": request.args.get("pin"),
+        "demo_pin": DEMO_PIN,
+        "renew_in_s": max((order.code_expires_at - now).total_seconds() - _renew_before_s(), 1),
+    }
+
+
+def _story(payment: Payment | None) -> dict[str, Any]:
+    """Where the time of a paid order went, who knew when, and the diagram of it."""
+    if payment is None or payment.state is not PaymentState.APPROVED:
+        return {"timed": None, "certain": Certain(), "diagram": None}
+    return {
+        "timed": figures.where_time_went(the_shop(), payment),
+        "certain": certain(payment),
+        "diagram": draw([side_of(payment, "left", page=f"/compare?left={payment.id}")]),
+    }
+
+
+def _is_opened(order_id: str, attempts: Sequence[Payment]) -> bool:
+    """Whether a phone has opened the code and its payer has tried nothing since."""
+    moments = the_shop().moments.of_order(order_id)
+    opened = [each.at for each in moments if each.kind == CODE_OPENED]
+    return bool(opened) and all(each.started_at < opened[-1] for each in attempts)
+
+
+def settled(payment_id: str, *, within_s: float = 0.3) -> Payment:
+    """A payment with its times and steps, which are written a moment after its outcome."""
+    until = time.monotonic() + within_s
+    while True:
+        payment = the_shop().payments.get(payment_id)
+        if payment.finished_at is not None or time.monotonic() >= until:
+            return payment
+        time.sleep(0.01)
+
+
+def _cards() -> list[Payer]:
+    """What can be laid on the emulated reader."""
+    return [payer for payer in the_shop().payers() if Mode.NFC in payer.modes]

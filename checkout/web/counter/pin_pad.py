@@ -1,0 +1,81 @@
+"""The PIN pad on the counter's page: takes a demo PIN over loopback or https, and forgets it.
+
+The PIN becomes an ISO 9564 block in the request that brings it. It is never kept, logged, or told
+to anyone by an event.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, g, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from checkout.shop.orders.orders import ShopError
+from checkout.shop.payments.pin_entry import Wait
+from checkout.web.access.guard import Standing
+from checkout.shop.payments.payment_times import tell_payer_knows
+from checkout.web.problems import Problem
+from checkout.web.context import is_encrypted, the_shop
+
+blueprint = Blueprint("pin_pad", __name__)
+
+#: What the order's page tells; `not-waiting` by what became of the payment.
+_TOLD_BESIDE_THE_PAD = ("not-waiting", "clearing-unavailable", "pin")
+
+
+def may_carry_a_pin() -> bool:
+    """Whether nobody between this browser and this server can read along."""
+    return g.standing is Standing.LOCAL or is_encrypted()
+
+
+@blueprint.post("/orders/<order_id>/pin")
+def enter(order_id: str) -> ResponseReturnValue:
+    """Go on with the payment that waits for this PIN."""
+    if not may_carry_a_pin():
+        detail = "A PIN is taken on this machine or over https only."
+        raise Problem(kind="pin-in-the-open", detail=detail)
+    wait = _wait_of(order_id)
+    if wait is None:
+        return _to_order(order_id)
+    try:
+        pin = request.form.get("pin", "")[:16]
+        payment = the_shop().payments.waiting.enter_pin(wait.payment_id, pin)
+        # The answer to this request is the page that says so.
+        tell_payer_knows(
+            the_shop(),
+            payment,
+            source="counter",
+            target="payer",
+            what="shows: paid",
+            asked_at=the_shop().orders.clock(),
+        )
+    except ShopError as error:
+        if error.kind not in _TOLD_BESIDE_THE_PAD:
+            raise
+        return _to_order(order_id, trouble=None if error.kind == "not-waiting" else error.kind)
+    return _to_order(order_id)
+
+
+@blueprint.post("/orders/<order_id>/pin/cancel")
+def cancel(order_id: str) -> ResponseReturnValue:
+    """Let the payment go; the order is open again."""
+    wait = _wait_of(order_id)
+    if wait is not None:
+        try:
+            the_shop().payments.waiting.cancel(wait.payment_id)
+        except ShopError as error:
+            if error.kind != "not-waiting":
+                raise
+    return _to_order(order_id)
+
+
+def _wait_of(order_id: str) -> Wait | None:
+    """The wait that the form was drawn for: one that came after it is not meant."""
+    wait = the_shop().payments.waiting.of_order(the_shop().orders.get(order_id).id)
+    meant = request.form.get("payment")
+    if wait is None or wait.place != "counter" or wait.payment_id != meant:
+        return None
+    return wait
+
+
+def _to_order(order_id: str, *, trouble: str | None = None) -> ResponseReturnValue:
+    return redirect(url_for("counter.show", order_id=order_id, pin=trouble), 303)

@@ -1,0 +1,83 @@
+"""What the counter does with a customer's phone: scan its code, wait for its PIN, give up on it.
+
+The code comes as text (typed, or from a scanner that types), as a photo, or as frames of the
+counter's own camera; whichever it is, the server reads it and pays.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, jsonify, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from checkout.acceptance.qr.payer_code import is_payer_code
+from checkout.shop.orders.orders import ShopError
+from checkout.web.payer import phone_trace
+from checkout.web.problems import KINDS
+from checkout.web.scanned_picture import NotReadable, texts_in
+from checkout.web.context import the_shop
+
+blueprint = Blueprint("customer_code", __name__)
+
+_LARGEST_FRAME = 2 * 1024 * 1024
+#: What is said beside the field; every other refusal has a page of its own.
+_SAID = {
+    "payer-code": "That is no payment code of this shop's demo wallet.",
+    "expired-payer-code": "That payment code has run out; ask the customer to show the new one.",
+    "used-payer-code": "That payment code has been used; ask the customer to show a new one.",
+    "clearing-unavailable": "The bank cannot be reached right now. Nothing was charged; try again.",
+}
+
+
+@blueprint.post("/orders/<order_id>/payment-code")
+def scan(order_id: str) -> ResponseReturnValue:
+    """Pay the order by a typed code or by a photo of one."""
+    the_shop().orders.get(order_id)
+    typed = request.form.get("text", "").strip()[:512]
+    photo = request.files.get("photo")
+    try:
+        texts = [typed] if typed else texts_in(photo.read() if photo else b"")
+        said = _present(order_id, texts)
+    except NotReadable as trouble:
+        said = str(trouble)
+    if said is None:
+        return redirect(url_for("counter.show", order_id=order_id), 303)
+    page = render_template("office/customer_code.html", order_id=order_id, trouble=said)
+    return make_response(page, 422)
+
+
+@blueprint.post("/orders/<order_id>/frame")
+def frame(order_id: str) -> ResponseReturnValue:
+    """Read one frame of the counter's camera: whether it paid, and what is wrong if it did not."""
+    request.max_content_length = _LARGEST_FRAME
+    the_shop().orders.get(order_id)
+    try:
+        said = _present(order_id, texts_in(request.get_data()))
+    except NotReadable:
+        return jsonify({"taken": False, "trouble": None})
+    return jsonify({"taken": said is None, "trouble": said})
+
+
+@blueprint.post("/orders/<order_id>/revoke")
+def revoke(order_id: str) -> ResponseReturnValue:
+    """Give up on the phone, no sooner than the rhythm allows."""
+    try:
+        the_shop().presented.revoke(order_id)
+    except ShopError as error:
+        if error.kind not in ("too-soon", "order-busy"):
+            raise
+        return redirect(url_for("counter.show", order_id=order_id, told=error.kind), 303)
+    return redirect(url_for("counter.show", order_id=order_id), 303)
+
+
+def _present(order_id: str, texts: list[str]) -> str | None:
+    """Pay by the first of `texts` that is a payer's code; None, or what to tell the cashier."""
+    text = next((each for each in texts if is_payer_code(each)), texts[0])
+    try:
+        the_shop().present(order_id, text, emulated=phone_trace.is_emulated_phone())
+    except ShopError as error:
+        if error.kind in _SAID:
+            return _SAID[error.kind]
+        if KINDS.get(error.kind, (500, ""))[0] in (409, 410):
+            return None  # another payment was faster, or time: the order's page tells
+        raise
+    return None

@@ -1,0 +1,93 @@
+"""The dispute of one sale in the back office: its next step, and who may take it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy.exc import DatabaseError
+
+from checkout.clearing.client.client import NoAnswer, NotSent, OperationFailed
+from checkout.clearing.settlement.disputes import DisputeState
+from checkout.clearing.queries import LoggedMessage
+from checkout.clearing.reading_disputes import BookedDispute, disputes
+from checkout.money import AmountError, Money
+from checkout.web.problems import Problem
+from checkout.web.context import the_shop
+
+blueprint = Blueprint("disputes", __name__, url_prefix="/network/messages")
+
+_SALES = ("purchase", "completion", "completion-advice", "offline-advice")
+#: Step -> operation of the switch and what it is given beside the reference.
+_STEPS: dict[str, tuple[str, dict[str, Any]]] = {
+    "charge-back": ("charge-back", {}),
+    "represent": ("represent", {}),
+    "for-payer": ("decide", {"for_payer": True}),
+    "for-merchant": ("decide", {"for_payer": False}),
+    "lapse": ("lapse", {}),
+}
+#: Where a dispute stands -> the steps that follow from there, as buttons.
+_NEXT = {
+    DisputeState.CHARGED_BACK: (("represent", "Acquirer: represent"), ("lapse", "Let it lapse")),
+    DisputeState.REPRESENTED: (
+        ("for-payer", "Network: for the payer"),
+        ("for-merchant", "Network: for the merchant"),
+        ("lapse", "Let it lapse"),
+    ),
+}
+
+
+def all_disputes() -> tuple[BookedDispute, ...]:
+    """Every dispute; none before the switch has run on this database."""
+    try:
+        return disputes(the_shop().engine)
+    except DatabaseError:
+        return ()
+
+
+def dispute_of(message: LoggedMessage) -> dict[str, Any] | None:
+    """What the page of a message shows of its dispute; None where there can't be one."""
+    if message.kind not in _SALES or message.response_code != "00":
+        return None
+    found = next((one for one in all_disputes() if one.entry == message.seq), None)
+    steps = () if found is None else _NEXT.get(found.state, ())
+    return {"dispute": found, "steps": steps}
+
+
+@blueprint.post("/<int:seq>/dispute")
+def step(seq: int) -> ResponseReturnValue:
+    """Take the dispute of a sale one step on; Problem(dispute) where that step can't be taken."""
+    shop = the_shop()
+    message = shop.books.message(seq) if seq < 2**62 else None
+    if message is None:
+        raise Problem(kind="unknown-message", detail="The switch has heard no such message.")
+    wanted = _STEPS.get(request.form.get("step", ""))
+    if wanted is None:
+        detail = f"step: expected one of {', '.join(_STEPS)}"
+        raise Problem(kind="dispute", detail=detail, field="step")
+    operation, given = wanted
+    given = given | {"rrn": message.rrn}
+    if operation == "charge-back":
+        given |= _claim(message)
+    try:
+        shop.clearing().operate(operation, given)
+    except (NotSent, NoAnswer) as error:
+        raise Problem(kind="clearing-unavailable", detail=f"clearing: {error}") from None
+    except OperationFailed as error:
+        raise Problem(kind="dispute", detail=f"dispute: {error}") from None
+    shop.disputed.sweep()
+    return redirect(url_for("network.message", seq=seq), 303)
+
+
+def _claim(message: LoggedMessage) -> dict[str, Any]:
+    """Why, and how much of it where not all."""
+    given: dict[str, Any] = {"reason": request.form.get("reason", "fraud")}
+    typed = request.form.get("amount", "")[:32].strip().replace(",", ".")
+    if typed:
+        try:
+            amount = Money.parse(typed, message.currency)
+        except AmountError as error:
+            raise Problem(kind="dispute", detail=str(error), field="amount") from None
+        given["amount_minor"] = amount.amount_minor
+    return given

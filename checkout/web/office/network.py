@@ -1,0 +1,144 @@
+"""The back office: what the switch heard and answered, the books, who takes part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import TypeVar
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy.exc import DatabaseError
+
+from checkout.clearing.client.client import NoAnswer, NotSent, OperationFailed
+from checkout.clearing.scheme.participants import demo_participants
+from checkout.clearing.queries import BookedAccount
+from checkout.clearing.settlement.netting import settlement_date
+from checkout.web import figures
+from checkout.web.office.disputes import all_disputes, dispute_of
+from checkout.web.office.money_flow import flow_of
+from checkout.web.problems import Problem
+from checkout.web.context import the_shop
+
+blueprint = Blueprint("network", __name__, url_prefix="/network")
+
+_SHOWN = 60
+Found = TypeVar("Found")
+Nothing = TypeVar("Nothing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One account of the trial balance, credits less debits in minor units."""
+
+    name: str
+    currency: str
+    posted_minor: int
+    held_minor: int
+
+
+@blueprint.get("/")
+def show() -> str:
+    """Messages, the trial balance by currency, participants."""
+    books = the_shop().books
+    lines = [_line(each) for each in _read(books.accounts, ())]
+    lines.sort(key=lambda line: (line.currency, line.name))
+    totals = {
+        currency: (
+            sum(line.posted_minor for line in lines if line.currency == currency),
+            sum(line.held_minor for line in lines if line.currency == currency),
+        )
+        for currency in {line.currency for line in lines}
+    }
+    return render_template(
+        "office/network.html",
+        wanted=_wanted(),
+        messages=_read(lambda: books.messages(limit=_SHOWN, search=_wanted()), ()),
+        lines=[line for line in lines if line.posted_minor or line.held_minor],
+        totals=totals,
+        participants=demo_participants(),
+        requestors={one.id: one.title for one in demo_participants().token_requestors.values()},
+        payment_tokens=_read(books.payment_tokens, ()),
+        disputes=all_disputes(),
+        cut_overs=_read(books.cut_overs, {}),
+        today=settlement_date(the_shop().orders.clock()).isoformat(),
+    )
+
+
+@blueprint.post("/settlements")
+def settle() -> ResponseReturnValue:
+    """Close a settlement date at the switch; closing it twice changes nothing."""
+    day = _day(request.form.get("date", ""))
+    try:
+        the_shop().clearing().operate("settle", {"date": day.isoformat()})
+    except (NotSent, NoAnswer) as error:
+        raise Problem(kind="clearing-unavailable", detail=f"clearing: {error}") from None
+    except OperationFailed as error:
+        raise Problem(kind="date", detail=f"date: {error}", field="date") from None
+    return redirect(url_for("network.settlement", day=day.isoformat()), 303)
+
+
+@blueprint.get("/settlements/<day>")
+def settlement(day: str) -> str:
+    """Who receives and who owes for one closed date, and what the merchants get."""
+    report = figures.settlement(the_shop(), _day(day))
+    if report is None:
+        raise Problem(kind="unknown-settlement", detail=f"date: {day} has not been closed yet.")
+    return render_template("office/settlement.html", report=report)
+
+
+@blueprint.get("/messages")
+def messages() -> str:
+    """The table of messages alone, for the page that shows it already."""
+    books = the_shop().books
+    found = _read(lambda: books.messages(limit=_SHOWN, search=_wanted()), ())
+    return render_template("office/_messages.html", messages=found, wanted=_wanted())
+
+
+@blueprint.get("/messages/<int:seq>")
+def message(seq: int) -> str:
+    """One message: question and answer field by field, and the money it moved."""
+    books = the_shop().books
+    said = _read(lambda: books.message(seq), None) if seq < 2**62 else None
+    if said is None:
+        raise Problem(kind="unknown-message", detail="The switch has heard no such message.")
+    told, postings = said.dump(), books.postings_of_entry(seq)
+    return render_template(
+        "office/message.html",
+        message=said,
+        question=told["request"],
+        answer=told["response"],
+        postings=postings,
+        flow=flow_of(postings),
+        claim=dispute_of(said),
+    )
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        detail = f"date: expected a date such as 2026-01-31, got {text[:32]!r}"
+        raise Problem(kind="date", detail=detail, field="date") from None
+
+
+def _wanted() -> str:
+    return request.args.get("q", "").strip()[:64]
+
+
+def _line(account: BookedAccount) -> Line:
+    totals = account.balance
+    return Line(
+        name=account.name,
+        currency=account.name[-3:],
+        posted_minor=totals.credits_posted - totals.debits_posted,
+        held_minor=totals.credits_pending - totals.debits_pending,
+    )
+
+
+def _read(read: Callable[[], Found], nothing: Nothing) -> Found | Nothing:
+    try:
+        return read()
+    except DatabaseError:  # the switch, which makes the tables, has not run on this database yet
+        return nothing

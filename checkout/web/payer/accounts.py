@@ -1,0 +1,59 @@
+"""The demo's payers as the phone's pages need them: choice, memory, receipts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flask import Response, request, url_for
+
+from checkout.acceptance.contract import Mode
+from checkout.web.context import is_encrypted, seal, the_shop, unseal
+
+if TYPE_CHECKING:
+    from checkout.demo.payers import Payer
+
+PAYER_COOKIE = "checkout_payer"
+_RECEIPT = "receipt"
+
+
+def accounts() -> dict[str, list[Payer]]:
+    """Who can pay by code, those that pay as expected apart from those made to fail."""
+    groups: dict[str, list[Payer]] = {"usual": [], "trouble": []}
+    for payer in the_shop().payers():
+        if Mode.QR in payer.modes:
+            groups["trouble" if payer.makes_trouble else "usual"].append(payer)
+    return groups
+
+
+def known_payers() -> dict[str, Payer]:
+    """The same by name."""
+    return {each.name: each for group in accounts().values() for each in group}
+
+
+def chosen_payer() -> Payer:
+    """The account that this browser used last, else the first."""
+    known = known_payers()
+    return known.get(request.cookies.get(PAYER_COOKIE, "")) or next(iter(known.values()))
+
+
+def remember_payer(response: Response, payer: str) -> None:
+    """Keep the chosen demo account for the next page of this browser."""
+    response.set_cookie(
+        PAYER_COOKIE,
+        payer,
+        max_age=30 * 86_400,
+        httponly=True,
+        secure=is_encrypted(),
+        samesite="Lax",
+    )
+
+
+def receipt_path(payment_id: str) -> str:
+    """The address of a receipt; nobody can make one up."""
+    return url_for("payer.receipt", sealed=seal(_RECEIPT, payment_id))
+
+
+def payment_of_receipt(sealed: str) -> str | None:
+    """The payment that a receipt's address names; None when we did not make the address."""
+    payment_id = unseal(_RECEIPT, sealed)
+    return payment_id if isinstance(payment_id, str) else None

@@ -1,0 +1,169 @@
+"""A real phone's part in a payment's story, as far as the shop can see it.
+
+The page's form carries, signed, when the page was opened and how large it was; what lies between
+that and the PIN is the payer's time. An emulated phone tells its own side, so nothing is added.
+
+Real or emulated: a sale by code is emulated where this project's own phone paid, which says so in
+its User-Agent, or where no phone did; whatever else opens the page is a real phone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import Response, make_response, request
+
+from checkout.acceptance.contract import Mode
+from checkout.acceptance.qr.link import short_path
+from checkout.shop.orders.milestones import CODE_OPENED
+from checkout.shop.orders.orders import Order
+from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.trace import Trace
+from checkout.web.access.guard import harden
+from checkout.shop.payments.payment_times import tell_payer_knows
+from checkout.web.context import seal, the_shop, unseal
+
+_PURPOSE = "opened"
+#: What the emulated phone (`devices.phone.phone`) calls itself.
+USER_AGENT = "checkout-emulated-phone"
+_LONGEST_S = 900.0
+_PLACE = "@@opened@@"
+
+
+def form_page(render: Callable[[str], str], status: int) -> Response:
+    """The page that `render` makes around the signed mark of its own opening."""
+    page = render(_PLACE)
+    # A mark of the same length goes in, so that the page is as long as the mark says.
+    first = seal(_PURPOSE, [_now_ms(), request_bytes(), 10_000 + len(page)])
+    length = len(page.encode()) - len(_PLACE) + len(first)
+    bytes_shown = length + response_bytes(make_response("", status))
+    mark = seal(_PURPOSE, [_now_ms(), request_bytes(), bytes_shown])
+    return make_response(page.replace(_PLACE, mark), status)
+
+
+def told(pay: Callable[[Trace], Payment], answer: Callable[[Payment], Response]) -> Response:
+    """Run `pay` with a trace that begins when the payer opened the page, and `answer` it."""
+    if tells_its_own_story():
+        return answer(pay(Trace()))
+    began, asked, shown = _opening()
+    waited_s = min(max(time.time() - began, 0.0), _LONGEST_S)
+    trace = Trace(began_s_ago=waited_s)
+    trace.record(
+        "phone",
+        "shop",
+        "open the page of the code",
+        sent=asked,
+        received=shown,
+        at_ms=0.0,
+        detail={"request": f"GET {_short_path()}", "status": 200},
+    )
+    trace.record(
+        "payer",
+        "phone",
+        "read payee and amount, type the PIN",
+        at_ms=0.0,
+        took_ms=waited_s * 1000,
+        nature="waited",
+    )
+    confirmed_ms = trace.now_ms()
+    confirmed = len(trace.steps()) + 1
+    trace.record("phone", "shop", "confirm with the PIN", sent=request_bytes(), at_ms=confirmed_ms)
+    payment = pay(trace)
+    response = answer(payment)
+    if payment.state in (PaymentState.APPROVED, PaymentState.DECLINED):
+        ending = {
+            "bytes_received": response_bytes(response),
+            "took_ms": round(trace.now_ms() - confirmed_ms, 3),
+            "detail": http_told(response),
+        }
+        steps: list[dict[str, Any]] = [
+            {**step, **ending} if step["n"] == confirmed else step for step in payment.steps
+        ]
+        the_shop().payments.records.retell(payment.id, steps, modelled_ms=payment.modelled_ms)
+    return response
+
+
+def is_emulated_phone() -> bool:
+    """Whether this project's own phone asks."""
+    return request.headers.get("User-Agent", "").startswith(USER_AGENT)
+
+
+def tells_its_own_story() -> bool:
+    """Whether the phone keeps the steps that it takes itself."""
+    return "X-Own-Trace" in request.headers
+
+
+def opened(order: Order) -> None:
+    """Keep the moment when a phone first opened this code; a browser's guess ahead is none."""
+    if request.method != "GET" or "prefetch" in _purpose():
+        return
+    code = str((request.view_args or {}).get("code", ""))[:4].upper()
+    the_shop().moments.once(CODE_OPENED, order.id, code=code, emulated=is_emulated_phone())
+
+
+def opened_at() -> datetime | None:
+    """When the page whose form was sent had been opened; None where it does not say."""
+    mark = unseal(_PURPOSE, request.form.get("opened", ""))
+    if not (isinstance(mark, list) and len(mark) == 3):
+        return None
+    ago_s = min(max(time.time() - int(mark[0]) / 1000, 0.0), _LONGEST_S)
+    return the_shop().orders.clock() - timedelta(seconds=ago_s)
+
+
+def result_shown(payment: Payment, response: Response, asked_at: datetime) -> None:
+    """Keep the step by which a real phone's payer learned that it is paid."""
+    if payment.mode is not Mode.QR or tells_its_own_story() or request.method != "GET":
+        return
+    tell_payer_knows(
+        the_shop(),
+        payment,
+        source="phone",
+        target="shop",
+        what="ask for the result: paid",
+        asked_at=asked_at,
+        sent=request_bytes(),
+        received=response_bytes(response),
+        detail=http_told(response),
+    )
+
+
+def http_told(response: Response) -> dict[str, str | int]:
+    """Request line and status, what is secret in the path left out, the form's fields unsaid."""
+    return {"request": f"{request.method} {_short_path()}", "status": response.status_code}
+
+
+def _short_path() -> str:
+    return short_path(request.path)
+
+
+def _purpose() -> str:
+    return request.headers.get("Sec-Purpose", "") + request.headers.get("Purpose", "")
+
+
+def request_bytes() -> int:
+    """The size of this HTTP request: line, headers, body (RFC 9112)."""
+    line = len(f"{request.method} {request.full_path.rstrip('?')} HTTP/1.1") + 2
+    headers = sum(len(name) + len(value) + 4 for name, value in request.headers.items())
+    return line + headers + 2 + (request.content_length or 0)
+
+
+def response_bytes(response: Response) -> int:
+    """The size of an HTTP response with the headers that every answer gets."""
+    hardened = harden(response)
+    headers = sum(len(name) + len(value) + 4 for name, value in hardened.headers.items())
+    return len(f"HTTP/1.1 {hardened.status}") + 2 + headers + 2 + len(hardened.get_data())
+
+
+def _now_ms() -> int:
+    """Whole milliseconds: as many digits whenever a page is opened."""
+    return int(time.time() * 1000)
+
+
+def _opening() -> tuple[float, int, int]:
+    mark = unseal(_PURPOSE, request.form.get("opened", ""))
+    if isinstance(mark, list) and len(mark) == 3:
+        return int(mark[0]) / 1000, int(mark[1]), int(mark[2])
+    return time.time(), 0, 0

@@ -1,0 +1,129 @@
+"""The wallet's page for bringing money from the payer's bank account into its balance."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from sqlalchemy.exc import DatabaseError
+
+from checkout.clearing.issuing.accounts import Account, demo_accounts
+from checkout.money import AmountError, Money, mask_account
+from checkout.shop.orders.orders import ShopError
+from checkout.shop.payments.top_ups import TopUpState
+from checkout.web.access.guard import open_to_all
+from checkout.web.idempotency import fingerprint
+from checkout.web.payer.pay import NO_BANK, SUBMISSION, odd_pin
+from checkout.web.payer.accounts import chosen_payer
+from checkout.web.problems import KINDS
+from checkout.web.payer.pay_sticker import said
+from checkout.web.context import the_answers, the_shop
+
+blueprint = Blueprint("wallet_top_up", __name__, url_prefix="/wallet/top-up")
+
+_CURRENCY_SIGN = re.compile(r"^[A-Z]{3}\s*")
+_DECLINED = {
+    "51": "The bank account does not hold as much. Nothing was moved.",
+    "55": "That PIN is wrong. Nothing was moved.",
+    "61": "That is more than this class of wallet account may hold. Nothing was moved.",
+    "75": "The PIN was wrong too often: this account is blocked.",
+    "91": NO_BANK,
+}
+_UNANSWERED = (
+    "There was no answer in time, so the top-up is being taken back. Look at the list of payments "
+    "before you try again."
+)
+
+
+def fundable() -> Account | None:
+    """The chosen payer's wallet account where a bank account tops it up; None for all others."""
+    account = demo_accounts().accounts.get(chosen_payer().account)
+    return account if account is not None and account.funding_account is not None else None
+
+
+def stored_minor(account: Account) -> int | None:
+    """What the operator's books hold for the payer; None before the switch has run."""
+    try:
+        return the_shop().books.available(account.account, account.currency)
+    except DatabaseError:
+        return None
+
+
+@blueprint.get("")
+@open_to_all
+def form() -> ResponseReturnValue:
+    """Amount and PIN; other accounts than wallets go back to the wallet's home."""
+    account = fundable()
+    return redirect(url_for("wallet.home"), 303) if account is None else _form(account)
+
+
+@blueprint.post("")
+@open_to_all
+def top_up() -> ResponseReturnValue:
+    """Top up once, however often the form is sent."""
+    account = fundable()
+    submission = request.form.get("submission", "")
+    if account is None or SUBMISSION.fullmatch(submission) is None:
+        return redirect(url_for("wallet_top_up.form"), 303)
+    mark = fingerprint(account.payer, request.form.get("amount", ""))
+    return the_answers().once(
+        "top-up",
+        submission,
+        mark,
+        lambda: make_response(_once(account)),
+        patience_s=the_shop().config.clearing_timeout_s + 5,
+    )
+
+
+def _once(account: Account) -> ResponseReturnValue:
+    typed = request.form.get("amount", "")[:32].strip().replace(",", ".")
+    pin = request.form.get("pin", "")
+    try:
+        amount = Money.parse(_CURRENCY_SIGN.sub("", typed), account.currency)
+        if odd_pin(pin):
+            return _form(account, pin_trouble=odd_pin(pin), status=422)
+        done = the_shop().top_ups.top_up(account.payer, amount, pin)
+    except AmountError as error:
+        return _form(account, amount_trouble=said(error), status=422)
+    except ShopError as error:
+        status = KINDS.get(error.kind, (409, ""))[0]
+        if error.kind == "amount":
+            return _form(account, amount_trouble=said(error), status=status)
+        trouble = NO_BANK if error.kind == "clearing-unavailable" else str(error)
+        return _form(account, trouble=trouble, status=status)
+    if done.state is TopUpState.DECLINED:
+        code = done.response_code or ""
+        text = _DECLINED.get(code, f"The bank declined: {done.response_text}. Nothing was moved.")
+        if code in ("55", "75"):
+            return _form(account, pin_trouble=text, status=403)
+        return _form(account, trouble=text, status=409)
+    if done.state in (TopUpState.UNKNOWN, TopUpState.REVERSED):
+        return _form(account, trouble=_UNANSWERED, status=504)
+    return redirect(url_for("wallet.home"), 303)
+
+
+def _form(
+    account: Account,
+    *,
+    trouble: str | None = None,
+    amount_trouble: str | None = None,
+    pin_trouble: str | None = None,
+    status: int = 200,
+) -> Response:
+    assert account.funding_account is not None
+    page = render_template(
+        "payer/top_up.html",
+        account=account,
+        title=chosen_payer().title,
+        source=demo_accounts().accounts[account.funding_account].title,
+        source_masked=mask_account(account.funding_account),
+        stored=stored_minor(account),
+        typed=request.form.get("amount", "")[:16],
+        submission=secrets.token_urlsafe(18),
+        trouble=trouble,
+        amount_trouble=amount_trouble,
+        pin_trouble=pin_trouble,
+    )
+    return make_response(page, status)

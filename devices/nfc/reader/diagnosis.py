@@ -1,0 +1,317 @@
+"""What readers are plugged in, what stops each, and how to mend that, in plain words.
+
+Looks at USB (libusb), at `/sys` and `/proc` on Linux, and at the serial ports. Nothing is sent to a
+reader: it is opened, claimed and let go.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import usb1
+
+from devices.nfc.reader.path import SerialLock, serial_ports
+from devices.nfc.reader.libusb import load_usb_library
+
+Status = Literal["ready", "possible", "no-permission", "busy", "unsupported", "driver", "no-usb"]
+
+SUPPORTED = {
+    (0x054C, 0x0193): "Sony PN531",
+    (0x04CC, 0x0531): "NXP PN531 or SCM SCL3710",
+    (0x04CC, 0x2533): "NXP PN533",
+    (0x04E6, 0x5591): "SCM SCL3711",
+    (0x04E6, 0x5593): "SCM SCL3712",
+    (0x054C, 0x02E1): "Sony RC-S330, RC-S360 or RC-S370",
+    (0x054C, 0x06C1): "Sony RC-S380/S",
+    (0x054C, 0x06C3): "Sony RC-S380/P",
+    (0x072F, 0x2200): "ACS ACR122U",
+}
+"""USB readers that nfcpy has a driver for, by vendor and product."""
+
+_UNSUPPORTED = {
+    (0x054C, 0x0DC8): "Sony RC-S300/S",
+    (0x054C, 0x0DC9): "Sony RC-S300/P",
+    (0x072F, 0x223B): "ACS ACR1252U",
+    (0x072F, 0x221A): "ACS ACR1251U",
+    (0x072F, 0x2303): "ACS ACR1552U",
+}
+_SMART_CARD_CLASS = 0x0B
+_RULE_FILE = "/etc/udev/rules.d/60-checkout-nfc.rules"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderReport:
+    """One reader, or one thing that looks like one: what it is, whether it works, what to do.
+
+    `path` is what `--reader` takes; `problem` and `remedy` are empty for one that is ready.
+    """
+
+    path: str
+    name: str
+    status: Status
+    problem: str = ""
+    remedy: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """The same as a JSON object."""
+        return {key: str(value) for key, value in asdict(self).items()}
+
+
+def diagnose() -> tuple[ReaderReport, ...]:
+    """Every reader that is plugged in, usable or not; empty when there is none at all."""
+    return (*_usb_reports(), *_serial_reports())
+
+
+def in_words(reports: Iterable[ReaderReport]) -> str:
+    """The reports as lines for a terminal; says so when there are none."""
+    lines: list[str] = []
+    for report in reports:
+        headline = {"ready": "ready", "possible": "perhaps"}.get(report.status, "not usable")
+        lines.append(f"{report.path}  {report.name}: {headline}")
+        lines += [f"    {line}" for line in (report.problem, *report.remedy.splitlines()) if line]
+    if not lines:
+        return (
+            "No reader found. Plug in one that nfcpy drives (ACR122U, RC-S380, SCL3711, or a\n"
+            "PN532 on a serial port), or use emulated cards: --reader emulated."
+        )
+    return "\n".join(lines)
+
+
+def udev_rule(vendor: int, product: int) -> str:
+    """The line that lets whoever sits at this machine, and group plugdev, use the reader."""
+    return (
+        f'SUBSYSTEM=="usb", ATTR{{idVendor}}=="{vendor:04x}", ATTR{{idProduct}}=="{product:04x}", '
+        'TAG+="uaccess", GROUP="plugdev", MODE="0660"'
+    )
+
+
+def unsupported_model(vendor: int, product: int) -> str | None:
+    """The name of a well-known reader that nfcpy has no driver for, else None."""
+    return _UNSUPPORTED.get((vendor, product))
+
+
+# USB
+
+
+def usb_trouble(error: Exception) -> str:
+    """What libusb said, less the list of places where it was looked for."""
+    return str(error).partition(": [")[0]
+
+
+def _usb_reports() -> list[ReaderReport]:
+    try:
+        load_usb_library()
+        with usb1.USBContext() as context:
+            devices = context.getDeviceList(skip_on_error=True)
+            return [report for device in devices if (report := _usb_report(device)) is not None]
+    except (usb1.USBError, OSError) as error:
+        return [
+            ReaderReport(
+                path="usb",
+                name="USB",
+                status="no-usb",
+                problem=f"USB can't be searched on this machine ({usb_trouble(error)}).",
+                remedy="Install libusb 1.0 (on Debian: sudo apt install libusb-1.0-0),\n"
+                "or use a reader on a serial port, or emulated cards.",
+            )
+        ]
+
+
+def _usb_report(device: usb1.USBDevice) -> ReaderReport | None:
+    key = (device.getVendorID(), device.getProductID())
+    place = f"usb:{device.getBusNumber():03}:{device.getDeviceAddress():03}"
+    if key in SUPPORTED:
+        return _supported(device, place, key)
+    name = _UNSUPPORTED.get(key)
+    if name is None and _is_smart_card_reader(device):
+        name = f"smart card reader {key[0]:04x}:{key[1]:04x}"
+    if name is None:
+        return None
+    return ReaderReport(
+        path=place,
+        name=name,
+        status="unsupported",
+        problem="nfcpy has no driver for this model.",
+        remedy="Use one of: " + ", ".join(sorted(set(SUPPORTED.values()))) + ".",
+    )
+
+
+def _supported(device: usb1.USBDevice, place: str, key: tuple[int, int]) -> ReaderReport:
+    name = SUPPORTED[key]
+    node = Path(f"/dev/bus/usb/{device.getBusNumber():03}/{device.getDeviceAddress():03}")
+    if sys.platform.startswith("linux") and not os.access(node, os.R_OK | os.W_OK):
+        return _no_permission(place, name, key)
+    try:
+        handle = device.open()
+    except usb1.USBErrorAccess:
+        return _no_permission(place, name, key)
+    except (usb1.USBErrorNotSupported, usb1.USBErrorNotFound):
+        return _wrong_driver(place, name)
+    except usb1.USBError as error:
+        return _busy(place, name, f"The system does not open it ({error}).", "Plug it in again.")
+    try:
+        handle.claimInterface(0)
+        handle.releaseInterface(0)
+    except usb1.USBErrorBusy:
+        return _held(place, name, _kernel_driver(handle, device), node)
+    except (usb1.USBErrorNotSupported, usb1.USBErrorNotFound):
+        return _wrong_driver(place, name)
+    except usb1.USBError as error:
+        return _busy(place, name, f"It can't be claimed ({error}).", "Plug it in again.")
+    finally:
+        handle.close()
+    return ReaderReport(path=place, name=name, status="ready")
+
+
+def _no_permission(place: str, name: str, key: tuple[int, int]) -> ReaderReport:
+    if not sys.platform.startswith("linux"):
+        return ReaderReport(
+            path=place,
+            name=name,
+            status="no-permission",
+            problem="This user may not open it; the system's smart card service may own it.",
+            remedy="Quit programs that use smart cards, then plug the reader in again.",
+        )
+    return ReaderReport(
+        path=place,
+        name=name,
+        status="no-permission",
+        problem="This user may not open the reader: a udev rule is missing.",
+        remedy=(
+            f"Write this one line to {_RULE_FILE} (as root):\n"
+            f"{udev_rule(*key)}\n"
+            "then run: sudo udevadm control --reload && sudo udevadm trigger\n"
+            "and plug the reader in again."
+        ),
+    )
+
+
+def _wrong_driver(place: str, name: str) -> ReaderReport:
+    return ReaderReport(
+        path=place,
+        name=name,
+        status="driver",
+        problem="Windows has bound its own driver to the reader, which libusb can't use.",
+        remedy="Replace it by WinUSB with Zadig (zadig.akeo.ie): pick the reader, choose WinUSB.",
+    )
+
+
+def _busy(place: str, name: str, problem: str, remedy: str) -> ReaderReport:
+    return ReaderReport(path=place, name=name, status="busy", problem=problem, remedy=remedy)
+
+
+def _held(place: str, name: str, module: str | None, node: Path) -> ReaderReport:
+    """Who holds a reader that could not be claimed: the kernel, pcscd, or another program."""
+    if module is not None:
+        return _busy(
+            place,
+            name,
+            f"The kernel module {module} holds the reader.",
+            f"Now: sudo modprobe -r {module}\n"
+            f"For good: echo blacklist {module} | sudo tee /etc/modprobe.d/checkout-nfc.conf",
+        )
+    holders = dict(_processes_with(node))
+    if "pcscd" in holders:
+        return _busy(
+            place,
+            name,
+            "The PC/SC service pcscd holds the reader.",
+            "Now: sudo systemctl stop pcscd.socket pcscd.service\n"
+            "For good: sudo systemctl disable pcscd.socket",
+        )
+    if holders:
+        program, process = next(iter(holders.items()))
+        return _busy(
+            place,
+            name,
+            f"The program {program} (process {process}) holds the reader.",
+            "End that program.",
+        )
+    return _busy(
+        place,
+        name,
+        "Another program holds the reader; perhaps pcscd, the PC/SC service.",
+        "End it; for pcscd: sudo systemctl stop pcscd.socket pcscd.service",
+    )
+
+
+def _is_smart_card_reader(device: usb1.USBDevice) -> bool:
+    try:
+        return any(each.getClass() == _SMART_CARD_CLASS for each in device.iterSettings())
+    except usb1.USBError:
+        return False
+
+
+def _kernel_driver(handle: Any, device: usb1.USBDevice) -> str | None:
+    """The kernel module that owns interface 0, None where it is a program's."""
+    try:
+        if not handle.kernelDriverActive(0):
+            return None
+    except usb1.USBError:
+        return None
+    bound = _bound_driver(device.getBusNumber(), device.getDeviceAddress())
+    if bound == "usbfs":
+        return None
+    if bound is not None:
+        return bound
+    is_port100 = "RC-S380" in SUPPORTED[device.getVendorID(), device.getProductID()]
+    return "port100" if is_port100 else "pn533_usb"
+
+
+def _bound_driver(bus: int, address: int, root: Path = Path("/sys/bus/usb/devices")) -> str | None:
+    """The name of the driver that sysfs shows on interface 0, None where it shows none."""
+    for folder in root.glob("*-*"):
+        try:
+            place = int((folder / "busnum").read_text()), int((folder / "devnum").read_text())
+        except (OSError, ValueError):
+            continue
+        if place == (bus, address):
+            for interface in folder.glob("*:*.0/driver"):
+                return interface.resolve().name
+    return None
+
+
+def _processes_with(node: Path, root: Path = Path("/proc")) -> Iterator[tuple[str, int]]:
+    """Name and id of every process that has the file open, as far as this user may see."""
+    for folder in root.glob("[0-9]*"):
+        try:
+            opened = any(each.readlink() == node for each in (folder / "fd").iterdir())
+            if opened and int(folder.name) != os.getpid():
+                yield (folder / "comm").read_text().strip(), int(folder.name)
+        except OSError:
+            continue
+
+
+# Serial ports
+
+
+def _serial_reports() -> list[ReaderReport]:
+    return [_serial_report(device) for device in serial_ports()]
+
+
+def _serial_report(device: str) -> ReaderReport:
+    path = f"pn532:{device}"
+    try:
+        SerialLock(device).release()
+    except PermissionError:
+        return ReaderReport(
+            path=path,
+            name=f"serial port {device}",
+            status="no-permission",
+            problem="This user may not open the serial port.",
+            remedy='Join its group: sudo usermod -a -G dialout "$USER", then log in again.',
+        )
+    except OSError as error:
+        return _busy(path, f"serial port {device}", f"Not available: {error}.", "")
+    return ReaderReport(
+        path=path,
+        name=f"serial port {device}",
+        status="possible",
+        problem="A PN532 may be on it; nothing is sent to a port before it is named.",
+        remedy=f"Try: checkout tap --amount 1.00 --reader {path}",
+    )

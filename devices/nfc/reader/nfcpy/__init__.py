@@ -1,0 +1,69 @@
+"""Every reader that nfcpy drives, behind the one contract; `nfcpy.py` alone imports nfc.
+
+nfcpy's drivers are used and its tag layer is not: polling, activation and ISO/IEC 14443-4 are
+devices.nfc.air_reader and devices.nfc.iso_dep, so that polling is quick, phones with SAK 60 and
+cards with a short ATS work, and a lost reader is a named error.
+"""
+
+from __future__ import annotations
+
+from devices.nfc.reader.air import Air
+from devices.nfc.reader.reader import AirReader
+from devices.nfc.contract import TransportError
+from devices.nfc.reader.nfcpy.listener import Listener
+from devices.nfc.reader.nfcpy.driver import Device, Pn53xDevice, Rcs380Device
+from devices.nfc.reader.nfcpy.pn53x import Pn53xAir
+from devices.nfc.reader.nfcpy.ports import Model, open_serial, open_usb
+from devices.nfc.reader.nfcpy.rcs380_and_udp import Port100Air, UdpAir
+from devices.nfc.reader.path import ReaderPath, SerialLock, parse_path
+
+
+def open_reader(path: str) -> AirReader:
+    """Open the reader that `path` names: any nfcpy path, or `pn532:DEVICE` for a serial PN532.
+
+    Raises TransportError with reason bad-path, no-reader, no-permission, busy, wrong-driver,
+    unsupported-reader or reader-fault, and a message of one line.
+    """
+    parsed = parse_path(path)
+    return AirReader(path, _Opener(parsed), emulated=parsed.emulated)
+
+
+def open_listener(path: str) -> Listener:
+    """Open the reader at `path` to pose as a card. Raises as open_reader does."""
+    return Listener(path, _Opener(parse_path(path))())
+
+
+class _Opener:
+    """Opens the same reader each time, also when USB has given it another address meanwhile."""
+
+    def __init__(self, path: ReaderPath) -> None:
+        self._path = path
+        self._model: Model | None = None
+
+    def __call__(self) -> Air:
+        if self._path.kind == "udp":
+            return UdpAir(self._path)
+        if self._path.kind == "serial":
+            device, lock = open_serial(self._path)
+            return _air_of(device, (lock,))
+        return _air_of(self._usb(), ())
+
+    def _usb(self) -> Device:
+        try:
+            device, self._model = open_usb(self._path)
+        except TransportError as error:
+            if error.reason != "no-reader" or self._model is None:
+                raise
+            device, _ = open_usb(parse_path("usb:{:04x}:{:04x}".format(*self._model)))
+        return device
+
+
+def _air_of(device: Device, held: tuple[SerialLock, ...]) -> Air:
+    if isinstance(device, Pn53xDevice):
+        return Pn53xAir(device, held)
+    if isinstance(device, Rcs380Device):
+        return Port100Air(device)
+    raise TransportError("unsupported-reader", f"{device.path}: no way to speak with its driver")
+
+
+__all__ = ["AirReader", "Listener", "open_listener", "open_reader"]

@@ -1,0 +1,115 @@
+"""The only file that imports nfc: nfcpy's drivers, ports and errors under the names used here.
+
+What nfcpy raises about the card are AirFault and its kinds; whatever else a driver raises means
+that the reader is lost, and `faults` says so.
+"""
+
+from __future__ import annotations
+
+import importlib
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import nfc.clf
+import nfc.clf.acr122
+import nfc.clf.device
+import nfc.clf.pn53x
+import nfc.clf.pn532
+import nfc.clf.rcs380
+import nfc.clf.transport
+import nfc.clf.udp
+import usb1
+from nfc.clf import BrokenLinkError as BrokenLink
+from nfc.clf import CommunicationError as AirFault
+from nfc.clf import LocalTarget, RemoteTarget
+from nfc.clf import TimeoutError as AirTimeout
+from nfc.clf import TransmissionError as AirDamage
+from nfc.clf import UnsupportedTargetError as UnsupportedTarget
+from nfc.clf.acr122 import Device as Acr122Device
+from nfc.clf.device import Device
+from nfc.clf.device import usb_device_map as USB_DRIVERS
+from nfc.clf.pn53x import Device as Pn53xDevice
+from nfc.clf.rcs380 import CommunicationError as Rcs380RadioError
+from nfc.clf.rcs380 import Device as Rcs380Device
+from nfc.clf.transport import TTY as TtyPort
+from nfc.clf.transport import USB as UsbPort
+from nfc.clf.udp import Device as UdpDevice
+
+from devices.nfc.contract import ReaderGone, TransportError
+from devices.nfc.reader.iso_dep import FrameError, FrameTimeout
+
+if sys.platform == "win32":
+    TerminalError = OSError
+else:
+    from termios import error as TerminalError
+
+ChipError = nfc.clf.pn53x.Chipset.Error
+
+DRIVER_FAULTS = (
+    OSError,
+    TerminalError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    struct.error,
+    usb1.USBError,
+    nfc.clf.Error,
+    ChipError,
+    Rcs380RadioError,
+    nfc.clf.rcs380.StatusError,
+)
+"""What nfcpy's drivers raise when a reader is unplugged, dead or talks nonsense."""
+
+
+def start_driver(module: str, port: UsbPort | TtyPort, place: str) -> Device:
+    """Start nfcpy's driver of that name on a port. Raises DRIVER_FAULTS."""
+    device: Device = importlib.import_module(f"nfc.clf.{module}").init(port)
+    device._path = place
+    return device
+
+
+@contextmanager
+def faults() -> Iterator[None]:
+    """Whatever a driver raises in here that is not about the card becomes ReaderGone."""
+    try:
+        yield
+    except (TransportError, FrameTimeout, FrameError):
+        raise
+    except DRIVER_FAULTS as error:
+        detail = f": {error}" if isinstance(error, OSError) and error.errno else ""
+        raise ReaderGone(f"the reader was unplugged or stopped answering{detail}") from None
+
+
+def display_name(device: Device) -> str:
+    """Maker, model, chip and place of a reader, such as "ACS ACR122U PN532v1.6 on usb:001:004"."""
+    parts = (device.vendor_name, device.product_name, device.chipset_name)
+    return " ".join(part for part in parts if part) + f" on {device.path}"
+
+
+__all__ = [
+    "DRIVER_FAULTS",
+    "USB_DRIVERS",
+    "Acr122Device",
+    "AirDamage",
+    "AirFault",
+    "AirTimeout",
+    "BrokenLink",
+    "ChipError",
+    "Device",
+    "LocalTarget",
+    "Pn53xDevice",
+    "Rcs380Device",
+    "Rcs380RadioError",
+    "RemoteTarget",
+    "TtyPort",
+    "UdpDevice",
+    "UnsupportedTarget",
+    "UsbPort",
+    "display_name",
+    "faults",
+    "start_driver",
+]

@@ -1,0 +1,65 @@
+"""A reader that poses as a card towards somebody else's terminal."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from devices.nfc.reader.air import Air
+from devices.nfc.contract import ReaderGone, TransportError
+from devices.nfc.reader.nfcpy.driver import AirFault, Device, LocalTarget, UnsupportedTarget, faults
+
+
+class Listener:
+    """A reader that poses as a type A card towards a real terminal: frames in, frames out.
+
+    Chips that listen answer anticollision and RATS by themselves, and choose all of the UID but
+    its last three bytes. Raises TransportError("unsupported-reader") where the reader can't.
+    """
+
+    def __init__(self, path: str, air: Air) -> None:
+        self._path = path
+        self._air = air
+        device = getattr(air, "device", None)
+        assert isinstance(device, Device)
+        self._device = device
+        self._activated: LocalTarget | None = None
+
+    def wait_for_terminal(self, uid: bytes, sak: int, ats: bytes, timeout_s: float) -> bytes | None:
+        """The first frame after a terminal's RATS; None when none came. Raises ReaderGone."""
+        local = LocalTarget(
+            "106A",
+            sens_res=bytearray(b"\x04\x00"),
+            sdd_res=bytearray(b"\x08") + bytearray(uid[-3:]),
+            sel_res=bytearray([sak | 0x20]),
+            rats_res=bytearray(ats),
+        )
+        try:
+            with faults(), suppress(AirFault):
+                self._device.mute()
+                self._activated = self._device.listen_tta(local, timeout_s)
+                if self._activated is not None and self._activated.tt4_cmd:
+                    return bytes(self._activated.tt4_cmd)
+        except ReaderGone as error:
+            if isinstance(error.__context__, UnsupportedTarget):
+                raise TransportError(
+                    "unsupported-reader", f"{self._path}: this reader can't act as a card"
+                ) from None
+            raise
+        return None
+
+    def answer(self, frame: bytes | None, timeout_s: float) -> bytes | None:
+        """Send the card's frame (None: keep silent); return the terminal's next, None at its end.
+
+        Raises ReaderGone.
+        """
+        if self._activated is None:
+            return None
+        reply = None if frame is None else bytearray(frame)
+        with faults(), suppress(AirFault):
+            received = self._device.send_rsp_recv_cmd(self._activated, reply, timeout_s)
+            return bytes(received) if received else None
+        return None
+
+    def close(self) -> None:
+        """Give the reader back; safe to call twice."""
+        self._air.close()

@@ -1,0 +1,64 @@
+"""Writing a tap down as a transcript: whole for our own cards, masked for any other."""
+
+from __future__ import annotations
+
+from devices.nfc.emv.apdu import Exchange
+from devices.nfc.kernel.result import TapResult
+from devices.nfc.kernel.terminal import TerminalData
+from devices.nfc.kernel.terminal_file import format_terminal
+from devices.nfc.kernel.transaction import Transaction
+from devices.nfc.emv.masking import mask_pan
+
+
+def may_record_whole(result: TapResult) -> bool:
+    """Whether the card is one of ours, which no real network knows.
+
+    Either its issuer certificate descends from this installation's own test CA, or its number
+    begins with 9999 (ISO/IEC 7812: 9 and a country code, and no country has 999).
+    """
+    own = result.ca_key is not None and result.ca_key.own
+    return own or (result.pan is not None and result.pan.startswith("9999"))
+
+
+def record(
+    result: TapResult,
+    *,
+    transaction: Transaction | None = None,
+    terminal: TerminalData | None = None,
+    note: str = "",
+) -> str:
+    """The tap as a transcript that replays, under the transaction and terminal it was made with.
+
+    Whole for cards of our own test CA; any other card's number, track, name and certificate are
+    blotted out, and it replays with its authentication not performed. `transaction` and `terminal`
+    stand in for a result that does not know its own. Raises ValueError where both lack one.
+    """
+    whole = may_record_whole(result)
+    exchanges = result.exchanges if whole else result.masked_exchanges()
+    transaction, terminal = result.transaction or transaction, result.terminal or terminal
+    if transaction is None or terminal is None:
+        raise ValueError("a recording needs the transaction and the terminal data of its tap")
+    oda = result.oda
+    lines = ["checkout APDU transcript", *note.splitlines()]
+    lines.append(f"masked: {'no' if whole else 'yes'}")
+    lines.append(f"outcome: {result.outcome} ({result.reason})")
+    lines.append(f"oda: {oda.method} {oda.verdict}{f' {oda.reason}' if oda.reason else ''}")
+    pins = format_terminal(terminal, transaction).splitlines()
+    lines += [f"terminal: {line}" for line in pins]
+    text = [f"# {_hidden(line, result.pan)}" for line in lines]
+    for exchange in exchanges:
+        text += _exchange_lines(exchange)
+    return "\n".join(text) + "\n"
+
+
+def _hidden(line: str, pan: str | None) -> str:
+    return line.replace(pan, mask_pan(pan)) if pan else line
+
+
+def _exchange_lines(exchange: Exchange) -> list[str]:
+    status = exchange.response[-2:].hex().upper() or "no answer"
+    return [
+        f"# {exchange.name}: {status}, {exchange.elapsed_ms:.2f} ms",
+        f"> {exchange.command.hex().upper()}",
+        f"< {exchange.response.hex().upper()}".rstrip(),
+    ]

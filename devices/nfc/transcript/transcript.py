@@ -1,0 +1,297 @@
+"""Recordings of taps: commented APDU transcripts, written from a tap and replayed as a card.
+
+A line `> HEX` is a command, `< HEX` its response, `# text` a comment. An empty `>` stands for a
+command that the recording does not pin, an empty `<` for a response that never came. Lines
+`# terminal: ...` together are a TOML text that pins transaction and terminal data
+(`kernel.terminal_file.parse_pinned`); where they are missing both are told from the commands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from devices.nfc.emv import ber_tlv
+from devices.nfc.emv.apdu import PPSE, ApduError, Command
+from devices.nfc.contract import CardDescription, CardGone, TransportError
+from devices.nfc.kernel.terminal import TerminalData
+from devices.nfc.kernel.transaction import Transaction
+from devices.nfc.kernel.oda import Method, OdaResult, Verdict
+from devices.nfc.transcript.conditions import Conditions, infer, pinned
+from devices.nfc.transcript.recording import may_record_whole, record
+
+
+class TranscriptError(Exception):
+    """A text that is no transcript; names the line and what was expected."""
+
+    def __init__(self, line: int, message: str) -> None:
+        super().__init__(f"transcript line {line}: {message}")
+        self.line = line
+
+
+class Deviation(TransportError):
+    """The terminal left the path of the recording; the message names command and difference."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("transcript-deviation", message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """One exchange of a transcript; None where the recording does not pin it."""
+
+    line: int
+    command: bytes | None
+    response: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """A parsed transcript."""
+
+    exchanges: tuple[Recorded, ...]
+    comments: tuple[str, ...] = ()
+
+    @property
+    def masked(self) -> bool:
+        """Whether card data were blotted out, so that nothing in it can verify."""
+        for comment in self.comments:
+            if match := re.match(r"masked:\s*(yes|no)\b", comment):
+                return match[1] == "yes"
+        return any(re.search(r"(?<!not )\bmasked\b", comment) for comment in self.comments)
+
+    @property
+    def starts_at_select(self) -> bytes | None:
+        """The AID of the first command where that selects an application and not the PPSE.
+
+        Where the first command is not pinned, its response tells what was selected.
+        """
+        first = self.exchanges[0]
+        name: bytes | None = None
+        with suppress(ApduError, ber_tlv.TlvError):
+            if first.command is None:
+                name = ber_tlv.find(ber_tlv.parse((first.response or b"")[:-2]), 0x84)
+            elif first.command[:4] == b"\x00\xa4\x04\x00":
+                name = Command.parse(first.command).body
+        return None if name in (None, PPSE) or not 5 <= len(name or b"") <= 16 else name
+
+    @property
+    def oda(self) -> OdaResult:
+        """How offline data authentication ended when it was recorded; passed where not told."""
+        for comment in self.comments:
+            match = re.match(r"oda: (\S+) (\S+)(?: (\S+))?$", comment)
+            if match and match[1] in _METHODS and match[2] in _VERDICTS:
+                return OdaResult(
+                    method=Method(match[1]), verdict=Verdict(match[2]), reason=match[3]
+                )
+        return OdaResult(method=Method.NONE, verdict=Verdict.PASSED)
+
+    def conditions(self, transaction: Transaction, terminal: TerminalData) -> Conditions:
+        """What to run the kernel with, so that it asks what was asked when this was recorded.
+
+        From the `# terminal:` lines, else worked out from the commands over the values given.
+        Raises TerminalError or TransactionError for lines that don't hold together.
+        """
+        text = "\n".join(
+            comment.removeprefix("terminal:").strip()
+            for comment in self.comments
+            if comment.startswith("terminal:")
+        )
+        masked = self.oda if self.masked else None
+        if text:
+            return pinned(text, self.starts_at_select, masked, terminal)
+        pairs = [(exchange.command or b"", exchange.response or b"") for exchange in self.exchanges]
+        return infer(pairs, self.starts_at_select, masked, transaction, terminal)
+
+
+_METHODS: Final = frozenset(Method)
+_VERDICTS: Final = frozenset(Verdict)
+
+
+def parse_transcript(text: str) -> Transcript:
+    """A transcript from its text. Raises TranscriptError naming the line.
+
+    Other tools' habits are taken too: `->`, `>>`, `C-APDU:` and their like for `>`, hex in pairs
+    or with 0x, remarks behind the digits, and digits that go on in the next line.
+    """
+    comments: list[str] = []
+    said: list[tuple[int, bool, str]] = []  # line, is a command, hex digits
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip()
+        if not line:
+            continue
+        if line[0] in "#;" or line.startswith("//"):
+            comments.append(line.lstrip("#;/").strip())
+            continue
+        digits = _REMARK.split(line, maxsplit=1)[0]
+        if mark := _MARK.match(digits):
+            said.append((number, mark["command"] is not None, digits[mark.end() :]))
+        elif said and _DIGITS.fullmatch(digits):
+            start, is_command, before = said.pop()
+            said.append((start, is_command, before + digits))
+        else:
+            raise TranscriptError(number, "expected a line that begins with >, < or #")
+    exchanges = tuple(_corrected(_paired(said)))
+    if not exchanges:
+        raise TranscriptError(1, "expected at least one > or < line")
+    return Transcript(exchanges=exchanges, comments=tuple(comments))
+
+
+_MARK: Final = re.compile(
+    r"(?:(?P<command>[-=]*>+|(?:C-?APDU|CMD|COMMAND|SEND|TX)\s*[:>])"
+    r"|<+[-=]*|(?:R-?APDU|RSP|RESP|RESPONSE|RECV|RX)\s*[:<])",
+    re.IGNORECASE,
+)
+_REMARK: Final = re.compile(r"#|;|//")
+_BETWEEN: Final = re.compile(r"0x|[\s:,._\[\]|-]", re.IGNORECASE)
+_DIGITS: Final = re.compile(r"(?:0x|[0-9A-Fa-f\s:,._\[\]|-])+")
+
+
+def _paired(said: Iterable[tuple[int, bool, str]]) -> Iterator[Recorded]:
+    """Each command with the response that follows it, either of which may be missing."""
+    waiting: tuple[int, bytes | None] | None = None
+    for number, is_command, digits in said:
+        if is_command:
+            if waiting is not None:
+                yield Recorded(line=waiting[0], command=waiting[1], response=None)
+            waiting = number, _hex(digits, number)
+            continue
+        start, command = waiting if waiting is not None else (number, None)
+        yield Recorded(line=start, command=command, response=_hex(digits, number))
+        waiting = None
+    if waiting is not None:
+        yield Recorded(line=waiting[0], command=waiting[1], response=None)
+
+
+def _hex(digits: str, line: int) -> bytes | None:
+    plain = _BETWEEN.sub("", digits)
+    if not plain:
+        return None
+    try:
+        return bytes.fromhex(plain)
+    except ValueError:
+        raise TranscriptError(line, "expected hex digits, two for each byte") from None
+
+
+def _corrected(exchanges: Iterable[Recorded]) -> Iterator[Recorded]:
+    """Read 00 0C 00 00 nn after 61nn as the GET RESPONSE that a published recording misprints."""
+    before = b""
+    for exchange in exchanges:
+        command = exchange.command
+        if before[-2:-1] == b"\x61" and command == b"\x00\x0c\x00\x00" + before[-1:]:
+            command = b"\x00\xc0" + command[2:]
+        before = exchange.response or b""
+        yield Recorded(line=exchange.line, command=command, response=exchange.response)
+
+
+class TranscriptCard:
+    """A card that answers what the transcript says, as long as it is asked what it says."""
+
+    def __init__(self, transcript: Transcript) -> None:
+        self._exchanges = transcript.exchanges
+        self._next = 0
+        self._masked = transcript.masked
+
+    @property
+    def description(self) -> CardDescription:
+        """A transcript knows nothing of activation."""
+        return CardDescription(technology="transcript", uid=b"")
+
+    def transceive(self, command: bytes) -> bytes:
+        """The recorded response.
+
+        Raises Deviation where the command is another than recorded, CardGone where the recording
+        has no response, TransportError "transcript-ended" past its end.
+        """
+        number = self._next + 1
+        if self._next >= len(self._exchanges):
+            raise TransportError(
+                "transcript-ended",
+                f"the transcript ends after command {self._next}; the terminal sent "
+                f"{command.hex().upper()}",
+            )
+        recorded = self._exchanges[self._next]
+        if recorded.command is not None and not _same(recorded.command, command):
+            raise Deviation(
+                f"command {number} (line {recorded.line}): the transcript has "
+                f"{recorded.command.hex().upper()}, the terminal sent {command.hex().upper()}"
+            )
+        self._next += 1
+        if recorded.response is None:
+            raise CardGone(f"the transcript has no response to command {number}")
+        return recorded.response
+
+
+def _same(recorded: bytes, sent: bytes) -> bool:
+    """Equal but for a missing Le, which some recordings leave out."""
+    if recorded == sent:
+        return True
+    return sent[-1:] == b"\x00" and recorded == sent[:-1] and len(recorded) >= 5
+
+
+class TranscriptReader:
+    """A reader on which the recorded card is presented, as often as it is waited for."""
+
+    def __init__(self, text: str, path: str) -> None:
+        """Raises TranscriptError where the text is no transcript."""
+        self.transcript: Final = parse_transcript(text)
+        self._path = path
+
+    @classmethod
+    def open(cls, file: str | Path) -> TranscriptReader:
+        """The reader that `transcript:FILE` names. Raises TranscriptError or OSError."""
+        return cls(Path(file).read_text("utf-8-sig"), f"transcript:{file}")
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return f"recording {self._path.removeprefix('transcript:')}"
+
+    @property
+    def path(self) -> str:
+        """What `--reader` takes to open it again."""
+        return self._path
+
+    @property
+    def emulated(self) -> bool:
+        """A replay is no real card."""
+        return True
+
+    def conditions(self, transaction: Transaction, terminal: TerminalData) -> Conditions:
+        """What to run the kernel with; see `Transcript.conditions`."""
+        return self.transcript.conditions(transaction, terminal)
+
+    def wait_for_card(self, timeout_s: float) -> TranscriptCard:
+        """The recorded card, from its first exchange on, at once."""
+        return TranscriptCard(self.transcript)
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+    def wait_for_removal(self, timeout_s: float) -> bool:
+        """A recorded card is always gone."""
+        return True
+
+    def signal(self, result: Literal["success", "failure", "ready", "off"]) -> None:
+        """No light and no sound."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+__all__ = [
+    "Conditions",
+    "Deviation",
+    "Recorded",
+    "Transcript",
+    "TranscriptCard",
+    "TranscriptError",
+    "TranscriptReader",
+    "may_record_whole",
+    "parse_transcript",
+    "record",
+]

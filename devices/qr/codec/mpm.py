@@ -1,0 +1,134 @@
+"""EMV merchant-presented codes: read any payload, and build one that keeps every rule.
+
+>>> reading = parse("00020101021229300012D156000000000510A93FO3230Q6304C1F8")
+>>> reading.verdict.value, reading.issues[0]
+('invalid', 'CRC: got C1F8, computed 2FA2')
+
+Source: EMVCo, QR Code Specification for Payment Systems: Merchant-Presented Mode 1.0 and 1.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from devices.qr.codec.verdict import BrokenRule, CodecError, Verdict
+from devices.qr.codec.mpm_build import (AdditionalContent, LanguageTemplate, MerchantAccount, MerchantPresented, Template, Tip, compose)
+from devices.qr.codec.mpm_rules import broken_rules, open_templates
+from devices.qr.codec.mpm_tlv import TlvFault, crc_of, split
+
+__all__ = [
+    "AdditionalContent",
+    "BrokenRule",
+    "CodecError",
+    "LanguageTemplate",
+    "MerchantAccount",
+    "MerchantPresented",
+    "MpmReading",
+    "Template",
+    "Tip",
+    "Verdict",
+    "build",
+    "parse",
+]
+
+#: An object's value: text, or a template's objects by id.
+Value = str | dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MpmReading:
+    """What a payload says and what it breaks.
+
+    `fields` maps ids to values, templates to objects of the same form, without the CRC; empty
+    where the payload does not come apart. Of an object given twice the last one is shown.
+    """
+
+    text: str
+    verdict: Verdict
+    broken: tuple[BrokenRule, ...]
+    fields: dict[str, Value] = field(default_factory=dict)
+
+    @property
+    def issues(self) -> tuple[str, ...]:
+        """The broken rules in words, one line each."""
+        return tuple(each.text for each in self.broken)
+
+    def accepted(self, *, lenient: bool = False) -> bool:
+        """Whether a strict or a lenient reader goes on with this payload."""
+        return self.verdict is Verdict.STRICT or (lenient and self.verdict is Verdict.NONCONFORMING)
+
+    def value(self, path: str) -> str | None:
+        """The value at an id such as `54` or `62-05`, None where it is absent or a template."""
+        outer, _, inner = path.partition("-")
+        found = self.fields.get(outer)
+        if inner:
+            return found.get(inner) if isinstance(found, dict) else None
+        return found if isinstance(found, str) else None
+
+    def require(self, *, lenient: bool = False) -> MpmReading:
+        """This reading; CodecError with the first broken rule where it is not accepted."""
+        if not self.accepted(lenient=lenient):
+            raise self.broken[0].as_error()
+        return self
+
+
+def parse(text: str) -> MpmReading:
+    """Read `text` as a merchant-presented payload; never raises for what it says.
+
+    Broken rules come in this order: form, CRC, then strict rules by id.
+    """
+    broken: list[BrokenRule] = []
+    fields: dict[str, Value] = {}
+    try:
+        objects = split(text)
+    except TlvFault as fault:
+        broken.append(BrokenRule(field=fault.field, position=fault.position, text=f"TLV: {fault}"))
+        return MpmReading(
+            text=text, verdict=Verdict.INVALID, broken=(*broken, *_crc_rules(text, sound=False)[1])
+        )
+    intact, crc_broken = _crc_rules(text, sound=True)
+    broken.extend(crc_broken)
+    templates = open_templates(objects)
+    broken.extend(broken_rules(text, objects, templates))
+    for each in objects:
+        if each.id != "63":
+            content = templates.get(each.position)
+            fields[each.id] = (
+                {inner.id: inner.value for inner in content}
+                if isinstance(content, tuple)
+                else each.value
+            )
+    verdict = Verdict.INVALID if not intact else Verdict.NONCONFORMING
+    return MpmReading(
+        text=text,
+        verdict=verdict if broken else Verdict.STRICT,
+        broken=tuple(broken),
+        fields=fields,
+    )
+
+
+def build(presented: MerchantPresented) -> str:
+    """The payload of `presented` with its CRC; CodecError where a value breaks a rule."""
+    text = compose(presented)
+    reading = parse(text)
+    if reading.broken:
+        raise reading.broken[0].as_error()
+    return text
+
+
+def _crc_rules(text: str, *, sound: bool) -> tuple[bool, list[BrokenRule]]:
+    """Whether the check value holds, and what is wrong with it."""
+    found = crc_of(text)
+    end = max(len(text) - 4, 0)
+    if found is None:
+        finding = "CRC object 6304xxxx is not the last object"
+        return False, [BrokenRule(field="63", position=len(text), text=finding)]
+    got, computed = found
+    if got == computed:
+        return True, []
+    if got.upper() == computed and sound:
+        # Some banks write it so; the standard has capitals.
+        finding = f"CRC in lower case: got {got}, computed {computed}"
+        return True, [BrokenRule(field="63", position=end, text=finding)]
+    finding = f"CRC: got {got}, computed {computed}"
+    return False, [BrokenRule(field="63", position=end, text=finding)]
