@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-from checkout.acceptance.contract import Merchant
 
 DEFAULT_PORT = 8000
 SWITCH_PORT = 8583
+#: The environment variable that hands a Config to the processes of `checkout serve`.
+ENVIRONMENT = "CHECKOUT_ROLE_CONFIG"
 
 
 class ConfigError(ValueError):
@@ -44,6 +45,26 @@ def make_home(home: Path) -> None:
         raise ConfigError("CHECKOUT_HOME", f"cannot make the folder {home} ({why})") from None
     if not os.access(home, os.W_OK | os.X_OK):
         raise ConfigError("CHECKOUT_HOME", f"the folder {home} is not writable for this user")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Merchant:
+    """The shop as the messages name it (DE18, 19, 32, 33, 41, 42, 43)."""
+
+    name: str = "Lane Tea House"
+    city: str = "SHANGHAI"
+    country: str = "156"
+    country_alpha: str = "CN"
+    mcc: str = "5812"
+    merchant_id: str = "999156058120001"
+    terminal_id: str = "10000001"
+    acquirer: str = "90020001"
+    forwarder: str = "90020001"
+
+    @property
+    def name_and_place(self) -> str:
+        """DE43: name in 25 characters, city in 13, country in 2."""
+        return f"{self.name[:25]:<25}{self.city[:13]:<13}{self.country_alpha}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,3 +111,16 @@ class Config:
         if "://" in self.database:
             return self.database
         return f"sqlite:///{Path(self.database).expanduser().absolute()}"
+
+
+def encode_config(config: Config) -> str:
+    """JSON of every setting."""
+    return json.dumps(asdict(config) | {"home": str(config.home)})
+
+
+def decode_config(text: str) -> Config:
+    """The Config that `encode_config` wrote."""
+    plain = json.loads(text)
+    plain["home"] = Path(plain["home"])
+    plain["merchant"] = Merchant(**plain["merchant"])
+    return Config(**plain)

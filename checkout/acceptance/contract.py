@@ -15,26 +15,6 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Merchant:
-    """The shop as the messages name it (DE18, 19, 32, 33, 41, 42, 43)."""
-
-    name: str = "Lane Tea House"
-    city: str = "SHANGHAI"
-    country: str = "156"
-    country_alpha: str = "CN"
-    mcc: str = "5812"
-    merchant_id: str = "999156058120001"
-    terminal_id: str = "10000001"
-    acquirer: str = "90020001"
-    forwarder: str = "90020001"
-
-    @property
-    def name_and_place(self) -> str:
-        """DE43: name in 25 characters, city in 13, country in 2."""
-        return f"{self.name[:25]:<25}{self.city[:13]:<13}{self.country_alpha}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
     """What identifies one message to the switch: DE11, DE37 and DE7."""
 

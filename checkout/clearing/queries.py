@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from sqlalchemy import Engine, text
 from sqlalchemy import Engine as SqlEngine
-from sqlalchemy import text
 
 from checkout.clearing.iso8583.dump import describe
 from checkout.clearing.ledger.ledger import LEGS_PER_ENTRY, Balance, Status, check_trial_balance
+from checkout.clearing.settlement.disputes import DisputeReason, DisputeState
 from checkout.money import mask_account
 
 
@@ -299,4 +300,43 @@ def _entry(row: Any) -> BookedEntry:
         holder=holder,
         merchant=merchant,
         rrn=rrn,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookedDispute:
+    """One dispute; `entry` is the sale's, the amount is in minor units of `currency`."""
+
+    entry: int
+    rrn: str
+    state: DisputeState
+    amount_minor: int
+    currency: str
+    reason: DisputeReason
+    answer_by: date | None  # None once it is final
+
+
+def disputes(engine: Engine) -> tuple[BookedDispute, ...]:
+    """Every dispute, the newest sale first; the tables must be there (DatabaseError else)."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text(
+                "SELECT d.entry, e.rrn, e.currency, d.details FROM clearing_disputes d "
+                "JOIN clearing_entries e ON e.id = d.entry ORDER BY d.entry DESC"
+            )
+        ).all()
+    return tuple(_dispute(*row) for row in rows)
+
+
+def _dispute(entry: int, rrn: str, currency: str, details: str) -> BookedDispute:
+    held = json.loads(details)
+    due = held["answer_by"]
+    return BookedDispute(
+        entry=entry,
+        rrn=rrn,
+        state=DisputeState(held["state"]),
+        amount_minor=held["amount_minor"],
+        currency=currency,
+        reason=DisputeReason(held["reason"]),
+        answer_by=None if due is None else date.fromisoformat(due),
     )

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 
+from checkout.clearing.hsm.icc_data import CardholderVerification
 from checkout.clearing.issuing.accounts import AccountState, AccountStatus
 from checkout.clearing.issuing.decision import STATUS_CODES, Decision, Evidence, Usage, decide
-from checkout.clearing.hsm.icc_data import CardholderVerification
 from checkout.clearing.messages import AuthorizationRequest, EntryMode, Initiation
 from checkout.clearing.scheme.participants import CardKind
 from checkout.clearing.scheme.rules import RuleSet

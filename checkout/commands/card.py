@@ -10,8 +10,8 @@ import threading
 from checkout.commands.common import config_from
 from checkout.demo.payers import make_card
 from checkout.demo.provisioning import opened
-from devices.nfc.emulated.serve import serve_card
 from devices.nfc.emulated import load_profile, open_card
+from devices.nfc.emulated.serve import serve_card
 
 
 def run(options: argparse.Namespace) -> int:

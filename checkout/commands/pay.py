@@ -13,8 +13,9 @@ from checkout.commands.common import config_from, console, print_json
 from checkout.config import Config
 from checkout.demo.payers import DEFAULT_PAYER, DEMO_PIN, Payer
 from checkout.demo.payers import payer as find_payer
+from checkout.errors import ShopError
 from checkout.money import Money
-from checkout.shop.orders.orders import Order, ShopError
+from checkout.shop.orders.states import Order
 from checkout.shop.payments.pay_by_code import Payment, PaymentState
 from checkout.shop.shop import Shop
 

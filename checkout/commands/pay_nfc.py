@@ -7,13 +7,14 @@ import time
 
 from checkout.acceptance.nfc import terminal as tap
 from checkout.config import Config
-from checkout.demo.payers import Payer, payer_of_account
-from checkout.shop.orders.orders import Order, ShopError
-from checkout.shop.payments.pay_by_code import Payment, PaymentState
-from checkout.demo.provisioning import borrowed
 from checkout.demo.emulated_reader import EmulatedReader, choose_reader, next_card
+from checkout.demo.payers import Payer, payer_of_account
+from checkout.demo.provisioning import borrowed
+from checkout.errors import ShopError
+from checkout.shop.orders.states import Order
+from checkout.shop.payments.pay_by_code import Payment, PaymentState
 from checkout.shop.shop import Shop
-from checkout.processes.terminal import modelled_air_ms, payer_told
+from checkout.shop.till import modelled_air_ms, payer_told
 from checkout.trace import Trace
 from devices.nfc.contract import TransportError
 from devices.nfc.kernel import Outcome

@@ -11,13 +11,14 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from checkout import create_app
 from checkout.acceptance.qr.link import base_url, build_link, short_path
-from devices.qr.symbol.rendering import png
 from checkout.demo.payers import Payer
-from checkout.shop.orders.orders import Order, ShopError
+from checkout.errors import ShopError
+from checkout.shop.orders.states import Order
 from checkout.shop.payments.pay_by_code import Payment
 from checkout.shop.shop import Shop
 from checkout.web.attempts import Attempts
 from devices.phone.phone import Exchange, Phone, PhoneError, PhoneResult
+from devices.qr.symbol.rendering import png
 
 
 def pay_by_code(shop: Shop, order: Order, who: Payer, pin: str) -> Payment:

@@ -11,19 +11,19 @@ import sys
 import time
 
 from checkout.acceptance.nfc import terminal as tap
-from checkout.addresses import lan_address
 from checkout.acceptance.qr.link import base_url
-from devices.qr.symbol.rendering import terminal
+from checkout.addresses import lan_address
 from checkout.clearing.clock import wall_clock
-from checkout.clearing.switch.discovery import find
 from checkout.clearing.scheme.rules import rules_in
+from checkout.clearing.switch.discovery import find
 from checkout.commands.common import CommandError, config_from, console, speaks_unicode
 from checkout.config import Config, ConfigError
 from checkout.demo.emulated_reader import check_path
-from checkout.shop.shop import Shop
-from checkout.processes.supervisor import Supervisor
-from checkout.web.access import credentials
 from checkout.processes.certificate import certificate_files, fingerprint_of
+from checkout.processes.supervisor import Supervisor
+from checkout.shop.shop import Shop
+from checkout.web.access import credentials
+from devices.qr.symbol.rendering import terminal
 
 #: A command that is its own switch may just be ending.
 _OTHERS_END_WITHIN_S = 3.0

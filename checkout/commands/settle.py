@@ -11,7 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from checkout.clearing.client.client import open_client
-from checkout.clearing.settlement.netting import settlement_date
+from checkout.clearing.scheme.business_date import settlement_date
 from checkout.commands.common import CommandError, config_from, console, print_json
 from checkout.money import Money
 from checkout.shop.shop import Shop

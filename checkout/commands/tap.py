@@ -9,10 +9,10 @@ from pathlib import Path
 
 from checkout.acceptance.nfc import terminal as tap
 from checkout.commands.common import CommandError, config_from, console, print_json
-from checkout.demo.payers import DEFAULT_PAYER
-from checkout.money import Money
-from checkout.demo.provisioning import opened
 from checkout.demo.emulated_reader import EmulatedReader, choose_reader, next_card
+from checkout.demo.payers import DEFAULT_PAYER
+from checkout.demo.provisioning import opened
+from checkout.money import Money
 from devices.nfc.kernel import Outcome, TapResult, Transaction
 from devices.nfc.transcript.transcript import record
 

@@ -14,18 +14,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from checkout.comparison.trials.attacks import run_attacks
-from checkout.comparison.sales.baskets import draw_baskets
-from checkout.comparison.simulation.distributions import TableError
-from checkout.comparison.trials.faults import run_faults
 from checkout.comparison.report.html import html_page
-from checkout.comparison.simulation.places import run_place
 from checkout.comparison.report.text import as_json, print_report
 from checkout.comparison.results import Column, Comparison, Row
+from checkout.comparison.sales.baskets import draw_baskets
 from checkout.comparison.sales.runs import WAYS, run_way
+from checkout.comparison.simulation.distributions import TableError
+from checkout.comparison.simulation.places import run_place
 from checkout.comparison.simulation.scenarios import Scenario, load_scenario, load_scenarios
-from checkout.comparison.testbed.testbed import Pages
 from checkout.comparison.simulation.sweep import sweep
+from checkout.comparison.testbed.testbed import Pages
+from checkout.comparison.trials.attacks import run_attacks
+from checkout.comparison.trials.faults import run_faults
 
 DEFAULT_SCENARIO = "supermarket-rush"
 

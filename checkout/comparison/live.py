@@ -16,7 +16,15 @@ from math import ceil
 from statistics import median
 
 from checkout.acceptance.contract import Mode
-from checkout.shop.orders.milestones import (CARD_SEEN, CODE_OPENED, CODE_SCANNED, CREATED, PAID, SHOWN, Moment)
+from checkout.shop.orders.milestones import (
+    CARD_SEEN,
+    CODE_OPENED,
+    CODE_SCANNED,
+    CREATED,
+    PAID,
+    SHOWN,
+    Moment,
+)
 from checkout.shop.payments.pay_by_code import Payment
 
 

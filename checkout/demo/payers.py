@@ -10,9 +10,9 @@ from typing import Any, Literal
 from checkout.acceptance.contract import Mode
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.config import Config, make_home
-from checkout.money import mask_account
-from checkout.shop.orders.orders import ShopError
 from checkout.demo.provisioning import TokenService, opened, provision
+from checkout.errors import ShopError
+from checkout.money import mask_account
 from devices.nfc.emulated import ensure_authority, load_profile, personalise, profile_names
 
 DEFAULT_PAYER = "unionpay-debit"

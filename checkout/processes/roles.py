@@ -12,10 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from checkout.config import Config
-from checkout.config_codec import decode
+from checkout.config import ENVIRONMENT, Config, decode_config
 from checkout.database import DatabaseLost, one_line
-from checkout.processes.supervisor import ENVIRONMENT
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -86,7 +84,7 @@ def web_app() -> Flask:
 
     # Where supervisor and granian are killed together, nobody else ends this worker.
     _end_with_parent(last_resort=True)
-    app = create_app(decode(os.environ[ENVIRONMENT]))
+    app = create_app(decode_config(os.environ[ENVIRONMENT]))
     say_ready()
     return app
 
@@ -111,7 +109,7 @@ def _end_with_parent(*, last_resort: bool = False) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one role until SIGTERM."""
     role = (sys.argv[1:] if arguments is None else arguments)[0]
-    config = decode(os.environ[ENVIRONMENT])
+    config = decode_config(os.environ[ENVIRONMENT])
     logging.basicConfig(level=logging.WARNING, format=f"{role}: %(message)s")
     _end_with_parent()
     try:

@@ -16,12 +16,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from checkout.config import Config
-from checkout.config_codec import encode
+from checkout.config import ENVIRONMENT, Config, encode_config
 from checkout.database import DatabaseFile
 
 ROLES = ("switch", "terminal", "web")
-ENVIRONMENT = "CHECKOUT_ROLE_CONFIG"
 
 _STOP_S = 3.5
 _FIRST_PAUSE_S = 0.1
@@ -98,7 +96,7 @@ class Supervisor:
         ready_in, ready_out = os.pipe()
         alive_in, alive_out = os.pipe()
         environment = os.environ | {
-            ENVIRONMENT: encode(self._config),
+            ENVIRONMENT: encode_config(self._config),
             "CHECKOUT_READY_FD": str(ready_out),
             "CHECKOUT_ALIVE_FD": str(alive_in),
         }

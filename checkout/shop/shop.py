@@ -4,119 +4,34 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from checkout.shop import tables
-from checkout.acceptance.qr.signed_payload import dynamic_payload
 from checkout.acceptance.qr.query_schedule import Rhythm
+from checkout.acceptance.qr.signed_payload import dynamic_payload
 from checkout.clearing.client.client import DEFAULT_PARTICIPANT, SwitchClient, open_client
 from checkout.clearing.queries import ClearingReader
 from checkout.config import Config, make_home
 from checkout.database import open_engine
 from checkout.demo.payers import Payer, payers
-from checkout.shop.payments.disputes import DisputedOrders
-from checkout.shop.payments.enrolment import Enrolment
+from checkout.encryption import Seal
+from checkout.shop import tables
 from checkout.shop.orders.events import Feed
 from checkout.shop.orders.milestones import Moments
-from checkout.shop.orders.orders import Clock, Order, Orders, ShopError, add_event
+from checkout.shop.orders.orders import Orders
+from checkout.shop.orders.states import Clock, Order
+from checkout.shop.payments.disputes import DisputedOrders
+from checkout.shop.payments.enrolment import Enrolment
 from checkout.shop.payments.pay_by_code import Payment, Payments
 from checkout.shop.payments.payer_codes import UserPaying
-from checkout.shop.tables import instant, micros
-from checkout.encryption import Seal
 from checkout.shop.payments.stickers import StaticCodes
 from checkout.shop.payments.top_ups import TopUps
-from checkout.webhooks.desk import Webhooks
+from checkout.shop.reader_status import ReaderDesk
+from checkout.shop.webhooks.endpoints import Webhooks
 
-#: A reader's word older than this is no longer believed: its process may be gone.
-_STATUS_STALE_S = 5.0
 WALLET_OPERATOR = "wallet-operator"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReaderStatus:
-    """What the reader is doing, in one word and one sentence."""
-
-    name: str
-    state: str  # none, idle, ready, reading, retry, see-phone, pin, paid, declined, fault ...
-    message: str
-    emulated: bool
-    at: datetime
-
-    def as_json(self) -> dict[str, Any]:
-        """As events and API show it."""
-        return {
-            "name": self.name,
-            "state": self.state,
-            "message": self.message,
-            "emulated": self.emulated,
-        }
-
-
-class ReaderDesk:
-    """Where the terminal process says how its reader is, and hears which emulated card to take."""
-
-    def __init__(self, engine: Engine, clock: Clock) -> None:
-        self._engine = engine
-        self._clock = clock
-
-    def status(self) -> ReaderStatus:
-        """The reader's last word; state ``none`` when its process has fallen silent."""
-        with self._engine.connect() as connection:
-            row = connection.execute(select(tables.reader_status)).first()
-        now = self._clock()
-        if row is None or (now - instant(row.at)).total_seconds() > _STATUS_STALE_S:
-            return ReaderStatus(
-                name="", state="none", message="no reader is running", emulated=False, at=now
-            )
-        return ReaderStatus(
-            name=row.name,
-            state=row.state,
-            message=row.message,
-            emulated=bool(row.emulated),
-            at=instant(row.at),
-        )
-
-    def tell(self, name: str, state: str, message: str, *, emulated: bool) -> None:
-        """Called by the terminal: keep the state, and make an event of it where it changed."""
-        now = self._clock()
-        values = {"name": name, "state": state, "message": message, "emulated": emulated}
-        table = tables.reader_status
-        with self._engine.begin() as connection:
-            connection.execute(update(table).where(table.c.id == 1).values(at=micros(now)))
-            before = connection.execute(select(table)).one()
-            same = all(getattr(before, key) == value for key, value in values.items())
-            if not same:
-                connection.execute(update(table).where(table.c.id == 1).values(**values))
-                add_event(connection, now, "reader-state", None, **values)
-
-    def present(self, card: str) -> None:
-        """Ask the terminal to lay an emulated card on its reader; ShopError(not-emulated)."""
-        status = self.status()
-        if not status.emulated:
-            raise ShopError("not-emulated", "reader: it is real, or none is running; tap a card")
-        with self._engine.begin() as connection:
-            connection.execute(
-                insert(tables.reader_requests),
-                {"card": card, "at": micros(self._clock()), "taken": False},
-            )
-
-    def next_card(self) -> str | None:
-        """Called by the terminal: the emulated card it is to take now, oldest wish first."""
-        table = tables.reader_requests
-        with self._engine.connect() as connection:
-            row = connection.execute(
-                select(table).where(table.c.taken.is_(False)).order_by(table.c.n).limit(1)
-            ).first()
-        if row is None:
-            return None
-        with self._engine.begin() as connection:
-            connection.execute(update(table).where(table.c.n == row.n).values(taken=True))
-        return str(row.card)
 
 
 class Shop:

@@ -1,6 +1,6 @@
 """The shop's own tables: orders, their codes, attempts to pay them, events, the reader's state.
 
-The clearing backend's tables are its own (`checkout.clearing.store.store`); only its switch writes them.
+The clearing backend's tables are its own (`checkout.clearing.store`); only its switch writes them.
 Instants are integer microseconds since the epoch, UTC: they sort, and survive every engine.
 """
 
@@ -124,7 +124,7 @@ top_ups = Table(
     Index("shop_top_ups_by_payer", "payer", "started_at"),
 )
 
-#: Payments that hold their order while their payer types a PIN (`checkout.shop.payments.pin_entry`).
+#: Payments that hold their order while their payer types a PIN (`payments/pin_entry.py`).
 waiting = Table(
     "shop_waiting",
     metadata,

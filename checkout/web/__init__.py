@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from checkout.web import assets, problems, context
+from checkout.web import assets, context, problems
 from checkout.web.access import credentials
 from checkout.web.access.guard import Door
 from checkout.web.access.rate_limit import SharedAttempts
@@ -21,12 +21,12 @@ _STATIC_KEPT_S = 3600
 
 def register(app: Flask, shop: Shop) -> None:
     """Put every page and the API of `shop` on `app`."""
-    from checkout.web.api import orders_and_payments, webhooks
-    from checkout.web.office import compare, disputes, network, stickers, webhooks
-    from checkout.web.counter import counter, scan_payer_code, pin_pad
     from checkout.web.access import login
-    from checkout.web import enrolment
-    from checkout.web.payer import pay, my_code, wallet, top_up
+    from checkout.web.api import orders_and_payments
+    from checkout.web.api import webhooks as webhooks_api
+    from checkout.web.counter import counter, pin_pad, scan_payer_code
+    from checkout.web.office import compare, disputes, network, stickers, webhooks
+    from checkout.web.payer import my_code, pay, top_up, wallet
 
     app.static_folder = str(assets.static_folder())
     if "static" not in app.view_functions:
@@ -44,6 +44,6 @@ def register(app: Flask, shop: Shop) -> None:
     context.install(app, shop)
     phones = (pay, wallet, top_up, my_code)
     desks = (stickers, network, disputes, webhooks)
-    counters = (counter, scan_payer_code, pin_pad, enrolment, compare, *desks)
-    for room in (login, *phones, *counters, orders_and_payments, webhooks):
+    counters = (counter, scan_payer_code, pin_pad, compare, *desks)
+    for room in (login, *phones, *counters, orders_and_payments, webhooks_api):
         app.register_blueprint(room.blueprint)

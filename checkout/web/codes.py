@@ -8,10 +8,10 @@ from functools import lru_cache
 
 from checkout import addresses
 from checkout.acceptance.qr import link
-from devices.qr.symbol import rendering
 from checkout.acceptance.qr.signed_payload import CodeRefused, open_payload
 from checkout.config import Config
-from checkout.shop.orders.orders import Order
+from checkout.shop.orders.states import Order
+from devices.qr.symbol import rendering
 
 # A laptop that changes networks gets the right address in its next code.
 _ADDRESS_KEPT_S = 15

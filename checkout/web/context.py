@@ -14,9 +14,9 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from checkout.money import Money
 from checkout.web import assets
 from checkout.web.access.guard import Door
+from checkout.web.access.rate_limit import SharedAttempts
 from checkout.web.attempts import Attempts
 from checkout.web.idempotency import Answers
-from checkout.web.access.rate_limit import SharedAttempts
 
 if TYPE_CHECKING:
     from checkout.shop.shop import Shop

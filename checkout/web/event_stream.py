@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from flask import Response, request
 
 from checkout.shop.orders.events import Event, Subscription
-from checkout.web.problems import Problem
 from checkout.web.context import the_shop
+from checkout.web.problems import Problem
 
 RETRY_MS = 1000
 #: Kinds after which an order's own stream has nothing more to say about paying it.

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.exc import DatabaseError
 
 from checkout.acceptance.qr.signed_payload import static_payload
+from checkout.comparison.live import Stretches, live_numbers, spread, sticker_ms, stretches
 from checkout.comparison.report.standards import reference_tables
 from checkout.shop.payments.pay_by_code import Payment, PaymentState
 from checkout.web import codes
-from checkout.comparison.live import Stretches, live_numbers, spread, sticker_ms, stretches
 
 if TYPE_CHECKING:
     from checkout.shop.shop import Shop

@@ -33,8 +33,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from checkout.shop.tables import create_tables, micros
 from checkout.encryption import Seal
+from checkout.shop.tables import create_tables, micros
 from checkout.web.problems import Problem
 
 KEY_LENGTH = 255

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from checkout.money import CURRENCIES
-from checkout.shop.orders.orders import OrderState
+from checkout.shop.orders.states import OrderState
 from checkout.shop.payments.pay_by_code import PaymentState
 from checkout.web import openapi_webhooks
 from checkout.web.openapi_parts import (

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from checkout.acceptance.contract import Mode
 from checkout.shop.payments.pay_by_code import PaymentState
+from checkout.shop.webhooks.deliveries import DELIVERED, GIVEN_UP, PENDING, STOPPED
+from checkout.shop.webhooks.events import EventType
+from checkout.shop.webhooks.signing import ID, SIGNATURE, TIMESTAMP
+from checkout.shop.webhooks.tables import URL_LENGTH
 from checkout.web.openapi_parts import (
     Schema,
     answer,
@@ -17,10 +21,6 @@ from checkout.web.openapi_parts import (
     ref,
     whole_object,
 )
-from checkout.shop.webhooks.deliveries import DELIVERED, GIVEN_UP, PENDING, STOPPED
-from checkout.shop.webhooks.events import EventType
-from checkout.shop.webhooks.signing import ID, SIGNATURE, TIMESTAMP
-from checkout.shop.webhooks.tables import URL_LENGTH
 
 _EVENT_TYPES = [str(each) for each in EventType]
 

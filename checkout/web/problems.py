@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
 from checkout.database import one_line
-from checkout.shop.orders.orders import ShopError
+from checkout.errors import ShopError
 
 API_PREFIX = "/api/"
 PROBLEM_TYPES = "/api/v1/problems/"

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from urllib.parse import urljoin
 
-from devices.phone.phone import Human, PhoneResult
 from devices.phone.browser import Exchange, HttpNetwork, Network, PhoneError, Story, Visit
+from devices.phone.phone import Human, PhoneResult
 
 #: The demo phone remembers the account that was chosen last, as its browser does.
 _ACCOUNT_COOKIE = "checkout_payer"

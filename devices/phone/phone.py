@@ -12,7 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urljoin
 
-from devices.phone.browser import (USER_AGENT, Answer, Exchange, Form, HttpNetwork, Network, Page, PhoneError, Story, Visit)
+from devices.phone.browser import (
+    USER_AGENT,
+    Answer,
+    Exchange,
+    Form,
+    HttpNetwork,
+    Network,
+    Page,
+    PhoneError,
+    Story,
+    Visit,
+)
 from devices.qr.scanner import ScanError, read_all
 
 __all__ = [

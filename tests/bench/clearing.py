@@ -38,16 +38,15 @@ from typing import Any
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
-from checkout.clearing.store import schema
-from checkout.clearing.issuing.accounts import Account, DemoWorld
-from checkout.clearing.iso8583.responses import answer_fields
-from checkout.clearing.authorisation.context import Backend, World
+from checkout.clearing.authorisation.context import Backend
 from checkout.clearing.hsm.cryptogram import verify_arqc
-from checkout.clearing.store.sqlite import Row, SqliteEngine, Statement
-from checkout.clearing.iso8583.requests import fields_of, question_of
 from checkout.clearing.hsm.icc_data import read_icc, write_icc
-from checkout.clearing.iso8583.codec import frame, pack, pack_plainly, unpack, unpack_plainly
 from checkout.clearing.hsm.keystore import KeyStore
+from checkout.clearing.iso8583.codec import frame, pack, pack_plainly, unpack, unpack_plainly
+from checkout.clearing.iso8583.requests import fields_of, question_of
+from checkout.clearing.iso8583.responses import answer_fields
+from checkout.clearing.issuing.accounts import Account, DemoWorld
+from checkout.clearing.issuing.world import World
 from checkout.clearing.messages import (
     AuthorizationRequest,
     AuthorizationResponse,
@@ -55,11 +54,14 @@ from checkout.clearing.messages import (
     NetworkMessage,
 )
 from checkout.clearing.scheme.participants import CardKind, Scheme
+from checkout.clearing.store import schema
+from checkout.clearing.store.engine import Row, Statement
+from checkout.clearing.store.sqlite import SqliteEngine
+from checkout.clearing.store.store import Store
 from checkout.clearing.switch.discovery import find
 from checkout.clearing.switch.samples import TAP
 from checkout.clearing.switch.server import SwitchServer, tune_process
 from checkout.clearing.switch.session import Session
-from checkout.clearing.store.store import Store
 from checkout.clearing.switch.switch import Switch
 from checkout.clearing.tokens.token_service import token_number
 from checkout.database import open_sqlite

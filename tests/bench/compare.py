@@ -21,8 +21,8 @@ import numpy as np
 
 from checkout.commands.pay_qr import payer_pages, told_by_phone
 from checkout.comparison.sales.baskets import draw_baskets
-from checkout.comparison.simulation.country import PAYMENTS_A_DAY, run_country
 from checkout.comparison.sales.runs import WAYS, run_way
+from checkout.comparison.simulation.country import PAYMENTS_A_DAY, run_country
 from checkout.comparison.simulation.scenarios import load_scenario
 from checkout.comparison.testbed.testbed import Pages
 from checkout.trace import Trace

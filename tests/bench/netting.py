@@ -59,9 +59,9 @@ def measure(rows: int, python_rows: int, rounds: int) -> dict[str, Any]:
     """Seconds of each way, by median, and what they come to against each other."""
     import ibis
 
-    from checkout.clearing.settlement.netting_engine import close_day, rate
     from checkout.clearing.scheme.rules import rules_of_china
     from checkout.clearing.settlement.netting import net, statements
+    from checkout.clearing.settlement.netting_engine import close_day, rate
 
     engine = ibis.duckdb.connect()
     engine.raw_sql(ROWS_SQL.format(rows=rows))

@@ -28,10 +28,10 @@ import nfc.clf.pn532
 import nfc.clf.transport
 import nfc.tag
 
-from devices.nfc.reader.reader import POLL_PAUSE_S, AirReader
 from devices.nfc.contract import CardGone
 from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 from devices.nfc.reader.nfcpy import open_reader
+from devices.nfc.reader.reader import POLL_PAUSE_S, AirReader
 
 COMMAND = bytes.fromhex("80CA9F3600") + bytes(25)
 RESPONSE_BYTES = 120

@@ -167,8 +167,8 @@ def _reader(name: str, transport: str, home: Path) -> tuple[Reader, subprocess.P
 
 def serve(name: str, transport: str, home: str) -> int:
     """Be the other process: hold the card on a pseudo-terminal or on nfcpy's simulated air."""
-    from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
     from devices.nfc.emulated.air.udp import UdpEmulator
+    from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 
     emulator = Pn532Emulator() if transport == "pty" else UdpEmulator("localhost", 0)
     with emulator:

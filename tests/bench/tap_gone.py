@@ -19,12 +19,12 @@ from checkout.acceptance.nfc import terminal as tap
 from checkout.acceptance.nfc.tap_loop import TapLoop
 from checkout.config import Config
 from checkout.shop.shop import Shop
-from checkout.processes.terminal import ShopTill
-from devices.nfc.reader.reader import POLL_PAUSE_S
+from checkout.shop.till import ShopTill
 from devices.nfc.emulated import EmulatedCard, load_profile, open_card, personalise
 from devices.nfc.emulated.air.iso14443_4 import CardLeft
 from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 from devices.nfc.reader.nfcpy import open_reader
+from devices.nfc.reader.reader import POLL_PAUSE_S
 
 
 class Leaving(EmulatedCard):

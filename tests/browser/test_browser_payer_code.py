@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from checkout.acceptance.qr import payer_code
-from checkout.shop.orders.orders import OrderState
+from checkout.shop.orders.states import OrderState
 from checkout.web.payer import my_code
 from devices.qr.scanner import read
 from tests.browser.filming import film

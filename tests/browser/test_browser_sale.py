@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import update
 
 from checkout.shop import tables
-from checkout.shop.orders.orders import OrderState
+from checkout.shop.orders.states import OrderState
 from checkout.web.counter import counter as counter_pages
 from devices.phone.phone import Phone
 from devices.qr.scanner import read

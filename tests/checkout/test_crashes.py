@@ -16,7 +16,7 @@ from checkout.acceptance.nfc.authorization import Evidence
 from checkout.clearing.client.client import Exchange, NoAnswer, SwitchClient
 from checkout.config import Config
 from checkout.demo.payers import DEMO_PIN, make_card
-from checkout.shop.orders.orders import Order, OrderState
+from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.pay_by_code import PaymentState
 from checkout.shop.shop import Shop
 from devices.nfc.emulated import in_process, open_card

@@ -16,10 +16,11 @@ from checkout.acceptance.nfc import terminal
 from checkout.acceptance.nfc.tap_loop import Charge
 from checkout.config import Config
 from checkout.demo.payers import DEMO_PIN, make_card
-from checkout.shop.orders.orders import Order, OrderState, ShopError
+from checkout.errors import ShopError
+from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.pay_by_code import PaymentState
 from checkout.shop.shop import Shop
-from checkout.processes.terminal import ShopTill
+from checkout.shop.till import ShopTill
 from devices.nfc.emulated import in_process, open_card
 
 

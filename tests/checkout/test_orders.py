@@ -11,7 +11,9 @@ import pytest
 
 from checkout.acceptance.contract import Mode
 from checkout.database import open_engine
-from checkout.shop.orders.orders import Order, Orders, OrderState, ShopError
+from checkout.errors import ShopError
+from checkout.shop.orders.orders import Orders
+from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.payments import PaymentRecords, Source
 from checkout.shop.shop import prepare_tables
 

@@ -17,9 +17,11 @@ from checkout.clearing.client.client import Exchange, NoAnswer, NotSent, SwitchC
 from checkout.config import Config
 from checkout.database import open_engine
 from checkout.demo.payers import DEMO_PIN
-from checkout.shop.orders.orders import Order, Orders, OrderState, ShopError
-from checkout.shop.payments.payments import PaymentRecords
+from checkout.errors import ShopError
+from checkout.shop.orders.orders import Orders
+from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.pay_by_code import PaymentState
+from checkout.shop.payments.payments import PaymentRecords
 from checkout.shop.shop import Shop, prepare_tables
 
 PAYER = "unionpay-credit"

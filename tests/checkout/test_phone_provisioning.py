@@ -20,7 +20,7 @@ from checkout.config import Config
 from checkout.demo.payers import make_card, payer
 from checkout.demo.provisioning import NotProvisioned, Operates, TokenService, borrowed
 from checkout.shop.shop import Shop
-from checkout.processes.terminal import ShopTill
+from checkout.shop.till import ShopTill
 from devices.nfc.emulated import card_path, in_process, open_card
 
 PHONES = ("hce-phone", "se-phone")

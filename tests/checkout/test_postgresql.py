@@ -11,7 +11,8 @@ import pytest
 from checkout.acceptance.nfc import terminal as tap
 from checkout.config import Config
 from checkout.demo.payers import DEMO_PIN, make_card
-from checkout.shop.orders.orders import OrderState, ShopError
+from checkout.errors import ShopError
+from checkout.shop.orders.states import OrderState
 from checkout.shop.payments.pay_by_code import PaymentState
 from checkout.shop.shop import Shop
 from devices.nfc.emulated import in_process, open_card

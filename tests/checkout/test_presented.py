@@ -14,7 +14,8 @@ from checkout.acceptance.contract import Mode
 from checkout.clearing.client.client import NotSent
 from checkout.config import Config
 from checkout.demo.payers import DEMO_PIN
-from checkout.shop.orders.orders import Order, OrderState, ShopError
+from checkout.errors import ShopError
+from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.pay_by_code import Payment, PaymentState
 from checkout.shop.payments.payer_codes import UserPaying
 from checkout.shop.shop import Shop

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from checkout.commands import cli
-from checkout.acceptance.qr.signed_payload import open_payload
 from checkout.acceptance.qr.link import parse_link
+from checkout.acceptance.qr.signed_payload import open_payload
+from checkout.commands import cli
 from checkout.config import Config
 from checkout.shop.shop import Shop
 from devices.qr import scanner

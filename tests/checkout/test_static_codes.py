@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from checkout.acceptance.qr.signed_payload import open_payload
 from checkout.acceptance.qr.link import normalise_code
+from checkout.acceptance.qr.signed_payload import open_payload
 from checkout.config import Config
 from checkout.demo.payers import DEMO_PIN
-from checkout.shop.orders.orders import OrderState, ShopError
+from checkout.errors import ShopError
+from checkout.shop.orders.states import OrderState
 from checkout.shop.payments.pay_by_code import Payment, PaymentState
-from checkout.shop.shop import Shop
 from checkout.shop.payments.stickers import StaticCode
+from checkout.shop.shop import Shop
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,11 @@ import pytest
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.config import Config
 from checkout.demo.payers import DEMO_PIN
+from checkout.processes.supervisor import Supervisor
 from checkout.shop.orders.events import Event
-from checkout.shop.orders.orders import Order, OrderState
+from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.pay_by_code import Payment, PaymentState
 from checkout.shop.shop import Shop
-from checkout.processes.supervisor import Supervisor
 from devices.nfc.emulated import (
     Behaviour,
     CardProfile,

@@ -13,10 +13,10 @@ import pytest
 from checkout.clearing.client.client import Exchange, NoAnswer, NotSent, SwitchClient, open_client
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.config import Config
+from checkout.errors import ShopError
 from checkout.money import Money
-from checkout.shop.orders.orders import ShopError
-from checkout.shop.shop import WALLET_OPERATOR, Shop
 from checkout.shop.payments.top_ups import TopUp, TopUps, TopUpState
+from checkout.shop.shop import WALLET_OPERATOR, Shop
 
 WALLET = "9999801000000013"
 BANK = "9999011000000019"

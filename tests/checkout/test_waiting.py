@@ -16,11 +16,12 @@ from checkout.acceptance.nfc import terminal as tap
 from checkout.acceptance.nfc.authorization import Evidence
 from checkout.config import Config
 from checkout.demo.payers import DEMO_PIN, make_card
-from checkout.shop.orders.orders import Order, OrderState, ShopError
+from checkout.errors import ShopError
+from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.shop.payments.pin_entry import PIN_WITHIN_S
 from checkout.shop.shop import Shop
 from checkout.trace import Trace
-from checkout.shop.payments.pin_entry import PIN_WITHIN_S
 from devices.nfc.emulated import in_process, open_card
 
 LARGE = 150_000  # over the limit without a PIN

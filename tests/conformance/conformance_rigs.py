@@ -16,9 +16,9 @@ from conformance_cards import PPSE, PPSE_ANSWER, UNKNOWN_AID, CardSpec, SuiteCar
 from fake_usb import FakeAcr122, FakeBus, FakeRcs380, FakeReader
 
 from devices.nfc.contract import Reader
+from devices.nfc.emulated.air.iso14443_4 import PresentedCard
 from devices.nfc.emulated.card.card import EmulatedCard
 from devices.nfc.emulated.in_process import InProcessReader
-from devices.nfc.emulated.air.iso14443_4 import PresentedCard
 from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 from devices.nfc.reader.nfcpy import open_reader
 from devices.nfc.transcript.transcript import TranscriptReader

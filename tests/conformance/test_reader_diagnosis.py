@@ -12,12 +12,12 @@ import usb1
 from conformance_rigs import install
 from fake_usb import FakeAcr122, FakeBus, FakeOther, FakeRcs380, FakeReader
 
-from devices.nfc.reader import diagnosis
 from devices.nfc.contract import ReaderGone, TransportError
 from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
+from devices.nfc.reader import diagnosis
+from devices.nfc.reader.diagnosis import ReaderReport, diagnose, in_words, udev_rule
 from devices.nfc.reader.nfcpy import open_reader
 from devices.nfc.reader.path import SerialLock
-from devices.nfc.reader.diagnosis import ReaderReport, diagnose, in_words, udev_rule
 
 
 @pytest.fixture(autouse=True)

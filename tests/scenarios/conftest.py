@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from checkout.commands.pay_qr import payer_pages, told_by_phone
-from checkout.comparison.trials.rig import Rig, open_rig
 from checkout.comparison.testbed.testbed import Pages
+from checkout.comparison.trials.rig import Rig, open_rig
 
 PAGES = Pages(serve=payer_pages, story=told_by_phone)
 

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from checkout.acceptance.qr import signed_payload
-from checkout.clearing import chip_proof
-from checkout.clearing.issuing import decision, account_store
+from checkout.clearing.hsm import cryptogram
 from checkout.clearing.iso8583 import mac
-from checkout.clearing.tokens import token_service
+from checkout.clearing.issuing import account_store, decision
 from checkout.clearing.issuing.account_store import Holders
-from checkout.comparison.trials.attacks import ATTACKS
+from checkout.clearing.tokens import token_service
 from checkout.comparison.results import CELL_MODES, Cell
+from checkout.comparison.trials.attacks import ATTACKS
 from checkout.comparison.trials.rig import Rig
 from checkout.comparison.trials.trial import Trial, play_trial
-from checkout.presented_records import PresentedRecords
+from checkout.shop.payments.payer_codes import PresentedRecords
 from checkout.shop.webhooks import signing
 from checkout.shop.webhooks.signing import TakenIds
 
@@ -215,12 +215,12 @@ def test_without_the_signed_amount_the_terminal_takes_more(
     soft_rig: Rig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    judge = chip_proof.verify_arqc
+    judge = cryptogram.verify_arqc
 
     def blind(*given: Any, **named: Any) -> Any:
         return judge(*given, **(named | {"amount_minor": None}))
 
-    monkeypatch.setattr(chip_proof, "verify_arqc", blind)
+    monkeypatch.setattr(cryptogram, "verify_arqc", blind)
     assert cell_of(soft_rig, "amount", "nfc").verdict == "works"
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from checkout.acceptance.qr import payer_code
-from checkout.shop.payments.authorisation import Attempts
-from checkout.comparison.trials.faults import FAULTS
 from checkout.comparison.results import CELL_MODES, Cell
+from checkout.comparison.trials.faults import FAULTS
 from checkout.comparison.trials.rig import Rig
 from checkout.comparison.trials.trial import Trial, play_trial
+from checkout.shop.payments.authorisation import Attempts
 from checkout.shop.payments.reversals import Repeats
 
 BY_NAME = {fault.name: fault for fault in FAULTS}

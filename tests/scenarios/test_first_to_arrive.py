@@ -14,7 +14,8 @@ from checkout.acceptance.nfc import terminal as tap
 from checkout.acceptance.nfc.authorization import Evidence
 from checkout.config import Config
 from checkout.demo.payers import DEMO_PIN, make_card
-from checkout.shop.orders.orders import Order, OrderState, ShopError
+from checkout.errors import ShopError
+from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.pay_by_code import Payment, PaymentState
 from checkout.shop.shop import Shop
 from devices.nfc.emulated import in_process, open_card

@@ -18,7 +18,7 @@ from checkout.acceptance.nfc.tap_loop import Charge
 from checkout.config import Config
 from checkout.demo.payers import DEMO_PIN, make_card
 from checkout.shop.shop import Shop
-from checkout.processes.terminal import ShopTill
+from checkout.shop.till import ShopTill
 from devices.nfc.contract import CardDescription, ReaderGone
 from devices.nfc.emulated import in_process, open_card, profile_names
 

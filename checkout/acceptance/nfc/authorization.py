@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from checkout.acceptance.contract import Merchant, Numbers
+from checkout.acceptance.contract import Numbers
 from checkout.clearing.messages import (
     AuthorizationRequest,
     EntryMode,
     Initiation,
     TransactionType,
 )
+from checkout.config import Merchant
 
 Decision = Literal["online", "approved-offline", "declined"]
 

@@ -21,7 +21,6 @@ from checkout.acceptance.nfc.authorization import (
 )
 from checkout.money import mask_account
 from checkout.trace import Trace
-from devices.nfc.kernel.ca_keys import CaKeyRing, parse_ca_keys
 from devices.nfc.contract import Card, Reader
 from devices.nfc.kernel import (
     Outcome,
@@ -33,6 +32,7 @@ from devices.nfc.kernel import (
     load_terminal,
     run_tap,
 )
+from devices.nfc.kernel.ca_keys import CaKeyRing, parse_ca_keys
 from devices.nfc.transcript.transcript import TranscriptReader
 
 #: Business dates of the demo world; a terminal stamps 9A and 9F21 with its local time.

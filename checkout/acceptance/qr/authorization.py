@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from checkout.acceptance.contract import Merchant, Numbers
+from checkout.acceptance.contract import Numbers
 from checkout.clearing.messages import (
     AuthorizationRequest,
     EntryMode,
     Initiation,
     TransactionType,
 )
+from checkout.config import Merchant
 
 CodeKind = Literal["static", "dynamic", "payer"]
 

@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from devices.qr.codec import cpm, mpm
 from checkout.acceptance.qr import payer_code
-from devices.qr.codec.verdict import Verdict
 from checkout.acceptance.qr.link import LinkError, parse_link
+from devices.qr.codec import cpm, mpm
+from devices.qr.codec.verdict import Verdict
 
 
 class Kind(StrEnum):

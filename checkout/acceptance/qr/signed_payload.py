@@ -13,11 +13,11 @@ import hmac
 from dataclasses import dataclass
 from typing import Literal
 
-from checkout.acceptance.contract import Merchant
+from checkout.acceptance.qr.link import normalise_code
+from checkout.config import Merchant
+from checkout.money import AmountError, Money, currency_of, exponent, numeric_code
 from devices.qr.codec import mpm
 from devices.qr.codec.mpm import AdditionalContent, MerchantPresented, MpmReading, Template
-from checkout.acceptance.qr.link import normalise_code
-from checkout.money import AmountError, Money, currency_of, exponent, numeric_code
 
 #: The globally unique identifier of this project's template: no network's, no bank's.
 GUID = "LANE.CHECKOUT.DEMO"

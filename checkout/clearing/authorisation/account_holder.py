@@ -10,22 +10,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
-from checkout.clearing.issuing.accounts import AccountState
-from checkout.clearing.ledger.postings import Parties
-from checkout.clearing.chip_proof import ChipProof, chip_proof
-from checkout.clearing.hsm.cryptogram import AtcVerdict, CryptogramVerdict, atc_verdict
-from checkout.clearing.issuing.decision import Decision, Evidence, decide
-from checkout.clearing.scheme.fees import FeeSplit, fees
-from checkout.clearing.scheme.fx import Amounts, RateError, RateTable
-from checkout.clearing.issuing.account_store import Holders
+from checkout.clearing.hsm.cryptogram import (
+    AtcVerdict,
+    ChipProof,
+    CryptogramVerdict,
+    atc_verdict,
+    chip_proof,
+)
 from checkout.clearing.hsm.icc_data import write_icc
 from checkout.clearing.hsm.keystore import KeyStore
-from checkout.clearing.messages import AuthorizationRequest
-from checkout.clearing.scheme.participants import AccountRange, CardKind, Participants
-from checkout.clearing.tokens.limited_use_keys import KeyVerdict, serial_reason
 from checkout.clearing.hsm.pin import PinBlockError, PinVerdict, decrypt_pin_block
+from checkout.clearing.issuing.account_store import Holders
+from checkout.clearing.issuing.accounts import AccountState
+from checkout.clearing.issuing.decision import Decision, Evidence, decide
+from checkout.clearing.ledger.postings import Parties
+from checkout.clearing.messages import AuthorizationRequest
 from checkout.clearing.pipeline.decode_process import ReadAhead, proof_of
+from checkout.clearing.scheme.fees import FeeSplit, fees
+from checkout.clearing.scheme.fx import Amounts, RateError, RateTable
+from checkout.clearing.scheme.participants import AccountRange, CardKind, Participants
 from checkout.clearing.scheme.rules import House, Rules
+from checkout.clearing.tokens.limited_use_keys import KeyVerdict, serial_reason
 from checkout.clearing.tokens.token_service import Detokenised
 from checkout.clearing.wallet_operator import Source, decide_wallet_payment
 from checkout.money import Money

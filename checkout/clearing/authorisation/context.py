@@ -7,21 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from pathlib import Path
 
-from checkout.clearing.issuing.accounts import DemoWorld, demo_accounts
-from checkout.clearing.clock import SettableClock
-from checkout.clearing.scheme.fx import RateTable, demo_rates
-from checkout.clearing.issuing.account_store import Holders, date_of, day_number, micros
 from checkout.clearing.authorisation.account_holder import Issuers
+from checkout.clearing.clock import SettableClock
 from checkout.clearing.hsm.keystore import KeyStore
+from checkout.clearing.issuing.account_store import Holders, date_of, day_number, micros
+from checkout.clearing.issuing.world import World
 from checkout.clearing.ledger.ledger import Leg, Status, transfers_of
 from checkout.clearing.messages import AuthorizationRequest, AuthorizationResponse
-from checkout.clearing.scheme.participants import Participants, demo_participants
 from checkout.clearing.pipeline.decode_process import ReadAhead
+from checkout.clearing.scheme.business_date import settlement_date
+from checkout.clearing.scheme.rules import House
 from checkout.clearing.store.rows import EntryRow, ResolutionRow
-from checkout.clearing.scheme.rules import House, Rules, rules_in, rules_of_china
-from checkout.clearing.settlement.netting import settlement_date
 from checkout.clearing.store.store import Store
 from checkout.clearing.tokens.vault import Vault
 from checkout.values import quick
@@ -29,21 +26,6 @@ from checkout.values import quick
 #: A pre-authorisation holds the payer's money for this long.
 HOLD_DAYS = 30
 HOLD_US = HOLD_DAYS * 86_400_000_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """Who and what the backend is about: accounts, participants, rules and rates."""
-
-    accounts: DemoWorld = field(default_factory=demo_accounts)
-    participants: Participants = field(default_factory=demo_participants)
-    rules: Rules = field(default_factory=rules_of_china)
-    rates: RateTable = field(default_factory=demo_rates)
-
-
-def own_world(home: Path) -> World:
-    """The demo world by the rules of this home folder, where it has its own; RulesError."""
-    return World(rules=rules_in(home))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from checkout.clearing.authorisation.purchase import ABSURD_MINOR, Authorising
 from checkout.clearing.authorisation.context import Backend, Outcome, Turn, approve, refuse
-from checkout.clearing.ledger.postings import return_legs, sale_legs, split_of
-from checkout.clearing.settlement.disputes import refund_decision
-from checkout.clearing.scheme.fees import returned
 from checkout.clearing.authorisation.original import History, Sale
-from checkout.clearing.ledger.ledger import Status
-from checkout.clearing.messages import AuthorizationRequest, TransactionType
-from checkout.clearing.tokens.token_service import TokenRefusal
+from checkout.clearing.authorisation.purchase import ABSURD_MINOR, Authorising
+from checkout.clearing.authorisation.refund_rules import refund_decision
 from checkout.clearing.authorisation.top_up import ToppingUp
+from checkout.clearing.ledger.ledger import Status
+from checkout.clearing.ledger.postings import return_legs, sale_legs, split_of
+from checkout.clearing.messages import AuthorizationRequest, TransactionType
+from checkout.clearing.scheme.fees import returned
+from checkout.clearing.tokens.token_service import TokenRefusal
 
 #: A completion may be this much higher than what was pre-authorised, in percent.
 COMPLETION_PERCENT = 115

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from checkout.clearing.store import schema
-from checkout.clearing.iso8583.requests import fields_of, question_of
+from checkout.clearing.authorisation.stand_in import StoodIn
 from checkout.clearing.iso8583.codec import pack, unpack
+from checkout.clearing.iso8583.requests import fields_of, question_of
 from checkout.clearing.ledger.ledger import Status
 from checkout.clearing.messages import AuthorizationRequest
+from checkout.clearing.store import schema
 from checkout.clearing.store.rows import MessageRow
-from checkout.clearing.authorisation.stand_in import StoodIn
 from checkout.money import mask_account
 
 if TYPE_CHECKING:
-    from checkout.clearing.authorisation.purchase import Authorising
     from checkout.clearing.authorisation.context import Backend, Turn
+    from checkout.clearing.authorisation.purchase import Authorising
 
 _DOWN = "issuer-down/"
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from checkout.clearing.authorisation.context import HOLD_US, Backend, Outcome, Turn, refuse
-from checkout.clearing.ledger.postings import hold_legs, sale_legs
-from checkout.clearing.issuing.decision import Evidence, entry_check
-from checkout.clearing.authorisation.issuer_availability import Forwarding
-from checkout.clearing.scheme.fx import Amounts
-from checkout.clearing.hsm.icc_data import IccError
 from checkout.clearing.authorisation.account_holder import Authorisation, Routed, is_wallet
+from checkout.clearing.authorisation.context import HOLD_US, Backend, Outcome, Turn, refuse
+from checkout.clearing.authorisation.issuer_availability import Forwarding
+from checkout.clearing.authorisation.stand_in import stand_in_decision, stand_in_rules
+from checkout.clearing.authorisation.top_up import ToppingUp
+from checkout.clearing.hsm.icc_data import IccError
+from checkout.clearing.issuing.decision import Evidence, entry_check
+from checkout.clearing.ledger.postings import hold_legs, sale_legs
 from checkout.clearing.messages import (
     AuthorizationRequest,
     AuthorizationResponse,
     TransactionType,
 )
+from checkout.clearing.scheme.fx import Amounts
 from checkout.clearing.scheme.participants import CardKind, Role
-from checkout.clearing.authorisation.stand_in import stand_in_decision, stand_in_rules
 from checkout.clearing.tokens.token_service import TokenRefusal, detokenise, verify_token_cryptogram
-from checkout.clearing.authorisation.top_up import ToppingUp
 from checkout.money import mask_account
 
 #: An amount from here on is absurd in any currency of the table.

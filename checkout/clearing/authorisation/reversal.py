@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from checkout.clearing.authorisation.context import Backend, Outcome, Turn, message_key, refuse
-from checkout.clearing.authorisation.original import REINSTATED, RETURNS, TOP_UP_RETURN, History, Sale
+from checkout.clearing.authorisation.original import (
+    REINSTATED,
+    RETURNS,
+    TOP_UP_RETURN,
+    History,
+    Sale,
+)
+from checkout.clearing.authorisation.top_up import spent_since
 from checkout.clearing.ledger.ledger import Leg, Status, Transfer, reversed_legs
 from checkout.clearing.messages import (
     AuthorizationRequest,
@@ -12,7 +19,6 @@ from checkout.clearing.messages import (
     TransactionType,
 )
 from checkout.clearing.store.rows import EntryRow, MessageRow
-from checkout.clearing.authorisation.top_up import spent_since
 
 _T = TransactionType
 _RELEASING = {_T.VOID, _T.PREAUTHORISATION_VOID}

@@ -6,13 +6,20 @@ back waits for the close of the day like every other refund. Neither house takes
 
 from __future__ import annotations
 
+from checkout.clearing.authorisation.account_holder import Routed, is_wallet
 from checkout.clearing.authorisation.context import Backend, Outcome, Turn, approve, refuse
-from checkout.clearing.ledger.postings import (Parties, is_top_up, payer_account, payer_of, returned_legs, top_up_legs)
-from checkout.clearing.settlement.disputes import refund_decision
 from checkout.clearing.authorisation.issuer_availability import Forwarding
 from checkout.clearing.authorisation.original import TOP_UP_RETURN, Sale
-from checkout.clearing.authorisation.account_holder import Routed, is_wallet
+from checkout.clearing.authorisation.refund_rules import refund_decision
 from checkout.clearing.ledger.ledger import Status
+from checkout.clearing.ledger.postings import (
+    Parties,
+    is_top_up,
+    payer_account,
+    payer_of,
+    returned_legs,
+    top_up_legs,
+)
 from checkout.clearing.messages import AuthorizationRequest, TransactionType
 from checkout.clearing.scheme.participants import Participant, Role
 from checkout.clearing.scheme.rules import House

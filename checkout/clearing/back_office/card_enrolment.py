@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from checkout.clearing.issuing.accounts import Account, enrolled_account, luhn_valid
 from checkout.clearing.authorisation.context import Backend, Turn
+from checkout.clearing.issuing.accounts import Account, enrolled_account, luhn_valid
 from checkout.clearing.scheme.rules import AccountClass
 
 Given = dict[str, Any]

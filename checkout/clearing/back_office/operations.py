@@ -7,18 +7,18 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from checkout.clearing.issuing.accounts import AccountStatus
-from checkout.clearing.authorisation.purchase import Authorising
 from checkout.clearing.authorisation.context import Backend, Turn
-from checkout.clearing.settlement.end_of_day import Closing
-from checkout.clearing.back_office.dispute_operations import DisputeDesk
-from checkout.clearing.settlement.disputes import Dispute, DisputeReason
-from checkout.clearing.back_office.card_enrolment import EnrolmentDesk
 from checkout.clearing.authorisation.issuer_availability import Forwarding
+from checkout.clearing.authorisation.purchase import Authorising
+from checkout.clearing.back_office.card_enrolment import EnrolmentDesk
+from checkout.clearing.back_office.dispute_operations import DisputeDesk
+from checkout.clearing.back_office.token_operations import TokenDesk
+from checkout.clearing.issuing.accounts import AccountStatus
 from checkout.clearing.messages import Operation, PlainAnswer
 from checkout.clearing.scheme.participants import Role
+from checkout.clearing.settlement.disputes import Dispute, DisputeReason
+from checkout.clearing.settlement.end_of_day import Closing
 from checkout.clearing.settlement.files import SettlementFilesError
-from checkout.clearing.back_office.token_operations import TokenDesk
 
 Given = dict[str, Any]
 LONGEST_ANSWER = 3900

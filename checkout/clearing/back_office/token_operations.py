@@ -5,10 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from checkout.clearing.authorisation.context import Backend, Turn
-from checkout.clearing.issuing.account_store import micros
 from checkout.clearing.hsm.keystore import KeyUsage, wrap_key
+from checkout.clearing.issuing.account_store import micros
 from checkout.clearing.tokens.limited_use_keys import issue_keys, personalise_secure_element
-from checkout.clearing.tokens.token_service import (PaymentToken, TokenAction, TokenDomain, TokenError, TokenRefusal, Verification, advance, request_token, token_number, verify)
+from checkout.clearing.tokens.token_service import (
+    PaymentToken,
+    TokenAction,
+    TokenDomain,
+    TokenError,
+    TokenRefusal,
+    Verification,
+    advance,
+    request_token,
+    token_number,
+    verify,
+)
 from checkout.money import mask_account
 
 _KEY_PSN = "001"

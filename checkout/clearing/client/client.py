@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from checkout.clearing.iso8583.responses import plain_answer_of, response_of
+from checkout.clearing.client.connection import Elsewhere, Line, LineBroken, Lines, NotSent
+from checkout.clearing.hsm.keystore import KeyStore
+from checkout.clearing.hsm.pin import encrypt_pin_block
+from checkout.clearing.iso8583.codec import CodecError, Fields, answer_type
 from checkout.clearing.iso8583.dump import describe
 from checkout.clearing.iso8583.requests import fields_of
-from checkout.clearing.iso8583.codec import CodecError, Fields, answer_type
-from checkout.clearing.hsm.keystore import KeyStore
-from checkout.clearing.client.connection import Elsewhere, Line, LineBroken, NotSent
-from checkout.clearing.lines import Lines
+from checkout.clearing.iso8583.responses import plain_answer_of, response_of
 from checkout.clearing.messages import (
     REVERSAL_REASONS,
     AuthorizationRequest,
@@ -31,8 +31,9 @@ from checkout.clearing.messages import (
     Reversal,
 )
 from checkout.clearing.scheme.participants import Participant, demo_participants
-from checkout.clearing.hsm.pin import encrypt_pin_block
 from checkout.clearing.switch.discovery import Address, SwitchRunning, find
+from checkout.clearing.switch.server import SwitchServer, log
+from checkout.database import DatabaseError
 
 __all__ = ["Exchange", "NoAnswer", "NotSent", "OperationFailed", "SwitchClient", "open_client"]
 
@@ -283,7 +284,7 @@ def open_client(
             there = find(home, database_url)
             if there is not None or not start:
                 return there
-            from checkout.clearing.own_switch import OwnSwitch
+            from checkout.clearing.client.client import OwnSwitch
 
             try:
                 stops.append(OwnSwitch(home, database_url, clock=clock).stop)
@@ -306,3 +307,25 @@ def open_client(
 
 def _naming(request: AuthorizationRequest, original: OriginalElements) -> AuthorizationRequest:
     return replace(request, original=original, pin_block=None, icc=None)
+
+
+class OwnSwitch:
+    """Runs from construction until `stop`; SwitchRunning where there is one already."""
+
+    def __init__(self, home: Path, database_url: str, *, clock: Clock) -> None:
+        self._stop = threading.Event()
+        self._server = SwitchServer.open(home, database_url, clock=clock)
+        self._thread = threading.Thread(target=self._run, name="switch", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._server.run(self._stop)
+        except DatabaseError as error:
+            log.error("%s", error)
+
+    def stop(self) -> None:
+        """Answer what has arrived, then end."""
+        self._stop.set()
+        self._server.wake()
+        self._thread.join()

@@ -13,8 +13,16 @@ from dataclasses import dataclass, field
 
 from checkout.clearing.hsm import tdes
 from checkout.clearing.hsm.card_keys import limited_use_key, session_input
-from checkout.clearing.hsm.icc_data import IccError, needed, read_icc
+from checkout.clearing.hsm.icc_data import (
+    CardholderVerification,
+    IccError,
+    cardholder_verification,
+    needed,
+    read_icc,
+)
+from checkout.clearing.messages import AuthorizationRequest
 from checkout.clearing.scheme.participants import Scheme
+from checkout.money import numeric_code
 from checkout.values import quick
 
 #: An ATC may run ahead by this much between two taps that the issuer sees: taps that never reached
@@ -282,3 +290,25 @@ _VERSIONS: dict[tuple[Scheme, int], _Version] = {
         counters=True, diversifier=_with_atc, answer_key="session"
     ),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChipProof:
+    """The issuer's check of DE55; it says nothing about whether the counter is new."""
+
+    verdict: CryptogramVerdict
+    cardholder: CardholderVerification
+
+
+def chip_proof(request: AuthorizationRequest, scheme: Scheme, card_key: bytes) -> ChipProof:
+    """Check the cryptogram of a request with DE55; IccError for one that can't be read."""
+    assert request.icc is not None
+    tags = read_icc(request.icc)
+    verdict = verify_arqc(
+        tags,
+        scheme=scheme,
+        card_key=card_key,
+        amount_minor=request.amount_minor,
+        currency=numeric_code(request.currency),
+    )
+    return ChipProof(verdict=verdict, cardholder=cardholder_verification(tags))

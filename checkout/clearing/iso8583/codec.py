@@ -11,7 +11,13 @@ from typing import Any
 import iso8583
 
 from checkout.clearing.iso8583 import compiled_codec
-from checkout.clearing.iso8583.fields import ANSWERS, BY_NUMBER, FORM_PATTERNS, Length, pyiso8583_spec
+from checkout.clearing.iso8583.fields import (
+    ANSWERS,
+    BY_NUMBER,
+    FORM_PATTERNS,
+    Length,
+    pyiso8583_spec,
+)
 
 Fields = dict[str, str]
 

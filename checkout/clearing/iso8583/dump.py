@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from checkout.clearing.iso8583.fields import BY_NUMBER, Form
 from checkout.clearing.iso8583.codec import CodecError, Fields, unpack
+from checkout.clearing.iso8583.fields import BY_NUMBER, Form
 from checkout.money import mask_account
 
 #: Fields whose content nobody is shown: PIN block, keys, MACs.

@@ -8,8 +8,9 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from checkout.clearing.iso8583 import private_fields as private
-from checkout.clearing.iso8583.fields import REPEATS, REQUIRED
 from checkout.clearing.iso8583.codec import CodecError, Fields
+from checkout.clearing.iso8583.fields import REPEATS, REQUIRED
+from checkout.clearing.iso8583.private_fields import LayoutError
 from checkout.clearing.messages import (
     AuthorizationRequest,
     EntryMode,
@@ -22,7 +23,6 @@ from checkout.clearing.messages import (
     SessionKey,
     TransactionType,
 )
-from checkout.clearing.iso8583.private_fields import LayoutError
 from checkout.money import AmountError, currency_of, numeric_code
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")

@@ -6,10 +6,10 @@ from datetime import date, datetime
 from functools import lru_cache
 
 from checkout.clearing.iso8583 import private_fields as private
-from checkout.clearing.iso8583.requests import OPERATION_PARTS, put_parts
 from checkout.clearing.iso8583.codec import CodecError, Fields, answer_type
-from checkout.clearing.messages import AuthorizationResponse, PlainAnswer
 from checkout.clearing.iso8583.private_fields import LayoutError
+from checkout.clearing.iso8583.requests import OPERATION_PARTS, put_parts
+from checkout.clearing.messages import AuthorizationResponse, PlainAnswer
 from checkout.money import AmountError, currency_of, numeric_code
 
 #: What an answer repeats from its question.

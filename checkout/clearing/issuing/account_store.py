@@ -7,17 +7,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime
 
-from checkout.clearing.store import schema
-from checkout.clearing.issuing.accounts import (Account, AccountState, AccountStatus, DemoWorld, enrolled_account)
-from checkout.clearing.ledger.postings import opening_legs, payer_account
-from checkout.clearing.issuing.decision import Usage
-from checkout.clearing.ledger.ledger import Status, transfers_of
-from checkout.clearing.messages import Initiation
-from checkout.clearing.scheme.participants import CardKind, Participants
 from checkout.clearing.hsm.pin import PIN_TRIES, PinVerdict, check_pin, pin_verification
-from checkout.clearing.store.rows import EntryRow
+from checkout.clearing.issuing.accounts import (
+    Account,
+    AccountState,
+    AccountStatus,
+    DemoWorld,
+    enrolled_account,
+)
+from checkout.clearing.issuing.decision import Usage
+from checkout.clearing.issuing.opening import opening_legs
+from checkout.clearing.ledger.ledger import Status, transfers_of
+from checkout.clearing.ledger.postings import payer_account
+from checkout.clearing.messages import Initiation
+from checkout.clearing.scheme.business_date import settlement_date
+from checkout.clearing.scheme.participants import CardKind, Participants
 from checkout.clearing.scheme.rules import AccountClass
-from checkout.clearing.settlement.netting import settlement_date
+from checkout.clearing.store import schema
+from checkout.clearing.store.rows import EntryRow
 from checkout.clearing.store.store import Store
 
 _DAYS_KEPT = 100_000

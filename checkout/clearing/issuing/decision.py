@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 
-from checkout.clearing.issuing.accounts import Account, AccountState, AccountStatus
 from checkout.clearing.hsm.cryptogram import AtcVerdict, CryptogramVerdict
-from checkout.clearing.scheme.entry_mode_rules import Proof, needed_proofs
 from checkout.clearing.hsm.icc_data import CardholderVerification
-from checkout.clearing.messages import AuthorizationRequest, EntryMode, Initiation
-from checkout.clearing.scheme.participants import CardKind
 from checkout.clearing.hsm.pin import PinVerdict
+from checkout.clearing.issuing.accounts import Account, AccountState, AccountStatus
+from checkout.clearing.messages import AuthorizationRequest, EntryMode, Initiation
+from checkout.clearing.scheme.entry_mode_rules import Proof, needed_proofs
+from checkout.clearing.scheme.participants import CardKind
 from checkout.clearing.scheme.rules import RuleSet
 from checkout.values import quick
 

@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from checkout.clearing.issuing.accounts import Account
-from checkout.clearing.scheme.fees import FeeSplit
 from checkout.clearing.ledger.ledger import Leg, Transfer
-from checkout.clearing.scheme.participants import CardKind
+from checkout.clearing.scheme.fees import FeeSplit
 from checkout.clearing.scheme.rules import House
 from checkout.values import quick
 
@@ -54,19 +52,6 @@ def payer_account(number: str, currency: str) -> str:
 def position(participant: str, currency: str) -> str:
     """Ledger name of what a participant owes the others (credit) or is owed (debit)."""
     return f"position/{participant}/{currency}"
-
-
-def opening_legs(account: Account, holder: str) -> tuple[Leg, ...]:
-    """What an account is opened with; a debt opens the other way round.
-
-    A balance stored at a wallet operator is there in its client-money account as well.
-    """
-    own = payer_account(account.account, account.currency)
-    equity = f"opening/{holder}/{account.currency}"
-    if account.kind is CardKind.WALLET:
-        equity = client_money(holder, account.currency)
-    debit, credit = (equity, own) if account.balance_minor >= 0 else (own, equity)
-    return (_leg(debit, credit, abs(account.balance_minor), "opening"),)
 
 
 def hold_legs(parties: Parties) -> tuple[Leg, ...]:

@@ -17,15 +17,14 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from checkout.clearing.chip_proof import ChipProof, chip_proof
-from checkout.clearing.store.worker_process import hear, run_companion, tell
-from checkout.clearing.hsm.cryptogram import CryptogramVerdict
-from checkout.clearing.iso8583.requests import question_of
+from checkout.clearing.hsm.cryptogram import ChipProof, CryptogramVerdict, chip_proof
 from checkout.clearing.hsm.icc_data import CardholderVerification, IccError
-from checkout.clearing.iso8583.codec import CodecError, Fields, unpack
 from checkout.clearing.hsm.keystore import KeyStore, KeyStoreError
+from checkout.clearing.iso8583.codec import CodecError, Fields, unpack
+from checkout.clearing.iso8583.requests import question_of
 from checkout.clearing.messages import AuthorizationRequest, EntryMode, Initiation, TransactionType
 from checkout.clearing.scheme.participants import Scheme
+from checkout.clearing.store.worker_process import hear, run_companion, tell
 from checkout.values import build
 
 #: Messages whose reading is told in one piece.

@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
 
-from checkout.clearing.store.worker_process import Companion, hear, tell
-from checkout.clearing.scheme.participants import Participants
 from checkout.clearing.pipeline.decode_process import Read, ReadAhead, Schemes, read_ahead
+from checkout.clearing.scheme.participants import Participants
+from checkout.clearing.store.worker_process import Companion, hear, tell
 
 #: With so many messages ahead the process has enough to do.
 _MOST = 256

@@ -11,8 +11,8 @@ import selectors
 from collections.abc import Callable
 
 from checkout.clearing.authorisation.context import Backend
-from checkout.clearing.pipeline.turn import Decided
 from checkout.clearing.ledger.ledger import LedgerError
+from checkout.clearing.pipeline.turn import Decided
 from checkout.database import DatabaseError
 
 log = logging.getLogger("checkout.switch")

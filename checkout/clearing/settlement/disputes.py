@@ -6,11 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
 
-from checkout.clearing.issuing.decision import Decision
 from checkout.clearing.settlement.netting import Movement
 
-#: Days from the sale within which a refund, and a chargeback, are taken; demo terms.
-REFUND_DAYS = 365
 CHARGEBACK_DAYS = 180
 #: Days from one step of a dispute within which the other side has to answer.
 ANSWER_DAYS = 30
@@ -55,28 +52,6 @@ class DisputeStep:
 
     dispute: Dispute
     movement: Movement | None
-
-
-def refund_decision(
-    *,
-    paid_minor: int,
-    refunded_minor: int,
-    disputed_minor: int,
-    refund_minor: int,
-    sold_on: date,
-    on: date,
-) -> Decision:
-    """Whether a refund fits what is left of a payment; amounts in its currency's minor units.
-
-    What is being disputed can't be refunded as well: the payer would get it twice.
-    """
-    if refund_minor <= 0:
-        return Decision(response_code="13", reason="amount-not-positive")
-    if on < sold_on or on > sold_on + timedelta(days=REFUND_DAYS):
-        return Decision(response_code="57", reason="refund-too-late")
-    if refund_minor > paid_minor - refunded_minor - disputed_minor:
-        return Decision(response_code="61", reason="over-refundable")
-    return Decision(response_code="00")
 
 
 def charge_back(

@@ -7,15 +7,23 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from checkout.clearing.store import schema
 from checkout.clearing.authorisation.context import Backend, Turn
-from checkout.clearing.ledger.postings import client_money, position
 from checkout.clearing.issuing.account_store import day_number
-from checkout.clearing.ledger.ledger import (LEGS_PER_ENTRY, LedgerError, Leg, Status, currency_of_account, transfers_of)
-from checkout.clearing.settlement.posted_entries import Amounts, PostedDay
-from checkout.clearing.store.rows import EntryRow
-from checkout.clearing.settlement.netting import (MerchantStatement, NetPosition, net, settlement_date, statements)
+from checkout.clearing.ledger.ledger import (
+    LEGS_PER_ENTRY,
+    LedgerError,
+    Leg,
+    Status,
+    currency_of_account,
+    transfers_of,
+)
+from checkout.clearing.ledger.postings import client_money, position
+from checkout.clearing.scheme.business_date import settlement_date
 from checkout.clearing.settlement.files import settlement_folder, write_files
+from checkout.clearing.settlement.netting import MerchantStatement, NetPosition, net, statements
+from checkout.clearing.settlement.posted_entries import Amounts, PostedDay
+from checkout.clearing.store import schema
+from checkout.clearing.store.rows import EntryRow
 
 
 class ClosingError(ValueError):

@@ -15,7 +15,13 @@ from typing import Any
 from checkout.clearing.scheme.fees import FeeSplit
 from checkout.clearing.scheme.participants import CardKind
 from checkout.clearing.scheme.rules import GENERAL, MILLION, House, Rules, RulesError, Tariff
-from checkout.clearing.settlement.netting import (MerchantStatement, Movement, NetPosition, SettledPayment, assert_balanced)
+from checkout.clearing.settlement.netting import (
+    MerchantStatement,
+    Movement,
+    NetPosition,
+    SettledPayment,
+    assert_balanced,
+)
 
 #: Columns of an unrated row: what the switch knows of a payment, one row each.
 UNRATED = {

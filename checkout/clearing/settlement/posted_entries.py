@@ -6,15 +6,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from checkout.clearing.authorisation.context import Backend
-from checkout.clearing.ledger.postings import TOP_UP_DRAWN, is_top_up, position, split_of
 from checkout.clearing.authorisation.original import DISPUTED, REPRESENTED, TOP_UP_RETURN
 from checkout.clearing.issuing.account_store import date_of
 from checkout.clearing.ledger.ledger import LEGS_PER_ENTRY, Transfer, currency_of_account
+from checkout.clearing.ledger.postings import TOP_UP_DRAWN, is_top_up, position, split_of
 from checkout.clearing.messages import TransactionType
 from checkout.clearing.scheme.participants import CardKind
-from checkout.clearing.store.rows import (SELECT_ENTRY, SELECT_TRANSFER, EntryRow, entry_row, transfer_row)
 from checkout.clearing.scheme.rules import House
 from checkout.clearing.settlement.netting import Movement, SettledPayment, holder_owes
+from checkout.clearing.store.rows import (
+    SELECT_ENTRY,
+    SELECT_TRANSFER,
+    EntryRow,
+    entry_row,
+    transfer_row,
+)
 from checkout.money import Money
 
 _CHUNK = 2000

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from checkout.clearing.store.sqlite import Row, Statement
+from checkout.clearing.store.engine import Row, Statement
 from checkout.database import DatabaseError
 
 _PLAIN_INSERT = re.compile(r"INSERT INTO (\w+) VALUES \([?, ]+\)")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from checkout.clearing.store.sqlite import Row
 from checkout.clearing.ledger.ledger import Status, Transfer, currency_of_account
+from checkout.clearing.store.engine import Row
 
 
 class MessageRow(NamedTuple):

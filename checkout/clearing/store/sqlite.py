@@ -7,42 +7,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable
 
-from checkout.database import DatabaseError, is_postgresql, open_sqlite
-
-Row = tuple[Any, ...]
-Statement = tuple[str, Sequence[Row]]
+from checkout.clearing.store.engine import Row, Statement
+from checkout.database import DatabaseError, open_sqlite
 
 #: A little and often: a commit that meets a large copy waits for it at the disk.
 _CHECKPOINT_EVERY_S = 0.06
 _NOTHING_TO_COPY_S = 0.25
-
-
-class Engine(Protocol):
-    """One connection; not for several threads at once."""
-
-    def query(self, sql: str, parameters: Row = (), *, settled: bool = True) -> list[Row]:
-        """All rows of one SELECT; not `settled` for rows that nothing under way can change."""
-
-    def write(self, statements: Iterable[Statement]) -> None:
-        """Run each statement for each of its rows, all in one durable transaction."""
-
-    def define(self, statements: Iterable[str]) -> None:
-        """Create tables and indexes where they are missing."""
-
-    def close(self) -> None:
-        """Give the connection back."""
-
-
-def open_clearing_engine(url: str) -> Engine:
-    """The engine that `url` names; DatabaseError where it can't be used."""
-    if is_postgresql(url):
-        from checkout.clearing.store.postgresql import PostgresqlEngine
-
-        return PostgresqlEngine(url)
-    return SqliteEngine(url)
 
 
 class SqliteEngine:

@@ -9,13 +9,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from checkout.clearing.ledger.ledger import (
+    LEGS_PER_ENTRY,
+    ZERO,
+    Balance,
+    LedgerError,
+    Status,
+    Transfer,
+    step,
+)
 from checkout.clearing.store import schema
-from checkout.clearing.store.write_behind import BesideEngine
-from checkout.clearing.store.worker_process import Companion
-from checkout.clearing.store.sqlite import Engine, Row, Statement
-from checkout.clearing.ledger.ledger import (LEGS_PER_ENTRY, ZERO, Balance, LedgerError, Status, Transfer, step)
+from checkout.clearing.store.engine import Engine, Row, Statement
 from checkout.clearing.store.recent_keys import SECOND, RecentKeys
-from checkout.clearing.store.rows import (SELECT_ENTRY, SELECT_MESSAGE, SELECT_TRANSFER, EntryRow, MessageRow, ResolutionRow, entry_row, message_row, transfer_row)
+from checkout.clearing.store.rows import (
+    SELECT_ENTRY,
+    SELECT_MESSAGE,
+    SELECT_TRANSFER,
+    EntryRow,
+    MessageRow,
+    ResolutionRow,
+    entry_row,
+    message_row,
+    transfer_row,
+)
+from checkout.clearing.store.worker_process import Companion
+from checkout.clearing.store.write_behind import BesideEngine
 
 
 @dataclass(slots=True)

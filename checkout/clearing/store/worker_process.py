@@ -25,7 +25,7 @@ PATIENCE_S = 30.0
 MOST_LOST = 3
 
 log = logging.getLogger("checkout.switch")
-_PACKAGES = str(Path(__file__).resolve().parents[2])
+_PACKAGES = str(Path(__file__).resolve().parents[3])
 
 
 def tell(line: socket.socket, content: bytes) -> None:

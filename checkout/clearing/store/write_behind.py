@@ -11,8 +11,9 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterable, Sequence
 
+from checkout.clearing.store.engine import Row, Statement
+from checkout.clearing.store.sqlite import SqliteEngine
 from checkout.clearing.store.worker_process import Companion, hear, tell
-from checkout.clearing.store.sqlite import Row, SqliteEngine, Statement
 from checkout.database import DatabaseError
 
 

@@ -10,8 +10,8 @@ import pickle
 import socket
 import sys
 
-from checkout.clearing.store.worker_process import hear, run_companion, tell
 from checkout.clearing.store.sqlite import SqliteEngine
+from checkout.clearing.store.worker_process import hear, run_companion, tell
 from checkout.database import DatabaseError
 
 

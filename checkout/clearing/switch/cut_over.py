@@ -10,11 +10,11 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from checkout.clearing.authorisation.context import Backend
+from checkout.clearing.iso8583.codec import Fields
 from checkout.clearing.iso8583.requests import fields_of
 from checkout.clearing.issuing.account_store import day_number, micros
-from checkout.clearing.iso8583.codec import Fields
-from checkout.clearing.switch.message_log import logged_message
 from checkout.clearing.messages import NetworkFunction, NetworkMessage, PlainAnswer
+from checkout.clearing.switch.message_log import logged_message
 from checkout.clearing.switch.session import Session
 
 _F = NetworkFunction

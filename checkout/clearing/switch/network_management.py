@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from checkout.clearing.iso8583.responses import answer_fields
 from checkout.clearing.authorisation.context import Backend
-from checkout.clearing.switch.cut_over import CuttingOver
-from checkout.clearing.iso8583.requests import fields_of
-from checkout.clearing.iso8583.codec import Fields
 from checkout.clearing.hsm.keystore import KeyUsage, wrap_key
+from checkout.clearing.iso8583.codec import Fields
+from checkout.clearing.iso8583.requests import fields_of
+from checkout.clearing.iso8583.responses import answer_fields
 from checkout.clearing.messages import (
     NetworkFunction,
     NetworkMessage,
     PlainAnswer,
     SessionKey,
 )
+from checkout.clearing.switch.cut_over import CuttingOver
 from checkout.clearing.switch.session import Session
 
 _F = NetworkFunction

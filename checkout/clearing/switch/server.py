@@ -19,18 +19,20 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from checkout.clearing.pipeline.decoding import Ahead
-from checkout.clearing.authorisation.context import Backend, World, own_world
-from checkout.clearing.store.write_behind import BesideEngine
+from checkout.clearing.authorisation.context import Backend
 from checkout.clearing.clock import SettableClock, wall_clock
-from checkout.clearing.switch.connection import Connection
-from checkout.clearing.pipeline.turn import Decided
-from checkout.clearing.store.sqlite import Engine, open_clearing_engine
-from checkout.clearing.switch.fault_injection import Faults
-from checkout.clearing.pipeline.turn_commit import Keeping
 from checkout.clearing.hsm.keystore import KeyStore
-from checkout.clearing.switch.discovery import Address, Seat, take_seat
+from checkout.clearing.issuing.world import World, own_world
+from checkout.clearing.pipeline.decoding import Ahead
+from checkout.clearing.pipeline.turn import Decided
+from checkout.clearing.pipeline.turn_commit import Keeping
+from checkout.clearing.store.engine import Engine
+from checkout.clearing.store.opening import open_clearing_engine
 from checkout.clearing.store.store import Store
+from checkout.clearing.store.write_behind import BesideEngine
+from checkout.clearing.switch.connection import Connection
+from checkout.clearing.switch.discovery import Address, Seat, take_seat
+from checkout.clearing.switch.fault_injection import Faults
 from checkout.clearing.switch.switch import Garbage, Switch
 from checkout.database import DatabaseFile, is_postgresql
 

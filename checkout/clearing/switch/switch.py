@@ -8,17 +8,17 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
-from checkout.clearing.iso8583.responses import answer_fields, refusal_fields
-from checkout.clearing.authorisation.purchase import Authorising
 from checkout.clearing.authorisation.context import Backend, Outcome, Turn, message_key, refuse
-from checkout.clearing.switch.fault_injection import Fault, Faults
-from checkout.clearing.iso8583.requests import question_of
 from checkout.clearing.authorisation.follow_up import Following
-from checkout.clearing.issuing.account_store import micros
+from checkout.clearing.authorisation.purchase import Authorising
+from checkout.clearing.authorisation.reversal import Reversing
+from checkout.clearing.back_office.operations import Operations
 from checkout.clearing.hsm.icc_data import IccError
+from checkout.clearing.hsm.pin import PinBlockError
 from checkout.clearing.iso8583.codec import CodecError, Fields, unpack
-from checkout.clearing.switch.message_log import logged_message
-from checkout.clearing.switch.network_management import Management
+from checkout.clearing.iso8583.requests import question_of
+from checkout.clearing.iso8583.responses import answer_fields, refusal_fields
+from checkout.clearing.issuing.account_store import micros
 from checkout.clearing.messages import (
     AuthorizationRequest,
     NetworkMessage,
@@ -27,11 +27,11 @@ from checkout.clearing.messages import (
     Reversal,
     TransactionType,
 )
-from checkout.clearing.back_office.operations import Operations
-from checkout.clearing.hsm.pin import PinBlockError
 from checkout.clearing.pipeline.decode_process import ReadAhead
-from checkout.clearing.authorisation.reversal import Reversing
 from checkout.clearing.store.rows import MessageRow
+from checkout.clearing.switch.fault_injection import Fault, Faults
+from checkout.clearing.switch.message_log import logged_message
+from checkout.clearing.switch.network_management import Management
 from checkout.clearing.switch.session import Session
 
 _ADVICES = {

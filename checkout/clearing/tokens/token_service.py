@@ -12,8 +12,8 @@ from datetime import date
 from enum import StrEnum
 
 from checkout.clearing.hsm import tdes
-from checkout.clearing.issuing.accounts import AccountState, AccountStatus
 from checkout.clearing.hsm.card_keys import common_session_key
+from checkout.clearing.issuing.accounts import AccountState, AccountStatus
 from checkout.clearing.issuing.decision import expired
 from checkout.clearing.messages import AuthorizationRequest, EntryMode, Initiation
 from checkout.clearing.scheme.participants import TokenRequestor

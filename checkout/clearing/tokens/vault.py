@@ -8,14 +8,27 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from checkout.clearing.store import schema
 from checkout.clearing.issuing.accounts import DemoToken
-from checkout.clearing.tokens.limited_use_keys import LIMITED_DAYS, LIMITED_USES, KeyVerdict, LimitedKey, use_key
+from checkout.clearing.store import schema
 from checkout.clearing.store.store import Store
-from checkout.clearing.tokens.token_service import (ASSURANCE, PaymentToken, TokenDomain, TokenState, Verification, payment_account_reference)
+from checkout.clearing.tokens.limited_use_keys import (
+    LIMITED_DAYS,
+    LIMITED_USES,
+    KeyVerdict,
+    LimitedKey,
+    use_key,
+)
+from checkout.clearing.tokens.token_service import (
+    ASSURANCE,
+    PaymentToken,
+    TokenDomain,
+    TokenState,
+    Verification,
+    payment_account_reference,
+)
 
 if TYPE_CHECKING:
-    from checkout.clearing.authorisation.context import World
+    from checkout.clearing.issuing.world import World
 
 #: A phone holds a few keys at a time and may use them in any order.
 _KEYS_BEHIND = 5

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from checkout.comparison.report.charts import Axis, Line, Part, bars, plot
+from checkout.comparison.report.formatting import count, share, span
 from checkout.comparison.report.html_builder import Markup, join, tag
 from checkout.comparison.report.matrix import matrix_table
 from checkout.comparison.report.places_section import overtaking_section, places_section
 from checkout.comparison.report.reference_section import models_section, reference_section
+from checkout.comparison.report.sequence_diagram import sequences
 from checkout.comparison.report.table import comparison_table
 from checkout.comparison.results import Column, Comparison
-from checkout.comparison.report.sequence_diagram import sequences
-from checkout.comparison.report.formatting import count, share, span
 
 _CSS = Path(__file__).with_name("page.css")
 

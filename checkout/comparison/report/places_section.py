@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from checkout.comparison.report.charts import Axis, Part, Swing, bars, plot, tornado
+from checkout.comparison.report.formatting import limit, seconds, share
 from checkout.comparison.report.html_builder import Markup, join, tag
 from checkout.comparison.simulation.places import PlaceResult, WorldResult
 from checkout.comparison.simulation.scenarios import Scenario
 from checkout.comparison.simulation.sweep import Measure, Overtaking, Sensitivity, Sweep
-from checkout.comparison.report.formatting import limit, seconds, share
 
 #: How a sensitivity names an amount.
 _MINOR = " (minor units)"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from checkout.comparison.report.html_builder import Markup, join, tag
-from checkout.comparison.simulation.timing_models import load_models
-from checkout.comparison.report.standards import ReferenceTable, reference_tables
 from checkout.comparison.report.formatting import span
+from checkout.comparison.report.html_builder import Markup, join, tag
+from checkout.comparison.report.standards import ReferenceTable, reference_tables
+from checkout.comparison.simulation.timing_models import load_models
 
 
 def reference_section() -> Markup:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from checkout.comparison.report.formatting import count, money, share, span
 from checkout.comparison.report.html_builder import Markup, tag
 from checkout.comparison.results import Column, Comparison
-from checkout.comparison.report.formatting import count, money, share, span
 
 _Read = Callable[[Column], str]
 

@@ -8,11 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from checkout.comparison.report.matrix import MODE_TITLES, absent_words, cell_of, verdict_words
-from checkout.comparison.report.table import table_rows
-from checkout.comparison.report.standards import reference_tables
-from checkout.comparison.results import Cell, Column, Comparison, Row, Spread
 from checkout.comparison.report.formatting import limit, seconds, share
+from checkout.comparison.report.matrix import MODE_TITLES, absent_words, cell_of, verdict_words
+from checkout.comparison.report.standards import reference_tables
+from checkout.comparison.report.table import table_rows
+from checkout.comparison.results import Cell, Column, Comparison, Row, Spread
 
 
 def as_json(found: Comparison) -> dict[str, Any]:

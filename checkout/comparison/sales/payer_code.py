@@ -17,10 +17,18 @@ from urllib.parse import urlencode
 from checkout.comparison.sales.shop_code_and_tap import NO_BANK, Tried, page_words
 from checkout.comparison.testbed.testbed import Stand
 from checkout.demo.payers import DEMO_PIN
-from checkout.shop.orders.orders import Order
+from checkout.shop.orders.states import Order
 from checkout.shop.payments.payments import Payment
-from devices.phone.phone import (USER_AGENT, Answer, Exchange, HttpNetwork, Network, PhoneError, PhoneResult)
 from devices.phone.payer_code import CodePhone, ShownCode
+from devices.phone.phone import (
+    USER_AGENT,
+    Answer,
+    Exchange,
+    HttpNetwork,
+    Network,
+    PhoneError,
+    PhoneResult,
+)
 from devices.qr.scanner import NoCode, read
 
 #: What a phone's screen shows once it has been taken away: nothing that could be read.

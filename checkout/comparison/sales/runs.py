@@ -12,19 +12,19 @@ from typing import Any
 import numpy as np
 
 from checkout.acceptance.nfc.decoded_steps import decoded
+from checkout.comparison.results import CellMode, Column, Outcome, Sale, Story
 from checkout.comparison.sales.baskets import HOLDS, Basket
-from checkout.comparison.testbed.ledger_audit import Booked, Books
+from checkout.comparison.sales.payer_code import DARK_SCREEN, present_and_pay
+from checkout.comparison.sales.shop_code_and_tap import WRONG_PIN, Tried, scan_and_pay, tap_and_pay
+from checkout.comparison.simulation.scenarios import Scenario
 from checkout.comparison.simulation.timing_models import load_models
 from checkout.comparison.testbed.faulty_devices import FadingNetwork, LeavingCard
-from checkout.comparison.sales.payer_code import DARK_SCREEN, present_and_pay
-from checkout.comparison.results import CellMode, Column, Outcome, Sale, Story
-from checkout.comparison.simulation.scenarios import Scenario
-from checkout.comparison.sales.shop_code_and_tap import WRONG_PIN, Tried, scan_and_pay, tap_and_pay
+from checkout.comparison.testbed.ledger_audit import Booked, Books
 from checkout.comparison.testbed.testbed import Loss, Pages, Stand, open_stand
 from checkout.demo.payers import DEMO_PIN, make_card
-from checkout.shop.orders.orders import Order, OrderState
-from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.demo.provisioning import borrowed
+from checkout.shop.orders.states import Order, OrderState
+from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.trace import Step
 from devices.nfc.contract import Card
 

@@ -9,18 +9,19 @@ from typing import Any
 
 from checkout.acceptance.nfc import terminal
 from checkout.acceptance.qr.link import build_link
-from devices.qr.symbol.rendering import png
 from checkout.comparison.testbed.testbed import Pages, Stand
-from checkout.demo.payers import DEMO_PIN, payer_of_account
-from checkout.shop.orders.orders import Order, ShopError
-from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.demo.emulated_reader import next_card
-from checkout.processes.terminal import modelled_air_ms
+from checkout.demo.payers import DEMO_PIN, payer_of_account
+from checkout.errors import ShopError
+from checkout.shop.orders.states import Order
+from checkout.shop.payments.payments import Payment, PaymentState
+from checkout.shop.till import modelled_air_ms
 from checkout.trace import Trace
-from devices.nfc.emulated.air.timing_model import ModelledTime, modelled_ms
 from devices.nfc.contract import Card, TransportError
+from devices.nfc.emulated.air.timing_model import ModelledTime, modelled_ms
 from devices.nfc.kernel import TapResult
-from devices.phone.phone import (Exchange, HttpNetwork, Network, Phone, PhoneError, PhoneResult)
+from devices.phone.phone import Exchange, HttpNetwork, Network, Phone, PhoneError, PhoneResult
+from devices.qr.symbol.rendering import png
 
 WRONG_PIN = "654321"
 

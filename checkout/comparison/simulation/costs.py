@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from checkout.clearing.scheme.fees import fees
 from checkout.clearing.scheme.participants import CardKind
 from checkout.clearing.scheme.rules import House
-from checkout.comparison.simulation.timing_models import Way
 from checkout.comparison.simulation.scenarios import Scenario
+from checkout.comparison.simulation.timing_models import Way
 from checkout.comparison.simulation.traffic import PARTIES
 
 

@@ -12,7 +12,14 @@ from checkout.comparison.simulation.costs import fees_by_rules
 from checkout.comparison.simulation.places import WorldResult, summarise
 from checkout.comparison.simulation.queues import simulate_mix
 from checkout.comparison.simulation.scenarios import Scenario, load_scenarios
-from checkout.comparison.simulation.traffic import Drawn, Fees, Measured, World, draw_people, draw_traffic
+from checkout.comparison.simulation.traffic import (
+    Drawn,
+    Fees,
+    Measured,
+    World,
+    draw_people,
+    draw_traffic,
+)
 
 #: China's mobile payments a day in the third quarter of 2015: 4.5 billion in 92 days.
 PAYMENTS_A_DAY = 49_000_000

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from checkout.comparison.simulation.costs import fees_by_rules
 from checkout.comparison.simulation.queues import BLOCK, Queues, simulate_variants
 from checkout.comparison.simulation.scenarios import Scenario
-from checkout.comparison.simulation.traffic import (PARTIES, WORLDS, Drawn, Fees, Measured, Traffic, World, draw_people, draw_traffic)
+from checkout.comparison.simulation.traffic import (
+    PARTIES,
+    WORLDS,
+    Drawn,
+    Fees,
+    Measured,
+    Traffic,
+    World,
+    draw_people,
+    draw_traffic,
+)
 
 #: Customers that one run of a scenario has, about; enough for the third digit.
 CUSTOMERS = 200_000

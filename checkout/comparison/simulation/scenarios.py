@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from checkout.comparison.simulation.distributions import Distribution, TableError, read_distribution
-from checkout.comparison.simulation.timing_models import Models, load_models
 from checkout.comparison.simulation.queues import Arrivals
+from checkout.comparison.simulation.timing_models import Models, load_models
 from checkout.money import CURRENCIES
 
 SCENARIOS = Path(__file__).with_name("scenarios")

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from checkout.comparison.simulation.costs import fees_by_rules, no_fees
-from checkout.comparison.simulation.timing_models import Models, load_models
 from checkout.comparison.simulation.places import Case, WorldResult, run_cases
 from checkout.comparison.simulation.queues import Arrivals
 from checkout.comparison.simulation.scenarios import Scenario
 from checkout.comparison.simulation.sweep_figures import figures_of
+from checkout.comparison.simulation.timing_models import Models, load_models
 from checkout.comparison.simulation.traffic import Fees, Measured, World, draw_people, draw_traffic
 
 #: Tap limits tried, in minor units; CNY 300 held until 2018-06-01, CNY 1,000 since.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from checkout.comparison.simulation.timing_models import Models
 from checkout.comparison.simulation.scenarios import Scenario
+from checkout.comparison.simulation.timing_models import Models
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from checkout.comparison.simulation.timing_models import Models, Way, load_models
 from checkout.comparison.simulation.queues import ROWS, Customers
 from checkout.comparison.simulation.scenarios import Scenario
+from checkout.comparison.simulation.timing_models import Models, Way, load_models
 
 World = Literal["qr", "nfc", "both", "neither"]
 WORLDS: tuple[World, ...] = ("qr", "nfc", "both", "neither")

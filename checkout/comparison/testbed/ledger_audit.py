@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from checkout.clearing.ledger.postings import split_of
-from checkout.clearing.store.sqlite import Engine, open_clearing_engine
 from checkout.clearing.ledger.ledger import Status
-from checkout.clearing.store.rows import (SELECT_ENTRY, SELECT_TRANSFER, EntryRow, entry_row, transfer_row)
+from checkout.clearing.ledger.postings import split_of
 from checkout.clearing.scheme.rules import House
+from checkout.clearing.store.engine import Engine
+from checkout.clearing.store.opening import open_clearing_engine
+from checkout.clearing.store.rows import (
+    SELECT_ENTRY,
+    SELECT_TRANSFER,
+    EntryRow,
+    entry_row,
+    transfer_row,
+)
 
 _SALES = ("purchase", "offline-advice", "completion", "completion-advice")
 

@@ -14,9 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from checkout.config import Config
-from checkout.config_codec import encode
-from checkout.processes.supervisor import ENVIRONMENT
+from checkout.config import ENVIRONMENT, Config, encode_config
 
 _READY_S = 20.0
 _UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
@@ -38,7 +36,7 @@ class ShopProcess:
         """Start it and wait until it answers."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "checkout.processes.roles", "web"],
-            env=os.environ | {ENVIRONMENT: encode(self._config)},
+            env=os.environ | {ENVIRONMENT: encode_config(self._config)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -12,9 +12,7 @@ import time
 from checkout.clearing.switch.discovery import find
 from checkout.clearing.switch.server import SwitchServer
 from checkout.comparison.testbed.testbed import RunningClock
-from checkout.config import Config
-from checkout.config_codec import encode
-from checkout.processes.supervisor import ENVIRONMENT
+from checkout.config import ENVIRONMENT, Config, encode_config
 
 _READY_S = 15.0
 
@@ -36,7 +34,7 @@ class SwitchProcess:
         """Start it and wait until it listens."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "checkout.processes.roles", "switch"],
-            env=os.environ | {ENVIRONMENT: encode(self._config)},
+            env=os.environ | {ENVIRONMENT: encode_config(self._config)},
             stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

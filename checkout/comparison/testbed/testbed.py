@@ -18,21 +18,20 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from checkout.acceptance.contract import Merchant
 from checkout.acceptance.nfc import terminal as tap
-from checkout.clearing.issuing.accounts import DemoWorld, demo_accounts
-from checkout.clearing.authorisation.context import World
 from checkout.clearing.client.client import Exchange, NoAnswer, SwitchClient, open_client
+from checkout.clearing.issuing.accounts import DemoWorld, demo_accounts
+from checkout.clearing.issuing.world import World
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.clearing.switch.server import SwitchServer
 from checkout.comparison.simulation.scenarios import Scenario
-from checkout.config import Config
+from checkout.config import Config, Merchant
 from checkout.database import open_engine
-from checkout.demo.payers import make_card
-from checkout.money import numeric_code
-from checkout.demo.provisioning import borrowed
 from checkout.demo.emulated_reader import EmulatedReader
+from checkout.demo.payers import make_card
+from checkout.demo.provisioning import borrowed
 from checkout.encryption import secret_file
+from checkout.money import numeric_code
 from checkout.shop.shop import Shop, prepare_tables
 
 #: Clock time between two sales: each payer comes a few times a day, as daily limits expect.

@@ -7,13 +7,13 @@ from datetime import date
 
 from checkout.clearing.issuing.accounts import Account, demo_accounts
 from checkout.clearing.scheme.rules import rules_of_china
+from checkout.comparison.report.formatting import money
+from checkout.comparison.results import Cell
+from checkout.comparison.sales.shop_code_and_tap import Tried
 from checkout.comparison.trials import defence
 from checkout.comparison.trials.attacker import Asked
-from checkout.comparison.results import Cell
-from checkout.comparison.trials.rig import Rig, Scene
-from checkout.comparison.sales.shop_code_and_tap import Tried
 from checkout.comparison.trials.defence import Stop
-from checkout.comparison.report.formatting import money
+from checkout.comparison.trials.rig import Rig, Scene
 from checkout.demo.payers import payer as find_payer
 from checkout.shop.payments.payments import PaymentState
 

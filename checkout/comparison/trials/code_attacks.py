@@ -6,23 +6,29 @@ import threading
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from checkout.acceptance.qr.signed_payload import CodeRefused, dynamic_payload, open_payload
 from checkout.acceptance.qr.link import build_link, new_code
-from devices.qr.codec.mpm_tlv import with_crc
-from devices.qr.symbol.rendering import png
+from checkout.acceptance.qr.signed_payload import CodeRefused, dynamic_payload, open_payload
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.messages import EntryMode, Initiation
+from checkout.comparison.report.formatting import money
+from checkout.comparison.results import Cell
+from checkout.comparison.testbed.faulty_devices import DawdlingNetwork
 from checkout.comparison.trials import defence
 from checkout.comparison.trials.attack_verdict import code_loss, is_paid, judged, seen, tried_cell
-from checkout.comparison.trials.attacker import ChangingNetwork, Ears, ask, code_question, lying_page
-from checkout.comparison.testbed.faulty_devices import DawdlingNetwork
-from checkout.comparison.results import Cell
-from checkout.comparison.trials.rig import AMOUNT_MINOR, Scene
+from checkout.comparison.trials.attacker import (
+    ChangingNetwork,
+    Ears,
+    ask,
+    code_question,
+    lying_page,
+)
 from checkout.comparison.trials.defence import Stop
-from checkout.comparison.report.formatting import money
+from checkout.comparison.trials.rig import AMOUNT_MINOR, Scene
 from checkout.demo.payers import payer as find_payer
-from checkout.shop.orders.orders import OrderState
+from checkout.shop.orders.states import OrderState
 from devices.phone.phone import Answer, Phone, PhoneResult
+from devices.qr.codec.mpm_tlv import with_crc
+from devices.qr.symbol.rendering import png
 
 
 def replayed_form(scene: Scene) -> Cell:

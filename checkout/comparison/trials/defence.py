@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from checkout.clearing.scheme.participants import Role, demo_participants
-from checkout.comparison.testbed.ledger_audit import Books
 from checkout.comparison.sales.payer_code import Taken
 from checkout.comparison.sales.shop_code_and_tap import Tried
+from checkout.comparison.testbed.ledger_audit import Books
 from checkout.demo.payers import payer as find_payer
 from checkout.shop.payments.payments import Payment, PaymentState
 from devices.nfc.kernel import TapResult
-from devices.phone.phone import Answer, Exchange
 from devices.phone.browser import Page
+from devices.phone.phone import Answer, Exchange
 
 if TYPE_CHECKING:
     from checkout.comparison.trials.attacker import Asked

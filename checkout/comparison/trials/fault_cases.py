@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import time
 
-from checkout.comparison.testbed.faulty_devices import (ClosedPage, DawdlingNetwork, FadingNetwork, LastingNetwork, LeavingCard)
-from checkout.comparison.sales.payer_code import DARK_SCREEN
 from checkout.comparison.results import Cell
+from checkout.comparison.sales.payer_code import DARK_SCREEN
+from checkout.comparison.testbed.faulty_devices import (
+    ClosedPage,
+    DawdlingNetwork,
+    FadingNetwork,
+    LastingNetwork,
+    LeavingCard,
+)
 from checkout.comparison.trials.rig import DEAR_MINOR, TIMEOUT_S, Scene
-from checkout.shop.orders.orders import OrderState
+from checkout.shop.orders.states import OrderState
 from devices.nfc.contract import Card
 from devices.phone.payer_code import ShownCode
 

@@ -10,11 +10,11 @@ import re
 import threading
 from dataclasses import replace
 
+from checkout.comparison.results import Cell
+from checkout.comparison.sales.payer_code import Taken, take_code
 from checkout.comparison.trials import defence
 from checkout.comparison.trials.attack_verdict import THIEF, judged, payer_code_loss, seen
 from checkout.comparison.trials.attacker import Ears, ask, code_question
-from checkout.comparison.sales.payer_code import Taken, take_code
-from checkout.comparison.results import Cell
 from checkout.comparison.trials.rig import AMOUNT_MINOR, Scene
 from checkout.demo.payers import payer as find_payer
 from devices.phone.payer_code import CodePhone, ShownCode

@@ -17,22 +17,22 @@ from checkout.clearing.client.client import DEFAULT_PARTICIPANT, SwitchClient
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.scheme.participants import demo_participants
 from checkout.clearing.switch.discovery import find
+from checkout.comparison.results import Cell, CellMode, Verdict
+from checkout.comparison.sales.payer_code import present_and_pay
+from checkout.comparison.sales.shop_code_and_tap import Tried, scan_and_pay, tap_and_pay
 from checkout.comparison.testbed.ledger_audit import Booked, Books
 from checkout.comparison.testbed.proxy import Gate
-from checkout.comparison.sales.payer_code import present_and_pay
-from checkout.comparison.results import Cell, CellMode, Verdict
-from checkout.comparison.sales.shop_code_and_tap import Tried, scan_and_pay, tap_and_pay
 from checkout.comparison.testbed.shop_process import ShopProcess
-from checkout.comparison.testbed.testbed import Pages, RunningClock, Stand
 from checkout.comparison.testbed.switch_process import SwitchProcess, SwitchThread
+from checkout.comparison.testbed.testbed import Pages, RunningClock, Stand
 from checkout.config import Config
 from checkout.database import open_engine
-from checkout.demo.payers import DEFAULT_PAYER, make_card
-from checkout.shop.orders.orders import Order, OrderState
-from checkout.shop.payments.payments import Payment, PaymentState
-from checkout.presented_records import PresentedRecords
-from checkout.demo.provisioning import borrowed
 from checkout.demo.emulated_reader import EmulatedReader
+from checkout.demo.payers import DEFAULT_PAYER, make_card
+from checkout.demo.provisioning import borrowed
+from checkout.shop.orders.states import Order, OrderState
+from checkout.shop.payments.payer_codes import PresentedRecords
+from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.shop.shop import Shop, prepare_tables
 
 #: How long the shop waits for an answer here; a point of sale waits 10 s.

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from functools import wraps
 
 from checkout.comparison.results import Cell
-from checkout.comparison.trials.rig import AMOUNT_MINOR, Scene
 from checkout.comparison.testbed.shop_process import no_room, sell_in_child
+from checkout.comparison.trials.rig import AMOUNT_MINOR, Scene
 
 _AMOUNT = f"{AMOUNT_MINOR / 100:.2f}"
 #: More orders than a matrix makes; their times do not tell which of them came last.

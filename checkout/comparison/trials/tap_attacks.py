@@ -7,12 +7,26 @@ from dataclasses import replace
 from checkout.clearing.client.client import SwitchClient
 from checkout.clearing.messages import EntryMode, Initiation
 from checkout.clearing.scheme.participants import demo_participants
-from checkout.comparison.trials import defence
-from checkout.comparison.trials.attack_verdict import (account_loss, judged, no_pin_loss, payer_code_loss, seen, tried_cell)
-from checkout.comparison.trials.attacker import (RelayedCard, ask, ask_as, code_question, read_card, tap_question)
 from checkout.comparison.results import Cell
-from checkout.comparison.trials.rig import AMOUNT_MINOR, DEAR_MINOR, Scene
 from checkout.comparison.sales.shop_code_and_tap import WRONG_PIN
+from checkout.comparison.trials import defence
+from checkout.comparison.trials.attack_verdict import (
+    account_loss,
+    judged,
+    no_pin_loss,
+    payer_code_loss,
+    seen,
+    tried_cell,
+)
+from checkout.comparison.trials.attacker import (
+    RelayedCard,
+    ask,
+    ask_as,
+    code_question,
+    read_card,
+    tap_question,
+)
+from checkout.comparison.trials.rig import AMOUNT_MINOR, DEAR_MINOR, Scene
 from checkout.demo.payers import DEMO_PIN
 from checkout.demo.payers import payer as find_payer
 from devices.nfc.contract import Card

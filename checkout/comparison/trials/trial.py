@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from checkout.comparison.results import Cell, CellMode, Row
-from checkout.comparison.trials.rig import Rig, Scene, open_rig
 from checkout.comparison.testbed.testbed import Pages
+from checkout.comparison.trials.rig import Rig, Scene, open_rig
 
 Play = Callable[[Scene], Cell]
 

@@ -16,12 +16,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
+from checkout.comparison.report.formatting import money
 from checkout.comparison.results import Cell
 from checkout.comparison.trials.rig import Scene
-from checkout.comparison.report.formatting import money
-from checkout.shop.webhooks.worker import Courier
 from checkout.shop.webhooks.receiver import Receiver, served
 from checkout.shop.webhooks.signing import TIMESTAMP, TOLERANCE_S, TakenIds
+from checkout.shop.webhooks.worker import Courier
 from devices.phone.phone import Answer, HttpNetwork
 
 _NOT_PASSED_ON = frozenset({"host", "content-length", "connection", "accept-encoding"})

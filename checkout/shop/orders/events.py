@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, select
+from sqlalchemy import Connection, Engine, Row, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from checkout.shop import tables
-from checkout.shop.tables import instant
+from checkout.shop.tables import instant, micros
 
 _POLL_S = 0.02
 _LATE_COMMIT_S = 5.0
@@ -201,4 +201,19 @@ def event_of(row: Row[Any]) -> Event:
         kind=row.kind,
         at=instant(row.at),
         payload=json.loads(row.payload),
+    )
+
+
+def add_event(
+    connection: Connection, now: datetime, kind: str, order_id: str | None, **payload: Any
+) -> None:
+    """Append an event in the caller's transaction, so that it shows when the change does."""
+    connection.execute(
+        insert(tables.events),
+        {
+            "order_id": order_id,
+            "kind": kind,
+            "at": micros(now),
+            "payload": json.dumps(payload, separators=(",", ":")),
+        },
     )

@@ -2,89 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, Row, and_, bindparam, insert, select, update
 
-from checkout.shop import tables
 from checkout.acceptance.qr.link import CODE_BYTES, LinkError, new_code, normalise_code
+from checkout.errors import ShopError
 from checkout.money import AmountError, Money, exponent
+from checkout.shop import tables
+from checkout.shop.orders.events import add_event
+from checkout.shop.orders.states import Clock, Order, OrderState
 from checkout.shop.tables import instant, micros
 
-Clock = Callable[[], datetime]
-
 _ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-
-
-class OrderState(StrEnum):
-    """Where an order stands."""
-
-    OPEN = "open"
-    AUTHORIZING = "authorizing"
-    PAID = "paid"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
-    PAID_LATE = "paid-late"
-    PREAUTHORISED = "preauthorised"
-    REFUNDED = "refunded"
-    PARTIALLY_REFUNDED = "partially-refunded"
-    DISPUTED = "disputed"
-
-
-class ShopError(Exception):
-    """A request that the shop refuses; `kind` is stable, the message one line for a person."""
-
-    def __init__(self, kind: str, message: str, field: str | None = None) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.field = field
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What the payer owes; amounts are minor units of `currency`, times aware UTC."""
-
-    id: str
-    reference: str
-    amount_minor: int
-    currency: str
-    state: OrderState
-    preauthorise: bool
-    created_at: datetime
-    expires_at: datetime
-    code: str
-    code_expires_at: datetime
-    payment_id: str | None = None
-    captured_minor: int = 0
-    refunded_minor: int = 0
-    static_code: str | None = None
-
-    @property
-    def amount(self) -> Money:
-        """Amount and currency together."""
-        return Money(amount_minor=self.amount_minor, currency=self.currency)
-
-    def as_json(self) -> dict[str, Any]:
-        """The order as command and API show it, without the picture links."""
-        return {
-            "id": self.id,
-            "reference": self.reference,
-            "amount_minor": self.amount_minor,
-            "currency": self.currency,
-            "state": str(self.state),
-            "created_at": self.created_at.isoformat(timespec="milliseconds"),
-            "expires_at": self.expires_at.isoformat(timespec="milliseconds"),
-            "code_expires_at": self.code_expires_at.isoformat(timespec="milliseconds"),
-            "payment_id": self.payment_id,
-            "captured_minor": self.captured_minor,
-            "refunded_minor": self.refunded_minor,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,9 +136,7 @@ class Orders:
         """The newest orders first."""
         with self.engine.connect() as connection:
             ids = connection.execute(
-                select(tables.orders.c.id)
-                .order_by(tables.orders.c.created_at.desc())
-                .limit(limit)
+                select(tables.orders.c.id).order_by(tables.orders.c.created_at.desc()).limit(limit)
             ).scalars()
             return tuple(self._read(connection, order_id) for order_id in ids.all())
 
@@ -380,21 +312,6 @@ class Orders:
                 payment=payment_row["id"],
             )
         return True
-
-
-def add_event(
-    connection: Connection, now: datetime, kind: str, order_id: str | None, **payload: Any
-) -> None:
-    """Append an event in the caller's transaction, so that it shows when the change does."""
-    connection.execute(
-        insert(tables.events),
-        {
-            "order_id": order_id,
-            "kind": kind,
-            "at": micros(now),
-            "payload": json.dumps(payload, separators=(",", ":")),
-        },
-    )
 
 
 _LATEST_CODE = (

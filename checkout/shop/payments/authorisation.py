@@ -1,7 +1,7 @@
 """One attempt to pay an order: claim it, ask the clearing backend, record what came of it.
 
 `begin` takes the order by compare-and-set before anyone is asked for money; `complete` asks and
-records. Whatever ends without an answer is left to `checkout.shop.payments.reversals`, which reverses it.
+records. Whatever ends without an answer is left to `reversals`, which reverses it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, update
 
-from checkout.shop import tables
 from checkout.acceptance.contract import Numbers
 from checkout.clearing.client.client import NoAnswer, NotSent, SwitchClient
 from checkout.clearing.messages import (
@@ -20,12 +19,25 @@ from checkout.clearing.messages import (
     AuthorizationRequest,
     AuthorizationResponse,
 )
-from checkout.shop.payments.stored_requests import seal_request
-from checkout.shop.orders.orders import Order, Orders, OrderState, ShopError, add_event
-from checkout.shop.payments.payments import (TERMINAL_TEXTS, Payment, PaymentRecords, PaymentState, Source, set_state, unsay, written_down)
-from checkout.shop.tables import micros
-from checkout.shop.payments.reversals import Repeats, record_exchange, reopen
 from checkout.encryption import Seal
+from checkout.errors import ShopError
+from checkout.shop import tables
+from checkout.shop.orders.events import add_event
+from checkout.shop.orders.orders import Orders
+from checkout.shop.orders.states import Order, OrderState
+from checkout.shop.payments.payments import (
+    TERMINAL_TEXTS,
+    Payment,
+    PaymentRecords,
+    PaymentState,
+    Source,
+    set_state,
+    unsay,
+    written_down,
+)
+from checkout.shop.payments.reversals import Repeats, record_exchange, reopen
+from checkout.shop.payments.stored_requests import seal_request
+from checkout.shop.tables import micros
 from checkout.trace import Trace
 
 

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from sqlalchemy import Engine, case, select, update
 from sqlalchemy.exc import DatabaseError
 
-from checkout.shop import tables
+from checkout.clearing.queries import BookedDispute, disputes
 from checkout.clearing.settlement.disputes import DisputeState
-from checkout.clearing.reading_disputes import BookedDispute, disputes
-from checkout.shop.orders.orders import Clock, OrderState, add_event
+from checkout.shop import tables
+from checkout.shop.orders.events import add_event
+from checkout.shop.orders.states import Clock, OrderState
 
 #: While the money is with the payer the order is disputed; finally so where the payer wins.
 _LOST = (DisputeState.CHARGED_BACK, DisputeState.FINAL_FOR_PAYER)

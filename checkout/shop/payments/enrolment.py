@@ -8,11 +8,11 @@ from typing import Literal
 from checkout.acceptance.nfc.authorization import SURROGATE_RANGE
 from checkout.clearing.client.client import NoAnswer, NotSent, OperationFailed, SwitchClient
 from checkout.clearing.queries import ClearingReader
-from checkout.shop.payments.stored_requests import open_request
-from checkout.money import Money
-from checkout.shop.orders.orders import ShopError
-from checkout.shop.payments.payments import Payment, PaymentRecords, PaymentState
 from checkout.encryption import Seal
+from checkout.errors import ShopError
+from checkout.money import Money
+from checkout.shop.payments.payments import Payment, PaymentRecords, PaymentState
+from checkout.shop.payments.stored_requests import open_request
 
 NO_SUCH_CARD = "14"
 

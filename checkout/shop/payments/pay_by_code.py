@@ -11,27 +11,31 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
-from checkout.acceptance.contract import Merchant, Mode
+from checkout.acceptance.contract import Mode
 from checkout.acceptance.nfc.authorization import Evidence
 from checkout.acceptance.nfc.authorization import authorization as tap_authorization
 from checkout.acceptance.qr.authorization import CodeKind, Consent
 from checkout.acceptance.qr.authorization import authorization as code_authorization
 from checkout.acceptance.qr.payer_code import PayerCodes
 from checkout.acceptance.qr.query_schedule import Rhythm
-from checkout.shop.payments.refunds import AfterSale
-from checkout.shop.payments.authorisation import Attempt, Attempts
 from checkout.clearing.client.client import NotSent, SwitchClient
 from checkout.clearing.messages import AuthorizationRequest
+from checkout.config import Merchant
 from checkout.demo.payers import Payer, payers
 from checkout.demo.payers import payer as find_payer
-from checkout.shop.orders.milestones import CARD_SEEN
-from checkout.shop.orders.orders import Order, Orders, ShopError, add_event
-from checkout.shop.payments.payments import Payment, PaymentRecords, PaymentState, Source
-from checkout.shop.payments.payer_codes import Presented
-from checkout.shop.payments.reversals import Repeats
 from checkout.encryption import Seal
-from checkout.trace import Trace
+from checkout.errors import ShopError
+from checkout.shop.orders.events import add_event
+from checkout.shop.orders.milestones import CARD_SEEN
+from checkout.shop.orders.orders import Orders
+from checkout.shop.orders.states import Order
+from checkout.shop.payments.authorisation import Attempt, Attempts
+from checkout.shop.payments.payer_codes import Presented
+from checkout.shop.payments.payments import Payment, PaymentRecords, PaymentState, Source
 from checkout.shop.payments.pin_entry import PIN, Waiting
+from checkout.shop.payments.refunds import AfterSale
+from checkout.shop.payments.reversals import Repeats
+from checkout.trace import Trace
 
 __all__ = ["Attempt", "Payment", "PaymentState", "Payments", "Source"]
 

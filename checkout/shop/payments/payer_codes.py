@@ -14,24 +14,27 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from checkout.acceptance.contract import Mode
 from checkout.acceptance.qr.payer_code import PayerCode, PayerCodeRefused, PayerCodes
 from checkout.acceptance.qr.query_schedule import Rhythm, next_due, steps
-from checkout.shop.payments.authorisation import Attempt, Attempts
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.demo.payers import Payer
 from checkout.demo.payers import payer as find_payer
+from checkout.errors import ShopError
+from checkout.shop import tables
+from checkout.shop.orders.events import add_event
 from checkout.shop.orders.milestones import CODE_SCANNED
-from checkout.shop.orders.orders import Order, Orders, ShopError, add_event
+from checkout.shop.orders.orders import Orders
+from checkout.shop.orders.states import Order
+from checkout.shop.payments.authorisation import Attempt, Attempts
 from checkout.shop.payments.payments import Payment, PaymentRecords, PaymentState, Source
-from checkout.presented_records import PresentedRecords
+from checkout.shop.payments.pin_entry import NOT_IN_TIME, Wait, Waiting
 from checkout.shop.tables import instant, micros
 from checkout.trace import Step as StoryStep
 from checkout.trace import Trace
-from checkout.shop.payments.pin_entry import NOT_IN_TIME, Wait, Waiting
 
 #: The currency of the amount up to which no PIN is asked; codes in others always wait for it.
 _NO_PIN_CURRENCY = "CNY"
@@ -296,3 +299,58 @@ class Presented:
 
 def _used() -> ShopError:
     return ShopError("used-payer-code", "text: the payment code was used; show a new one", "text")
+
+
+_T = tables.presented
+
+
+class PresentedRecords:
+    """Which codes were used for what; instants are microseconds since the epoch."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def insert(self, connection: Connection, row: dict[str, Any]) -> None:
+        """Keep a code as used, in the caller's transaction; IntegrityError where it was."""
+        connection.execute(insert(_T), row)
+
+    def forget(self, digits: str) -> None:
+        """Make a code good again that paid nothing."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(_T).where(_T.c.digits == digits))
+
+    def of_digits(self, digits: str) -> Row[Any] | None:
+        """The use of a code, None while it was not used."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(_T).where(_T.c.digits == digits)).first()
+
+    def of_payment(self, payment_id: str) -> Row[Any] | None:
+        """The code behind a payment, None where it was paid in another way."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(_T).where(_T.c.payment_id == payment_id)).first()
+
+    def newest(self, payer: str, since: int) -> Row[Any] | None:
+        """The last code of `payer` that was scanned at `since` or later."""
+        with self._engine.connect() as connection:
+            return connection.execute(
+                select(_T)
+                .where(_T.c.payer == payer, _T.c.created_at >= since)
+                .order_by(_T.c.created_at.desc())
+                .limit(1)
+            ).first()
+
+    def due(self, now: int) -> list[Row[Any]]:
+        """What is to be asked for."""
+        with self._engine.connect() as connection:
+            return list(connection.execute(select(_T).where(_T.c.due_at <= now)).all())
+
+    def asked(self, row: Row[Any], queries: int, due_at: int | None) -> bool:
+        """Take one query for oneself; False where another process was faster."""
+        with self._engine.begin() as connection:
+            return bool(
+                connection.execute(
+                    update(_T)
+                    .where(_T.c.digits == row.digits, _T.c.due_at == row.due_at)
+                    .values(queries=queries, due_at=due_at)
+                ).rowcount
+            )

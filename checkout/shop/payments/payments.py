@@ -14,12 +14,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from checkout.shop import tables
 from checkout.acceptance.contract import Mode, Numbers
 from checkout.clearing.messages import RESPONSE_TEXTS, AuthorizationResponse
 from checkout.database import one_line
+from checkout.errors import ShopError
 from checkout.money import mask_account
-from checkout.shop.orders.orders import Order, ShopError, new_id
+from checkout.shop import tables
+from checkout.shop.orders.orders import new_id
+from checkout.shop.orders.states import Order
 from checkout.shop.tables import instant, micros
 from checkout.trace import Trace
 

@@ -7,16 +7,27 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Update, case, func, insert, select, update
 
-from checkout.shop import tables
 from checkout.acceptance.contract import Mode
 from checkout.clearing.client.client import NoAnswer, NotSent, SwitchClient
 from checkout.clearing.messages import AuthorizationRequest, AuthorizationResponse, TransactionType
-from checkout.shop.payments.stored_requests import follow_up, open_request, seal_request
-from checkout.shop.orders.orders import Order, Orders, OrderState, ShopError, add_event
-from checkout.shop.payments.payments import (Ended, Payment, PaymentRecords, PaymentState, Source, end_once, written_down)
-from checkout.shop.tables import micros
-from checkout.shop.payments.reversals import record_exchange
 from checkout.encryption import Seal
+from checkout.errors import ShopError
+from checkout.shop import tables
+from checkout.shop.orders.events import add_event
+from checkout.shop.orders.orders import Orders
+from checkout.shop.orders.states import Order, OrderState
+from checkout.shop.payments.payments import (
+    Ended,
+    Payment,
+    PaymentRecords,
+    PaymentState,
+    Source,
+    end_once,
+    written_down,
+)
+from checkout.shop.payments.reversals import record_exchange
+from checkout.shop.payments.stored_requests import follow_up, open_request, seal_request
+from checkout.shop.tables import micros
 from checkout.trace import Trace
 
 _REFUNDABLE = (OrderState.PAID, OrderState.PARTIALLY_REFUNDED)

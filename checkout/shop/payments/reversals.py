@@ -8,14 +8,21 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, case, exists, or_, select, update
 
-from checkout.shop import tables
 from checkout.clearing.client.client import Exchange, NoAnswer, NotSent, SwitchClient
 from checkout.clearing.messages import RESPONSE_TEXTS, TransactionType
-from checkout.shop.payments.stored_requests import open_request
-from checkout.shop.orders.orders import OrderState, add_event
-from checkout.shop.payments.payments import Ended, PaymentRecords, PaymentState, end_once, steps_json
-from checkout.shop.tables import micros
 from checkout.encryption import Seal
+from checkout.shop import tables
+from checkout.shop.orders.events import add_event
+from checkout.shop.orders.states import OrderState
+from checkout.shop.payments.payments import (
+    Ended,
+    PaymentRecords,
+    PaymentState,
+    end_once,
+    steps_json,
+)
+from checkout.shop.payments.stored_requests import open_request
+from checkout.shop.tables import micros
 from checkout.trace import Trace
 
 #: These tell of something that has happened; they are repeated as they are, never reversed.

@@ -14,13 +14,15 @@ from typing import Any
 from sqlalchemy import Engine, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from checkout.shop import tables
 from checkout.acceptance.qr.link import CODE_BYTES, LinkError, new_code, normalise_code
-from checkout.shop.orders.milestones import CODE_OPENED, Moments
+from checkout.errors import ShopError
 from checkout.money import AmountError, Money, exponent
-from checkout.shop.orders.orders import Clock, Orders, ShopError
-from checkout.shop.payments.payments import Payment
+from checkout.shop import tables
+from checkout.shop.orders.milestones import CODE_OPENED, Moments
+from checkout.shop.orders.orders import Orders
+from checkout.shop.orders.states import Clock
 from checkout.shop.payments.pay_by_code import Payments
+from checkout.shop.payments.payments import Payment
 from checkout.shop.tables import instant, micros
 from checkout.trace import Trace
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from sqlalchemy import Engine, Row, insert, select, update
 
-from checkout.shop import tables
 from checkout.acceptance.contract import Numbers
 from checkout.clearing.client.client import NoAnswer, NotSent, SwitchClient
 from checkout.clearing.messages import (
@@ -26,11 +25,14 @@ from checkout.clearing.messages import (
 )
 from checkout.clearing.scheme.participants import Role, demo_participants
 from checkout.demo.payers import payer as find_payer
-from checkout.shop.payments.stored_requests import open_request, seal_request
-from checkout.money import Money
-from checkout.shop.orders.orders import Clock, ShopError, new_id
-from checkout.shop.tables import instant, micros
 from checkout.encryption import Seal
+from checkout.errors import ShopError
+from checkout.money import Money
+from checkout.shop import tables
+from checkout.shop.orders.orders import new_id
+from checkout.shop.orders.states import Clock
+from checkout.shop.payments.stored_requests import open_request, seal_request
+from checkout.shop.tables import instant, micros
 
 #: No message carries as much (DE4), and nobody has it.
 LARGEST_MINOR = 10**11

@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from checkout.shop.orders.orders import ShopError
+from checkout.errors import ShopError
 from checkout.shop.webhooks.tables import URL_LENGTH
 
 _VISIBLE = re.compile(r"[!-~]+", re.ASCII)

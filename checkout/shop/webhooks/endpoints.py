@@ -12,12 +12,15 @@ from cryptography.fernet import InvalidToken
 from sqlalchemy import Engine, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from checkout.shop import tables as records
-from checkout.shop.orders.orders import Clock, ShopError, new_id
-from checkout.shop.tables import instant, micros
 from checkout.encryption import Seal
+from checkout.errors import ShopError
+from checkout.shop import tables as records
+from checkout.shop.orders.orders import new_id
+from checkout.shop.orders.states import Clock
+from checkout.shop.tables import instant, micros
 from checkout.shop.webhooks import tables
 from checkout.shop.webhooks.addresses import target_of
+from checkout.shop.webhooks.deliveries import Deliveries
 from checkout.shop.webhooks.events import EventType, wanted_events
 from checkout.shop.webhooks.signing import new_secret
 
@@ -189,3 +192,11 @@ def _instant(value: int | None) -> datetime | None:
 
 def _text(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat(timespec="milliseconds")
+
+
+class Webhooks:
+    """One per shop; safe to call from any thread."""
+
+    def __init__(self, engine: Engine, *, seal: Seal, clock: Clock) -> None:
+        self.endpoints = Endpoints(engine, seal=seal, clock=clock)
+        self.deliveries = Deliveries(engine, clock=clock)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from checkout.shop.orders.events import Event
-from checkout.shop.orders.orders import Order
+from checkout.shop.orders.states import Order
 from checkout.shop.payments.payments import Payment
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
 
-from checkout.shop.orders.orders import ShopError
+from checkout.errors import ShopError
 from checkout.shop.webhooks.addresses import Target, resolve, target_of
 
 #: From the connection to the answer's end.

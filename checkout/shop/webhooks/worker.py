@@ -16,11 +16,12 @@ from sqlalchemy import Engine
 
 from checkout.config import Config
 from checkout.database import DatabaseError, one_line, open_engine
-from checkout.shop.orders.orders import Clock, ShopError
 from checkout.encryption import Seal
-from checkout.webhooks.desk import Webhooks
-from checkout.shop.webhooks.outbox import Outbox
+from checkout.errors import ShopError
+from checkout.shop.orders.states import Clock
+from checkout.shop.webhooks.endpoints import Webhooks
 from checkout.shop.webhooks.http import TIMEOUT_S, Outcome, post
+from checkout.shop.webhooks.outbox import Outbox
 from checkout.shop.webhooks.signing import sign
 
 _ROUND_S = 0.25

@@ -20,8 +20,8 @@ from werkzeug.datastructures import EnvironHeaders
 
 from checkout.web import assets
 from checkout.web.access.credentials import Credentials
-from checkout.web.problems import Problem, wants_json
 from checkout.web.access.rate_limit import SharedAttempts
+from checkout.web.problems import Problem, wants_json
 
 COOKIE = "checkout_operator"
 SESSION_S = 12 * 3600

@@ -13,17 +13,17 @@ from flask import Blueprint, Response, jsonify, make_response, request, url_for
 from werkzeug.exceptions import NotFound
 
 from checkout.shop.orders.milestones import SHOWN
-from checkout.shop.orders.orders import Order, OrderState
+from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.pay_by_code import Payment
 from checkout.shop.payments.payer_codes import UserPaying
-from checkout.web import codes, openapi, figures
-from checkout.web.payer import phone_trace
-from checkout.web.api.requests import flag_field, once, required_field, text_field
-from checkout.web.counter.counter import with_live_code
-from checkout.web.problems import KINDS, PROBLEM_TYPES, Problem
-from checkout.web.event_stream import event_stream
-from checkout.web.context import the_shop
 from checkout.shop.webhooks.events import payment_summary
+from checkout.web import codes, figures, openapi
+from checkout.web.api.requests import flag_field, once, required_field, text_field
+from checkout.web.context import the_shop
+from checkout.web.counter.counter import with_live_code
+from checkout.web.event_stream import event_stream
+from checkout.web.payer import phone_trace
+from checkout.web.problems import KINDS, PROBLEM_TYPES, Problem
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 

@@ -10,10 +10,10 @@ from typing import Any
 from flask import Response, request
 from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
-from checkout.shop.orders.orders import ShopError
+from checkout.errors import ShopError
+from checkout.web.context import the_answers
 from checkout.web.idempotency import KEY_LENGTH, fingerprint
 from checkout.web.problems import Problem, as_response
-from checkout.web.context import the_answers
 
 _KEY = re.compile(rf"[\x21-\x7e]{{1,{KEY_LENGTH}}}", re.ASCII)
 _LARGEST_JSON = 16 * 1024

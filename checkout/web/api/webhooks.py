@@ -7,8 +7,8 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, make_response, url_for
 
 from checkout.web.api.requests import once, required_field
-from checkout.web.problems import Problem
 from checkout.web.context import the_shop
+from checkout.web.problems import Problem
 
 blueprint = Blueprint("api_webhooks", __name__, url_prefix="/api/v1")
 

@@ -13,17 +13,18 @@ from flask.typing import ResponseReturnValue
 
 from checkout.acceptance.contract import Mode
 from checkout.demo.payers import DEMO_PIN
-from checkout.shop.orders.milestones import CODE_OPENED, SHOWN
+from checkout.errors import ShopError
 from checkout.money import CURRENCIES, AmountError, Money
-from checkout.shop.orders.orders import Order, OrderState, ShopError
+from checkout.shop.orders.milestones import CODE_OPENED, SHOWN
+from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.pay_by_code import PaymentState
-from checkout.web import codes, figures
 from checkout.shop.payments.payment_times import Certain, certain
-from checkout.web.diagram import draw, side_of
-from checkout.web.counter.pin_pad import may_carry_a_pin
-from checkout.web.problems import Problem
-from checkout.web.event_stream import event_stream
+from checkout.web import codes, figures
 from checkout.web.context import the_shop
+from checkout.web.counter.pin_pad import may_carry_a_pin
+from checkout.web.diagram import draw, side_of
+from checkout.web.event_stream import event_stream
+from checkout.web.problems import Problem
 
 if TYPE_CHECKING:
     from checkout.demo.payers import Payer
@@ -266,3 +267,14 @@ def settled(payment_id: str, *, within_s: float = 0.3) -> Payment:
 def _cards() -> list[Payer]:
     """What can be laid on the emulated reader."""
     return [payer for payer in the_shop().payers() if Mode.NFC in payer.modes]
+
+
+@blueprint.post("/orders/<order_id>/enrol")
+def enrol(order_id: str) -> ResponseReturnValue:
+    """Enrol the card of a declined tap; the order stays open for it to be tapped again."""
+    shop = the_shop()
+    payment = shop.payments.get(request.form.get("payment", "")[:40])
+    if payment.order_id != order_id:
+        raise Problem(kind="unknown-payment", detail="payment: it is not this order's.")
+    shop.enrolment.enrol(payment.id)
+    return redirect(url_for("counter.show", order_id=order_id), 303)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from flask import Blueprint, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from checkout.shop.orders.orders import ShopError
+from checkout.errors import ShopError
+from checkout.shop.payments.payment_times import tell_payer_knows
 from checkout.shop.payments.pin_entry import Wait
 from checkout.web.access.guard import Standing
-from checkout.shop.payments.payment_times import tell_payer_knows
-from checkout.web.problems import Problem
 from checkout.web.context import is_encrypted, the_shop
+from checkout.web.problems import Problem
 
 blueprint = Blueprint("pin_pad", __name__)
 

@@ -10,11 +10,11 @@ from flask import Blueprint, jsonify, make_response, redirect, render_template, 
 from flask.typing import ResponseReturnValue
 
 from checkout.acceptance.qr.payer_code import is_payer_code
-from checkout.shop.orders.orders import ShopError
+from checkout.errors import ShopError
+from checkout.web.context import the_shop
 from checkout.web.payer import phone_trace
 from checkout.web.problems import KINDS
 from checkout.web.scanned_picture import NotReadable, texts_in
-from checkout.web.context import the_shop
 
 blueprint = Blueprint("customer_code", __name__)
 

@@ -9,12 +9,12 @@ from flask import Blueprint, render_template, request
 
 from checkout.acceptance.nfc.decoded_steps import decoded
 from checkout.comparison.report.standards import reference_tables
-from checkout.shop.orders.orders import ShopError
+from checkout.errors import ShopError
 from checkout.shop.payments.pay_by_code import Payment, PaymentState
-from checkout.web import figures as sources
 from checkout.shop.payments.payment_times import Certain, certain
-from checkout.web.diagram import draw, parties_of, side_of
+from checkout.web import figures as sources
 from checkout.web.context import the_shop
+from checkout.web.diagram import draw, parties_of, side_of
 
 blueprint = Blueprint("compare", __name__)
 

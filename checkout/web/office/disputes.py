@@ -9,12 +9,11 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DatabaseError
 
 from checkout.clearing.client.client import NoAnswer, NotSent, OperationFailed
+from checkout.clearing.queries import BookedDispute, LoggedMessage, disputes
 from checkout.clearing.settlement.disputes import DisputeState
-from checkout.clearing.queries import LoggedMessage
-from checkout.clearing.reading_disputes import BookedDispute, disputes
 from checkout.money import AmountError, Money
-from checkout.web.problems import Problem
 from checkout.web.context import the_shop
+from checkout.web.problems import Problem
 
 blueprint = Blueprint("disputes", __name__, url_prefix="/network/messages")
 

@@ -12,14 +12,14 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DatabaseError
 
 from checkout.clearing.client.client import NoAnswer, NotSent, OperationFailed
-from checkout.clearing.scheme.participants import demo_participants
 from checkout.clearing.queries import BookedAccount
-from checkout.clearing.settlement.netting import settlement_date
+from checkout.clearing.scheme.business_date import settlement_date
+from checkout.clearing.scheme.participants import demo_participants
 from checkout.web import figures
+from checkout.web.context import the_shop
 from checkout.web.office.disputes import all_disputes, dispute_of
 from checkout.web.office.money_flow import flow_of
 from checkout.web.problems import Problem
-from checkout.web.context import the_shop
 
 blueprint = Blueprint("network", __name__, url_prefix="/network")
 

@@ -8,13 +8,13 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
-from devices.qr.symbol import sticker_sheet
-from devices.qr.symbol.sticker_sheet import Sticker
+from checkout.errors import ShopError
 from checkout.money import CURRENCIES, AmountError, Money
-from checkout.shop.orders.orders import ShopError
 from checkout.shop.payments.stickers import StaticCode
 from checkout.web import codes
 from checkout.web.context import the_shop
+from devices.qr.symbol import sticker_sheet
+from devices.qr.symbol.sticker_sheet import Sticker
 
 blueprint = Blueprint("sticker_desk", __name__)
 

@@ -7,10 +7,10 @@ from typing import Any
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from checkout.shop.orders.orders import ShopError
-from checkout.web.problems import KINDS
-from checkout.web.context import the_shop
+from checkout.errors import ShopError
 from checkout.shop.webhooks.events import EventType
+from checkout.web.context import the_shop
+from checkout.web.problems import KINDS
 
 blueprint = Blueprint("webhook_desk", __name__, url_prefix="/webhooks")
 

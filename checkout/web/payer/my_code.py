@@ -22,16 +22,16 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
-from devices.qr.symbol import barcode, rendering
-from checkout.shop.orders.orders import ShopError
+from checkout.errors import ShopError
 from checkout.shop.payments.pay_by_code import PaymentState
 from checkout.shop.tables import instant, micros
 from checkout.web.access.guard import open_to_all
-from checkout.web.idempotency import fingerprint
-from checkout.web.payer.pay import NO_BANK
-from checkout.web.payer.accounts import chosen_payer, receipt_path
-from checkout.web.problems import Problem, as_response
 from checkout.web.context import seal, the_answers, the_shop, unseal
+from checkout.web.idempotency import fingerprint
+from checkout.web.payer.accounts import chosen_payer, receipt_path
+from checkout.web.payer.pay import NO_BANK
+from checkout.web.problems import Problem, as_response
+from devices.qr.symbol import barcode, rendering
 
 if TYPE_CHECKING:
     from checkout.demo.payers import Payer

@@ -13,14 +13,23 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from checkout.shop.orders.orders import CodeLookup, Order, OrderState, ShopError
+from checkout.errors import ShopError
+from checkout.shop.orders.orders import CodeLookup
+from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.stickers import StaticCode
-from checkout.web.payer import phone_trace, pay_sticker
 from checkout.web.access.guard import open_to_all
-from checkout.web.idempotency import fingerprint
-from checkout.web.payer.accounts import (accounts, chosen_payer, known_payers, payment_of_receipt, receipt_path, remember_payer)
-from checkout.web.problems import KINDS, Problem, as_response
 from checkout.web.context import the_answers, the_guesses, the_shop
+from checkout.web.idempotency import fingerprint
+from checkout.web.payer import pay_sticker, phone_trace
+from checkout.web.payer.accounts import (
+    accounts,
+    chosen_payer,
+    known_payers,
+    payment_of_receipt,
+    receipt_path,
+    remember_payer,
+)
+from checkout.web.problems import KINDS, Problem, as_response
 
 if TYPE_CHECKING:
     from checkout.shop.payments.pay_by_code import Payment

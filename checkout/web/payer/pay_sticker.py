@@ -7,15 +7,21 @@ import secrets
 
 from flask import Response, make_response, redirect, render_template, request
 
+from checkout.errors import ShopError
 from checkout.money import AmountError, Money
-from checkout.shop.orders.orders import ShopError
 from checkout.shop.payments.pay_by_code import Payment
 from checkout.shop.payments.stickers import StaticCode
+from checkout.web.context import the_shop
 from checkout.web.payer import pay as payer_pages
 from checkout.web.payer import phone_trace
-from checkout.web.payer.accounts import (accounts, chosen_payer, known_payers, receipt_path, remember_payer)
+from checkout.web.payer.accounts import (
+    accounts,
+    chosen_payer,
+    known_payers,
+    receipt_path,
+    remember_payer,
+)
 from checkout.web.problems import KINDS, as_response
-from checkout.web.context import the_shop
 
 _CURRENCY_SIGN = re.compile(r"^[A-Z]{3}\s*")
 

@@ -19,11 +19,11 @@ from flask import Response, make_response, request
 from checkout.acceptance.contract import Mode
 from checkout.acceptance.qr.link import short_path
 from checkout.shop.orders.milestones import CODE_OPENED
-from checkout.shop.orders.orders import Order
+from checkout.shop.orders.states import Order
 from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.shop.payments.payment_times import tell_payer_knows
 from checkout.trace import Trace
 from checkout.web.access.guard import harden
-from checkout.shop.payments.payment_times import tell_payer_knows
 from checkout.web.context import seal, the_shop, unseal
 
 _PURPOSE = "opened"

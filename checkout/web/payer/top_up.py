@@ -10,16 +10,16 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DatabaseError
 
 from checkout.clearing.issuing.accounts import Account, demo_accounts
+from checkout.errors import ShopError
 from checkout.money import AmountError, Money, mask_account
-from checkout.shop.orders.orders import ShopError
 from checkout.shop.payments.top_ups import TopUpState
 from checkout.web.access.guard import open_to_all
-from checkout.web.idempotency import fingerprint
-from checkout.web.payer.pay import NO_BANK, SUBMISSION, odd_pin
-from checkout.web.payer.accounts import chosen_payer
-from checkout.web.problems import KINDS
-from checkout.web.payer.pay_sticker import said
 from checkout.web.context import the_answers, the_shop
+from checkout.web.idempotency import fingerprint
+from checkout.web.payer.accounts import chosen_payer
+from checkout.web.payer.pay import NO_BANK, SUBMISSION, odd_pin
+from checkout.web.payer.pay_sticker import said
+from checkout.web.problems import KINDS
 
 blueprint = Blueprint("wallet_top_up", __name__, url_prefix="/wallet/top-up")
 

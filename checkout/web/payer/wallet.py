@@ -13,13 +13,19 @@ from checkout.acceptance.qr import link
 from checkout.acceptance.qr.signed_payload import CodeRefused
 from checkout.shop.payments.pay_by_code import Payment
 from checkout.web import codes
-from checkout.web.payer import top_up
 from checkout.web.access.guard import open_to_all
-from checkout.web.payer.accounts import (accounts, chosen_payer, known_payers, receipt_path, remember_payer)
+from checkout.web.context import the_pictures, the_shop
+from checkout.web.payer import top_up
+from checkout.web.payer.accounts import (
+    accounts,
+    chosen_payer,
+    known_payers,
+    receipt_path,
+    remember_payer,
+)
 from checkout.web.payer.my_code import waiting_path
 from checkout.web.problems import Problem
 from checkout.web.scanned_picture import NotReadable, texts_in
-from checkout.web.context import the_pictures, the_shop
 
 blueprint = Blueprint("wallet", __name__, url_prefix="/wallet")
 

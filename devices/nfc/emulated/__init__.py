@@ -4,16 +4,16 @@
 the transports puts it on a reader. Nothing here imports the terminal's kernel or its checks.
 """
 
-from devices.nfc.emulated.personalisation.test_ca import Authority, CaPublicKey, ensure_authority
 from devices.nfc.emulated.behaviour import Behaviour, Delay, Pull
 from devices.nfc.emulated.card.card import EmulatedCard, open_card
-from devices.nfc.emulated.in_process import InProcessReader, in_process
 from devices.nfc.emulated.card.memory import LimitedUseKey
-from devices.nfc.emulated.personalisation.personalise import Stock, card_path, install, personalise, stock_of
 from devices.nfc.emulated.card.session import State
+from devices.nfc.emulated.in_process import InProcessReader, in_process
+from devices.nfc.emulated.personalisation.personalise import Stock, install, personalise, stock_of
+from devices.nfc.emulated.personalisation.test_ca import Authority, CaPublicKey, ensure_authority
 from devices.nfc.emulated.profile import CardProfile
 from devices.nfc.emulated.profile_files import load_profile, profile_names
-from devices.nfc.emulated.state_file import CardFileError, CardInUse
+from devices.nfc.emulated.state_file import CardFileError, CardInUse, card_path
 from devices.nfc.emulated.toml_reader import ProfileError
 
 __all__ = [

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Literal
 
 from devices.nfc.contract import CardDescription, CardGone, TransportError
-from devices.nfc.emulated.card.card import EmulatedCard
 from devices.nfc.emulated.air.iso14443_4 import CardLeft
+from devices.nfc.emulated.card.card import EmulatedCard
 from devices.nfc.emulated.state_file import CardFileError, CardInUse
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from devices.nfc.contract import TransportError
 from devices.nfc.emulated.air.iso14443_3 import limits_from_ats
 from devices.nfc.emulated.air.iso14443_4 import CardLeft, IsoDepTarget, PresentedCard
-from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 from devices.nfc.emulated.air.udp import UdpEmulator
+from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 from devices.nfc.reader.nfcpy import Listener, open_listener
 from devices.nfc.reader.path import parse_path
 

@@ -129,3 +129,16 @@ def _try_lock(handle: int) -> bool:
     except OSError:
         return False
     return True
+
+
+FORMAT = 1
+
+
+def card_path(name: str, home: Path) -> Path:
+    """Where the state of the card with this name lives."""
+    return home / "cards" / f"{name}.json"
+
+
+def lock_path(path: Path) -> Path:
+    """The lock that guards a card's state file."""
+    return path.with_suffix(".lock")

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from devices.nfc.emv.apdu import PPSE, ApduError, Command, Response
-from devices.nfc.emv.tags import Format, format_of, is_sensitive, name_of
 from devices.nfc.emv.ber_tlv import Node, TlvError, parse, parse_dol, walk
+from devices.nfc.emv.tags import Format, format_of, is_sensitive, name_of
 
 _COMMANDS: Final = {
     0xA4: "SELECT",

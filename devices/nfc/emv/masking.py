@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from devices.nfc.emv.tags import SENSITIVE
 from devices.nfc.emv.ber_tlv import TlvError, read_header
+from devices.nfc.emv.tags import SENSITIVE
 
 _BCD_PAN = frozenset({0x5A})
 _TRACK_2 = frozenset({0x57, 0x9F6B})

@@ -13,9 +13,16 @@ from devices.nfc.emv import ber_tlv
 from devices.nfc.emv.apdu import internal_authenticate
 from devices.nfc.kernel.cvm_list import verify_cardholder
 from devices.nfc.kernel.generate_ac import analyse, generate
+from devices.nfc.kernel.oda import (
+    Method,
+    Verdict,
+    authenticate_dynamic,
+    authenticate_static,
+    failure,
+    not_performed,
+)
 from devices.nfc.kernel.result import Outcome
 from devices.nfc.kernel.session import Ended, Session, Tvr
-from devices.nfc.kernel.oda import (Method, Verdict, authenticate_dynamic, authenticate_static, failure, not_performed)
 from devices.nfc.kernel.signature_recovery import OdaFailed
 
 _AIP_BIT: Final = {Method.SDA: 0x40, Method.DDA: 0x20, Method.CDA: 0x01}

@@ -6,9 +6,9 @@ from typing import Final
 
 from devices.nfc.emv import ber_tlv
 from devices.nfc.emv.apdu import ApduError, generate_ac
+from devices.nfc.kernel.oda import Method, authenticate_combined, failure
 from devices.nfc.kernel.result import Cryptogram, Outcome
 from devices.nfc.kernel.session import Ended, Session
-from devices.nfc.kernel.oda import Method, authenticate_combined, failure
 from devices.nfc.kernel.signature_recovery import OdaFailed
 
 _CONTROL: Final = {Cryptogram.AAC: 0x00, Cryptogram.TC: 0x40, Cryptogram.ARQC: 0x80}

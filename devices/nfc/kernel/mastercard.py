@@ -12,9 +12,9 @@ from devices.nfc.kernel import full
 from devices.nfc.kernel.cvm_list import verify_cardholder
 from devices.nfc.kernel.files import initiate_application, read_chip_records
 from devices.nfc.kernel.generate_ac import analyse, generate
+from devices.nfc.kernel.oda import Method
 from devices.nfc.kernel.result import Outcome
 from devices.nfc.kernel.session import Ended, Session
-from devices.nfc.kernel.oda import Method
 
 
 def run(session: Session) -> None:

@@ -13,7 +13,17 @@ from enum import StrEnum
 from typing import Final
 
 from devices.nfc.kernel.ca_keys import CaKey, CaKeyRing
-from devices.nfc.kernel.signature_recovery import (OdaFailed, PublicKey, SignedRecord, recover_icc_key, recover_issuer_key, static_data, verify_combined, verify_dynamic_signature, verify_static_signature)
+from devices.nfc.kernel.signature_recovery import (
+    OdaFailed,
+    PublicKey,
+    SignedRecord,
+    recover_icc_key,
+    recover_issuer_key,
+    static_data,
+    verify_combined,
+    verify_dynamic_signature,
+    verify_static_signature,
+)
 
 
 class Method(StrEnum):

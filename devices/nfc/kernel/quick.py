@@ -9,9 +9,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from devices.nfc.kernel.oda import (
+    Method,
+    OdaResult,
+    Verdict,
+    authenticate_dynamic,
+    authenticate_static,
+    not_performed,
+)
 from devices.nfc.kernel.result import Cryptogram, Cvm, Outcome
 from devices.nfc.kernel.session import Ended, Session, Tvr
-from devices.nfc.kernel.oda import (Method, OdaResult, Verdict, authenticate_dynamic, authenticate_static, not_performed)
 
 _CRYPTOGRAMS: Final = {0x00: Cryptogram.AAC, 0x40: Cryptogram.TC, 0x80: Cryptogram.ARQC}
 

@@ -8,11 +8,11 @@ from enum import StrEnum
 from typing import Any, Final
 
 from devices.nfc.emv.apdu import Exchange
+from devices.nfc.emv.masking import mask_body, mask_pan, pans_in
 from devices.nfc.kernel.ca_keys import CaKey
+from devices.nfc.kernel.oda import OdaResult, not_performed
 from devices.nfc.kernel.terminal import Kernel, TerminalData
 from devices.nfc.kernel.transaction import Transaction
-from devices.nfc.emv.masking import mask_body, mask_pan, pans_in
-from devices.nfc.kernel.oda import OdaResult, not_performed
 
 
 class Outcome(StrEnum):

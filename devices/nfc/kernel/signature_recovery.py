@@ -15,8 +15,8 @@ from functools import lru_cache
 from hmac import compare_digest
 from typing import Final
 
-from devices.nfc.kernel.ca_keys import MAX_KEY_BYTES, CaKey, CaKeyRing
 from devices.nfc.emv.ber_tlv import TlvError, read_header
+from devices.nfc.kernel.ca_keys import MAX_KEY_BYTES, CaKey, CaKeyRing
 
 _HASH_BYTES: Final = 20  # SHA-1, the only hash of EMV's RSA signatures
 _SHA_1: Final = 0x01

@@ -7,22 +7,22 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
+from devices.nfc.contract import Card, CardGone, TransportError
 from devices.nfc.emv import ber_tlv
 from devices.nfc.emv.apdu import ApduError, Exchanger
-from devices.nfc.kernel.ca_keys import CaKeyRing
-from devices.nfc.contract import Card, CardGone, TransportError
 from devices.nfc.kernel import mastercard, unionpay, visa
+from devices.nfc.kernel.ca_keys import CaKeyRing
 from devices.nfc.kernel.entry_point import (
     direct_candidate,
     list_candidates,
     select_application,
 )
 from devices.nfc.kernel.indicators import Candidate, Indicators, pre_process
+from devices.nfc.kernel.oda import OdaResult
 from devices.nfc.kernel.result import ICC_TAGS, Cvm, Outcome, Resume, TapResult
 from devices.nfc.kernel.session import Ended, SelectNext, Session
 from devices.nfc.kernel.terminal import Kernel, TerminalData
 from devices.nfc.kernel.transaction import Transaction
-from devices.nfc.kernel.oda import OdaResult
 
 _KERNELS: Final[dict[Kernel, Callable[[Session], None]]] = {
     Kernel.UNIONPAY: unionpay.run,

@@ -11,6 +11,7 @@ from typing import Final
 
 from devices.nfc.kernel import full
 from devices.nfc.kernel.files import initiate_application, read_records
+from devices.nfc.kernel.oda import Method
 from devices.nfc.kernel.quick import (
     Ttq,
     authenticate_fast,
@@ -24,7 +25,6 @@ from devices.nfc.kernel.quick import (
 )
 from devices.nfc.kernel.result import Cryptogram, Cvm, Outcome
 from devices.nfc.kernel.session import Ended, Session
-from devices.nfc.kernel.oda import Method
 
 
 def run(session: Session) -> None:

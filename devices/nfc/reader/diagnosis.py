@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import usb1
 
-from devices.nfc.reader.path import SerialLock, serial_ports
 from devices.nfc.reader.libusb import load_usb_library
+from devices.nfc.reader.path import SerialLock, serial_ports
 
 Status = Literal["ready", "possible", "no-permission", "busy", "unsupported", "driver", "no-usb"]
 

@@ -10,15 +10,26 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from devices.nfc.reader.air import Air, Found, Signal
 from devices.nfc.contract import (
     CardDescription,
     CardGone,
     ReaderGone,
     TransportError,
 )
-from devices.nfc.reader.iso_dep import (Activation, FrameError, FrameTimeout, IsoDepInitiator, ProtocolError, TooSlow, attrib, parse_atqb, parse_ats, rats)
+from devices.nfc.reader.air import Air, Found, Signal
 from devices.nfc.reader.driver_thread import ReaderThread
+from devices.nfc.reader.iso_dep import (
+    Activation,
+    FrameError,
+    FrameTimeout,
+    IsoDepInitiator,
+    ProtocolError,
+    TooSlow,
+    attrib,
+    parse_atqb,
+    parse_ats,
+    rats,
+)
 
 T = TypeVar("T")
 

@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from devices.nfc.emv import ber_tlv
 from devices.nfc.emv.apdu import ApduError, Command
+from devices.nfc.kernel.oda import OdaResult
 from devices.nfc.kernel.terminal import Application, TerminalData
 from devices.nfc.kernel.terminal_file import parse_pinned
 from devices.nfc.kernel.transaction import CURRENCIES, Transaction
-from devices.nfc.kernel.oda import OdaResult
 
 #: These the kernel works out itself; a recording shows how, and doesn't pin them.
 _COMPUTED: Final = frozenset((0x95, 0x9B, 0x9F34, 0x9F37, 0x9F45, 0x9F4C, 0x9F66, 0x9F33))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from devices.nfc.emv.apdu import Exchange
+from devices.nfc.emv.masking import mask_pan
 from devices.nfc.kernel.result import TapResult
 from devices.nfc.kernel.terminal import TerminalData
 from devices.nfc.kernel.terminal_file import format_terminal
 from devices.nfc.kernel.transaction import Transaction
-from devices.nfc.emv.masking import mask_pan
 
 
 def may_record_whole(result: TapResult) -> bool:

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from devices.nfc.contract import CardDescription, CardGone, TransportError
 from devices.nfc.emv import ber_tlv
 from devices.nfc.emv.apdu import PPSE, ApduError, Command
-from devices.nfc.contract import CardDescription, CardGone, TransportError
+from devices.nfc.kernel.oda import Method, OdaResult, Verdict
 from devices.nfc.kernel.terminal import TerminalData
 from devices.nfc.kernel.transaction import Transaction
-from devices.nfc.kernel.oda import Method, OdaResult, Verdict
 from devices.nfc.transcript.conditions import Conditions, infer, pinned
 from devices.nfc.transcript.recording import may_record_whole, record
 

@@ -11,10 +11,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from devices.qr.codec.verdict import BrokenRule, CodecError, Verdict
-from devices.qr.codec.mpm_build import (AdditionalContent, LanguageTemplate, MerchantAccount, MerchantPresented, Template, Tip, compose)
+from devices.qr.codec.mpm_build import (
+    AdditionalContent,
+    LanguageTemplate,
+    MerchantAccount,
+    MerchantPresented,
+    Template,
+    Tip,
+    compose,
+)
 from devices.qr.codec.mpm_rules import broken_rules, open_templates
 from devices.qr.codec.mpm_tlv import TlvFault, crc_of, split
+from devices.qr.codec.verdict import BrokenRule, CodecError, Verdict
 
 __all__ = [
     "AdditionalContent",

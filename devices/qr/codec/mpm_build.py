@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from devices.qr.codec.verdict import CodecError
-from devices.qr.codec.mpm_objects import (ACCOUNT_TEMPLATES, ADDITIONAL_RULES_1_1, PRIMITIVE_ACCOUNTS, UNRESERVED_TEMPLATES)
+from devices.qr.codec.mpm_objects import (
+    ACCOUNT_TEMPLATES,
+    ADDITIONAL_RULES_1_1,
+    PRIMITIVE_ACCOUNTS,
+    UNRESERVED_TEMPLATES,
+)
 from devices.qr.codec.mpm_tlv import join, with_crc
+from devices.qr.codec.verdict import CodecError
 
 Objects = tuple[tuple[str, str], ...]
 

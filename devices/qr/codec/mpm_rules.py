@@ -5,9 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from devices.qr.codec.verdict import BrokenRule
-from devices.qr.codec.mpm_objects import (ACCOUNT_TEMPLATES, ADDITIONAL_RULES, GUID_RULE, LANGUAGE_RULES, LARGEST_PAYLOAD, MANDATORY, PRIMITIVE_ACCOUNTS, RESERVED, ROOT_RULES, TEMPLATES, UNRESERVED_TEMPLATES, ObjectRule, currency_decimals)
+from devices.qr.codec.mpm_objects import (
+    ACCOUNT_TEMPLATES,
+    ADDITIONAL_RULES,
+    GUID_RULE,
+    LANGUAGE_RULES,
+    LARGEST_PAYLOAD,
+    MANDATORY,
+    PRIMITIVE_ACCOUNTS,
+    RESERVED,
+    ROOT_RULES,
+    TEMPLATES,
+    UNRESERVED_TEMPLATES,
+    ObjectRule,
+    currency_decimals,
+)
 from devices.qr.codec.mpm_tlv import DataObject, TlvFault, split
+from devices.qr.codec.verdict import BrokenRule
 
 Template = tuple[DataObject, ...]
 

@@ -14,9 +14,9 @@ from xml.sax.saxutils import escape
 
 from PIL import Image, ImageDraw, ImageFont
 
+from devices.qr.symbol.encoder import encode
 from devices.qr.symbol.pdf import Page, document
 from devices.qr.symbol.rendering import MARGIN, alt_text, png_of, svg_of
-from devices.qr.symbol.encoder import encode
 
 _A4 = (595.28, 841.89)  # points
 _EDGE, _GAP = 36.0, 14.0

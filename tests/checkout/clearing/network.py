@@ -15,13 +15,12 @@ from typing import Any
 
 from pyemv import ac, kd
 
-from checkout.clearing.authorisation.context import World
 from checkout.clearing.client.client import Exchange, SwitchClient
 from checkout.clearing.clock import SettableClock
-from checkout.clearing.switch.fault_injection import Faults
-from checkout.clearing.iso8583.requests import SHAPES
 from checkout.clearing.hsm.icc_data import write_icc
 from checkout.clearing.hsm.keystore import KeyStore
+from checkout.clearing.iso8583.requests import SHAPES
+from checkout.clearing.issuing.world import World
 from checkout.clearing.messages import (
     AuthorizationRequest,
     EntryMode,
@@ -29,9 +28,10 @@ from checkout.clearing.messages import (
     OriginalElements,
     TransactionType,
 )
-from checkout.clearing.scheme.participants import demo_participants
 from checkout.clearing.queries import ClearingReader
+from checkout.clearing.scheme.participants import demo_participants
 from checkout.clearing.switch.discovery import find
+from checkout.clearing.switch.fault_injection import Faults
 from checkout.clearing.switch.server import SwitchServer
 from checkout.database import open_engine
 from checkout.money import numeric_code

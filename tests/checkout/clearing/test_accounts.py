@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from checkout.clearing.issuing.accounts import AccountsError, demo_accounts, luhn_valid, parse_accounts
-from checkout.clearing.scheme.participants import (CardKind, ParticipantsError, Role, demo_participants, parse_participants)
+from checkout.clearing.issuing.accounts import (
+    AccountsError,
+    demo_accounts,
+    luhn_valid,
+    parse_accounts,
+)
+from checkout.clearing.scheme.participants import (
+    CardKind,
+    ParticipantsError,
+    Role,
+    demo_participants,
+    parse_participants,
+)
 
 WORLD = demo_accounts()
 ACCOUNT = """[[account]]

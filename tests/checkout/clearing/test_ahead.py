@@ -16,12 +16,11 @@ from pathlib import Path
 import pytest
 from network import CREDIT, DEBIT, NOON, SE_PHONE, Network, exactly, until
 
-from checkout.clearing.pipeline.decoding import Ahead
-from checkout.clearing.chip_proof import ChipProof, chip_proof
 from checkout.clearing.clock import SettableClock
-from checkout.clearing.iso8583.requests import fields_of, question_of
-from checkout.clearing.iso8583.codec import Fields, frame, pack, unpack
+from checkout.clearing.hsm.cryptogram import ChipProof, chip_proof
 from checkout.clearing.hsm.keystore import KeyStore
+from checkout.clearing.iso8583.codec import Fields, frame, pack, unpack
+from checkout.clearing.iso8583.requests import fields_of, question_of
 from checkout.clearing.messages import (
     AuthorizationRequest,
     NetworkFunction,
@@ -29,8 +28,9 @@ from checkout.clearing.messages import (
     Reversal,
     TransactionType,
 )
-from checkout.clearing.scheme.participants import Scheme, demo_participants
 from checkout.clearing.pipeline.decode_process import ReadAhead, proof_of, read, read_ahead
+from checkout.clearing.pipeline.decoding import Ahead
+from checkout.clearing.scheme.participants import Scheme, demo_participants
 from checkout.clearing.switch.discovery import find
 from checkout.clearing.switch.switch import Switch
 

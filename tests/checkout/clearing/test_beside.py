@@ -19,13 +19,14 @@ import pytest
 from network import Network, exactly, running_network, until
 from test_random_days import Business
 
-from checkout.clearing.store import worker_process, schema
-from checkout.clearing.store.write_behind import BesideEngine
-from checkout.clearing.store.worker_process import hear
-from checkout.clearing.store.sqlite import SqliteEngine, Statement
-from checkout.clearing.iso8583.requests import fields_of
 from checkout.clearing.iso8583.codec import Fields, frame, pack, unpack
+from checkout.clearing.iso8583.requests import fields_of
 from checkout.clearing.messages import AuthorizationRequest, NetworkFunction, NetworkMessage
+from checkout.clearing.store import schema, worker_process
+from checkout.clearing.store.engine import Statement
+from checkout.clearing.store.sqlite import SqliteEngine
+from checkout.clearing.store.worker_process import hear
+from checkout.clearing.store.write_behind import BesideEngine
 from checkout.clearing.switch.discovery import SwitchRunning, find, take_seat
 from checkout.database import DatabaseError
 

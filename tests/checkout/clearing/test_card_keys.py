@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from pyemv import kd
 
 from checkout.clearing.hsm import tdes
-from checkout.clearing.hsm.card_keys import (common_session_key, derive_card_key, derive_card_key_option_b, limited_use_key)
+from checkout.clearing.hsm.card_keys import (
+    common_session_key,
+    derive_card_key,
+    derive_card_key_option_b,
+    limited_use_key,
+)
 
 MASTER = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")

@@ -8,10 +8,17 @@ from hypothesis import strategies as st
 from pyemv import ac, cvn, kd
 
 from checkout.clearing.hsm.card_keys import derive_card_key
-from checkout.clearing.hsm.cryptogram import (ATC_WINDOW, CryptogramVerdict, arpc_method_1, arpc_method_2, atc_verdict, verify_arqc)
+from checkout.clearing.hsm.cryptogram import (
+    ATC_WINDOW,
+    CryptogramVerdict,
+    arpc_method_1,
+    arpc_method_2,
+    atc_verdict,
+    verify_arqc,
+)
 from checkout.clearing.hsm.icc_data import IccError, write_icc
-from checkout.clearing.scheme.participants import Scheme
 from checkout.clearing.hsm.tdes import mac_algorithm_3, pad_method_1, pad_method_2
+from checkout.clearing.scheme.participants import Scheme
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 MASTER = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")

@@ -11,8 +11,8 @@ import pytest
 from network import Network
 from test_service import Stranger
 
-from checkout.clearing.iso8583.requests import fields_of
 from checkout.clearing.iso8583.codec import Fields
+from checkout.clearing.iso8583.requests import fields_of
 from checkout.clearing.messages import (
     NetworkFunction,
     OriginalElements,

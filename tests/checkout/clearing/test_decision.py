@@ -9,17 +9,24 @@ from typing import Any
 
 import pytest
 
-from checkout.clearing.issuing.accounts import AccountState, AccountStatus, demo_accounts
 from checkout.clearing.hsm.cryptogram import AtcVerdict, CryptogramVerdict
-from checkout.clearing.issuing.decision import Decision, Evidence, Usage, decide, deposit_decision, expired
 from checkout.clearing.hsm.icc_data import CardholderVerification
+from checkout.clearing.hsm.pin import PinVerdict
+from checkout.clearing.issuing.accounts import AccountState, AccountStatus, demo_accounts
+from checkout.clearing.issuing.decision import (
+    Decision,
+    Evidence,
+    Usage,
+    decide,
+    deposit_decision,
+    expired,
+)
 from checkout.clearing.messages import (
     AuthorizationRequest,
     EntryMode,
     Initiation,
     TransactionType,
 )
-from checkout.clearing.hsm.pin import PinVerdict
 from checkout.clearing.scheme.rules import AccountClass, parse_rules, rules_of_china
 
 TODAY = date(2026, 3, 2)

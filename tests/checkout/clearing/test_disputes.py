@@ -8,7 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout.clearing.settlement.disputes import (ANSWER_DAYS, CHARGEBACK_DAYS, REFUND_DAYS, Dispute, DisputeError, DisputeReason, DisputeState, DisputeStep, charge_back, decide_finally, lapse, refund_decision, represent)
+from checkout.clearing.authorisation.refund_rules import REFUND_DAYS, refund_decision
+from checkout.clearing.settlement.disputes import (
+    ANSWER_DAYS,
+    CHARGEBACK_DAYS,
+    Dispute,
+    DisputeError,
+    DisputeReason,
+    DisputeState,
+    DisputeStep,
+    charge_back,
+    decide_finally,
+    lapse,
+    represent,
+)
 from checkout.clearing.settlement.netting import Movement
 
 SOLD = date(2026, 3, 2)

@@ -7,9 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkout.clearing.iso8583 import compiled_codec
-from checkout.clearing.iso8583.requests import fields_of
+from checkout.clearing.iso8583.codec import (
+    CodecError,
+    Fields,
+    pack,
+    pack_plainly,
+    unpack,
+    unpack_plainly,
+)
 from checkout.clearing.iso8583.fields import BY_NUMBER, FieldSpec, Form, Length
-from checkout.clearing.iso8583.codec import (CodecError, Fields, pack, pack_plainly, unpack, unpack_plainly)
+from checkout.clearing.iso8583.requests import fields_of
 from checkout.clearing.messages import Question
 from checkout.clearing.switch.samples import TAP, answer_to, questions
 

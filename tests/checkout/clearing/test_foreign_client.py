@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from network import EMPTY, EXPIRED, Network, running_network
 
-from checkout.clearing.switch.fault_injection import parse_faults
 from checkout.clearing.switch.discovery import find
+from checkout.clearing.switch.fault_injection import parse_faults
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 iso8583sim_net = pytest.importorskip("iso8583sim.net")

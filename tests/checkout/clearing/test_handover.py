@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from network import DEBIT, NOON, PIN, Network
 
-from checkout.clearing.switch import discovery
 from checkout.clearing.client.client import NotSent, SwitchClient, open_client
 from checkout.clearing.clock import SettableClock
-from checkout.clearing.iso8583.requests import fields_of
 from checkout.clearing.iso8583.codec import frame, pack, unpack
+from checkout.clearing.iso8583.requests import fields_of
 from checkout.clearing.messages import NetworkFunction, NetworkMessage
 from checkout.clearing.queries import ClearingReader
+from checkout.clearing.switch import discovery
 from checkout.clearing.switch.discovery import find, take_seat
 from checkout.database import open_engine
 

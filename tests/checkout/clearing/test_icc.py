@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout.clearing.hsm.icc_data import (CardholderVerification, IccError, cardholder_verification, read_icc, write_icc)
+from checkout.clearing.hsm.icc_data import (
+    CardholderVerification,
+    IccError,
+    cardholder_verification,
+    read_icc,
+    write_icc,
+)
 
 
 def test_one_and_two_byte_tags_and_long_lengths_are_read() -> None:

@@ -10,11 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkout.clearing.iso8583 import private_fields as private
-from checkout.clearing.iso8583.responses import answer_fields, refusal_fields, response_of
+from checkout.clearing.iso8583.codec import (
+    MAX_MESSAGE,
+    CodecError,
+    answer_type,
+    frame,
+    pack,
+    unpack,
+)
 from checkout.clearing.iso8583.dump import describe
-from checkout.clearing.iso8583.requests import fields_of, question_of
-from checkout.clearing.iso8583.codec import MAX_MESSAGE, CodecError, answer_type, frame, pack, unpack
 from checkout.clearing.iso8583.mac import mac_field, pack_with_mac, verify
+from checkout.clearing.iso8583.requests import fields_of, question_of
+from checkout.clearing.iso8583.responses import answer_fields, refusal_fields, response_of
 from checkout.clearing.messages import (
     AuthorizationRequest,
     AuthorizationResponse,

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from checkout.clearing.hsm.card_keys import derive_card_key
-from checkout.clearing.hsm.keystore import (KeyPurpose, KeyStore, KeyStoreError, KeyUsage, unwrap_key, wrap_key)
+from checkout.clearing.hsm.keystore import (
+    KeyPurpose,
+    KeyStore,
+    KeyStoreError,
+    KeyUsage,
+    unwrap_key,
+    wrap_key,
+)
 
 ACCOUNT = "9999011000000019"
 CONTENTS = [

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkout.clearing.ledger.ledger import (Balance, LedgerError, Leg, Status, changes, check_trial_balance, reversed_legs, transfers_of)
+from checkout.clearing.ledger.ledger import (
+    Balance,
+    LedgerError,
+    Leg,
+    Status,
+    changes,
+    check_trial_balance,
+    reversed_legs,
+    transfers_of,
+)
 
 
 def leg(debit: str = "a/CNY", credit: str = "b/CNY", amount: int = 5, purpose: str = "x") -> Leg:

@@ -12,9 +12,9 @@ import pytest
 from network import Network
 from test_service import Stranger
 
-from checkout.clearing.iso8583.responses import refusal_fields
-from checkout.clearing.iso8583.requests import fields_of
 from checkout.clearing.iso8583.codec import MAX_MESSAGE, CodecError, frame, pack, unpack
+from checkout.clearing.iso8583.requests import fields_of
+from checkout.clearing.iso8583.responses import refusal_fields
 from checkout.clearing.messages import NetworkFunction
 from checkout.clearing.switch.samples import questions
 from checkout.clearing.switch.server import SwitchServer

@@ -9,10 +9,18 @@ from typing import Any
 import pytest
 
 from checkout.clearing.scheme.fees import fees, returned
-from checkout.clearing.settlement.netting_engine import (RATED, UNRATED, DayClose, close_day, memory_table, rate, rated_rows)
 from checkout.clearing.scheme.participants import CardKind
 from checkout.clearing.scheme.rules import House, RulesError, rules_of_china
 from checkout.clearing.settlement.netting import Movement, SettledPayment, net, statements
+from checkout.clearing.settlement.netting_engine import (
+    RATED,
+    UNRATED,
+    DayClose,
+    close_day,
+    memory_table,
+    rate,
+    rated_rows,
+)
 
 pytest.importorskip("ibis")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")

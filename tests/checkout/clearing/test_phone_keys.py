@@ -10,7 +10,16 @@ import pytest
 from checkout.clearing.hsm.card_keys import limited_use_key
 from checkout.clearing.hsm.icc_data import write_icc
 from checkout.clearing.hsm.keystore import KeyStoreError, KeyUsage, unwrap_key
-from checkout.clearing.tokens.limited_use_keys import (LIMITED_DAYS, LIMITED_USES, SINGLE_USE_BATCH, issue_keys, needs_keys, personalise_secure_element, serial_reason, use_key)
+from checkout.clearing.tokens.limited_use_keys import (
+    LIMITED_DAYS,
+    LIMITED_USES,
+    SINGLE_USE_BATCH,
+    issue_keys,
+    needs_keys,
+    personalise_secure_element,
+    serial_reason,
+    use_key,
+)
 from checkout.clearing.tokens.token_service import PaymentToken, TokenDomain, TokenError, TokenState
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 from psec import des, pinblock
 
-from checkout.clearing.hsm.pin import (PinBlockError, check_pin, decrypt_pin_block, encrypt_pin_block, pin_verification)
+from checkout.clearing.hsm.pin import (
+    PinBlockError,
+    check_pin,
+    decrypt_pin_block,
+    encrypt_pin_block,
+    pin_verification,
+)
 
 ACCOUNT = "9999011000000019"
 KEY = bytes.fromhex("0123456789ABCDEFFEDCBA9876543210")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from network import DEBIT, PIN, WALLET, Network, running_network, signed_on
 
-from checkout.clearing.store.sqlite import open_clearing_engine
 from checkout.clearing.ledger.ledger import Status
 from checkout.clearing.messages import TransactionType
-from checkout.clearing.reading_disputes import disputes
+from checkout.clearing.queries import disputes
+from checkout.clearing.store.opening import open_clearing_engine
 from checkout.database import DatabaseError, open_engine
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")

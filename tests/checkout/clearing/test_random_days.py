@@ -16,14 +16,15 @@ from typing import Any
 import pytest
 from model import Booked, Model, Sent
 
-from checkout.clearing.issuing.accounts import Account, DemoWorld
-from checkout.clearing.iso8583.responses import response_of
-from checkout.clearing.authorisation.context import Backend, World
+from checkout.clearing.authorisation.context import Backend
 from checkout.clearing.clock import SettableClock
-from checkout.clearing.store.sqlite import SqliteEngine
-from checkout.clearing.iso8583.requests import SHAPES, fields_of
-from checkout.clearing.iso8583.codec import pack, unpack
 from checkout.clearing.hsm.keystore import KeyStore
+from checkout.clearing.hsm.pin import encrypt_pin_block
+from checkout.clearing.iso8583.codec import pack, unpack
+from checkout.clearing.iso8583.requests import SHAPES, fields_of
+from checkout.clearing.iso8583.responses import response_of
+from checkout.clearing.issuing.accounts import Account, DemoWorld
+from checkout.clearing.issuing.world import World
 from checkout.clearing.ledger.ledger import Balance, check_trial_balance
 from checkout.clearing.messages import (
     AuthorizationRequest,
@@ -33,12 +34,12 @@ from checkout.clearing.messages import (
     Reversal,
     TransactionType,
 )
-from checkout.clearing.scheme.participants import CardKind
-from checkout.clearing.hsm.pin import encrypt_pin_block
 from checkout.clearing.queries import balances
+from checkout.clearing.scheme.participants import CardKind
+from checkout.clearing.store.sqlite import SqliteEngine
+from checkout.clearing.store.store import Store
 from checkout.clearing.switch.samples import CODE
 from checkout.clearing.switch.session import Session
-from checkout.clearing.store.store import Store
 from checkout.clearing.switch.switch import Garbage, Switch
 from checkout.clearing.tokens.token_service import token_number
 from checkout.database import DatabaseError

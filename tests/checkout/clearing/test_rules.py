@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from checkout.clearing.scheme.participants import CardKind
-from checkout.clearing.scheme.rules import (AccountClass, ClassLimits, RulesError, parse_rules, part_of, rules_in, rules_of_china)
+from checkout.clearing.scheme.rules import (
+    AccountClass,
+    ClassLimits,
+    RulesError,
+    parse_rules,
+    part_of,
+    rules_in,
+    rules_of_china,
+)
 
 RULES = rules_of_china()
 II, III = AccountClass.II, AccountClass.III

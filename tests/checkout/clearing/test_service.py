@@ -14,13 +14,13 @@ import pytest
 from network import DEBIT, PIN, Network, exactly, running_network
 
 from checkout.clearing.client.client import NoAnswer, NotSent, SwitchClient, open_client
-from checkout.clearing.switch.fault_injection import FaultsError, parse_faults
-from checkout.clearing.iso8583.requests import fields_of
-from checkout.clearing.iso8583.codec import Fields, frame, pack, unpack
 from checkout.clearing.hsm.keystore import KeyStore
+from checkout.clearing.iso8583.codec import Fields, frame, pack, unpack
+from checkout.clearing.iso8583.requests import fields_of
 from checkout.clearing.messages import NetworkFunction, NetworkMessage, Operation, SessionKey
 from checkout.clearing.scheme.participants import demo_participants
 from checkout.clearing.switch.discovery import SwitchRunning, find, take_seat
+from checkout.clearing.switch.fault_injection import FaultsError, parse_faults
 from checkout.clearing.switch.server import SwitchServer
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")

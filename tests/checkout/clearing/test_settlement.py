@@ -10,10 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checkout.clearing.scheme.business_date import business_day, settlement_date
 from checkout.clearing.scheme.fees import fees, returned
 from checkout.clearing.scheme.participants import CardKind
 from checkout.clearing.scheme.rules import House
-from checkout.clearing.settlement.netting import (Movement, SettledPayment, business_day, holder_owes, legs, net, settlement_date, statements)
+from checkout.clearing.settlement.netting import (
+    Movement,
+    SettledPayment,
+    holder_owes,
+    legs,
+    net,
+    statements,
+)
 
 TODAY = date(2026, 3, 2)
 

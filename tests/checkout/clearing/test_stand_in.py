@@ -7,10 +7,17 @@ from datetime import date
 import pytest
 from network import CREDIT, DEBIT, PIN, QUICK, VISA, WALLET, Network, running_network
 
+from checkout.clearing.authorisation.stand_in import (
+    StandInError,
+    StandInRule,
+    StoodIn,
+    parse_stand_in,
+    stand_in_decision,
+    stand_in_rules,
+)
 from checkout.clearing.client.client import OperationFailed
 from checkout.clearing.messages import EntryMode, Initiation, TransactionType
 from checkout.clearing.switch.samples import CODE
-from checkout.clearing.authorisation.stand_in import (StandInError, StandInRule, StoodIn, parse_stand_in, stand_in_decision, stand_in_rules)
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 RULE = StandInRule(

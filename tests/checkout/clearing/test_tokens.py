@@ -11,7 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout.clearing.issuing.accounts import AccountState, AccountStatus, demo_accounts, luhn_valid
+from checkout.clearing.issuing.accounts import (
+    AccountState,
+    AccountStatus,
+    demo_accounts,
+    luhn_valid,
+)
 from checkout.clearing.messages import (
     AuthorizationRequest,
     EntryMode,
@@ -19,7 +24,24 @@ from checkout.clearing.messages import (
     TransactionType,
 )
 from checkout.clearing.scheme.participants import TokenRequestor, demo_participants
-from checkout.clearing.tokens.token_service import (Detokenised, PaymentToken, TokenAction, TokenDomain, TokenError, TokenRefusal, TokenState, Verification, advance, detokenise, payment_account_reference, request_token, token_cryptogram, token_number, verify, verify_token_cryptogram)
+from checkout.clearing.tokens.token_service import (
+    Detokenised,
+    PaymentToken,
+    TokenAction,
+    TokenDomain,
+    TokenError,
+    TokenRefusal,
+    TokenState,
+    Verification,
+    advance,
+    detokenise,
+    payment_account_reference,
+    request_token,
+    token_cryptogram,
+    token_number,
+    verify,
+    verify_token_cryptogram,
+)
 
 TODAY = date(2026, 3, 2)
 ACCOUNT = "9999011000000019"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from checkout.clearing.hsm.pin import PinVerdict
 from checkout.clearing.issuing.accounts import AccountState, AccountStatus, demo_accounts
 from checkout.clearing.issuing.decision import Decision, Evidence, Usage
 from checkout.clearing.messages import (
@@ -16,7 +17,6 @@ from checkout.clearing.messages import (
     Initiation,
     TransactionType,
 )
-from checkout.clearing.hsm.pin import PinVerdict
 from checkout.clearing.scheme.rules import AccountClass, rules_of_china
 from checkout.clearing.wallet_operator import (
     Source,

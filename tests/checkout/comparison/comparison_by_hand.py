@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from checkout.comparison.simulation.places import run_place
 from checkout.comparison.results import Cell, Column, Comparison, Row, Sale, Story
+from checkout.comparison.simulation.places import run_place
 from checkout.comparison.simulation.scenarios import load_scenario
 from checkout.comparison.simulation.sweep import sweep
 from checkout.trace import Step

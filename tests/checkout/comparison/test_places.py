@@ -9,10 +9,10 @@ import pytest
 
 from checkout.comparison.simulation.costs import fees_by_rules, no_fees
 from checkout.comparison.simulation.country import run_country, worlds_as_they_stand
-from checkout.comparison.simulation.timing_models import load_models
 from checkout.comparison.simulation.places import run_place
 from checkout.comparison.simulation.scenarios import Scenario, load_scenario, load_scenarios
 from checkout.comparison.simulation.sweep import Sweep, sweep
+from checkout.comparison.simulation.timing_models import load_models
 from checkout.comparison.simulation.traffic import PARTIES, draw_people, draw_traffic, ways_of
 
 FEW = 4_000

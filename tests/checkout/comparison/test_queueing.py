@@ -8,7 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from checkout.comparison.simulation.queues import (ROWS, Arrivals, Customers, Queues, simulate, simulate_mix, simulate_variants)
+from checkout.comparison.simulation.queues import (
+    ROWS,
+    Arrivals,
+    Customers,
+    Queues,
+    simulate,
+    simulate_mix,
+    simulate_variants,
+)
 from tests.checkout.comparison.textbook import textbook_mean_wait_s
 
 ALL = np.ones(ROWS, dtype=bool)

@@ -12,8 +12,8 @@ import pytest
 from comparison_by_hand import HOSTILE, made_comparison
 from rich.console import Console
 
-from checkout.comparison.report.html_builder import Markup, join, tag
 from checkout.comparison.report.html import html_page
+from checkout.comparison.report.html_builder import Markup, join, tag
 from checkout.comparison.report.text import as_json, print_report
 from checkout.comparison.results import Comparison
 

@@ -14,12 +14,12 @@ import pytest
 from checkout.clearing.switch.switch import Switch
 from checkout.commands.pay_qr import payer_pages, told_by_phone
 from checkout.comparison import compare as command
-from checkout.comparison.sales.baskets import HOLDS, PEOPLE, draw_baskets
 from checkout.comparison.compare import compare
-from checkout.comparison.simulation.distributions import TableError
 from checkout.comparison.report.text import as_json
 from checkout.comparison.results import Column, Comparison
+from checkout.comparison.sales.baskets import HOLDS, PEOPLE, draw_baskets
 from checkout.comparison.sales.runs import WAYS, run_way
+from checkout.comparison.simulation.distributions import TableError
 from checkout.comparison.simulation.scenarios import load_scenario
 from checkout.comparison.testbed.testbed import Pages
 from checkout.demo.payers import payers

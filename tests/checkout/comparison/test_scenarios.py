@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from checkout.comparison.simulation.distributions import TableError
-from checkout.comparison.simulation.scenarios import (SCENARIOS, load_scenario, load_scenarios, read_scenario, scenario_names)
+from checkout.comparison.simulation.scenarios import (
+    SCENARIOS,
+    load_scenario,
+    load_scenarios,
+    read_scenario,
+    scenario_names,
+)
 
 
 def test_the_eight_places_are_there() -> None:

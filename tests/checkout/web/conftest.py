@@ -15,7 +15,7 @@ from sqlalchemy import delete
 
 from checkout import create_app
 from checkout.config import Config
-from checkout.shop.orders.orders import Order
+from checkout.shop.orders.states import Order
 from checkout.shop.shop import Shop
 from checkout.web.access import credentials
 from checkout.web.access.rate_limit import tries

@@ -16,11 +16,11 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from checkout import create_app
-from devices.qr.codec import mpm
-from checkout.shop.orders.orders import Order
+from checkout.shop.orders.states import Order
 from checkout.shop.shop import Shop
 from checkout.web.api import orders_and_payments
 from checkout.web.problems import KINDS
+from devices.qr.codec import mpm
 
 _KEYS = itertools.count(1)
 Post = Callable[..., Any]

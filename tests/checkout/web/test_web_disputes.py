@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from flask.testing import FlaskClient
 
-from checkout.shop.orders.orders import Order, OrderState
+from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.shop import Shop
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")

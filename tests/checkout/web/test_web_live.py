@@ -21,21 +21,28 @@ from checkout.acceptance.contract import Mode
 from checkout.acceptance.nfc import terminal
 from checkout.acceptance.nfc.decoded_steps import decoded
 from checkout.acceptance.nfc.tap_loop import Charge
-from devices.qr.symbol.rendering import png
 from checkout.commands.pay_qr import told_by_phone
 from checkout.demo.payers import DEMO_PIN, make_card, payers
-from checkout.shop.orders.milestones import (CARD_SEEN, CODE_OPENED, CODE_SCANNED, RESULT_SHOWN, SHOWN, Moments)
-from checkout.shop.orders.orders import Order
+from checkout.shop.orders.milestones import (
+    CARD_SEEN,
+    CODE_OPENED,
+    CODE_SCANNED,
+    RESULT_SHOWN,
+    SHOWN,
+    Moments,
+)
+from checkout.shop.orders.states import Order
 from checkout.shop.payments.pay_by_code import Payment, PaymentState, Source
-from checkout.shop.shop import Shop
-from checkout.processes.terminal import ShopTill
-from checkout.trace import Trace
-from checkout.web.payer import phone_trace
 from checkout.shop.payments.payment_times import certain
+from checkout.shop.shop import Shop
+from checkout.shop.till import ShopTill
+from checkout.trace import Trace
 from checkout.web.diagram import Side, draw, parties_of, side_of
+from checkout.web.payer import phone_trace
 from devices.nfc.contract import Reader
 from devices.nfc.emulated import in_process, open_card
 from devices.phone.phone import USER_AGENT, Phone
+from devices.qr.symbol.rendering import png
 from tests.checkout.web.conftest import LAN, Clock
 
 Pay = Callable[..., Any]

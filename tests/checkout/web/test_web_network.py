@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from flask.testing import FlaskClient
 
-from checkout.clearing.settlement.netting import settlement_date
-from checkout.shop.orders.orders import Order
+from checkout.clearing.scheme.business_date import settlement_date
+from checkout.shop.orders.states import Order
 from checkout.shop.shop import Shop
 
 WHOLE_NUMBER = re.compile(r"(?<![0-9])9999[0-9]{12,15}(?![0-9])")

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from checkout.shop.orders.orders import Order, OrderState
+from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.shop import Shop
 
 LAN = "http://192.0.2.10:8000"

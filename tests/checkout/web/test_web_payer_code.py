@@ -12,11 +12,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from devices.qr.symbol import barcode, rendering
 from checkout.demo.payers import DEMO_PIN
-from checkout.shop.orders.orders import Order, OrderState
+from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.shop import Shop
 from devices.qr.scanner import read
+from devices.qr.symbol import barcode, rendering
 
 LAN = "http://192.0.2.10:8000"
 LARGE = 100_001

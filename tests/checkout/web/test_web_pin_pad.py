@@ -12,7 +12,7 @@ from checkout import create_app
 from checkout.acceptance.nfc import terminal as tap
 from checkout.acceptance.nfc.authorization import Evidence, last_four, surrogate
 from checkout.demo.payers import DEMO_PIN, make_card
-from checkout.shop.orders.orders import OrderState
+from checkout.shop.orders.states import OrderState
 from checkout.shop.payments.pay_by_code import Payment, PaymentState
 from checkout.shop.shop import Shop
 from devices.nfc.emulated import in_process, open_card

@@ -9,9 +9,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from checkout.acceptance.qr.signed_payload import static_payload
-from checkout.shop.orders.orders import OrderState
-from checkout.shop.shop import Shop
+from checkout.shop.orders.states import OrderState
 from checkout.shop.payments.stickers import StaticCode
+from checkout.shop.shop import Shop
 from checkout.web import codes
 from devices.qr.scanner import read
 

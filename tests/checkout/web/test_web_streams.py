@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 
 from checkout import create_app
 from checkout.config import Config
-from checkout.shop.orders.orders import Order
+from checkout.shop.orders.states import Order
 from checkout.shop.shop import Shop
 
 

@@ -14,14 +14,14 @@ from flask.testing import FlaskClient
 from jsonschema_rs import validator_for
 from sqlalchemy import select
 
-from checkout.shop.orders.orders import Order
+from checkout.shop.orders.states import Order
 from checkout.shop.shop import Shop
-from checkout.web import openapi
-from checkout.web.idempotency import answers
 from checkout.shop.webhooks import tables
-from checkout.shop.webhooks.worker import Courier
 from checkout.shop.webhooks.events import EventType
 from checkout.shop.webhooks.http import Outcome
+from checkout.shop.webhooks.worker import Courier
+from checkout.web import openapi
+from checkout.web.idempotency import answers
 
 URL = "http://127.0.0.1:9/hooks"
 

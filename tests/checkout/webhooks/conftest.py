@@ -17,10 +17,10 @@ from sqlalchemy import Engine
 
 from checkout.config import Config
 from checkout.demo.payers import DEMO_PIN
-from checkout.shop.orders.orders import Order
+from checkout.shop.orders.states import Order
 from checkout.shop.shop import Shop
-from checkout.shop.webhooks.worker import Courier
 from checkout.shop.webhooks.signing import verify
+from checkout.shop.webhooks.worker import Courier
 
 
 class SetClock:

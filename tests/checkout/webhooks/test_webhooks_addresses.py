@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout.shop.orders.orders import ShopError
+from checkout.errors import ShopError
 from checkout.shop.webhooks.addresses import target_of
 
 

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from checkout.shop import tables
 from checkout.database import open_engine
-from checkout.shop.orders.orders import Order, ShopError
+from checkout.errors import ShopError
+from checkout.shop import tables
+from checkout.shop.orders.states import Order
 from checkout.shop.shop import Shop
-from checkout.shop.webhooks.worker import Courier
 from checkout.shop.webhooks.deliveries import SCHEDULE_S, verdict
 from checkout.shop.webhooks.http import TIMEOUT_S, Outcome, post
+from checkout.shop.webhooks.worker import Courier
 from tests.checkout.webhooks.conftest import (
     Merchant,
     SetClock,

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from checkout.config import Config
 from checkout.database import open_engine
-from checkout.shop.orders.orders import add_event
+from checkout.shop.orders.events import add_event
 from checkout.shop.shop import Shop
 from checkout.shop.webhooks.worker import run_courier
 from tests.checkout.webhooks.conftest import Merchant, courier_of, sale_in

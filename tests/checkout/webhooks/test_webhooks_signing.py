@@ -14,7 +14,17 @@ import standardwebhooks
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkout.shop.webhooks.signing import (ID, SIGNATURE, TIMESTAMP, SecretError, TakenIds, WebhookRefused, new_secret, sign, verify)
+from checkout.shop.webhooks.signing import (
+    ID,
+    SIGNATURE,
+    TIMESTAMP,
+    SecretError,
+    TakenIds,
+    WebhookRefused,
+    new_secret,
+    sign,
+    verify,
+)
 
 # The vector that the reference libraries of Standard Webhooks carry in their tests
 # (github.com/standard-webhooks/standard-webhooks, libraries/*).
@@ -185,5 +195,10 @@ def test_it_can_be_taken_out_alone() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
     assert came.stdout.strip() == str(
-        ["checkout", "checkout.shop.webhooks", "checkout.shop.webhooks.receiver", "checkout.shop.webhooks.signing"]
+        [
+            "checkout",
+            "checkout.shop.webhooks",
+            "checkout.shop.webhooks.receiver",
+            "checkout.shop.webhooks.signing",
+        ]
     )

@@ -14,9 +14,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from devices.nfc.kernel.ca_keys import CaKey, CaKeyRing
 from devices.nfc.contract import CardDescription, CardGone
 from devices.nfc.kernel import TapResult, Transaction, load_terminal, run_tap
+from devices.nfc.kernel.ca_keys import CaKey, CaKeyRing
 from devices.nfc.kernel.signature_recovery import SignedRecord
 
 VECTORS = Path(__file__).resolve().parents[3] / ".." / "shared" / "vectors" / "emv"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from devices.nfc.kernel.ca_keys import CaKeyRing, parse_ca_keys
 from devices.nfc.contract import Card, CardDescription, TransportError
 from devices.nfc.emulated import in_process, load_profile, open_card, personalise, profile_names
+from devices.nfc.kernel.ca_keys import CaKeyRing, parse_ca_keys
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="kernel-cards-")
 HOME = Path(_FOLDER.name)

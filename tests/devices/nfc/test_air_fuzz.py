@@ -13,7 +13,13 @@ from nfc_cards import EchoCard
 from devices.nfc.emulated.air.field import Field
 from devices.nfc.emulated.pn532.chip import InvalidSyntax, Pn532Chip, StillPolling
 from devices.nfc.emulated.pn532.frames import HostStream
-from devices.nfc.reader.iso_dep import (Activation, FrameError, FrameTimeout, IsoDepInitiator, ProtocolError)
+from devices.nfc.reader.iso_dep import (
+    Activation,
+    FrameError,
+    FrameTimeout,
+    IsoDepInitiator,
+    ProtocolError,
+)
 
 _ACTIVATION = (
     *("26", "52", "9320", "937088041122BF", "9520", "95703344556644", "5000", "E080", "D01100"),

@@ -4,8 +4,16 @@ import itertools
 
 import pytest
 
-from devices.nfc.emv.apdu import (ApduError, Command, Exchanger, Response, get_processing_options, read_record, select)
 from devices.nfc.contract import CardDescription, CardGone
+from devices.nfc.emv.apdu import (
+    ApduError,
+    Command,
+    Exchanger,
+    Response,
+    get_processing_options,
+    read_record,
+    select,
+)
 
 
 class Answers:

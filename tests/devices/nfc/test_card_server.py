@@ -9,12 +9,12 @@ from contextlib import contextmanager
 import pytest
 from nfc_cards import EchoCard
 
-from devices.nfc.emulated.serve import serve_card
 from devices.nfc.contract import CardGone, TransportError
 from devices.nfc.emulated.air.field import Field
 from devices.nfc.emulated.air.iso14443_4 import CardLeft
-from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 from devices.nfc.emulated.pn532.chip import Pn532Chip
+from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
+from devices.nfc.emulated.serve import serve_card
 from devices.nfc.reader.nfcpy import open_reader
 
 

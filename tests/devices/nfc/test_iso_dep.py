@@ -10,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.nfc.emulated.air.iso14443_4 import IsoDepTarget, Limits
-from devices.nfc.reader.iso_dep import (Activation, FrameError, FrameTimeout, IsoDepInitiator, ProtocolError, TooSlow, attrib, parse_atqb, parse_ats, rats)
+from devices.nfc.reader.iso_dep import (
+    Activation,
+    FrameError,
+    FrameTimeout,
+    IsoDepInitiator,
+    ProtocolError,
+    TooSlow,
+    attrib,
+    parse_atqb,
+    parse_ats,
+    rats,
+)
 
 PLAIN = Activation(card_frame=256, waiting_time_s=0.0048)
 

@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kernel_rig import Presented, ring
 
-from devices.nfc.emv.apdu import ApduError, Command, Response
 from devices.nfc.contract import CardDescription, CardGone
-from devices.nfc.kernel import Outcome, TapResult, Transaction, load_terminal, run_tap
-from devices.nfc.emv.masking import mask_body, pans_in
+from devices.nfc.emv.apdu import ApduError, Command, Response
 from devices.nfc.emv.ber_tlv import TlvError, fill_dol, parse, parse_dol
+from devices.nfc.emv.masking import mask_body, pans_in
+from devices.nfc.kernel import Outcome, TapResult, Transaction, load_terminal, run_tap
 from devices.nfc.transcript.transcript import TranscriptError, parse_transcript, record
 
 SCHEMES = ("unionpay-debit", "visa-abroad", "mastercard-abroad", "se-phone")

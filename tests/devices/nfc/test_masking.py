@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from kernel_cards import tlv, track2
 
-from devices.nfc.emv.masking import mask_body, mask_pan, pans_in
 from devices.nfc.emv.ber_tlv import parse, walk
+from devices.nfc.emv.masking import mask_body, mask_pan, pans_in
 
 PAN = "6228000100001117"
 

@@ -23,8 +23,8 @@ from kernel_cards import (
     track2,
 )
 
-from devices.nfc.kernel import Kernel, Outcome, TapResult, TerminalData, load_terminal
 from devices.nfc.emv.ber_tlv import find, parse
+from devices.nfc.kernel import Kernel, Outcome, TapResult, TerminalData, load_terminal
 
 CDOL1 = "9F0206 9F0306 9F1A02 9505 5F2A02 9A03 9C01 9F3704 9F3501 9F4502 9F4C08 9F3403"
 OFFLINE = load_terminal("china").with_limits(floor=5000)

@@ -11,7 +11,14 @@ from kernel_cards import PAN, TODAY, CardMaker, private_key
 
 from devices.nfc.kernel import oda
 from devices.nfc.kernel.ca_keys import CaKeyRing, Revocation
-from devices.nfc.kernel.oda import (CardEvidence, Method, Verdict, authenticate_dynamic, authenticate_static, explain)
+from devices.nfc.kernel.oda import (
+    CardEvidence,
+    Method,
+    Verdict,
+    authenticate_dynamic,
+    authenticate_static,
+    explain,
+)
 from devices.nfc.kernel.signature_recovery import OdaFailed, SignedRecord, static_data
 
 UN = bytes.fromhex("01020304")

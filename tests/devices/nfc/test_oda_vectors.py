@@ -13,8 +13,8 @@ from datetime import date, datetime
 import pytest
 from kernel_cards import NOW, UNIONPAY, VECTORS, ScriptedCard, tap, tlv, vector_unionpay
 
-from devices.nfc.kernel.ca_keys import CaKeyRing, parse_ca_keys
 from devices.nfc.kernel import Outcome, TapResult, Transaction, load_terminal, run_tap
+from devices.nfc.kernel.ca_keys import CaKeyRing, parse_ca_keys
 from devices.nfc.transcript.transcript import TranscriptReader
 
 pytestmark = pytest.mark.skipif(not VECTORS.is_dir(), reason="no vectors beside the checkout")

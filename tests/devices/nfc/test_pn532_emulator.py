@@ -20,8 +20,8 @@ import pytest
 from nfc_cards import EchoCard, open_descriptors
 
 from devices.nfc.emulated.air.iso14443_4 import CardLeft
-from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 from devices.nfc.emulated.pn532.frames import HostStream, response_frame
+from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 
 ACK = bytes.fromhex("0000FF00FF00")
 

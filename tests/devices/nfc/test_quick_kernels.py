@@ -22,8 +22,8 @@ from kernel_cards import (
     track2,
 )
 
-from devices.nfc.kernel import Cvm, Outcome, TapResult, TerminalData, load_terminal
 from devices.nfc.emv.ber_tlv import find, parse
+from devices.nfc.kernel import Cvm, Outcome, TapResult, TerminalData, load_terminal
 
 OFFLINE = load_terminal("china").with_limits(floor=5000)
 SCHEMES = pytest.mark.parametrize("aid", [UNIONPAY, VISA], ids=["unionpay", "visa"])

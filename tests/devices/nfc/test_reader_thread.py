@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from devices.nfc.reader.air import Air, Found
-from devices.nfc.reader.reader import AirReader
 from devices.nfc.contract import CardGone, ReaderGone, TransportError
-from devices.nfc.reader.iso_dep import FrameTimeout
+from devices.nfc.reader.air import Air, Found
 from devices.nfc.reader.driver_thread import ReaderThread
+from devices.nfc.reader.iso_dep import FrameTimeout
+from devices.nfc.reader.reader import AirReader
 
 
 def test_calls_run_in_order_on_one_thread() -> None:

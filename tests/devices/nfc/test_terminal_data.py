@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from devices.nfc.kernel.ca_keys import CaKeyError, CaKeyRing, parse_ca_keys
 from devices.nfc.kernel import (
     Kernel,
     TerminalError,
@@ -17,6 +16,7 @@ from devices.nfc.kernel import (
     parse_terminal,
     terminal_file,
 )
+from devices.nfc.kernel.ca_keys import CaKeyError, CaKeyRing, parse_ca_keys
 from devices.nfc.kernel.terminal_file import format_terminal, parse_pinned
 
 CHINA = Path(terminal_file.__file__).with_name("terminal_china.toml").read_text("utf-8")

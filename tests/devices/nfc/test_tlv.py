@@ -4,8 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devices.nfc.emv.ber_tlv import (
+    DolEntry,
+    Node,
+    TlvError,
+    build,
+    fill_dol,
+    find,
+    is_constructed,
+    parse,
+    parse_dol,
+    walk,
+)
 from devices.nfc.emv.tags import SENSITIVE, TAGS, Format, format_of, name_of
-from devices.nfc.emv.ber_tlv import (DolEntry, Node, TlvError, build, fill_dol, find, is_constructed, parse, parse_dol, walk)
 
 
 def h(text: str) -> bytes:

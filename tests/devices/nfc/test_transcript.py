@@ -24,7 +24,14 @@ from kernel_rig import PROFILES, Breaking, Presented, ring
 
 from devices.nfc.contract import CardGone, TransportError
 from devices.nfc.kernel import CaKeyRing, Outcome, TapResult, Transaction, load_terminal, run_tap
-from devices.nfc.transcript.transcript import (Deviation, TranscriptCard, TranscriptError, TranscriptReader, parse_transcript, record)
+from devices.nfc.transcript.transcript import (
+    Deviation,
+    TranscriptCard,
+    TranscriptError,
+    TranscriptReader,
+    parse_transcript,
+    record,
+)
 
 TAPPED = datetime.now().replace(microsecond=0)
 REAL = "6228000100001117"

@@ -7,7 +7,13 @@ import threading
 from collections.abc import Iterable
 from functools import reduce
 
-from devices.nfc.emulated.air.iso14443_3 import State, Technology, TypeATarget, TypeBTarget, target_for
+from devices.nfc.emulated.air.iso14443_3 import (
+    State,
+    Technology,
+    TypeATarget,
+    TypeBTarget,
+    target_for,
+)
 from devices.nfc.emulated.air.iso14443_4 import Answer, CardLeft, PresentedCard
 from devices.nfc.emulated.state_file import CardInUse
 

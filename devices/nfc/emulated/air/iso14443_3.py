@@ -11,7 +11,14 @@ from functools import reduce
 from operator import xor
 from typing import Literal
 
-from devices.nfc.emulated.air.iso14443_4 import (Answer, IsoDepTarget, Limits, PresentedCard, frame_size, waiting_time_s)
+from devices.nfc.emulated.air.iso14443_4 import (
+    Answer,
+    IsoDepTarget,
+    Limits,
+    PresentedCard,
+    frame_size,
+    waiting_time_s,
+)
 
 Technology = Literal["A", "B"]
 

@@ -9,16 +9,24 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from devices.nfc.emulated.card.application import Chip
-from devices.nfc.emulated.behaviour import Behaviour, Delay, Pull
-from devices.nfc.emulated.card.image import image_from
 from devices.nfc.emulated.air.iso14443_4 import CardLeft
+from devices.nfc.emulated.behaviour import Behaviour, Delay, Pull
+from devices.nfc.emulated.card.application import Chip
+from devices.nfc.emulated.card.image import image_from
 from devices.nfc.emulated.card.memory import LimitedUseKey, memory_from
-from devices.nfc.emulated.personalisation.personalise import FORMAT, card_path, lock_path
 from devices.nfc.emulated.card.session import Presentation, State
 from devices.nfc.emulated.profile import CardProfile
 from devices.nfc.emulated.profile_files import profile_from
-from devices.nfc.emulated.state_file import CardFileError, CardInUse, FileLock, read_json, write_json
+from devices.nfc.emulated.state_file import (
+    FORMAT,
+    CardFileError,
+    CardInUse,
+    FileLock,
+    card_path,
+    lock_path,
+    read_json,
+    write_json,
+)
 from devices.nfc.emulated.toml_reader import ProfileError
 
 

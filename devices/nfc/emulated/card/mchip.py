@@ -144,7 +144,9 @@ class MChipApplication:
             objects |= {"9F26": cryptogram, "9F10": issuer_data}
             return ber_tlv.tlv("77", ber_tlv.encode(objects))
         signature = self._combined_signature(objects, issuer_data, kind, cryptogram)
-        return ber_tlv.tlv("77", ber_tlv.encode({**objects, "9F4B": signature, "9F10": issuer_data}))
+        return ber_tlv.tlv(
+            "77", ber_tlv.encode({**objects, "9F4B": signature, "9F10": issuer_data})
+        )
 
     def _combined_signature(
         self, objects: dict[str, bytes], issuer_data: bytes, kind: int, cryptogram: bytes

@@ -11,7 +11,15 @@ from collections.abc import Callable
 from enum import Enum
 
 from devices.nfc.emulated.card import ber_tlv
-from devices.nfc.emulated.card.application import (PPSE, Application, Chip, Refused, Status, application_fci, ppse_fci)
+from devices.nfc.emulated.card.application import (
+    PPSE,
+    Application,
+    Chip,
+    Refused,
+    Status,
+    application_fci,
+    ppse_fci,
+)
 from devices.nfc.emulated.card.mchip import MChipApplication
 from devices.nfc.emulated.card.unionpay import UnionPayApplication
 from devices.nfc.emulated.card.visa import VisaApplication

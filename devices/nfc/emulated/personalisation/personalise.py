@@ -13,16 +13,24 @@ from typing import Any
 
 from devices.nfc.emulated.card import cryptograms
 from devices.nfc.emulated.card.application import Chip
-from devices.nfc.emulated.personalisation.test_ca import Authority, ensure_authority
-from devices.nfc.emulated.personalisation.records import build_image
 from devices.nfc.emulated.card.image import CardImage
 from devices.nfc.emulated.card.memory import LimitedUseKey, Memory, memory_from
-from devices.nfc.emulated.profile import CardProfile
-from devices.nfc.emulated.state_file import FileLock, locked, private_folder, read_json, write_json
 from devices.nfc.emulated.card.unionpay import UnionPayApplication
 from devices.nfc.emulated.card.visa import VisaApplication
+from devices.nfc.emulated.personalisation.records import build_image
+from devices.nfc.emulated.personalisation.test_ca import Authority, ensure_authority
+from devices.nfc.emulated.profile import CardProfile
+from devices.nfc.emulated.state_file import (
+    FORMAT,
+    FileLock,
+    card_path,
+    lock_path,
+    locked,
+    private_folder,
+    read_json,
+    write_json,
+)
 
-FORMAT = 1
 _FEW_USES = 2
 
 
@@ -37,11 +45,6 @@ class Stock:
     made: bool
     low: bool = False
     last_serial: int = 0
-
-
-def card_path(name: str, home: Path) -> Path:
-    """Where the state of the card with this name lives."""
-    return home / "cards" / f"{name}.json"
 
 
 def personalise(
@@ -114,11 +117,6 @@ def install(profile: CardProfile, image: CardImage, *, home: Path) -> Path:
     with locked(lock_path(path)):
         _write(path, {"digest": secrets.token_hex(16)}, profile, image, Memory())
     return path
-
-
-def lock_path(path: Path) -> Path:
-    """The lock that guards a card's state file."""
-    return path.with_suffix(".lock")
 
 
 def derived_keys(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 
-from devices.nfc.emulated.card import ber_tlv, certificates, mchip, qvsdc
 from devices.nfc.emulated import rsa
-from devices.nfc.emulated.personalisation.test_ca import Authority
+from devices.nfc.emulated.card import ber_tlv, certificates, mchip, qvsdc
 from devices.nfc.emulated.card.image import CardImage, Records
+from devices.nfc.emulated.personalisation.test_ca import Authority
 from devices.nfc.emulated.profile import CardProfile
 
 _CERTIFICATE_EXPIRY = "1240"

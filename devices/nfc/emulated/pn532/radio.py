@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from devices.nfc.emulated.air.field import Collision, Field
 from devices.nfc.emulated.air.iso14443_3 import State, Technology, TypeATarget
-from devices.nfc.reader.iso_dep import (FrameError, FrameTimeout, IsoDepInitiator, ProtocolError, parse_atqb, parse_ats)
+from devices.nfc.reader.iso_dep import (
+    FrameError,
+    FrameTimeout,
+    IsoDepInitiator,
+    ProtocolError,
+    parse_atqb,
+    parse_ats,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

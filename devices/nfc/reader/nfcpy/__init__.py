@@ -7,15 +7,15 @@ cards with a short ATS work, and a lost reader is a named error.
 
 from __future__ import annotations
 
-from devices.nfc.reader.air import Air
-from devices.nfc.reader.reader import AirReader
 from devices.nfc.contract import TransportError
-from devices.nfc.reader.nfcpy.listener import Listener
+from devices.nfc.reader.air import Air
 from devices.nfc.reader.nfcpy.driver import Device, Pn53xDevice, Rcs380Device
+from devices.nfc.reader.nfcpy.listener import Listener
 from devices.nfc.reader.nfcpy.pn53x import Pn53xAir
 from devices.nfc.reader.nfcpy.ports import Model, open_serial, open_usb
 from devices.nfc.reader.nfcpy.rcs380_and_udp import Port100Air, UdpAir
 from devices.nfc.reader.path import ReaderPath, SerialLock, parse_path
+from devices.nfc.reader.reader import AirReader
 
 
 def open_reader(path: str) -> AirReader:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from devices.nfc.reader.air import Air
 from devices.nfc.contract import ReaderGone, TransportError
+from devices.nfc.reader.air import Air
 from devices.nfc.reader.nfcpy.driver import AirFault, Device, LocalTarget, UnsupportedTarget, faults
 
 

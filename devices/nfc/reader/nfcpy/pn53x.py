@@ -5,10 +5,18 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-from devices.nfc.reader.air import FIELD_RESET_S, Found, Signal
 from devices.nfc.contract import SeveralCards
+from devices.nfc.reader.air import FIELD_RESET_S, Found, Signal
 from devices.nfc.reader.iso_dep import FrameError, FrameTimeout
-from devices.nfc.reader.nfcpy.driver import (DRIVER_FAULTS, Acr122Device, ChipError, Pn53xDevice, RemoteTarget, display_name, faults)
+from devices.nfc.reader.nfcpy.driver import (
+    DRIVER_FAULTS,
+    Acr122Device,
+    ChipError,
+    Pn53xDevice,
+    RemoteTarget,
+    display_name,
+    faults,
+)
 from devices.nfc.reader.nfcpy.ports import PATIENCE_MS, PatientTty
 from devices.nfc.reader.path import SerialLock
 

@@ -14,10 +14,17 @@ from contextlib import suppress
 import usb1
 
 from devices.nfc.contract import TransportError
-from devices.nfc.reader.nfcpy.driver import (DRIVER_FAULTS, USB_DRIVERS, Device, TtyPort, UsbPort, start_driver)
-from devices.nfc.reader.path import ReaderPath, SerialLock
 from devices.nfc.reader.diagnosis import unsupported_model, usb_trouble
 from devices.nfc.reader.libusb import load_usb_library
+from devices.nfc.reader.nfcpy.driver import (
+    DRIVER_FAULTS,
+    USB_DRIVERS,
+    Device,
+    TtyPort,
+    UsbPort,
+    start_driver,
+)
+from devices.nfc.reader.path import ReaderPath, SerialLock
 
 PATIENCE_MS = 2_000
 SILENT_MS = 10_000

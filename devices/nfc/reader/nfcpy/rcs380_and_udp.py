@@ -7,10 +7,22 @@ import socket
 import time
 from contextlib import suppress
 
-from devices.nfc.reader.air import FIELD_RESET_S, Found, Signal
 from devices.nfc.contract import ReaderGone, SeveralCards, TransportError
+from devices.nfc.reader.air import FIELD_RESET_S, Found, Signal
 from devices.nfc.reader.iso_dep import FrameError, FrameTimeout
-from devices.nfc.reader.nfcpy.driver import (DRIVER_FAULTS, AirDamage, AirFault, AirTimeout, BrokenLink, Rcs380Device, Rcs380RadioError, RemoteTarget, UdpDevice, display_name, faults)
+from devices.nfc.reader.nfcpy.driver import (
+    DRIVER_FAULTS,
+    AirDamage,
+    AirFault,
+    AirTimeout,
+    BrokenLink,
+    Rcs380Device,
+    Rcs380RadioError,
+    RemoteTarget,
+    UdpDevice,
+    display_name,
+    faults,
+)
 from devices.nfc.reader.path import ReaderPath
 
 _UDP_POLL_S = 0.1

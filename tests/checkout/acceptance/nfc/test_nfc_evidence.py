@@ -12,8 +12,8 @@ from checkout.acceptance.nfc import terminal as tap
 from checkout.clearing.issuing.accounts import luhn_valid
 from checkout.encryption import Seal
 from checkout.trace import Trace
-from devices.nfc.emv.apdu import Exchange
 from devices.nfc.emulated import in_process, open_card
+from devices.nfc.emv.apdu import Exchange
 from devices.nfc.kernel import Cryptogram, Kernel, Outcome, TapResult, TerminalError
 
 REAL = "6200000000000005"

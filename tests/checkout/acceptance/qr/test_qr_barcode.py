@@ -7,9 +7,9 @@ import string
 
 import pytest
 
+from devices.qr import scanner
 from devices.qr.symbol import barcode
 from devices.qr.symbol.barcode import BarcodeError
-from devices.qr import scanner
 
 PRINTABLE = string.ascii_letters + string.digits + string.punctuation + " "
 

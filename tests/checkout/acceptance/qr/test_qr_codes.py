@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkout.acceptance.contract import Merchant
 from checkout.acceptance.qr import signed_payload
-from devices.qr.codec import mpm
-from devices.qr.codec.verdict import Verdict
 from checkout.acceptance.qr.signed_payload import CodeRefused
-from devices.qr.codec.mpm_tlv import split, with_crc
+from checkout.config import Merchant
 from checkout.money import Money
+from devices.qr.codec import mpm
+from devices.qr.codec.mpm_tlv import split, with_crc
+from devices.qr.codec.verdict import Verdict
 
 KEY = b"a key of the shop, kept in its home"
 CODE = "ABCDEFGHIJKLM"
@@ -115,7 +115,9 @@ def test_code_without_a_tag_is_refused() -> None:
         mpm.MerchantPresented(
             accounts=(
                 mpm.Template(
-                    id="26", guid=signed_payload.GUID, objects=(("01", merchant.merchant_id), ("02", CODE))
+                    id="26",
+                    guid=signed_payload.GUID,
+                    objects=(("01", merchant.merchant_id), ("02", CODE)),
                 ),
             ),
             mcc=merchant.mcc,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from checkout.acceptance.qr import command
+from checkout.commands import qr
 from devices.qr.codec import cpm, mpm
 
 CORPUS = Path(__file__).resolve().parents[4].parent / "shared" / "vectors" / "qr" / "corpus.json"
@@ -48,10 +48,10 @@ def _at(fields: Any, path: str) -> Any:
 @pytest.mark.parametrize("part", ["mpm", "cpm"])
 def test_command_tells_every_payload_by_its_kind(part: str) -> None:
     for case in _ALL[part]:
-        found = command.read(case["payload"])
+        found = qr.read(case["payload"])
         assert found.reading.kind == f"emv-{part}"
         verdict = case.get("verdict", "strict" if case.get("valid") else "invalid")
         assert found.reading.verdict == verdict
         assert found.status == (0 if verdict == "strict" else 3)
-        lenient = command.read(case["payload"], lenient=True)
+        lenient = qr.read(case["payload"], lenient=True)
         assert lenient.status == (3 if verdict == "invalid" else 0)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from devices.qr.codec import ber_tlv, cpm
 from devices.qr.codec.ber_tlv import BerObject
-from devices.qr.codec.verdict import CodecError, Verdict
 from devices.qr.codec.cpm import Application, ConsumerPresented
+from devices.qr.codec.verdict import CodecError, Verdict
 
 # EMVCo, QRCPS Consumer-Presented Mode 1.0, annex with worked examples.
 ONE_APPLICATION = "hQVDUFYwMWEaTwegAAAAVVVVVw8SNFZ4kBI0WNGRIgESNF8="

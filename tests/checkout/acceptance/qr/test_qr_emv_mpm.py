@@ -12,10 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.qr.codec import mpm
-from devices.qr.codec.verdict import CodecError, Verdict
-from devices.qr.codec.mpm import (AdditionalContent, LanguageTemplate, MerchantAccount, MerchantPresented, Template, Tip)
+from devices.qr.codec.mpm import (
+    AdditionalContent,
+    LanguageTemplate,
+    MerchantAccount,
+    MerchantPresented,
+    Template,
+    Tip,
+)
 from devices.qr.codec.mpm_objects import PRIMITIVE_ACCOUNTS
 from devices.qr.codec.mpm_tlv import crc, join, split, with_crc
+from devices.qr.codec.verdict import CodecError, Verdict
 
 # EMVCo, QRCPS Merchant-Presented Mode 1.0, annex with the worked example.
 ANNEX_B = (

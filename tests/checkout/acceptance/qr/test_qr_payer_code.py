@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from devices.qr.codec import cpm
 from checkout.acceptance.qr import payer_code
-from devices.qr.codec.verdict import Verdict
-from checkout.acceptance.qr.payer_code import PayerCodeRefused, PayerCodes
 from checkout.acceptance.qr.code_kinds import _BARCODES
+from checkout.acceptance.qr.payer_code import PayerCodeRefused, PayerCodes
+from devices.qr.codec import cpm
+from devices.qr.codec.verdict import Verdict
 
 KEY = b"a key of the wallet's own house"
 NOON = datetime(2026, 3, 4, 12, 0, 30, tzinfo=UTC)

@@ -10,17 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkout.acceptance.contract import Merchant
-from checkout.acceptance.qr import signed_payload, command
-from devices.qr.symbol import rendering
-from devices.qr.codec.verdict import Verdict
-from checkout.acceptance.qr.command import CodeFileError
-from devices.qr.codec.mpm_tlv import join, with_crc
-from checkout.acceptance.qr.payer_code import PayerCodes
+from checkout.acceptance.qr import signed_payload
 from checkout.acceptance.qr.code_kinds import Kind, best, read
-from devices.qr.symbol.sticker_sheet import Sticker
+from checkout.acceptance.qr.payer_code import PayerCodes
+from checkout.commands import qr
+from checkout.commands.qr import CodeFileError
+from checkout.config import Merchant
 from checkout.money import Money
+from devices.qr.codec.mpm_tlv import join, with_crc
+from devices.qr.codec.verdict import Verdict
 from devices.qr.scanner import NoCode, NotAnImage
+from devices.qr.symbol import rendering
+from devices.qr.symbol.sticker_sheet import Sticker
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 KEY = b"a key of the shop, kept in its home"
@@ -117,7 +118,7 @@ def test_best_of_several_is_the_one_that_pays() -> None:
 @pytest.mark.parametrize("name", ["code.png", "code.svg", "CODE.PNG"])
 @pytest.mark.parametrize("form", ["link", "emv"])
 def test_code_that_was_made_is_read(tmp_path: Path, name: str, form: str) -> None:
-    text = command.text_of_code(
+    text = qr.text_of_code(
         form=form,
         code="ABCDEFGHIJKLM",
         merchant=Merchant(),
@@ -125,9 +126,9 @@ def test_code_that_was_made_is_read(tmp_path: Path, name: str, form: str) -> Non
         key=KEY,
         amount=Money(amount_minor=1280, currency="CNY"),
     )
-    made = command.write(text, tmp_path / name)
+    made = qr.write(text, tmp_path / name)
     assert made.as_json()["text"] == text
-    found = command.read(str(tmp_path / name))
+    found = qr.read(str(tmp_path / name))
     assert found.reading.text == text
     assert found.status == 0
     assert found.reading.kind == {"link": Kind.LINK, "emv": Kind.EMV_MPM}[form]
@@ -135,7 +136,7 @@ def test_code_that_was_made_is_read(tmp_path: Path, name: str, form: str) -> Non
 
 @pytest.mark.parametrize("name", ["sticker.png", "sticker.svg", "sheet.pdf"])
 def test_sticker_is_written_in_every_form(tmp_path: Path, name: str) -> None:
-    text = command.text_of_code(
+    text = qr.text_of_code(
         form="emv",
         code="ABCDEFGHIJKLM",
         merchant=Merchant(),
@@ -143,19 +144,19 @@ def test_sticker_is_written_in_every_form(tmp_path: Path, name: str) -> None:
         key=KEY,
     )
     sticker = Sticker(text=text, payee="Lane Tea House", number="ABCDE-FGHIJ")
-    command.write_sticker(sticker, tmp_path / name, made_at=NOW)
+    qr.write_sticker(sticker, tmp_path / name, made_at=NOW)
     if name == "sticker.png":
-        assert command.read(str(tmp_path / name)).reading.text == text
+        assert qr.read(str(tmp_path / name)).reading.text == text
     else:
         assert (tmp_path / name).stat().st_size > 1000
 
 
 def test_exit_status_follows_verdict_and_leniency() -> None:
-    assert command.read(EMV).status == 0
-    assert command.read(SHORT_OF_A_CITY).status == 3
-    assert command.read(SHORT_OF_A_CITY, lenient=True).status == 0
-    assert command.read(EMV + "\n", lenient=True).status == 3
-    assert command.read("hello", lenient=True).status == 3
+    assert qr.read(EMV).status == 0
+    assert qr.read(SHORT_OF_A_CITY).status == 3
+    assert qr.read(SHORT_OF_A_CITY, lenient=True).status == 0
+    assert qr.read(EMV + "\n", lenient=True).status == 3
+    assert qr.read("hello", lenient=True).status == 3
 
 
 @pytest.mark.parametrize(("before", "after"), [("", "\n"), ("", "\r\n"), ("\ufeff", "\r\n")])
@@ -164,7 +165,7 @@ def test_text_file_is_read_without_the_marks_of_its_editor(
 ) -> None:
     path = tmp_path / "payload.txt"
     path.write_bytes(f"{before}{EMV}{after}".encode())
-    assert command.read(str(path)).reading.verdict is Verdict.STRICT
+    assert qr.read(str(path)).reading.verdict is Verdict.STRICT
 
 
 def test_several_codes_in_a_picture_are_all_told(tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ def test_several_codes_in_a_picture_are_all_told(tmp_path: Path) -> None:
         sheet.paste(Image.open(io.BytesIO(rendering.png(text))), (at, 20))
     path = tmp_path / "two.png"
     sheet.save(path)
-    found = command.read(str(path))
+    found = qr.read(str(path))
     assert found.reading.text == LINK
     assert found.others == ("hello",)
     assert found.as_json()["others"] == ["hello"]
@@ -187,36 +188,36 @@ def test_files_that_hold_no_code_are_refused_in_one_line(tmp_path: Path) -> None
     blank = tmp_path / "blank.png"
     blank.write_bytes(b"not a picture at all")
     with pytest.raises(NotAnImage):
-        command.read(str(blank))
+        qr.read(str(blank))
     binary = tmp_path / "binary"
     binary.write_bytes(b"\x00\x01\xff")
     with pytest.raises(NotAnImage):
-        command.read(str(binary))
+        qr.read(str(binary))
     with pytest.raises(CodeFileError, match=r"^no such file: "):
-        command.read(str(tmp_path / "missing.png"))
+        qr.read(str(tmp_path / "missing.png"))
     from PIL import Image
 
     Image.new("L", (200, 200), 255).save(blank)
     with pytest.raises(NoCode):
-        command.read(str(blank))
+        qr.read(str(blank))
 
 
 @pytest.mark.parametrize("text", ["x" * 5000, "a\0b", "/", "."])
 def test_texts_that_are_no_file_names_are_texts(text: str) -> None:
-    assert command.read(text).reading.kind is Kind.OTHER
+    assert qr.read(text).reading.kind is Kind.OTHER
 
 
 def test_output_of_another_kind_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     for name in ("code.gif", "code", "code.pdf"):
         with pytest.raises(CodeFileError, match=r"^out: expected a name that ends in"):
-            command.write("x", tmp_path / name)
+            qr.write("x", tmp_path / name)
         assert not (tmp_path / name).exists()
 
 
 def test_people_are_told_names_and_broken_rules() -> None:
-    lines = list(command.describe(command.read(SHORT_OF_A_CITY)))
+    lines = list(qr.describe(qr.read(SHORT_OF_A_CITY)))
     assert lines[0] == "emv-mpm: nonconforming"
     assert any("mandatory root tag 60 missing" in line for line in lines)
     assert any("merchant name" in line and "Lane Tea House" in line for line in lines)
-    assert "  text  hello" in command.describe(command.read("hello"))
-    assert any("5A" in line for line in command.describe(command.read(PAYER.emv)))
+    assert "  text  hello" in qr.describe(qr.read("hello"))
+    assert any("5A" in line for line in qr.describe(qr.read(PAYER.emv)))

@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw
 from qrcode import util
 
 from devices.qr.symbol import rendering
-from devices.qr.symbol.masks import MASKS, MaskScorer
 from devices.qr.symbol.encoder import LEVELS, SymbolError, encode
+from devices.qr.symbol.masks import MASKS, MaskScorer
 
 ALPHABETS = (
     string.digits,

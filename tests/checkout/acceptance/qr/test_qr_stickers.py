@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from devices.qr import scanner
 from devices.qr.symbol import sticker_sheet
 from devices.qr.symbol.sticker_sheet import Sticker
-from devices.qr import scanner
 
 LINK = "HTTP://192.168.1.20:8000/P/ABCDEFGHIJKLM"
 MADE_AT = datetime(2026, 3, 4, tzinfo=UTC)
@@ -26,7 +26,9 @@ def sticker(payee: str = "Lane Tea House", text: str = LINK, number: str = "No. 
 
 
 def test_png_is_read_back() -> None:
-    picture = sticker_sheet.png(sticker("A shop with a name so long that it has to be made smaller"))
+    picture = sticker_sheet.png(
+        sticker("A shop with a name so long that it has to be made smaller")
+    )
     assert Image.open(io.BytesIO(picture)).mode == "1"
     assert [scan.text for scan in scanner.read(picture)] == [LINK]
     assert [scan.text for scan in scanner.read(sticker_sheet.png(sticker("巷子茶馆")))] == [LINK]

@@ -1,0 +1,16 @@
+"""Opening the clearing database by its URL."""
+
+from __future__ import annotations
+
+from checkout.clearing.store.engine import Engine
+from checkout.clearing.store.sqlite import SqliteEngine
+from checkout.database import is_postgresql
+
+
+def open_clearing_engine(url: str) -> Engine:
+    """The engine that `url` names; DatabaseError where it can't be used."""
+    if is_postgresql(url):
+        from checkout.clearing.store.postgresql import PostgresqlEngine
+
+        return PostgresqlEngine(url)
+    return SqliteEngine(url)

@@ -1,0 +1,100 @@
+"""The state of the reader, and the emulated cards asked of it, as rows that all processes share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, insert, select, update
+
+from checkout.errors import ShopError
+from checkout.shop import tables
+from checkout.shop.orders.events import add_event
+from checkout.shop.orders.states import Clock
+from checkout.shop.tables import instant, micros
+
+#: A reader's word older than this is no longer believed: its process may be gone.
+_STATUS_STALE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderStatus:
+    """What the reader is doing, in one word and one sentence."""
+
+    name: str
+    state: str  # none, idle, ready, reading, retry, see-phone, pin, paid, declined, fault ...
+    message: str
+    emulated: bool
+    at: datetime
+
+    def as_json(self) -> dict[str, Any]:
+        """As events and API show it."""
+        return {
+            "name": self.name,
+            "state": self.state,
+            "message": self.message,
+            "emulated": self.emulated,
+        }
+
+
+class ReaderDesk:
+    """Where the terminal process says how its reader is, and hears which emulated card to take."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def status(self) -> ReaderStatus:
+        """The reader's last word; state ``none`` when its process has fallen silent."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(tables.reader_status)).first()
+        now = self._clock()
+        if row is None or (now - instant(row.at)).total_seconds() > _STATUS_STALE_S:
+            return ReaderStatus(
+                name="", state="none", message="no reader is running", emulated=False, at=now
+            )
+        return ReaderStatus(
+            name=row.name,
+            state=row.state,
+            message=row.message,
+            emulated=bool(row.emulated),
+            at=instant(row.at),
+        )
+
+    def tell(self, name: str, state: str, message: str, *, emulated: bool) -> None:
+        """Called by the terminal: keep the state, and make an event of it where it changed."""
+        now = self._clock()
+        values = {"name": name, "state": state, "message": message, "emulated": emulated}
+        table = tables.reader_status
+        with self._engine.begin() as connection:
+            connection.execute(update(table).where(table.c.id == 1).values(at=micros(now)))
+            before = connection.execute(select(table)).one()
+            same = all(getattr(before, key) == value for key, value in values.items())
+            if not same:
+                connection.execute(update(table).where(table.c.id == 1).values(**values))
+                add_event(connection, now, "reader-state", None, **values)
+
+    def present(self, card: str) -> None:
+        """Ask the terminal to lay an emulated card on its reader; ShopError(not-emulated)."""
+        status = self.status()
+        if not status.emulated:
+            raise ShopError("not-emulated", "reader: it is real, or none is running; tap a card")
+        with self._engine.begin() as connection:
+            connection.execute(
+                insert(tables.reader_requests),
+                {"card": card, "at": micros(self._clock()), "taken": False},
+            )
+
+    def next_card(self) -> str | None:
+        """Called by the terminal: the emulated card it is to take now, oldest wish first."""
+        table = tables.reader_requests
+        with self._engine.connect() as connection:
+            row = connection.execute(
+                select(table).where(table.c.taken.is_(False)).order_by(table.c.n).limit(1)
+            ).first()
+        if row is None:
+            return None
+        with self._engine.begin() as connection:
+            connection.execute(update(table).where(table.c.n == row.n).values(taken=True))
+        return str(row.card)
