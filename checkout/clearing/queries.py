@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import Engine, text
-from sqlalchemy import Engine as SqlEngine
+from sqlalchemy import Engine, Engine as SqlEngine, text
 
 from checkout.clearing.iso8583.dump import describe
 from checkout.clearing.ledger.ledger import LEGS_PER_ENTRY, Balance, Status, check_trial_balance

@@ -11,8 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from checkout.commands.common import config_from, console, print_json
 from checkout.config import Config
-from checkout.demo.payers import DEFAULT_PAYER, DEMO_PIN, Payer
-from checkout.demo.payers import payer as find_payer
+from checkout.demo.payers import DEFAULT_PAYER, DEMO_PIN, Payer, payer as find_payer
 from checkout.errors import ShopError
 from checkout.money import Money
 from checkout.shop.orders.states import Order

@@ -7,8 +7,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
+from importlib.metadata import PackageNotFoundError, version as installed_version
 from pathlib import Path
 
 from rich.console import Console

@@ -22,8 +22,7 @@ _STATIC_KEPT_S = 3600
 def register(app: Flask, shop: Shop) -> None:
     """Put every page and the API of `shop` on `app`."""
     from checkout.web.access import login
-    from checkout.web.api import orders_and_payments
-    from checkout.web.api import webhooks as webhooks_api
+    from checkout.web.api import orders_and_payments, webhooks as webhooks_api
     from checkout.web.counter import counter, pin_pad, scan_payer_code
     from checkout.web.office import compare, disputes, network, stickers, webhooks
     from checkout.web.payer import my_code, pay, top_up, wallet

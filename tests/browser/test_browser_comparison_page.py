@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "checkout" / "comparison"))
-
-from comparison_by_hand import made_comparison
-
 from checkout.comparison.report.html import html_page
+from tests.checkout.comparison.comparison_by_hand import made_comparison
 
 pytestmark = pytest.mark.browser
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
-from conformance_cards import CardSpec, SuiteCard
-
 from devices.nfc.emulated.air.udp import UdpEmulator
+from tests.conformance.conformance_cards import CardSpec, SuiteCard
 
 
 def main() -> None:

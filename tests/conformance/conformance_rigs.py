@@ -12,8 +12,6 @@ from typing import Protocol, cast
 
 import nfc.clf.transport
 import pytest
-from conformance_cards import PPSE, PPSE_ANSWER, UNKNOWN_AID, CardSpec, SuiteCard
-from fake_usb import FakeAcr122, FakeBus, FakeRcs380, FakeReader
 
 from devices.nfc.contract import Reader
 from devices.nfc.emulated.air.iso14443_4 import PresentedCard
@@ -22,6 +20,8 @@ from devices.nfc.emulated.in_process import InProcessReader
 from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 from devices.nfc.reader.nfcpy import open_reader
 from devices.nfc.transcript.transcript import TranscriptReader
+from tests.conformance.conformance_cards import PPSE, PPSE_ANSWER, UNKNOWN_AID, CardSpec, SuiteCard
+from tests.conformance.fake_usb import FakeAcr122, FakeBus, FakeRcs380, FakeReader
 
 _HERE = Path(__file__).parent
 _ROOT = _HERE.parents[1]
@@ -145,7 +145,7 @@ class CardProcess:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(_HERE / "conformance_card_process.py")],
+            [sys.executable, "-m", "tests.conformance.conformance_card_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -4,7 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conformance_rigs import CardProcess, HardwareRig, OtherProcessRig, Rig, make_rig
+
+from tests.conformance.conformance_rigs import (
+    CardProcess,
+    HardwareRig,
+    OtherProcessRig,
+    Rig,
+    make_rig,
+)
 
 TRANSPORTS = ("in-process", "transcript", "pty", "udp", "acr122u", "rc-s380")
 

@@ -5,14 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conformance_cards import PPSE, CardSpec, SuiteCard, echo
-from conformance_rigs import install
-from fake_usb import FakeAcr122, FakeBus, FakePn53x, FakePn531, FakePn533, FakeRcs956
 
 from devices.nfc.contract import CardGone, ReaderGone, SeveralCards
 from devices.nfc.emulated.pn532.chip import Pn532Chip
 from devices.nfc.reader.nfcpy import open_reader
 from devices.nfc.reader.nfcpy.pn53x import without_cascade_tags
+from tests.conformance.conformance_cards import PPSE, CardSpec, SuiteCard, echo
+from tests.conformance.conformance_rigs import install
+from tests.conformance.fake_usb import (
+    FakeAcr122,
+    FakeBus,
+    FakePn53x,
+    FakePn531,
+    FakePn533,
+    FakeRcs956,
+)
 
 ALL = [FakePn531, FakePn533, FakeRcs956]
 _NFC = Path(__file__).parents[2] / "devices"

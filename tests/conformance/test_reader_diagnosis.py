@@ -9,8 +9,6 @@ from pathlib import Path
 import nfc.clf.device
 import pytest
 import usb1
-from conformance_rigs import install
-from fake_usb import FakeAcr122, FakeBus, FakeOther, FakeRcs380, FakeReader
 
 from devices.nfc.contract import ReaderGone, TransportError
 from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
@@ -18,6 +16,8 @@ from devices.nfc.reader import diagnosis
 from devices.nfc.reader.diagnosis import ReaderReport, diagnose, in_words, udev_rule
 from devices.nfc.reader.nfcpy import open_reader
 from devices.nfc.reader.path import SerialLock
+from tests.conformance.conformance_rigs import install
+from tests.conformance.fake_usb import FakeAcr122, FakeBus, FakeOther, FakeRcs380, FakeReader
 
 
 @pytest.fixture(autouse=True)

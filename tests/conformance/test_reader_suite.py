@@ -6,8 +6,6 @@ import time
 from typing import Any
 
 import pytest
-from conformance_cards import PPSE, UNKNOWN_AID, CardSpec, echo, give, given
-from conformance_rigs import AIR, ANY_CARD, DESELECT, REMOVAL, TWO_CARDS, TYPE_B, UNPLUG, Rig
 
 from devices.nfc.contract import (
     Card,
@@ -15,6 +13,17 @@ from devices.nfc.contract import (
     ReaderGone,
     SeveralCards,
     TransportError,
+)
+from tests.conformance.conformance_cards import PPSE, UNKNOWN_AID, CardSpec, echo, give, given
+from tests.conformance.conformance_rigs import (
+    AIR,
+    ANY_CARD,
+    DESELECT,
+    REMOVAL,
+    TWO_CARDS,
+    TYPE_B,
+    UNPLUG,
+    Rig,
 )
 
 WALK = (PPSE, UNKNOWN_AID, echo(b"\x01"), give(20), give(300), echo(bytes(80)))

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance_rigs import InProcessRig, PtyRig, UsbRig, make_rig
 
 from devices.nfc.emulated import EmulatedCard, load_profile, open_card, personalise, profile_names
 from devices.nfc.emulated.air.iso14443_4 import CardLeft
 from devices.nfc.kernel import Outcome, TapResult, Transaction, load_terminal, run_tap
 from devices.nfc.kernel.ca_keys import CaKeyRing, parse_ca_keys
+from tests.conformance.conformance_rigs import InProcessRig, PtyRig, UsbRig, make_rig
 
 PROFILES = profile_names()
 READERS = ("pty", "acr122u", "rc-s380")

@@ -10,8 +10,7 @@ import pickle
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from dataclasses import fields as fields_of_class
+from dataclasses import dataclass, fields as fields_of_class
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path

@@ -16,8 +16,11 @@ from urllib.parse import parse_qs
 
 from checkout.acceptance.nfc import terminal
 from checkout.acceptance.nfc.authorization import Evidence, authorization
-from checkout.acceptance.qr.authorization import CodeKind, Consent
-from checkout.acceptance.qr.authorization import authorization as code_authorization
+from checkout.acceptance.qr.authorization import (
+    CodeKind,
+    Consent,
+    authorization as code_authorization,
+)
 from checkout.clearing.client.client import NoAnswer, NotSent, SwitchClient
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.comparison.trials.rig import Rig

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from checkout.comparison.results import Row
 from checkout.comparison.testbed.testbed import Pages
-from checkout.comparison.trials import code_attacks as codes
-from checkout.comparison.trials import payer_code_attacks as shown
-from checkout.comparison.trials import tap_attacks as taps
-from checkout.comparison.trials import webhook_attacks as webhooks
+from checkout.comparison.trials import (
+    code_attacks as codes,
+    payer_code_attacks as shown,
+    tap_attacks as taps,
+    webhook_attacks as webhooks,
+)
 from checkout.comparison.trials.trial import Trial, run_trials
 
 

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from checkout.comparison.results import Row
 from checkout.comparison.testbed.testbed import Pages
-from checkout.comparison.trials import fault_cases as plays
-from checkout.comparison.trials import shop_fault_cases as shop
+from checkout.comparison.trials import fault_cases as plays, shop_fault_cases as shop
 from checkout.comparison.trials.trial import Trial, run_trials
 
 

@@ -27,8 +27,7 @@ from checkout.comparison.trials.attacker import (
     tap_question,
 )
 from checkout.comparison.trials.rig import AMOUNT_MINOR, DEAR_MINOR, Scene
-from checkout.demo.payers import DEMO_PIN
-from checkout.demo.payers import payer as find_payer
+from checkout.demo.payers import DEMO_PIN, payer as find_payer
 from devices.nfc.contract import Card
 
 #: A relay over a good mobile network adds this to each command and answer.

@@ -12,17 +12,18 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine
 
 from checkout.acceptance.contract import Mode
-from checkout.acceptance.nfc.authorization import Evidence
-from checkout.acceptance.nfc.authorization import authorization as tap_authorization
-from checkout.acceptance.qr.authorization import CodeKind, Consent
-from checkout.acceptance.qr.authorization import authorization as code_authorization
+from checkout.acceptance.nfc.authorization import Evidence, authorization as tap_authorization
+from checkout.acceptance.qr.authorization import (
+    CodeKind,
+    Consent,
+    authorization as code_authorization,
+)
 from checkout.acceptance.qr.payer_code import PayerCodes
 from checkout.acceptance.qr.query_schedule import Rhythm
 from checkout.clearing.client.client import NotSent, SwitchClient
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.config import Merchant
-from checkout.demo.payers import Payer, payers
-from checkout.demo.payers import payer as find_payer
+from checkout.demo.payers import Payer, payer as find_payer, payers
 from checkout.encryption import Seal
 from checkout.errors import ShopError
 from checkout.shop.orders.events import add_event

@@ -12,8 +12,7 @@ from checkout.money import AmountError, Money
 from checkout.shop.payments.pay_by_code import Payment
 from checkout.shop.payments.stickers import StaticCode
 from checkout.web.context import the_shop
-from checkout.web.payer import pay as payer_pages
-from checkout.web.payer import phone_trace
+from checkout.web.payer import pay as payer_pages, phone_trace
 from checkout.web.payer.accounts import (
     accounts,
     chosen_payer,

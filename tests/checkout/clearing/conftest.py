@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from network import Network, running_network
+
+from tests.checkout.clearing.network import Network, running_network
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from model import Booked, Model, Sent
 
 from checkout.clearing.authorisation.context import Backend
 from checkout.clearing.clock import SettableClock
@@ -44,6 +43,7 @@ from checkout.clearing.switch.switch import Garbage, Switch
 from checkout.clearing.tokens.token_service import token_number
 from checkout.database import DatabaseError
 from checkout.money import Money
+from tests.checkout.clearing.model import Booked, Model, Sent
 
 _T = TransactionType
 _PIN_KEY = bytes(range(16))

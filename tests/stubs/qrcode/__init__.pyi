@@ -1,2 +1,1 @@
-from qrcode.main import QRCode as QRCode
-from qrcode.main import make as make
+from qrcode.main import QRCode as QRCode, make as make

@@ -21,20 +21,20 @@ import nfc.clf.rcs380
 import nfc.clf.transport
 import nfc.clf.udp
 import usb1
-from nfc.clf import BrokenLinkError as BrokenLink
-from nfc.clf import CommunicationError as AirFault
-from nfc.clf import LocalTarget, RemoteTarget
-from nfc.clf import TimeoutError as AirTimeout
-from nfc.clf import TransmissionError as AirDamage
-from nfc.clf import UnsupportedTargetError as UnsupportedTarget
+from nfc.clf import (
+    BrokenLinkError as BrokenLink,
+    CommunicationError as AirFault,
+    LocalTarget,
+    RemoteTarget,
+    TimeoutError as AirTimeout,
+    TransmissionError as AirDamage,
+    UnsupportedTargetError as UnsupportedTarget,
+)
 from nfc.clf.acr122 import Device as Acr122Device
-from nfc.clf.device import Device
-from nfc.clf.device import usb_device_map as USB_DRIVERS
+from nfc.clf.device import Device, usb_device_map as USB_DRIVERS
 from nfc.clf.pn53x import Device as Pn53xDevice
-from nfc.clf.rcs380 import CommunicationError as Rcs380RadioError
-from nfc.clf.rcs380 import Device as Rcs380Device
-from nfc.clf.transport import TTY as TtyPort
-from nfc.clf.transport import USB as UsbPort
+from nfc.clf.rcs380 import CommunicationError as Rcs380RadioError, Device as Rcs380Device
+from nfc.clf.transport import TTY as TtyPort, USB as UsbPort
 from nfc.clf.udp import Device as UdpDevice
 
 from devices.nfc.contract import ReaderGone, TransportError

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cards_independent import flat, parse
-
 from devices.nfc.emulated import EmulatedCard, install, open_card
 from devices.nfc.emulated.card.image import CardImage
 from devices.nfc.emulated.profile_files import profile_from
 from devices.nfc.emulated.rsa import from_primes
+from tests.devices.nfc.emulated.cards_independent import flat, parse
 
 FILE = Path(__file__).resolve().parents[4] / ".." / "shared/vectors/emv/unionpay-test-card.txt"
 EXPONENT = 65537

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cards_independent import CARD_KEY
 
 from devices.nfc.emulated import (
     EmulatedCard,
@@ -17,6 +16,7 @@ from devices.nfc.emulated import (
     open_card,
     personalise,
 )
+from tests.devices.nfc.emulated.cards_independent import CARD_KEY
 
 _numbers = itertools.count(1)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from cards_independent import (
+
+from devices.nfc.emulated import load_profile, profile_names
+from tests.devices.nfc.emulated.cards_independent import (
     CARD_KEY,
     Tap,
     Wrong,
@@ -22,8 +24,6 @@ from cards_independent import (
     select,
     send,
 )
-
-from devices.nfc.emulated import load_profile, profile_names
 
 _PROFILES = [load_profile(name) for name in profile_names()]
 _NORMAL = [p for p in _PROFILES if p.trouble.tamper == "no" and p.trouble.blocked == "no"]

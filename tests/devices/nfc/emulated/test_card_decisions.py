@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from cards_independent import (
+
+from devices.nfc.emulated.profile import OfflineLimits
+from tests.devices.nfc.emulated.cards_independent import (
     CARD_KEY,
     Tap,
     chip_tap,
@@ -15,8 +17,6 @@ from cards_independent import (
     select,
     send,
 )
-
-from devices.nfc.emulated.profile import OfflineLimits
 
 AID = "A000000333010101"
 ARQC, TC, AAC = b"\x80", b"\x40", b"\x00"

@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from cards_independent import CARD_KEY, Tap, gpo_command, quick_tap, select, send
-
 from devices.nfc.emulated import LimitedUseKey, open_card, personalise
 from devices.nfc.emulated.profile import Phone
+from tests.devices.nfc.emulated.cards_independent import (
+    CARD_KEY,
+    Tap,
+    gpo_command,
+    quick_tap,
+    select,
+    send,
+)
 
 AID = "A000000333010101"
 TTQ = "26C04080"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from cards_independent import (
+
+from tests.devices.nfc.emulated.cards_independent import (
     Tap,
     Wrong,
     check_fdda,
@@ -13,7 +14,7 @@ from cards_independent import (
     recover_issuer,
     retail_mac,
 )
-from cards_public import FILE, public_card
+from tests.devices.nfc.emulated.cards_public import FILE, public_card
 
 pytestmark = pytest.mark.skipif(not FILE.exists(), reason="the published vectors are not here")
 

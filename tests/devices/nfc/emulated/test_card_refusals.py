@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from cards_independent import Tap, chip_tap, flat, gpo_command, quick_tap, select, send
 
 from devices.nfc.emulated import State
+from tests.devices.nfc.emulated.cards_independent import (
+    Tap,
+    chip_tap,
+    flat,
+    gpo_command,
+    quick_tap,
+    select,
+    send,
+)
 
 AID = "A000000333010101"
 SELECT = f"00A4040008{AID}00"

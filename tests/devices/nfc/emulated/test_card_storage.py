@@ -10,7 +10,6 @@ import threading
 from pathlib import Path
 
 import pytest
-from cards_independent import CARD_KEY, Tap, gpo_command, quick_tap, select, send
 
 from devices.nfc.contract import TransportError
 from devices.nfc.emulated import (
@@ -23,14 +22,22 @@ from devices.nfc.emulated import (
     open_card,
     personalise,
 )
+from tests.devices.nfc.emulated.cards_independent import (
+    CARD_KEY,
+    Tap,
+    gpo_command,
+    quick_tap,
+    select,
+    send,
+)
 
 AID = "A000000333010101"
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[4]
 TAPPER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
-from cards_independent import quick_tap
+from tests.devices.nfc.emulated.cards_independent import quick_tap
 from devices.nfc.emulated import open_card
 card = open_card(sys.argv[2], Path(sys.argv[1]), lock_timeout_s=30)
 for _ in range(int(sys.argv[4])):
@@ -54,7 +61,7 @@ def start(code: str, *arguments: str) -> subprocess.Popen[str]:
 
 def test_two_processes_tapping_one_card_count_strictly_upwards(make_card, cards_home):
     name = make_card(power=False).name
-    taps = [start(TAPPER, str(cards_home), name, str(HERE), "8") for _ in range(2)]
+    taps = [start(TAPPER, str(cards_home), name, str(ROOT), "8") for _ in range(2)]
     counted = [[int(line) for line in tap.communicate(timeout=60)[0].split()] for tap in taps]
     assert [tap.returncode for tap in taps] == [0, 0]
     assert all(one == sorted(one) for one in counted)

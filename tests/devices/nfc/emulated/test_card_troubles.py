@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import pytest
-from cards_independent import Tap, chip_tap, flat, gpo_command, quick_tap, select, send
 
 from devices.nfc.contract import CardGone
 from devices.nfc.emulated import Behaviour, Delay, Pull, in_process, load_profile, profile_names
 from devices.nfc.emulated.air.iso14443_4 import CardLeft
 from devices.nfc.emulated.profile import Trouble
+from tests.devices.nfc.emulated.cards_independent import (
+    Tap,
+    chip_tap,
+    flat,
+    gpo_command,
+    quick_tap,
+    select,
+    send,
+)
 
 AID = "A000000333010101"
 PPSE = "00A404000E325041592E5359532E444446303100"

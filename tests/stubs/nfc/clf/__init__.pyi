@@ -1,7 +1,6 @@
 from typing import Any
 
-from . import device as device
-from . import transport as transport
+from . import device as device, transport as transport
 
 class Target:
     brty: str

@@ -1,0 +1,1 @@
+"""Fixtures for tests of other projects: a shop, cards, a phone and a reader."""

@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import os
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devices.nfc.contract import CardGone, TransportError
+from devices.nfc.kernel import CaKeyRing, Outcome, TapResult, Transaction, load_terminal, run_tap
+from devices.nfc.transcript.transcript import (
+    Deviation,
+    TranscriptCard,
+    TranscriptError,
+    TranscriptReader,
+    parse_transcript,
+    record,
+)
+from tests.devices.nfc.kernel.kernel_cards import (
+    NOW,
+    PAN,
+    UNIONPAY,
+    VISA,
+    ScriptedCard,
+    fci,
+    quick_answer,
+    quick_card,
+    tap,
+    tlv,
+    track2,
+)
+from tests.devices.nfc.kernel.kernel_rig import PROFILES, Breaking, Presented, ring
+
+TAPPED = datetime.now().replace(microsecond=0)
+REAL = "6228000100001117"
+
+
+def transaction(amount: int = 1280, at: datetime = TAPPED) -> Transaction:
+    return Transaction.purchase(amount, at=at)
+
+
+def replay(text: str, keys: CaKeyRing | None = None) -> TapResult:
+    """Run a recording under conditions of its own, far from those it was made under."""
+    reader = TranscriptReader(text, "transcript:test.apdu")
+    given = Transaction.purchase(1, "THB", at=datetime(2030, 1, 1))
+    return run_tap(
+        reader.wait_for_card(0),
+        **reader.conditions(given, load_terminal("abroad")).arguments(),
+        ca_keys=keys or CaKeyRing(),
+        random_bytes=os.urandom,
+        clock=time.perf_counter,
+    )
+
+
+def shown(result: TapResult) -> dict[str, Any]:
+    story = result.as_json()
+    for exchange in story["exchanges"]:
+        del exchange["ms"]
+    return story
+
+
+def without_pins(text: str) -> str:
+    return "\n".join(line for line in text.splitlines() if not line.startswith("# terminal:"))
+
+
+@pytest.mark.parametrize("amount", [1280, 120000])
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_card_of_ours_is_recorded_whole_and_replays_the_same(name: str, amount: int) -> None:
+    with Presented(name) as card:
+        result = tap(card, ring=ring(), amount=amount, at=TAPPED)
+    text = record(result, transaction=transaction(amount), terminal=load_terminal("china"))
+    assert "# masked: no" in text or result.pan is None
+    assert shown(replay(text, ring())) == shown(result)
+    assert shown(replay(without_pins(text), ring())) == shown(result)  # told from the commands
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 5])
+def test_a_torn_tap_replays_as_a_torn_tap(at: int) -> None:
+    with Presented("unionpay-debit") as card:
+        result = tap(Breaking(card, at, CardGone()), ring=ring(), at=TAPPED)
+    text = record(result, transaction=transaction(), terminal=load_terminal("china"))
+    again = replay(text, ring())
+    assert (again.outcome, len(again.exchanges)) == (Outcome.TRY_AGAIN, at)
+
+
+def real_card() -> ScriptedCard:
+    """A card that no test CA of ours vouches for."""
+    inner = (
+        tlv("82", "2000") + tlv("57", track2(REAL)) + tlv("9F36", "0007") + tlv("9F26", "11" * 8)
+    )
+    inner += tlv("9F10", "07010103A00000") + tlv("5F20", b"DOE/JANE") + tlv("94", "08010100")
+    card = quick_card(UNIONPAY, tlv("77", inner))
+    card.records = {(1, 1): tlv("70", tlv("5A", REAL), tlv("9F46", bytes(range(96))))}
+    return card
+
+
+def test_a_real_card_is_recorded_masked_and_replays_unauthenticated() -> None:
+    result = tap(real_card())
+    assert result.outcome is Outcome.ONLINE_REQUEST
+    text = record(
+        result,
+        transaction=transaction(at=NOW),
+        terminal=load_terminal("china"),
+        note="made\nby hand",
+    )
+    assert "# masked: yes" in text
+    assert "# made" in text
+    for secret in (
+        REAL,
+        REAL.encode().hex(),
+        b"JANE".hex().upper(),
+        bytes(range(1, 96)).hex().upper(),
+    ):
+        assert secret not in text
+    again = replay(text)
+    assert (again.outcome, again.oda.verdict, again.oda.reason) == (
+        "online-request",
+        "not-performed",
+        "masked",
+    )
+    assert again.masked_pan == result.masked_pan
+    before, after = shown(result)["exchanges"], shown(again)["exchanges"]
+    assert [sent["command"] for sent in before] == [sent["command"] for sent in after]
+
+
+def test_the_number_is_hidden_in_comments_as_well() -> None:
+    result = tap(real_card())
+    text = record(
+        result, transaction=transaction(), terminal=load_terminal("china"), note=f"card {REAL}"
+    )
+    assert "card 622800******1117" in text
+
+
+def test_a_recording_of_ours_is_never_taken_for_masked() -> None:
+    assert not parse_transcript("# masked: no\n# the rest is masked\n> 00\n< 9000").masked
+    assert parse_transcript("# real cards, PAN masked by the author\n> 00\n< 9000").masked
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", 1),
+        ("# nothing\n", 1),
+        ("> 00A4\n? 12", 2),
+        ("> 0Z", 1),
+        ("> 00A\n< 9000", 1),
+        ("00A4\n< 9000", 1),
+    ],
+)
+def test_what_is_no_transcript_is_refused_with_its_line(text: str, line: int) -> None:
+    with pytest.raises(TranscriptError) as caught:
+        parse_transcript(text)
+    assert caught.value.line == line
+
+
+def card(text: str) -> TranscriptCard:
+    return TranscriptCard(parse_transcript(text))
+
+
+def test_a_replay_answers_what_was_recorded_and_stops_at_the_first_deviation() -> None:
+    replayed = card("> 00A4040000\n< 9000\n# next\n> 00B2010C00\n< 6A83")
+    assert replayed.transceive(bytes.fromhex("00A4040000")) == b"\x90\x00"
+    with pytest.raises(Deviation) as caught:
+        replayed.transceive(bytes.fromhex("00B2020C00"))
+    message = str(caught.value)
+    assert "command 2 (line 4)" in message
+    assert "00B2010C00" in message
+    assert "00B2020C00" in message
+    assert replayed.transceive(bytes.fromhex("00B2010C00")) == b"\x6a\x83"
+    with pytest.raises(TransportError) as ended:
+        replayed.transceive(bytes.fromhex("00B2020C00"))
+    assert ended.value.reason == "transcript-ended"
+
+
+def test_an_empty_command_is_not_asserted_and_an_empty_response_is_no_answer() -> None:
+    replayed = card(">\n< 9000\n> 00B2010C00\n<\n> 00B2020C00")
+    assert replayed.transceive(b"\x00\xa4\x04\x00\x00") == b"\x90\x00"
+    for command in ("00B2010C00", "00B2020C00"):
+        with pytest.raises(CardGone):
+            replayed.transceive(bytes.fromhex(command))
+
+
+def test_a_recording_without_le_is_the_same_command() -> None:
+    assert card("> 00A4040005A000000003\n< 9000").transceive(
+        bytes.fromhex("00A4040005A00000000300")
+    )
+    with pytest.raises(Deviation):
+        card("> 00A4040005A000000003\n< 9000").transceive(bytes.fromhex("00A4040005A00000000301"))
+
+
+def test_a_misprinted_get_response_is_read_as_one() -> None:
+    replayed = card("> 00A4040005A00000000300\n< 6133\n> 000C000033\n< 9000")
+    replayed.transceive(bytes.fromhex("00A4040005A00000000300"))
+    assert replayed.transceive(bytes.fromhex("00C0000033")) == b"\x90\x00"
+
+
+def test_a_recording_that_starts_at_select_is_entered_there() -> None:
+    result = tap(quick_card(VISA), direct_aid=VISA)
+    text = record(result, transaction=transaction(at=NOW), terminal=load_terminal("china"))
+    assert shown(replay(text)) == shown(result)
+    assert parse_transcript(text).starts_at_select == VISA
+    unpinned = "\n".join(">" if line[:1] == ">" else line for line in text.splitlines())
+    assert parse_transcript(unpinned).starts_at_select == VISA
+    assert shown(replay(unpinned)) == shown(result)
+    assert parse_transcript(record(tap(quick_card(VISA)))).starts_at_select is None
+
+
+def test_conditions_are_told_from_commands_down_to_the_qualifiers() -> None:
+    scripted = quick_card()
+    scripted.applications = {
+        UNIONPAY: fci(
+            UNIONPAY, pdol="9F6604 9F0206 5F2A02 9A03 9F2103 9F4104 9F3501 9F1A02 DF0102 9F3704"
+        )
+    }
+    terminal = load_terminal("china").with_limits(floor=5000)
+    result = tap(scripted, amount=1280, terminal=terminal)
+    text = without_pins(record(result, transaction=transaction(at=NOW), terminal=terminal))
+    reader = TranscriptReader(text, "x")
+    told = reader.conditions(
+        Transaction.purchase(1, "THB", at=datetime(2030, 1, 1)), load_terminal("abroad")
+    )
+    assert told.transaction.day == NOW.date()
+    assert (told.transaction.amount_minor, told.transaction.currency) == (1280, "156")
+    assert told.transaction.hour == NOW.time()
+    assert told.transaction.unpredictable_number == result.unpredictable_number
+    assert told.terminal.extra[0x9F1A] == b"\x01\x56"
+    assert shown(replay(text)) == shown(result)
+
+
+def test_a_byte_order_mark_of_an_editor_is_no_part_of_a_transcript(tmp_path: Path) -> None:
+    file = tmp_path / "tap.apdu"
+    file.write_bytes(b"\xef\xbb\xbf> 00A4040000\r\n< 9000\r\n")
+    card = TranscriptReader.open(file).wait_for_card(0)
+    assert card.transceive(bytes.fromhex("00A4040000")) == b"\x90\x00"
+
+
+def test_the_reader_presents_the_card_as_often_as_it_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "tap.apdu"
+    file.write_text("> 00A4040000\n< 9000\n")
+    reader = TranscriptReader.open(file)
+    assert reader.path == f"transcript:{file}"
+    assert reader.emulated
+    for _ in range(2):
+        assert reader.wait_for_card(1.0).transceive(bytes.fromhex("00A4040000")) == b"\x90\x00"
+        reader.release()
+    assert reader.wait_for_card(0).description.technology == "transcript"
+    assert reader.wait_for_removal(0)
+    reader.signal("ready")
+    reader.close()
+    with pytest.raises(OSError, match="absent"):
+        TranscriptReader.open(tmp_path / "absent.apdu")
+
+
+def test_pins_that_do_not_hold_together_are_told() -> None:
+    reader = TranscriptReader("# terminal: [terminal\n> 00A4040000\n< 9000", "x")
+    from devices.nfc.kernel import TerminalError
+
+    with pytest.raises(TerminalError):
+        reader.conditions(transaction(), load_terminal("china"))
+
+
+def test_an_unmasked_number_never_leaves_in_json() -> None:
+    assert PAN not in str(tap(quick_card(UNIONPAY, quick_answer())).as_json())
+
+
+def test_a_replay_recorded_again_keeps_the_conditions_of_the_first() -> None:
+    with Presented("unionpay-debit") as held:
+        result = tap(held, ring=ring(), at=TAPPED)
+    again = replay(record(result), ring())
+    assert shown(replay(record(again), ring())) == shown(result)
+    with pytest.raises(ValueError, match="transaction"):
+        record(TapResult(outcome=Outcome.TRY_AGAIN, reason="none"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "> 00A4040000\n< 6F009000",
+        ">00a4040000\r\n<6f009000\r\n",
+        "> 00 A4 04 00 00   # SELECT\n< 6F 00 90 00 ; done",
+        "-> 00:A4:04:00:00\n<- 6F:00:90:00",
+        "=> 0x00 0xA4 0x04 0x00 0x00\n<= 0x6F 0x00 [0x90 0x00]",
+        ">> 00A40400 00\n<< 6F00 9000 // fine",
+        "C-APDU: 00A4040000\nR-APDU: 6F00|9000",
+        "capdu: 00A4040000\nRAPDU: 6F009000",
+        "; a remark\n// another\n>\n00A404\n0000\n<\n6F00\n9000",
+        "> 00A404\n\n  0000\n\n< 6F00\n\t9000",
+    ],
+)
+def test_other_tools_ways_of_writing_are_read(text: str) -> None:
+    (exchange,) = parse_transcript(text).exchanges
+    assert (exchange.command, exchange.response) == (
+        bytes.fromhex("00A4040000"),
+        bytes.fromhex("6F009000"),
+    )
