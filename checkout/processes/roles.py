@@ -1,4 +1,4 @@
-"""What each process of `checkout serve` runs: `python -m checkout.roles switch|terminal|web`."""
+"""What each process of `checkout serve` runs: the switch, the terminal or a web worker."""
 
 from __future__ import annotations
 

@@ -120,4 +120,4 @@ def test_one_file_imports_nfc() -> None:
             for line in path.read_text().splitlines()
         )
     ]
-    assert importers == ["nfc/nfcpy_reader/nfcpy.py"]
+    assert importers == ["nfc/reader/nfcpy/driver.py"]

@@ -21,7 +21,7 @@ _UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
 class ShopProcess:
-    """`checkout.roles web` on a free loopback port, over the same home and database."""
+    """`checkout.processes.roles web` on a free loopback port, over the same home and database."""
 
     def __init__(self, config: Config) -> None:
         self._config = replace(config, host="127.0.0.1", port=_free_port(), workers=1)

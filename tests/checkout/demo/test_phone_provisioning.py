@@ -188,8 +188,8 @@ def test_without_a_line_a_switch_runs_as_long_as_it_takes_and_another_process_re
     paths = [make_card(name, tmp_path) for name in PHONES]
     before = [path.read_bytes() for path in paths]
     code = (
-        "import sys; from pathlib import Path; from checkout.demo import make_card\n"
-        "import checkout.provisioning as p\n"
+        "import sys; from pathlib import Path; from checkout.demo.payers import make_card\n"
+        "import checkout.demo.provisioning as p\n"
         "def never(*_, **__): raise AssertionError('asked')\n"
         "p.open_client = never\n"
         "for name in sys.argv[2:]: make_card(name, Path(sys.argv[1]))\n"

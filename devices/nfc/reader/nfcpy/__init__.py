@@ -1,7 +1,7 @@
 """Every reader that nfcpy drives, behind the one contract; `nfcpy.py` alone imports nfc.
 
 nfcpy's drivers are used and its tag layer is not: polling, activation and ISO/IEC 14443-4 are
-devices.nfc.air_reader and devices.nfc.iso_dep, so that polling is quick, phones with SAK 60 and
+`reader.py` and `iso_dep.py` of the folder above, so that polling is quick, phones with SAK 60 and
 cards with a short ATS work, and a lost reader is a named error.
 """
 

@@ -111,7 +111,7 @@ def test_file_that_is_not_ours_is_told_in_one_line(tmp_path: Path, content: str)
 
 def test_processes_that_start_at_once_agree_on_the_keys(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from checkout.clearing.keystore import KeyStore;"
+        "import sys; from pathlib import Path; from checkout.clearing.hsm.keystore import KeyStore;"
         "k = KeyStore(Path(sys.argv[1]));"
         "print(k.card_key('9999011000000019', '001').hex(), k.zone_key('lane-bank').hex())"
     )

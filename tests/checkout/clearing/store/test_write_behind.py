@@ -455,7 +455,7 @@ def test_a_fault_that_delays_answers_delays_none_that_is_not_written(tmp_path: P
 _SWITCH = """
 import sys, threading
 from pathlib import Path
-from checkout.clearing.service import SwitchServer
+from checkout.clearing.switch.server import SwitchServer
 home = Path(sys.argv[1])
 SwitchServer.open(home, sys.argv[2]).run(threading.Event())
 """

@@ -74,7 +74,7 @@ def test_an_event_of_another_process_arrives(engine: Engine, feed: Feed) -> None
     script = (
         "import sys\n"
         "from checkout.database import open_engine\n"
-        "from checkout.orders import Orders\n"
+        "from checkout.shop.orders.orders import Orders\n"
         "Orders(open_engine(sys.argv[1])).cancel(sys.argv[2])\n"
     )
     url = str(engine.url)

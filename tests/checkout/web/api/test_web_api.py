@@ -324,7 +324,7 @@ def test_a_fault_is_a_500_without_its_insides(
     def broken(_: object) -> None:
         raise RuntimeError("secret inside")
 
-    monkeypatch.setattr(orders_and_payments.sources, "comparison", broken)
+    monkeypatch.setattr(orders_and_payments.figures, "comparison", broken)
     answer = app.test_client().get("/api/v1/comparison")
     assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
     assert "secret" not in answer.text

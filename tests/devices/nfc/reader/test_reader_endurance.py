@@ -20,7 +20,7 @@ _ROOT = Path(__file__).parents[4]
 
 _TAPS_FOR_EVER = """
 import sys
-from devices.nfc.nfcpy_reader import open_reader
+from devices.nfc.reader.nfcpy import open_reader
 reader = open_reader(sys.argv[1])
 try:
     while True:
