@@ -12,6 +12,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,26 @@ def sqlite_path(url: str | Path) -> Path:
     if not spelled or spelled == ":memory:":
         raise DatabaseError(f"database: expected the path of a file, got {spelled!r}")
     return Path(spelled).expanduser().absolute()
+
+
+def micros(instant: datetime) -> int:
+    """An aware instant as the tables store it: microseconds since the epoch."""
+    return round(instant.timestamp() * 1_000_000)
+
+
+def instant(micros_since_epoch: int) -> datetime:
+    """The aware UTC instant that `micros` made into a number."""
+    return datetime.fromtimestamp(micros_since_epoch / 1_000_000, UTC)
+
+
+def day_number(on: date) -> int:
+    """A date as the tables store it: yyyymmdd."""
+    return on.year * 10000 + on.month * 100 + on.day
+
+
+def date_of(day: int) -> date:
+    """The date that `day_number` made into a number."""
+    return date(day // 10000, day // 100 % 100, day % 100)
 
 
 def open_engine(url: str | Path, *, pool_size: int = 8) -> Engine:

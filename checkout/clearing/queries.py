@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Engine, Engine as SqlEngine, text
+from sqlalchemy import Engine, text
 
 from checkout.clearing.iso8583.dump import describe
 from checkout.clearing.ledger.ledger import LEGS_PER_ENTRY, Balance, Status, check_trial_balance
 from checkout.clearing.settlement.disputes import DisputeReason, DisputeState
+from checkout.database import date_of, day_number, instant
 from checkout.money import mask_account
 
 
@@ -92,7 +93,7 @@ class BookedEntry:
 class ClearingReader:
     """Reads through a SQLAlchemy engine on the clearing database; safe for many threads."""
 
-    def __init__(self, engine: SqlEngine) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def postings(self, rrn: str) -> tuple[Posting, ...]:
@@ -163,7 +164,7 @@ class ClearingReader:
         """The report of a closed business date; None where it is still open."""
         found = self._rows(
             "SELECT report FROM clearing_settlements WHERE business_date = :day",
-            day=on.year * 10000 + on.month * 100 + on.day,
+            day=day_number(on),
         )
         report: dict[str, Any] | None = json.loads(found[0][0]) if found else None
         return report
@@ -171,7 +172,7 @@ class ClearingReader:
     def cut_overs(self) -> dict[str, date]:
         """Which date each participant that has signed on has cut over to."""
         found = self._rows("SELECT name, amount FROM clearing_numbers WHERE name LIKE 'cut-over/%'")
-        return {name.partition("/")[2]: _date(day) for name, day in found}
+        return {name.partition("/")[2]: date_of(day) for name, day in found}
 
     def payment_tokens(self) -> tuple[dict[str, Any], ...]:
         """Every payment token with its state and domain; both numbers masked."""
@@ -246,14 +247,6 @@ _MESSAGES = (
 )
 
 
-def _date(number: int) -> date:
-    return date(number // 10000, number // 100 % 100, number % 100)
-
-
-def _instant(at_us: int) -> datetime:
-    return datetime.fromtimestamp(at_us / 1_000_000, UTC)
-
-
 def _posting(row: Any) -> Posting:
     entry, kind, status, debit, credit, amount_minor, purpose, day = row
     return Posting(
@@ -265,7 +258,7 @@ def _posting(row: Any) -> Posting:
         amount_minor=amount_minor,
         currency=debit[-3:],
         purpose=purpose,
-        business_date=_date(day),
+        business_date=date_of(day),
     )
 
 
@@ -274,7 +267,7 @@ def _message(row: Any) -> LoggedMessage:
     names = LoggedMessage.__slots__[2:-2]
     return LoggedMessage(
         seq=seq,
-        at=_instant(at_us),
+        at=instant(at_us),
         **dict(zip(names, rest, strict=True)),
         request=bytes(request),
         response=None if response is None else bytes(response),
@@ -289,8 +282,8 @@ def _entry(row: Any) -> BookedEntry:
         kind=kind,
         house=house,
         status=Status(status),
-        at=_instant(at_us),
-        business_date=_date(day),
+        at=instant(at_us),
+        business_date=date_of(day),
         original=original,
         payer=mask_account(payer),
         amount_minor=amount_minor,

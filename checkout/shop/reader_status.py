@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Engine, insert, select, update
 
+from checkout.database import instant, micros
 from checkout.errors import ShopError
 from checkout.shop import tables
 from checkout.shop.orders.events import add_event
 from checkout.shop.orders.states import Clock
-from checkout.shop.tables import instant, micros
 
 #: A reader's word older than this is no longer believed: its process may be gone.
 _STATUS_STALE_S = 5.0

@@ -6,8 +6,6 @@ Instants are integer microseconds since the epoch, UTC: they sort, and survive e
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -188,13 +186,3 @@ def create_tables(engine: Engine, tables: MetaData = metadata) -> None:
                 raise
         else:
             return
-
-
-def micros(instant: datetime) -> int:
-    """Microseconds since the epoch of an aware instant."""
-    return round(instant.timestamp() * 1_000_000)
-
-
-def instant(micros_since_epoch: int) -> datetime:
-    """The aware UTC instant of `micros`."""
-    return datetime.fromtimestamp(micros_since_epoch / 1_000_000, UTC)

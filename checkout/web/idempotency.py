@@ -33,8 +33,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from checkout.database import micros
 from checkout.encryption import Seal
-from checkout.shop.tables import create_tables, micros
+from checkout.shop.tables import create_tables
 from checkout.web.problems import Problem
 
 KEY_LENGTH = 255

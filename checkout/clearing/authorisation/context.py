@@ -11,7 +11,7 @@ from functools import lru_cache
 from checkout.clearing.authorisation.account_holder import Issuers
 from checkout.clearing.clock import SettableClock
 from checkout.clearing.hsm.keystore import KeyStore
-from checkout.clearing.issuing.account_store import Holders, date_of, day_number, micros
+from checkout.clearing.issuing.account_store import Holders
 from checkout.clearing.issuing.world import World
 from checkout.clearing.ledger.ledger import Leg, Status, transfers_of
 from checkout.clearing.messages import AuthorizationRequest, AuthorizationResponse
@@ -21,6 +21,7 @@ from checkout.clearing.scheme.rules import House
 from checkout.clearing.store.rows import EntryRow, ResolutionRow
 from checkout.clearing.store.store import Store
 from checkout.clearing.tokens.vault import Vault
+from checkout.database import date_of, day_number, micros
 from checkout.values import quick
 
 #: A pre-authorisation holds the payer's money for this long.

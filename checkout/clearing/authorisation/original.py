@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import date
 
 from checkout.clearing.authorisation.context import Backend, message_key
-from checkout.clearing.issuing.account_store import date_of
 from checkout.clearing.ledger.ledger import Status, Transfer
 from checkout.clearing.ledger.postings import Parties, is_top_up, payer_of
 from checkout.clearing.messages import (
@@ -19,6 +18,7 @@ from checkout.clearing.scheme.fees import FeeSplit, fees
 from checkout.clearing.scheme.participants import CardKind
 from checkout.clearing.scheme.rules import House
 from checkout.clearing.store.rows import EntryRow, MessageRow
+from checkout.database import date_of
 
 DISPUTED = ("chargeback", "final-chargeback")
 REPRESENTED = "representment"

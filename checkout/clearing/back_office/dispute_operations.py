@@ -9,7 +9,6 @@ from typing import Any
 
 from checkout.clearing.authorisation.context import Backend, Turn
 from checkout.clearing.authorisation.original import REPRESENTED, History, Sale
-from checkout.clearing.issuing.account_store import day_number
 from checkout.clearing.ledger.ledger import Status, transfers_of
 from checkout.clearing.ledger.postings import Parties, payer_of, return_legs, sale_legs, split_of
 from checkout.clearing.scheme.fees import returned
@@ -27,6 +26,7 @@ from checkout.clearing.settlement.disputes import (
 from checkout.clearing.settlement.netting import Movement
 from checkout.clearing.store import schema
 from checkout.clearing.store.rows import SELECT_ENTRY, EntryRow, entry_row
+from checkout.database import day_number
 
 _NO_SALES = ("refund", "void", "settlement", "opening", "top-up", "top-up-return")
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from checkout.clearing.authorisation.context import Backend, Turn
 from checkout.clearing.hsm.keystore import KeyUsage, wrap_key
-from checkout.clearing.issuing.account_store import micros
 from checkout.clearing.tokens.limited_use_keys import issue_keys, personalise_secure_element
 from checkout.clearing.tokens.token_service import (
     PaymentToken,
@@ -20,6 +19,7 @@ from checkout.clearing.tokens.token_service import (
     token_number,
     verify,
 )
+from checkout.database import micros
 from checkout.money import mask_account
 
 _KEY_PSN = "001"

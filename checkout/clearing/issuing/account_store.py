@@ -16,9 +16,8 @@ from checkout.clearing.issuing.accounts import (
     enrolled_account,
 )
 from checkout.clearing.issuing.decision import Usage
-from checkout.clearing.issuing.opening import opening_legs
 from checkout.clearing.ledger.ledger import Status, transfers_of
-from checkout.clearing.ledger.postings import payer_account
+from checkout.clearing.ledger.postings import opening_legs, payer_account
 from checkout.clearing.messages import Initiation
 from checkout.clearing.scheme.business_date import settlement_date
 from checkout.clearing.scheme.participants import CardKind, Participants
@@ -26,24 +25,10 @@ from checkout.clearing.scheme.rules import AccountClass
 from checkout.clearing.store import schema
 from checkout.clearing.store.rows import EntryRow
 from checkout.clearing.store.store import Store
+from checkout.database import day_number, micros
 
 _DAYS_KEPT = 100_000
 _CODES = (Initiation.DYNAMIC_CODE, Initiation.PAYER_CODE)
-
-
-def day_number(on: date) -> int:
-    """A date as yyyymmdd, the way the tables keep it."""
-    return on.year * 10000 + on.month * 100 + on.day
-
-
-def date_of(number: int) -> date:
-    """The date that yyyymmdd stands for."""
-    return date(number // 10000, number // 100 % 100, number % 100)
-
-
-def micros(instant: datetime) -> int:
-    """Microseconds since the epoch of an aware instant."""
-    return round(instant.timestamp() * 1_000_000)
 
 
 class Holders:
@@ -219,7 +204,13 @@ class Holders:
             rrn="",
             initiation="",
         )
-        legs = opening_legs(account, holder_id)
+        legs = opening_legs(
+            account.account,
+            account.currency,
+            account.balance_minor,
+            holder=holder_id,
+            is_stored=account.kind is CardKind.WALLET,
+        )
         self._store.enter(entry, transfers_of(number, legs))
         self._keep(
             account.account,

@@ -54,6 +54,19 @@ def position(participant: str, currency: str) -> str:
     return f"position/{participant}/{currency}"
 
 
+def opening_legs(
+    number: str, currency: str, balance_minor: int, *, holder: str, is_stored: bool
+) -> tuple[Leg, ...]:
+    """What a payer's account is opened with, out of its holder's equity; a debt goes the other way.
+
+    A balance that `is_stored` at a wallet operator comes out of the operator's client money.
+    """
+    own = payer_account(number, currency)
+    against = client_money(holder, currency) if is_stored else f"opening/{holder}/{currency}"
+    debit, credit = (against, own) if balance_minor >= 0 else (own, against)
+    return (_leg(debit, credit, abs(balance_minor), "opening"),)
+
+
 def hold_legs(parties: Parties) -> tuple[Leg, ...]:
     """A pre-authorisation: the payer's money is held, nobody else has any of it yet."""
     quick = parties.linked_account is not None

@@ -8,7 +8,6 @@ from datetime import date
 from typing import Any
 
 from checkout.clearing.authorisation.context import Backend, Turn
-from checkout.clearing.issuing.account_store import day_number
 from checkout.clearing.ledger.ledger import (
     LEGS_PER_ENTRY,
     LedgerError,
@@ -24,6 +23,7 @@ from checkout.clearing.settlement.netting import MerchantStatement, NetPosition,
 from checkout.clearing.settlement.posted_entries import Amounts, PostedDay
 from checkout.clearing.store import schema
 from checkout.clearing.store.rows import EntryRow
+from checkout.database import day_number
 
 
 class ClosingError(ValueError):

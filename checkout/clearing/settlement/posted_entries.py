@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from checkout.clearing.authorisation.context import Backend
 from checkout.clearing.authorisation.original import DISPUTED, REPRESENTED, TOP_UP_RETURN
-from checkout.clearing.issuing.account_store import date_of
 from checkout.clearing.ledger.ledger import LEGS_PER_ENTRY, Transfer, currency_of_account
 from checkout.clearing.ledger.postings import TOP_UP_DRAWN, is_top_up, position, split_of
 from checkout.clearing.messages import TransactionType
@@ -21,6 +20,7 @@ from checkout.clearing.store.rows import (
     entry_row,
     transfer_row,
 )
+from checkout.database import date_of
 from checkout.money import Money
 
 _CHUNK = 2000

@@ -12,10 +12,10 @@ from datetime import date, datetime
 from checkout.clearing.authorisation.context import Backend
 from checkout.clearing.iso8583.codec import Fields
 from checkout.clearing.iso8583.requests import fields_of
-from checkout.clearing.issuing.account_store import day_number, micros
 from checkout.clearing.messages import NetworkFunction, NetworkMessage, PlainAnswer
 from checkout.clearing.switch.message_log import logged_message
 from checkout.clearing.switch.session import Session
+from checkout.database import day_number, micros
 
 _F = NetworkFunction
 #: Remembered by participant: the date it has cut over to (yyyymmdd).

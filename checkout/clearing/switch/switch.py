@@ -18,7 +18,6 @@ from checkout.clearing.hsm.pin import PinBlockError
 from checkout.clearing.iso8583.codec import CodecError, Fields, unpack
 from checkout.clearing.iso8583.requests import question_of
 from checkout.clearing.iso8583.responses import answer_fields, refusal_fields
-from checkout.clearing.issuing.account_store import micros
 from checkout.clearing.messages import (
     AuthorizationRequest,
     NetworkMessage,
@@ -33,6 +32,7 @@ from checkout.clearing.switch.fault_injection import Fault, Faults
 from checkout.clearing.switch.message_log import logged_message
 from checkout.clearing.switch.network_management import Management
 from checkout.clearing.switch.session import Session
+from checkout.database import micros
 
 _ADVICES = {
     TransactionType.COMPLETION_ADVICE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from checkout.clearing.issuing.accounts import DemoToken
@@ -26,6 +26,7 @@ from checkout.clearing.tokens.token_service import (
     Verification,
     payment_account_reference,
 )
+from checkout.database import instant, micros
 
 if TYPE_CHECKING:
     from checkout.clearing.issuing.world import World
@@ -103,7 +104,7 @@ class Vault:
             record.serial,
             record.uses_allowed,
             record.uses,
-            round(record.expires_at.timestamp() * 1_000_000),
+            micros(record.expires_at),
         )
         name = f"{record.payment_token}/{record.serial}"
         self._store.put(schema.PUT_PHONE_KEY, name, row)
@@ -122,7 +123,7 @@ class Vault:
                     serial=row[0],
                     uses_allowed=row[1],
                     uses=row[2],
-                    expires_at=datetime.fromtimestamp(row[3] / 1_000_000, UTC),
+                    expires_at=instant(row[3]),
                 )
                 for row in rows
             }

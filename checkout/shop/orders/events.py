@@ -18,8 +18,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from checkout.database import instant, micros
 from checkout.shop import tables
-from checkout.shop.tables import instant, micros
 
 _POLL_S = 0.02
 _LATE_COMMIT_S = 5.0

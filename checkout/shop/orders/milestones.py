@@ -18,8 +18,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Engine, String, Text, exists, insert, literal, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from checkout.database import instant, micros
 from checkout.shop import tables
-from checkout.shop.tables import instant, micros
 
 CREATED = "order-created"
 SHOWN = "order-shown"

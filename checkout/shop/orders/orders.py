@@ -11,12 +11,12 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, Row, and_, bindparam, insert, select, update
 
 from checkout.acceptance.qr.link import CODE_BYTES, LinkError, new_code, normalise_code
+from checkout.database import instant, micros
 from checkout.errors import ShopError
 from checkout.money import AmountError, Money, exponent
 from checkout.shop import tables
 from checkout.shop.orders.events import add_event
 from checkout.shop.orders.states import Clock, Order, OrderState
-from checkout.shop.tables import instant, micros
 
 _ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 

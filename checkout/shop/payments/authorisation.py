@@ -19,6 +19,7 @@ from checkout.clearing.messages import (
     AuthorizationRequest,
     AuthorizationResponse,
 )
+from checkout.database import micros
 from checkout.encryption import Seal
 from checkout.errors import ShopError
 from checkout.shop import tables
@@ -37,7 +38,6 @@ from checkout.shop.payments.payments import (
 )
 from checkout.shop.payments.reversals import Repeats, record_exchange, reopen
 from checkout.shop.payments.stored_requests import seal_request
-from checkout.shop.tables import micros
 from checkout.trace import Trace
 
 

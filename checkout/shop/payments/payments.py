@@ -16,13 +16,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from checkout.acceptance.contract import Mode, Numbers
 from checkout.clearing.messages import RESPONSE_TEXTS, AuthorizationResponse
-from checkout.database import one_line
+from checkout.database import instant, micros, one_line
 from checkout.errors import ShopError
 from checkout.money import mask_account
 from checkout.shop import tables
 from checkout.shop.orders.orders import new_id
 from checkout.shop.orders.states import Order
-from checkout.shop.tables import instant, micros
 from checkout.trace import Trace
 
 _log = logging.getLogger("checkout.payments")

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from checkout.acceptance.contract import Numbers
 from checkout.clearing.client.client import NotSent, SwitchClient
 from checkout.clearing.messages import AuthorizationRequest
+from checkout.database import instant, micros
 from checkout.encryption import Seal
 from checkout.errors import ShopError
 from checkout.shop import tables
@@ -26,7 +27,6 @@ from checkout.shop.orders.orders import Orders
 from checkout.shop.payments.authorisation import Attempt, Attempts
 from checkout.shop.payments.payments import Payment, PaymentRecords, Source, steps_json
 from checkout.shop.payments.stored_requests import open_request, seal_request
-from checkout.shop.tables import instant, micros
 from checkout.trace import Trace
 
 Place = Literal["counter", "phone"]

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, Update, case, func, insert, select, upda
 from checkout.acceptance.contract import Mode
 from checkout.clearing.client.client import NoAnswer, NotSent, SwitchClient
 from checkout.clearing.messages import AuthorizationRequest, AuthorizationResponse, TransactionType
+from checkout.database import micros
 from checkout.encryption import Seal
 from checkout.errors import ShopError
 from checkout.shop import tables
@@ -27,7 +28,6 @@ from checkout.shop.payments.payments import (
 )
 from checkout.shop.payments.reversals import record_exchange
 from checkout.shop.payments.stored_requests import follow_up, open_request, seal_request
-from checkout.shop.tables import micros
 from checkout.trace import Trace
 
 _REFUNDABLE = (OrderState.PAID, OrderState.PARTIALLY_REFUNDED)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, case, exists, or_, select, update
 
 from checkout.clearing.client.client import Exchange, NoAnswer, NotSent, SwitchClient
 from checkout.clearing.messages import RESPONSE_TEXTS, TransactionType
+from checkout.database import micros
 from checkout.encryption import Seal
 from checkout.shop import tables
 from checkout.shop.orders.events import add_event
@@ -22,7 +23,6 @@ from checkout.shop.payments.payments import (
     steps_json,
 )
 from checkout.shop.payments.stored_requests import open_request
-from checkout.shop.tables import micros
 from checkout.trace import Trace
 
 #: These tell of something that has happened; they are repeated as they are, never reversed.

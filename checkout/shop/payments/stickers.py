@@ -15,6 +15,7 @@ from sqlalchemy import Engine, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from checkout.acceptance.qr.link import CODE_BYTES, LinkError, new_code, normalise_code
+from checkout.database import instant, micros
 from checkout.errors import ShopError
 from checkout.money import AmountError, Money, exponent
 from checkout.shop import tables
@@ -23,7 +24,6 @@ from checkout.shop.orders.orders import Orders
 from checkout.shop.orders.states import Clock
 from checkout.shop.payments.pay_by_code import Payments
 from checkout.shop.payments.payments import Payment
-from checkout.shop.tables import instant, micros
 from checkout.trace import Trace
 
 _TRIES = 20

@@ -24,6 +24,7 @@ from checkout.clearing.messages import (
     TransactionType,
 )
 from checkout.clearing.scheme.participants import Role, demo_participants
+from checkout.database import instant, micros
 from checkout.demo.payers import payer as find_payer
 from checkout.encryption import Seal
 from checkout.errors import ShopError
@@ -32,7 +33,6 @@ from checkout.shop import tables
 from checkout.shop.orders.orders import new_id
 from checkout.shop.orders.states import Clock
 from checkout.shop.payments.stored_requests import open_request, seal_request
-from checkout.shop.tables import instant, micros
 
 #: No message carries as much (DE4), and nobody has it.
 LARGEST_MINOR = 10**11

@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, insert, select, update
 
+from checkout.database import instant, micros
 from checkout.errors import ShopError
 from checkout.shop.orders.states import Clock
-from checkout.shop.tables import instant, micros
 from checkout.shop.webhooks import tables
 from checkout.shop.webhooks.http import Outcome
 

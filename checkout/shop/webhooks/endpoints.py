@@ -12,12 +12,12 @@ from cryptography.fernet import InvalidToken
 from sqlalchemy import Engine, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from checkout.database import instant, micros
 from checkout.encryption import Seal
 from checkout.errors import ShopError
 from checkout.shop import tables as records
 from checkout.shop.orders.orders import new_id
 from checkout.shop.orders.states import Clock
-from checkout.shop.tables import instant, micros
 from checkout.shop.webhooks import tables
 from checkout.shop.webhooks.addresses import target_of
 from checkout.shop.webhooks.deliveries import Deliveries

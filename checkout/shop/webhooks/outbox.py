@@ -12,13 +12,13 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, Engine, exists, func, insert, select, update
 
+from checkout.database import micros
 from checkout.errors import ShopError
 from checkout.shop import tables as records
 from checkout.shop.orders.events import Event, event_of
 from checkout.shop.orders.orders import Orders, new_id
 from checkout.shop.orders.states import Clock
 from checkout.shop.payments.payments import Payment, PaymentRecords
-from checkout.shop.tables import micros
 from checkout.shop.webhooks import tables
 from checkout.shop.webhooks.deliveries import PENDING
 from checkout.shop.webhooks.endpoints import Endpoint, Endpoints

@@ -24,7 +24,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from checkout.shop.tables import create_tables, micros
+from checkout.database import micros
+from checkout.shop.tables import create_tables
 from checkout.web.attempts import network_of
 
 _SWEPT_EVERY = 200

@@ -22,9 +22,9 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
+from checkout.database import instant, micros
 from checkout.errors import ShopError
 from checkout.shop.payments.pay_by_code import PaymentState
-from checkout.shop.tables import instant, micros
 from checkout.web.access.guard import open_to_all
 from checkout.web.context import seal, the_answers, the_shop, unseal
 from checkout.web.idempotency import fingerprint
