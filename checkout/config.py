@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from platformdirs import user_data_path
+
+#: The name of this project where packages are installed from.
+DISTRIBUTION = "checkout-qr-nfc"
 DEFAULT_PORT = 8000
 SWITCH_PORT = 8583
 #: The environment variable that hands a Config to the processes of `checkout serve`.
@@ -27,13 +31,15 @@ def default_home() -> Path:
     named = os.environ.get("CHECKOUT_HOME")
     if named:
         return Path(named).expanduser().absolute()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share"))
-    return base / "checkout"
+    return user_data_path("checkout", appauthor=False)
+
+
+def installed_version() -> str:
+    """The version of this installation; "unknown" in a source tree that was never installed."""
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def make_home(home: Path) -> None:

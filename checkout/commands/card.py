@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 import threading
+from types import SimpleNamespace
 
 from checkout.commands.common import config_from
 from checkout.demo.payers import make_card
@@ -14,7 +14,7 @@ from devices.nfc.emulated import load_profile, open_card
 from devices.nfc.emulated.serve import serve_card
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: SimpleNamespace) -> int:
     """Present the card until SIGTERM or Ctrl-C; the first line out is the path for `--reader`."""
     config = config_from(options)
     profile = load_profile(options.name)

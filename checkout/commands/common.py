@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+import os
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 from rich.console import Console
@@ -24,7 +25,7 @@ class CommandError(Exception):
     """Something a command cannot do, in one line that names the option."""
 
 
-def config_from(options: argparse.Namespace, **changes: Any) -> Config:
+def config_from(options: SimpleNamespace, **changes: Any) -> Config:
     """The Config that the options and the environment ask for."""
     names = ("database", "host", "port", "reader", "public_url", "https", "workers")
     given = {name: getattr(options, name, None) for name in names}
@@ -42,6 +43,11 @@ def print_json(value: dict[str, Any] | list[Any]) -> None:
 def speaks_unicode() -> bool:
     """Whether standard output takes every character."""
     return (sys.stdout.encoding or "ascii").lower().replace("-", "").startswith("utf")
+
+
+def shows_colour() -> bool:
+    """Whether standard output is a terminal whose user wants escape codes (no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def console() -> Console:

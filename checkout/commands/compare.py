@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+from types import SimpleNamespace
 
 from checkout.commands.common import CommandError
 from checkout.commands.pay_qr import payer_pages, told_by_phone
@@ -10,7 +10,7 @@ from checkout.comparison import compare
 from checkout.comparison.testbed.testbed import Pages
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: SimpleNamespace) -> int:
     """Run it over the pages that real phones use; what cannot work is said before it begins."""
     if options.payments < 1:
         raise CommandError(f"payments: expected one or more, got {options.payments}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import time
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -24,7 +24,7 @@ _PAID, _FAULT, _DECLINED, _UNKNOWN = 0, 1, 3, 4
 _SETTLE_S = 5.0
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: SimpleNamespace) -> int:
     """Sell for the amount and print what happened."""
     amount = Money.parse(options.amount, options.currency)
     who = find_payer(options.payer or DEFAULT_PAYER)
@@ -63,9 +63,7 @@ def _withdraw(shop: Shop, order: Order) -> None:
         shop.orders.cancel(order.id)
 
 
-def _pay(
-    shop: Shop, config: Config, options: argparse.Namespace, order: Order, who: Payer
-) -> Payment:
+def _pay(shop: Shop, config: Config, options: SimpleNamespace, order: Order, who: Payer) -> Payment:
     pin = options.pin or DEMO_PIN
     if options.mode == "qr":
         from checkout.commands.pay_qr import pay_by_code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+from types import SimpleNamespace
 
 from rich.table import Table
 
@@ -13,7 +13,7 @@ from checkout.demo.payers import DEMO_PIN, payers
 _TABLE_WIDTH = 78
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: SimpleNamespace) -> int:
     """List them as a table or as JSON."""
     if options.json:
         print_json({"payers": [one.as_json() for one in payers()], "demo_pin": DEMO_PIN})

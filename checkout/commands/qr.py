@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from checkout.acceptance.qr import signed_payload
@@ -25,12 +25,12 @@ from devices.qr.symbol import rendering, sticker_sheet
 from devices.qr.symbol.sticker_sheet import Sticker
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: SimpleNamespace) -> int:
     """Make or read."""
     return _make(options) if options.qr_command == "make" else _read(options)
 
 
-def _make(options: argparse.Namespace) -> int:
+def _make(options: SimpleNamespace) -> int:
     if not options.static and options.amount is None:
         raise AmountError("amount", "expected one, such as --amount 12.80, or --static")
     amount = None if options.amount is None else Money.parse(options.amount, options.currency)
@@ -56,7 +56,7 @@ def _make(options: argparse.Namespace) -> int:
     return 0
 
 
-def _order_code(shop: Shop, options: argparse.Namespace, amount: Money) -> Made:
+def _order_code(shop: Shop, options: SimpleNamespace, amount: Money) -> Made:
     order = shop.orders.create(amount_minor=amount.amount_minor, currency=amount.currency)
     if options.format == "emv":
         text = shop.emv_payload(order)
@@ -69,7 +69,7 @@ def _order_code(shop: Shop, options: argparse.Namespace, amount: Money) -> Made:
         raise
 
 
-def _sticker(shop: Shop, options: argparse.Namespace, amount: Money | None) -> Made:
+def _sticker(shop: Shop, options: SimpleNamespace, amount: Money | None) -> Made:
     merchant = shop.config.merchant
     fixed = None if amount is None else amount.amount_minor
     code = shop.static_codes.create(options.label, options.currency, amount_minor=fixed)
@@ -92,7 +92,7 @@ def _sticker(shop: Shop, options: argparse.Namespace, amount: Money | None) -> M
         raise
 
 
-def _read(options: argparse.Namespace) -> int:
+def _read(options: SimpleNamespace) -> int:
     found = qr.read(options.source, lenient=options.lenient)
     if options.json:
         print_json(found.as_json())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
+from types import SimpleNamespace
 
 from checkout.commands.common import console, print_json
 from devices.nfc.reader.diagnosis import diagnose, in_words
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: SimpleNamespace) -> int:
     """Report in plain words, or as JSON."""
     reports = diagnose()
     if options.json:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
+from types import SimpleNamespace
 
 from sqlalchemy import inspect
 
@@ -13,7 +13,7 @@ from checkout.config import make_home
 from checkout.database import is_postgresql, open_engine, sqlite_path
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: SimpleNamespace) -> int:
     """Remove orders, payments, ledger, PIN counters and cards; keys and password stay."""
     config = config_from(options)
     make_home(config.home)

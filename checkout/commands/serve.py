@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import ipaddress
 import signal
 import socket
 import sys
 import time
+from types import SimpleNamespace
 
 from checkout.acceptance.nfc import terminal as tap
 from checkout.acceptance.qr.link import base_url
@@ -16,7 +16,13 @@ from checkout.addresses import lan_address
 from checkout.clearing.clock import wall_clock
 from checkout.clearing.scheme.rules import rules_in
 from checkout.clearing.switch.discovery import find
-from checkout.commands.common import CommandError, config_from, console, speaks_unicode
+from checkout.commands.common import (
+    CommandError,
+    config_from,
+    console,
+    shows_colour,
+    speaks_unicode,
+)
 from checkout.config import Config, ConfigError
 from checkout.demo.emulated_reader import check_path
 from checkout.processes.certificate import certificate_files, fingerprint_of
@@ -29,7 +35,7 @@ from devices.qr.symbol.rendering import terminal
 _OTHERS_END_WITHIN_S = 3.0
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: SimpleNamespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
     config = config_from(options) if options.command else Config()
     if config.port == 0:
@@ -109,7 +115,7 @@ def announce(config: Config, fresh_password: str | None) -> None:
         _tell_certificate(config)
     out.print()
     if speaks_unicode():
-        sys.stdout.write(terminal(f"{phones}/wallet") + "\n")
+        sys.stdout.write(terminal(f"{phones}/wallet", colour=shows_colour()) + "\n")
     else:
         out.print(f"(no code to scan here: this terminal's encoding is {sys.stdout.encoding})")
     out.print("Only the money is simulated. Never type a real PIN. Ctrl-C stops.")

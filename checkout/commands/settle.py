@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import re
 from datetime import UTC, date, datetime
+from types import SimpleNamespace
 from typing import Any
 
 from rich.table import Table
@@ -19,7 +19,7 @@ from checkout.shop.shop import Shop
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: SimpleNamespace) -> int:
     """Close the settlement date, today's where none is named; closing twice changes nothing."""
     day = _date(options.date)
     config = config_from(options)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 import threading
-from types import FrameType
+from types import FrameType, SimpleNamespace
 
 from checkout.clearing.switch.fault_injection import read_faults
 from checkout.clearing.switch.server import SwitchServer, tune_process
@@ -15,7 +14,7 @@ from checkout.commands.common import CommandError, config_from, console
 from checkout.config import make_home
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: SimpleNamespace) -> int:
     """Serve until interrupted; with `--spec` only print how to speak to it."""
     if options.spec:
         sys.stdout.write(specification())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 from checkout.acceptance.nfc import terminal as tap
 from checkout.commands.common import CommandError, config_from, console, print_json
@@ -19,7 +19,7 @@ from devices.nfc.transcript.transcript import record
 _DONE = (Outcome.ONLINE_REQUEST, Outcome.OFFLINE_APPROVED)
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: SimpleNamespace) -> int:
     """Wait for a card, walk it, say what came of it."""
     config = config_from(options)
     amount = Money.parse(options.amount, options.currency)
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     return 0 if result.outcome in _DONE else 3
 
 
-def _terminal(options: argparse.Namespace, home: Path) -> tap.Terminal:
+def _terminal(options: SimpleNamespace, home: Path) -> tap.Terminal:
     try:
         return tap.load(
             home,

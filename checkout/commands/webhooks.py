@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from types import SimpleNamespace
 from typing import Any
 
 from checkout.commands.common import CommandError, config_from
@@ -19,7 +19,7 @@ from checkout.shop.webhooks.receiver import Received, Receiver, served
 from checkout.shop.webhooks.signing import SecretError, sign
 
 
-def run(options: argparse.Namespace) -> int:
+def run(options: SimpleNamespace) -> int:
     """Take webhooks until interrupted.
 
     Without a secret it adds itself to the shop of this home, and goes from there when it ends.
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _added(options: argparse.Namespace, url: str) -> Iterator[str]:
+def _added(options: SimpleNamespace, url: str) -> Iterator[str]:
     """An endpoint of the shop for as long as this command runs; yields its secret."""
     shop = Shop.open(config_from(options, port=DEFAULT_PORT))
     try:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version as installed_version
 from pathlib import Path
+from types import SimpleNamespace
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -25,6 +24,7 @@ from checkout.comparison.simulation.sweep import sweep
 from checkout.comparison.testbed.testbed import Pages
 from checkout.comparison.trials.attacks import run_attacks
 from checkout.comparison.trials.faults import run_faults
+from checkout.config import installed_version
 
 DEFAULT_SCENARIO = "supermarket-rush"
 
@@ -32,7 +32,7 @@ DEFAULT_SCENARIO = "supermarket-rush"
 _PLAIN_WIDTH = 120
 
 
-def run(args: argparse.Namespace, *, pages: Pages) -> int:
+def run(args: SimpleNamespace, *, pages: Pages) -> int:
     """Compare as the options say; 0, or an error of ours with a one-line message."""
     for name, path in (("json", args.json), ("html", args.html)):
         if path is not None and not path.parent.is_dir():
@@ -117,7 +117,7 @@ def compare(
     return Comparison(
         payments=payments,
         seed=seed,
-        version=_version(),
+        version=installed_version(),
         scenario=place.name,
         currency=place.currency,
         columns=tuple(columns),
@@ -182,10 +182,3 @@ def _write(path: Path, text: str) -> None:
         sys.stdout.write(text)
         return
     path.write_text(text, encoding="utf-8")
-
-
-def _version() -> str:
-    try:
-        return installed_version("checkout")
-    except PackageNotFoundError:
-        return "uninstalled"

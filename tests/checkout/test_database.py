@@ -118,7 +118,7 @@ def test_a_failed_statement_is_told_in_a_line_without_its_sql(
         connection.execute(text("SELECT secret FROM nowhere WHERE pin = :pin"), {"pin": "123456"})
     engine.dispose()
     assert one_line(caught.value) == "database: no such table: nowhere"
-    assert cli._tell("pay", caught.value) == 1
+    assert cli._report("pay", caught.value) == 1
     assert capsys.readouterr().err == "checkout pay: database: no such table: nowhere\n"
 
 

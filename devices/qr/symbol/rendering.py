@@ -63,16 +63,22 @@ def svg(text: str | bytes, *, module_pixels: int = 10, error_correction: str = "
     return svg_of(encode(text, error_correction=error_correction).rows, module_pixels)
 
 
-def terminal(text: str | bytes, *, error_correction: str = "M") -> str:
-    """`text` as lines of half blocks, two rows a line, in explicit black on white."""
+def terminal(text: str | bytes, *, error_correction: str = "M", colour: bool = True) -> str:
+    """`text` as lines of half blocks, two rows a line.
+
+    With `colour` they are black on white by escape codes. Without it the light modules are drawn,
+    since most terminals are dark.
+    """
     rows = _framed(encode(text, error_correction=error_correction).rows)
     if len(rows) % 2:
         rows = [*rows, "0" * len(rows[0])]
     blocks = {"00": " ", "01": "▄", "10": "▀", "11": "█"}
+    if not colour:
+        blocks = {"00": "█", "01": "▀", "10": "▄", "11": " "}
     lines = []
     for upper, lower in zip(rows[::2], rows[1::2], strict=True):
         drawn = "".join([blocks[a + b] for a, b in zip(upper, lower, strict=True)])
-        lines.append(f"\x1b[30;107m{drawn}\x1b[0m")
+        lines.append(f"\x1b[30;107m{drawn}\x1b[0m" if colour else drawn)
     return "\n".join(lines)
 
 
