@@ -17,6 +17,7 @@ from checkout.clearing.hsm.cryptogram import (
     atc_verdict,
     chip_proof,
 )
+from checkout.clearing.hsm.decoded_proof import DecodedProof, chip_proof_of
 from checkout.clearing.hsm.icc_data import write_icc
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.hsm.pin import PinBlockError, PinVerdict, decrypt_pin_block
@@ -25,7 +26,6 @@ from checkout.clearing.issuing.accounts import AccountState
 from checkout.clearing.issuing.decision import Decision, Evidence, decide
 from checkout.clearing.ledger.postings import Parties
 from checkout.clearing.messages import AuthorizationRequest
-from checkout.clearing.pipeline.decode_process import ReadAhead, proof_of
 from checkout.clearing.scheme.fees import FeeSplit, fees
 from checkout.clearing.scheme.fx import Amounts, RateError, RateTable
 from checkout.clearing.scheme.participants import AccountRange, CardKind, Participants
@@ -96,24 +96,24 @@ class Issuers:
         self._card_keys: dict[tuple[str, str | None], bytes] = {}
 
     def authorize(
-        self, routed: Routed, *, pin_key: bytes | None, on: date, ahead: ReadAhead | None = None
+        self, routed: Routed, *, pin_key: bytes | None, on: date, proof: DecodedProof | None = None
     ) -> Authorisation:
         """Decide a purchase or pre-authorisation on the business date `on`.
 
-        `ahead` is what was read ahead of this message, which saves verifying its cryptogram here.
+        `proof` is what the chip proves where it has been verified already.
         IccError for a DE55 that can't be read, PinBlockError for a DE52 that holds no PIN.
         """
         state = self._holders.state(routed.account)
         if state is None:
             return _declined(routed, "14", "no-such-account")
         if is_wallet(routed.account_range):
-            return self._at_operator(routed, pin_key, on, ahead)
+            return self._at_operator(routed, pin_key, on, proof)
         try:
             amounts = self._amounts(routed, state.account.currency, on)
         except RateError:
             return _declined(routed, "57", "no-exchange-rate")
         billed = _billed(routed, amounts)
-        evidence = self._evidence(routed, pin_key, ahead)
+        evidence = self._evidence(routed, pin_key, proof)
         if evidence.pin is not None:
             state = self._state(routed.account)  # its tries have changed
         decision = decide(
@@ -165,11 +165,11 @@ class Issuers:
         )
 
     def _at_operator(
-        self, routed: Routed, pin_key: bytes | None, on: date, ahead: ReadAhead | None
+        self, routed: Routed, pin_key: bytes | None, on: date, proof: DecodedProof | None
     ) -> Authorisation:
         """The three-party house: the operator decides, and the linked bank where there is one."""
         request = routed.request
-        evidence = self._evidence(routed, pin_key, ahead)
+        evidence = self._evidence(routed, pin_key, proof)
         state = self._state(routed.account)
         if request.currency != state.account.currency:
             return _declined(routed, "57", "wallet-takes-its-own-currency")
@@ -249,7 +249,7 @@ class Issuers:
         )
 
     def _evidence(
-        self, routed: Routed, pin_key: bytes | None, ahead: ReadAhead | None = None
+        self, routed: Routed, pin_key: bytes | None, known: DecodedProof | None = None
     ) -> Evidence:
         request = routed.request
         pin = self._pin(routed, pin_key)
@@ -257,7 +257,7 @@ class Issuers:
             return Evidence(pin=pin, unverifiable=True)
         if request.icc is None:
             return Evidence(pin=pin, token_cryptogram_valid=routed.token_cryptogram_valid)
-        proof = self._proof(routed, ahead)
+        proof = self._proof(routed, known)
         verdict = proof.verdict
         counter = self._counter(routed, verdict)
         return Evidence(
@@ -269,16 +269,14 @@ class Issuers:
             limited_key_reason=self._limited_key(routed, verdict, counter),
         )
 
-    def _proof(self, routed: Routed, ahead: ReadAhead | None) -> ChipProof:
-        """What the chip proves, taken from what was read ahead of this very request if it was."""
+    def _proof(self, routed: Routed, known: DecodedProof | None) -> ChipProof:
+        """What the chip proves: as it was verified ahead, or verified now."""
 
-        def checked() -> ChipProof:
+        def verify() -> ChipProof:
             key = self._card_key(routed.card, routed.request.pan_sequence)
             return chip_proof(routed.request, routed.card_range.scheme, key)
 
-        if ahead is None or ahead.proof is None or ahead.question is not routed.request:
-            return checked()
-        return proof_of(ahead.proof, checked)
+        return verify() if known is None else chip_proof_of(known, verify)
 
     def _limited_key(
         self, routed: Routed, verdict: CryptogramVerdict, counter: AtcVerdict | None

@@ -10,12 +10,12 @@ from functools import lru_cache
 
 from checkout.clearing.authorisation.account_holder import Issuers
 from checkout.clearing.clock import SettableClock
+from checkout.clearing.hsm.decoded_proof import DecodedProof
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.issuing.account_store import Holders
 from checkout.clearing.issuing.world import World
 from checkout.clearing.ledger.ledger import Leg, Status, transfers_of
 from checkout.clearing.messages import AuthorizationRequest, AuthorizationResponse
-from checkout.clearing.pipeline.decode_process import ReadAhead
 from checkout.clearing.scheme.business_date import settlement_date
 from checkout.clearing.scheme.rules import House
 from checkout.clearing.store.rows import EntryRow, ResolutionRow
@@ -42,7 +42,8 @@ class Outcome:
 class Turn:
     """One message being answered: its number, the moment and its business date, the PIN key.
 
-    `at_us` is the moment in microseconds since the epoch; `ahead` what was read ahead of it.
+    `at_us` is the moment in microseconds since the epoch; `proof` what its chip proves,
+    where that has been verified already.
     """
 
     seq: int
@@ -50,7 +51,7 @@ class Turn:
     at_us: int
     business_date: date
     pin_key: bytes | None = field(default=None, repr=False)
-    ahead: ReadAhead | None = field(default=None, repr=False)
+    proof: DecodedProof | None = field(default=None, repr=False)
 
     @property
     def approval_code(self) -> str:
@@ -106,7 +107,7 @@ class Backend:
         self.store.commit()
 
     def turn(
-        self, now: datetime, pin_key: bytes | None = None, ahead: ReadAhead | None = None
+        self, now: datetime, pin_key: bytes | None = None, proof: DecodedProof | None = None
     ) -> Turn:
         """Number the next message, with its business date."""
         business_date = self.business_date(now)
@@ -116,7 +117,7 @@ class Backend:
             at_us=self._dated[2],
             business_date=business_date,
             pin_key=pin_key,
-            ahead=ahead,
+            proof=proof,
         )
 
     def business_date(self, now: datetime) -> date:

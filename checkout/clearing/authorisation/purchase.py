@@ -56,7 +56,7 @@ class Authorising:
         if request.transaction_type is TransactionType.BALANCE:
             return self._balance(routed, turn)
         authorisation = self._backend.issuers.authorize(
-            routed, pin_key=turn.pin_key, on=turn.business_date, ahead=turn.ahead
+            routed, pin_key=turn.pin_key, on=turn.business_date, proof=turn.proof
         )
         return self._conclude(routed, authorisation, turn)
 

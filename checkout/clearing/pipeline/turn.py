@@ -1,26 +1,35 @@
-"""What a turn of the switch has decided, until it is durable and may be told."""
+"""What the switch has decided in one turn, until it is durable and the answers may leave."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
-from checkout.clearing.switch.connection import Connection
 
-#: When it is due, a number that keeps the order, and to whom what is said.
-HeldBack = tuple[float, int, Connection, bytes]
+class Client(Protocol):
+    """Who sent messages of a turn."""
+
+    owed: int  # turns that hold a message of this client, decided and not yet answered
+
+    def __hash__(self) -> int: ...
+
+
+ClientT = TypeVar("ClientT", bound=Client)
+#: When the answer is due (monotonic seconds), a number that keeps the order, client and answer.
+HeldBack = tuple[float, int, ClientT, bytes]
 
 
 @dataclass(slots=True)
-class Decided:
-    """Answers by connection in their order, those that a fault holds back, and what was asked."""
+class Turn(Generic[ClientT]):
+    """A turn's answers by client in their order, those that a fault delays, and its messages."""
 
-    answers: list[tuple[Connection, tuple[bytes, ...]]] = field(default_factory=list)
-    held_back: list[HeldBack] = field(default_factory=list)
-    taken: dict[Connection, list[bytes]] = field(default_factory=dict)
+    answers: list[tuple[ClientT, tuple[bytes, ...]]] = field(default_factory=list)
+    held_back: list[HeldBack[ClientT]] = field(default_factory=list)
+    messages: dict[ClientT, list[bytes]] = field(default_factory=dict)
 
-    def taken_from(self, connection: Connection) -> list[bytes]:
-        """The messages of one connection, to be filled as they are taken: it is owed answers."""
-        if connection not in self.taken:
-            self.taken[connection] = []
-            connection.owed += 1
-        return self.taken[connection]
+    def messages_from(self, client: ClientT) -> list[bytes]:
+        """The list that takes this client's messages; from now on the client is owed answers."""
+        if client not in self.messages:
+            self.messages[client] = []
+            client.owed += 1
+        return self.messages[client]

@@ -1,7 +1,8 @@
-"""Between deciding and answering: a turn is durable before anyone is told of it.
+"""Makes each turn durable before its answers leave.
 
-A turn is written here, or by the process beside, and then the next is decided meanwhile. At most
-one is under way, so that what can't be written takes no more than one turn with it.
+A turn is committed by the switch itself, or written by another process while the switch decides
+the next one. At most one turn is under way, so that a failed write takes only that turn and the one
+decided upon it.
 """
 
 from __future__ import annotations
@@ -9,85 +10,86 @@ from __future__ import annotations
 import logging
 import selectors
 from collections.abc import Callable
+from typing import Generic
 
 from checkout.clearing.authorisation.context import Backend
 from checkout.clearing.ledger.ledger import LedgerError
-from checkout.clearing.pipeline.turn import Decided
+from checkout.clearing.pipeline.turn import ClientT, Turn
 from checkout.database import DatabaseError
 
 log = logging.getLogger("checkout.switch")
 
 
-class Keeping:
-    """Keeps turns, and tells through `told` whether one stands, in their order.
+class TurnCommit(Generic[ClientT]):
+    """Commits turns in their order, and calls `ended` with each one and whether it is durable.
 
-    The writer's socket is watched in `selector`, with None for its data: `heard` is to be called
-    when it is readable.
+    `selector` watches the writer's socket, with None as its data; `writer_readable` is to be called
+    when that is readable.
     """
 
     def __init__(
         self,
         backend: Backend,
         selector: selectors.BaseSelector,
-        told: Callable[[Decided, bool], None],
+        ended: Callable[[Turn[ClientT], bool], None],
     ) -> None:
         self._backend = backend
         self._selector = selector
-        self._told = told
-        self._under_way: Decided | None = None
+        self._ended = ended
+        self._under_way: Turn[ClientT] | None = None
         self._watched: tuple[int, int | None] = (-1, None)  # descriptor and process of the writer
 
-    def keep(self, decided: Decided, *, busy: bool, alone: Callable[[], bool]) -> bool:
-        """Have a turn written: True where it stands, False where it is being written beside.
+    def commit(self, turn: Turn[ClientT], *, busy: bool, is_idle: Callable[[], bool]) -> bool:
+        """Write a turn: True where it is durable, False where the other process is writing it.
 
-        A `busy` turn is worth another process; a smaller one is as soon written here where it is
-        `alone`: nothing was under way, and nothing else is to be done meanwhile. DatabaseError
-        where it can't be written, or the one before couldn't: `undo` is next.
+        A `busy` turn is worth starting the other process. A smaller one is committed here where no
+        turn is under way and the switch `is_idle`. DatabaseError where this turn or the one before
+        can't be written; the caller then calls `roll_back`.
         """
-        store, beside = self._backend.store, busy
+        store, behind = self._backend.store, busy
         if self._under_way is not None:
-            beside = True
+            behind = True
             store.settle()
-            self._end(stands=True)
-        if not ((beside or not alone()) and store.hand_over(busy=busy)):
+            self._end(durable=True)
+        if not ((behind or not is_idle()) and store.hand_over(busy=busy)):
             store.commit()
             return True
-        self._under_way = decided
-        self.watch()
+        self._under_way = turn
+        self.watch_writer()
         return False
 
     def finish(self) -> None:
-        """Wait for the turn that is being written, and tell."""
+        """Wait for the turn that is being written, and report how it ended."""
         if self._under_way is None:
             return
         try:
             self._backend.store.settle()
         except DatabaseError as error:
-            self.undo(Decided(), error)
+            self.roll_back(Turn(), error)
         else:
-            self._end(stands=True)
+            self._end(durable=True)
 
-    def undo(self, decided: Decided, error: Exception) -> None:
+    def roll_back(self, turn: Turn[ClientT], error: Exception) -> None:
         """Roll a turn back, and the one under way where that could not be written."""
         known = isinstance(error, DatabaseError | LedgerError)
         log.error("a turn was rolled back: %s", error, exc_info=not known)
         if self._under_way is not None:
-            self._end(stands=self._stands())
+            self._end(durable=self._is_durable())
         self._backend.forget()
-        self._told(decided, False)
+        self._ended(turn, False)
 
-    def heard(self) -> None:
-        """The writer has said something: that a turn stands, or, unasked, that it is no more."""
+    def writer_readable(self) -> None:
+        """Take the writer's report on its turn, or note that the writer has ended."""
         writer = self._backend.store.writer
         if self._under_way is None and writer is not None and writer.has_said_something():
             writer.lose(EOFError())
         self.finish()
-        self.watch()
+        self.watch_writer()
 
-    def watch(self) -> None:
-        """Watch the writer there is; before anything else gets the number of a lost one's socket.
+    def watch_writer(self) -> None:
+        """Have `selector` watch the writer's socket as long as it is the same writer's.
 
-        It stays watched for as long as it is the same one.
+        Call it before a new socket is opened: that could get the descriptor of a lost writer.
         """
         writer = self._backend.store.writer
         now = (-1, None) if writer is None else (writer.descriptor, writer.pid)
@@ -99,14 +101,14 @@ class Keeping:
             self._selector.register(now[0], selectors.EVENT_READ)
         self._watched = now
 
-    def _stands(self) -> bool:
+    def _is_durable(self) -> bool:
         try:
             self._backend.store.settle()
         except DatabaseError:
             return False
         return True
 
-    def _end(self, *, stands: bool) -> None:
-        ended, self._under_way = self._under_way, None
-        assert ended is not None
-        self._told(ended, stands)
+    def _end(self, *, durable: bool) -> None:
+        turn, self._under_way = self._under_way, None
+        assert turn is not None
+        self._ended(turn, durable)

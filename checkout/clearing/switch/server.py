@@ -23,9 +23,9 @@ from checkout.clearing.authorisation.context import Backend
 from checkout.clearing.clock import SettableClock, wall_clock
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.issuing.world import World, own_world
-from checkout.clearing.pipeline.decoding import Ahead
-from checkout.clearing.pipeline.turn import Decided
-from checkout.clearing.pipeline.turn_commit import Keeping
+from checkout.clearing.pipeline.decode_ahead import DecodeAhead
+from checkout.clearing.pipeline.turn import HeldBack, Turn
+from checkout.clearing.pipeline.turn_commit import TurnCommit
 from checkout.clearing.store.engine import Engine
 from checkout.clearing.store.opening import open_clearing_engine
 from checkout.clearing.store.store import Store
@@ -79,10 +79,10 @@ class SwitchServer:
         self._backlog: set[Connection] = set()  # with more messages than one turn takes
         self._waker, self._wake_end = socket.socketpair()
         self._served = 0
-        self._held_back: list[tuple[float, int, Connection, bytes]] = []
+        self._held_back: list[HeldBack[Connection]] = []
         self._order = itertools.count()
-        self._keeping = Keeping(backend, self._selector, self._told)
-        self._ahead = Ahead(backend.home, backend.participants)
+        self._commit = TurnCommit(backend, self._selector, self._turn_ended)
+        self._decode_ahead = DecodeAhead(backend.home, backend.participants)
         self._date = backend.business_date(clock())
         self._file = DatabaseFile(database_url)
         self._file.check()  # remembers it as it is now
@@ -162,7 +162,7 @@ class SwitchServer:
             elif key.fileobj is self._wake_end:
                 self._wake_end.recv(64)
             elif key.data is None:
-                self._keeping.heard()
+                self._commit.writer_readable()
             else:
                 connection: Connection = key.data
                 if events & selectors.EVENT_WRITE:
@@ -198,7 +198,7 @@ class SwitchServer:
                 self._tend(connection)
 
     def _accept(self) -> None:
-        self._keeping.watch()
+        self._commit.watch_writer()
         while True:
             try:
                 accepted, peer = self._listener.accept()
@@ -212,7 +212,7 @@ class SwitchServer:
 
     def _decide(self, arrived: list[Connection]) -> None:
         """Decide everything, see to it that it is written, answer once it is."""
-        decided = Decided()
+        turn = Turn[Connection]()
         now = self.clock()
         self._cut_over(now)
         share = max(TURN_MESSAGES // len(arrived), 1)
@@ -220,50 +220,54 @@ class SwitchServer:
             taken = [
                 (connection, message)
                 for connection in arrived
-                for message in connection.messages(share, decided.taken_from(connection))
+                for message in connection.messages(share, turn.messages_from(connection))
             ]
-            self._read_ahead(decided, taken, share, now)
-            self._decide_all(decided, taken, now)
-            stands = self._keeping.keep(
-                decided, busy=len(taken) >= BUSY_FROM, alone=lambda: not self._more_waits(decided)
+            self._request_decoding(turn, taken, share, now)
+            self._decide_all(turn, taken, now)
+            durable = self._commit.commit(
+                turn, busy=len(taken) >= BUSY_FROM, is_idle=lambda: not self._more_waits(turn)
             )
         except Exception as error:  # whatever it is, the switch goes on without that turn
-            self._keeping.undo(decided, error)
+            self._commit.roll_back(turn, error)
         else:
-            if stands:
-                self._answer(decided, stands)
+            if durable:
+                self._answer(turn, durable)
         self._cut_over(now)  # one of these may have closed the date
         for connection in arrived:
             self._tend(connection)
 
-    def _read_ahead(
-        self, decided: Decided, taken: list[tuple[Connection, bytes]], share: int, now: datetime
+    def _request_decoding(
+        self,
+        turn: Turn[Connection],
+        taken: list[tuple[Connection, bytes]],
+        share: int,
+        now: datetime,
     ) -> None:
         """Have what waits for the next turn read meanwhile, and of this one what was not yet."""
         soon = [message for _, message in taken[_AT_ONCE:]]
-        for connection in decided.taken:
+        for connection in turn.messages:
             soon += connection.following(share)
         if len(soon) >= _WORTH_ASKING:
-            self._ahead.ask(soon, now, busy=len(taken) >= BUSY_FROM)
+            self._decode_ahead.request(soon, now, busy=len(taken) >= BUSY_FROM)
 
     def _decide_all(
-        self, decided: Decided, taken: list[tuple[Connection, bytes]], now: datetime
+        self, turn: Turn[Connection], taken: list[tuple[Connection, bytes]], now: datetime
     ) -> None:
         given_up: set[Connection] = set()
         for connection, message in taken:
             if connection in given_up:
                 continue
-            ahead = self._ahead.take(message, now)
+            decoded = self._decode_ahead.take(message, now)
             try:
-                sealed = self._switch.receive(message, connection.session, now, ahead)
+                sealed = self._switch.receive(message, connection.session, now, decoded)
             except Garbage as error:
                 connection.give_up(str(error))
                 given_up.add(connection)
                 continue
-            decided.answers.append((connection, sealed))
+            turn.answers.append((connection, sealed))
             for delay_ms, answer in self._switch.delayed:
                 due = time.monotonic() + delay_ms / 1000
-                decided.held_back.append((due, next(self._order), connection, answer))
+                turn.held_back.append((due, next(self._order), connection, answer))
                 self._backend.in_flight += 1
             self._switch.delayed.clear()
 
@@ -272,36 +276,36 @@ class SwitchServer:
         on = self._backend.business_date(now)
         if on == self._date:
             return
-        self._keeping.finish()  # what was decided before is told before
+        self._commit.finish()  # what was decided before is told before
         forward, self._date = on > self._date, on
         for connection in tuple(self._connections) if forward else ():
             connection.answer(self._switch.announce(connection.session, now))
             self._backlog.add(connection)  # sent with what this turn answers, or by the next one
 
-    def _more_waits(self, decided: Decided) -> bool:
-        return any(one.waiting for one in decided.taken) or bool(self._selector.select(0))
+    def _more_waits(self, turn: Turn[Connection]) -> bool:
+        return any(one.waiting for one in turn.messages) or bool(self._selector.select(0))
 
-    def _answer(self, decided: Decided, stands: bool) -> None:
+    def _answer(self, turn: Turn[Connection], durable: bool) -> None:
         """Let the answers of a turn go where it is durable; 96 to all of it where nothing is."""
-        for connection in decided.taken:
+        for connection in turn.messages:
             connection.owed -= 1
-        if stands:
-            for connection, sealed in decided.answers:
+        if durable:
+            for connection, sealed in turn.answers:
                 connection.answer(sealed)
                 self._served += len(sealed)
-            for held in decided.held_back:
+            for held in turn.held_back:
                 heapq.heappush(self._held_back, held)
         else:
-            self._backend.in_flight -= len(decided.held_back)
-            for connection, taken in decided.taken.items():
+            self._backend.in_flight -= len(turn.held_back)
+            for connection, taken in turn.messages.items():
                 refusals = connection.refusals(taken)
                 connection.answer(refusals)
                 self._served += len(refusals)
 
-    def _told(self, decided: Decided, stands: bool) -> None:
+    def _turn_ended(self, turn: Turn[Connection], durable: bool) -> None:
         """What became of a turn that was under way, or rolled back."""
-        self._answer(decided, stands)
-        for connection in decided.taken:
+        self._answer(turn, durable)
+        for connection in turn.messages:
             self._tend(connection)
 
     def _tend(self, connection: Connection) -> None:
@@ -356,7 +360,7 @@ class SwitchServer:
             told = any(one.session.participant is not None for one in self._connections)
             if time.monotonic() - quiet_since >= (_FAREWELL_S if told else 0.04):
                 break
-        self._keeping.finish()
+        self._commit.finish()
 
     def _close(self) -> None:
         for connection in self._connections:
@@ -366,7 +370,7 @@ class SwitchServer:
         self._waker.close()
         self._wake_end.close()
         self._selector.close()
-        self._ahead.close()
+        self._decode_ahead.close()
         self._backend.store.close()
         self._seat.leave()
 

@@ -26,7 +26,7 @@ from checkout.clearing.messages import (
     Reversal,
     TransactionType,
 )
-from checkout.clearing.pipeline.decode_process import ReadAhead
+from checkout.clearing.pipeline.decode_process import DecodedMessage
 from checkout.clearing.store.rows import MessageRow
 from checkout.clearing.switch.fault_injection import Fault, Faults
 from checkout.clearing.switch.message_log import logged_message
@@ -71,15 +71,15 @@ class Switch:
         self._operations = Operations(backend, authorising)
 
     def receive(
-        self, message: bytes, session: Session, now: datetime, ahead: ReadAhead | None = None
+        self, message: bytes, session: Session, now: datetime, decoded: DecodedMessage | None = None
     ) -> tuple[bytes, ...]:
         """The answers to one message, in order; Garbage where nobody could answer it.
 
-        `ahead` is what was read ahead of this message, with this `now`. LedgerError and
+        `decoded` is this message as another process decoded it, with this `now`. LedgerError and
         DatabaseError are faults: the caller rolls the batch back.
         """
         try:
-            fields = unpack(message) if ahead is None else ahead.fields
+            fields = unpack(message) if decoded is None else decoded.fields
         except CodecError as error:
             return self._refused(message, error.fields, error.response_code, error, session, now)
         if fields["t"] == "0810":
@@ -90,7 +90,7 @@ class Switch:
         if fields["t"] == "0830":
             return self._management.cutting_over.heard(message, fields, session, now)
         try:
-            question = question_of(fields, now) if ahead is None else ahead.question
+            question = question_of(fields, now) if decoded is None else decoded.question
         except CodecError as error:
             return self._refused(message, error.fields, error.response_code, error, session, now)
         if isinstance(question, NetworkMessage):
@@ -103,7 +103,7 @@ class Switch:
                 why = "operations need a MAC"
                 return self._refused(message, fields, "A0", why, session, now)
             return self._operated(message, fields, question, session, now)
-        return self._answered(message, fields, question, session, now, ahead)
+        return self._answered(message, fields, question, session, now, decoded)
 
     def announce(self, session: Session, now: datetime) -> tuple[bytes, ...]:
         """What a connection is told when the network's business date has moved on."""
@@ -122,7 +122,7 @@ class Switch:
         question: AuthorizationRequest | Reversal,
         session: Session,
         now: datetime,
-        ahead: ReadAhead | None,
+        decoded: DecodedMessage | None,
     ) -> tuple[bytes, ...]:
         began = time.perf_counter()
         fault = None if self._faults is None else self._faults.for_question(question)
@@ -136,7 +136,7 @@ class Switch:
         if isinstance(question, AuthorizationRequest) and _said_before(question, earlier):
             assert earlier is not None and earlier.response is not None
             return (session.seal(_said_again(earlier.response, fields)),)
-        turn = self._backend.turn(now, session.pin_key, ahead)
+        turn = self._backend.turn(now, session.pin_key, None if decoded is None else decoded.proof)
         if fault is not None and fault.code is not None:
             outcome = refuse(request, fault.code, f"fault: {fault.name}")
         elif isinstance(question, Reversal):

@@ -1,9 +1,8 @@
-"""Messages read ahead by another process: the same as read here, and missed by nobody."""
+"""Messages that another process decodes: the same as decoded here, and never waited for."""
 
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import socket
 import time
@@ -17,6 +16,7 @@ import pytest
 
 from checkout.clearing.clock import SettableClock
 from checkout.clearing.hsm.cryptogram import ChipProof, chip_proof
+from checkout.clearing.hsm.decoded_proof import chip_proof_of
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.iso8583.codec import Fields, frame, pack, unpack
 from checkout.clearing.iso8583.requests import fields_of, question_of
@@ -27,8 +27,13 @@ from checkout.clearing.messages import (
     Reversal,
     TransactionType,
 )
-from checkout.clearing.pipeline.decode_process import ReadAhead, proof_of, read, read_ahead
-from checkout.clearing.pipeline.decoding import Ahead
+from checkout.clearing.pipeline.decode_ahead import DecodeAhead
+from checkout.clearing.pipeline.decode_process import (
+    DecodedMessage,
+    decode_message,
+    decode_reply,
+    encode,
+)
 from checkout.clearing.scheme.participants import Scheme, demo_participants
 from checkout.clearing.switch.discovery import find
 from checkout.clearing.switch.switch import Switch
@@ -49,11 +54,11 @@ def asked(tmp_path: Path) -> Network:
     return Network(tmp_path, "", clock, nobody, nobody)  # type: ignore[arg-type]
 
 
-def passed_on(asked: Network, message: bytes) -> ReadAhead | None:
-    """Read as by the other process, and come back as from it."""
-    said = pickle.dumps(read(message, NOON, _SCHEMES, KeyStore(asked.home)))
-    held = pickle.loads(said)
-    return None if held is None else read_ahead(held)
+def passed_on(asked: Network, message: bytes) -> DecodedMessage | None:
+    """Decoded as by the other process, and received as from it."""
+    decoded = decode_message(message, NOON, _SCHEMES, KeyStore(asked.home))
+    (received,) = decode_reply(encode([decoded]))
+    return received
 
 
 @pytest.mark.parametrize(
@@ -66,7 +71,7 @@ def passed_on(asked: Network, message: bytes) -> ReadAhead | None:
         (DEBIT, {"pin_block": bytes(range(8))}),
     ],
 )
-def test_a_tap_read_ahead_says_and_proves_what_it_does_here(
+def test_a_tap_decoded_ahead_has_the_same_fields_and_proof_as_one_decoded_here(
     asked: Network, account: str, changed: dict[str, object]
 ) -> None:
     request = asked.tap(account, atc=7, **changed)  # type: ignore[arg-type]
@@ -77,7 +82,7 @@ def test_a_tap_read_ahead_says_and_proves_what_it_does_here(
     assert list(ahead.fields) == list(unpack(message))
     assert ahead.question == question_of(unpack(message), NOON) == request
     here = chip_proof(request, Scheme.UNIONPAY, KeyStore(asked.home).card_key(account, "001"))
-    there = proof_of(ahead.proof, lambda: here)
+    there = chip_proof_of(ahead.proof, lambda: here)
     assert here.verdict.valid
     assert there == here
     for code in ("00", "51", "05"):
@@ -95,7 +100,7 @@ def test_an_approval_needs_no_second_check_and_anything_else_does(asked: Network
         key = KeyStore(asked.home).card_key(DEBIT, "001")
         return chip_proof(ahead.question, Scheme.UNIONPAY, key)
 
-    verdict = proof_of(ahead.proof, again).verdict
+    verdict = chip_proof_of(ahead.proof, again).verdict
     verdict.issuer_authentication("00")
     assert not checked
     verdict.issuer_authentication("61")
@@ -106,7 +111,7 @@ def test_a_wrong_cryptogram_is_wrong_ahead_too(asked: Network) -> None:
     request = replace(asked.tap(atc=1), amount_minor=5)
     ahead = passed_on(asked, pack(fields_of(request)))
     assert ahead is not None and ahead.proof is not None
-    verdict = proof_of(ahead.proof, pytest.fail).verdict
+    verdict = chip_proof_of(ahead.proof, pytest.fail).verdict
     assert (verdict.valid, verdict.reason) == (False, "amount-differs")
     assert verdict.issuer_authentication("00") == b""
 
@@ -138,12 +143,12 @@ def test_what_is_out_of_the_ordinary_is_left_to_the_switch(asked: Network) -> No
 
 
 @pytest.fixture
-def ahead(asked: Network) -> Iterator[Ahead]:
+def ahead(asked: Network) -> Iterator[DecodeAhead]:
     """With a process that is ready."""
-    made = Ahead(asked.home, demo_participants())
-    assert not made.reader.is_ready(start=False)
-    assert made.reader.pid is None
-    until(lambda: made.reader.is_ready(start=True))
+    made = DecodeAhead(asked.home, demo_participants())
+    assert not made.process.is_ready(start=False)
+    assert made.process.pid is None
+    until(lambda: made.process.is_ready(start=True))
     yield made
     made.close()
 
@@ -152,59 +157,61 @@ def taps(asked: Network, count: int) -> list[bytes]:
     return [pack(fields_of(asked.tap(atc=n))) for n in range(1, count + 1)]
 
 
-def test_what_was_asked_for_is_taken_once(asked: Network, ahead: Ahead) -> None:
+def test_each_message_is_decoded_and_taken_once(asked: Network, ahead: DecodeAhead) -> None:
     messages = taps(asked, 10)
-    assert ahead.reader.pid is not None
-    os.kill(ahead.reader.pid, signal.SIGSTOP)
-    ahead.ask(messages, NOON, busy=True)
-    ahead.ask(messages, NOON, busy=True)
-    assert len(ahead._asked) == 10
-    os.kill(ahead.reader.pid, signal.SIGCONT)
-    until(ahead.reader.has_said_something)
+    assert ahead.process.pid is not None
+    os.kill(ahead.process.pid, signal.SIGSTOP)
+    ahead.request(messages, NOON, busy=True)
+    ahead.request(messages, NOON, busy=True)
+    assert len(ahead._under_way) == 10
+    os.kill(ahead.process.pid, signal.SIGCONT)
+    until(ahead.process.has_said_something)
     for message in messages:
-        until(lambda: ahead._read[message] is not None or ahead._hear())  # noqa: B023
+        until(lambda: ahead._decoded[message] is not None or ahead._receive())  # noqa: B023
         taken = ahead.take(message, NOON)
         assert taken is not None and taken.question == question_of(unpack(message), NOON)
         assert ahead.take(message, NOON) is None
     assert ahead.take(pack(fields_of(asked.request())), NOON) is None
 
 
-def test_what_was_read_yesterday_is_read_again(asked: Network, ahead: Ahead) -> None:
+def test_a_message_decoded_yesterday_is_not_taken_today(asked: Network, ahead: DecodeAhead) -> None:
     messages = taps(asked, 4)
-    ahead.ask(messages, NOON, busy=True)
-    until(ahead.reader.has_said_something)
-    assert len(ahead._read) == 4
+    ahead.request(messages, NOON, busy=True)
+    until(ahead.process.has_said_something)
+    assert len(ahead._decoded) == 4
     assert [ahead.take(one, NOON + timedelta(days=1)) for one in messages] == [None] * 4
-    ahead.ask([], NOON + timedelta(days=1), busy=True)
+    ahead.request([], NOON + timedelta(days=1), busy=True)
     assert [ahead.take(one, NOON + timedelta(days=1)) for one in messages] == [None] * 4
 
 
-def test_one_that_says_nothing_is_not_waited_for(asked: Network, ahead: Ahead) -> None:
-    assert ahead.reader.pid is not None
-    os.kill(ahead.reader.pid, signal.SIGSTOP)
+def test_a_process_that_does_not_reply_is_not_waited_for(
+    asked: Network, ahead: DecodeAhead
+) -> None:
+    assert ahead.process.pid is not None
+    os.kill(ahead.process.pid, signal.SIGSTOP)
     messages = taps(asked, 300)
-    ahead.ask(messages, NOON, busy=True)
-    assert len(ahead._asked) == 256  # and no more, however many wait
+    ahead.request(messages, NOON, busy=True)
+    assert len(ahead._under_way) == 256  # and no more, however many wait
     began = time.monotonic()
     assert [ahead.take(one, NOON) for one in messages] == [None] * 300
     assert time.monotonic() - began < 5
-    os.kill(ahead.reader.pid, signal.SIGCONT)
-    until(lambda: ahead._hear() or not ahead._asked)  # type: ignore[func-returns-value]
-    assert not ahead._read
+    os.kill(ahead.process.pid, signal.SIGCONT)
+    until(lambda: ahead._receive() or not ahead._under_way)  # type: ignore[func-returns-value]
+    assert not ahead._decoded
 
 
-def test_one_that_has_gone_is_done_without(asked: Network, ahead: Ahead) -> None:
-    assert ahead.reader.pid is not None
+def test_a_process_that_has_ended_is_replaced(asked: Network, ahead: DecodeAhead) -> None:
+    assert ahead.process.pid is not None
     messages = taps(asked, 6)
-    os.kill(ahead.reader.pid, signal.SIGSTOP)
-    ahead.ask(messages, NOON, busy=True)
-    os.kill(ahead.reader.pid, signal.SIGKILL)
-    until(ahead.reader.has_said_something)
+    os.kill(ahead.process.pid, signal.SIGSTOP)
+    ahead.request(messages, NOON, busy=True)
+    os.kill(ahead.process.pid, signal.SIGKILL)
+    until(ahead.process.has_said_something)
     assert [ahead.take(one, NOON) for one in messages] == [None] * 6
-    assert ahead.reader.pid is None
-    until(lambda: ahead.reader.is_ready(start=True))
-    ahead.ask(messages, NOON, busy=True)
-    until(ahead.reader.has_said_something)
+    assert ahead.process.pid is None
+    until(lambda: ahead.process.is_ready(start=True))
+    ahead.request(messages, NOON, busy=True)
+    until(ahead.process.has_said_something)
     assert ahead.take(messages[0], NOON) is not None
 
 
@@ -216,7 +223,7 @@ def _ask_all(line: socket.socket, requests: list[AuthorizationRequest]) -> list[
     return [unpack(exactly(line, int.from_bytes(exactly(line, 2)))) for _ in requests]
 
 
-def test_a_busy_switch_decides_the_same_by_what_was_read_ahead(
+def test_a_busy_switch_decides_decoded_messages_alike(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_ahead: list[bool] = []
