@@ -1,1 +1,0 @@
-"""Fixtures for tests of other projects: a shop, cards, a phone and a reader."""
