@@ -32,7 +32,7 @@ def test_every_command_of_the_table_exists() -> None:
     from checkout.commands.cli import commands
 
     shown = re.findall(r"^\| `checkout ([a-z]+)", README, re.M)
-    assert len(shown) == 12
+    assert len(shown) == 13
     assert set(shown) <= set(commands.commands)
 
 
