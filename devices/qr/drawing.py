@@ -1,7 +1,7 @@
-"""Codes drawn as SVG, put into pixels: squares and strokes on a grid, nothing more.
+"""From a code drawn as SVG to a picture of pixels.
 
-A code printed from a vector file is a picture too. Full SVG is a browser's business; this reads
-rectangles and paths of straight horizontal and vertical lines, as code writers make them.
+It reads what programs that write codes use: rectangles, and paths of horizontal and vertical
+lines. Everything else in SVG is ignored.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 
 _LARGEST_FILE = 4 * 1024 * 1024
 _MOST_ACROSS = 4_000
-_TARGET_ACROSS = 1_000
-_MOST_STEPS = 200_000
+_USUAL_ACROSS = 1_000
+_MOST_PATH_STEPS = 200_000
 _COMMAND = re.compile(r"([MmLlHhVvZz])([^A-Za-z]*)")
 _NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)")
 _BLACK = frozenset({"black", "#000", "#000000"})
@@ -22,7 +22,7 @@ _Box = tuple[float, float, float, float]
 
 
 class DrawingError(ValueError):
-    """An SVG that is broken or more than squares and straight strokes."""
+    """An SVG that is broken, too large, or has nothing that is read here."""
 
 
 def is_svg(content: bytes) -> bool:
@@ -32,31 +32,31 @@ def is_svg(content: bytes) -> bool:
 
 
 def rasterise(content: bytes) -> Image.Image:
-    """The drawing in black on white, about a thousand pixels across; DrawingError says why not."""
+    """The drawing in black on white, about a thousand pixels across; DrawingError if unfit."""
     if len(content) > _LARGEST_FILE:
         raise DrawingError(f"expected at most {_LARGEST_FILE} bytes of SVG, got {len(content)}")
-    page = _Page()
+    drawing = _Drawing()
     parser = expat.ParserCreate()
-    parser.StartElementHandler = page.element
-    parser.EntityDeclHandler = page.entity
+    parser.StartElementHandler = drawing.element
+    parser.EntityDeclHandler = drawing.entity
     try:
         parser.Parse(content, True)
     except (expat.ExpatError, ValueError) as error:
         if isinstance(error, DrawingError):
             raise
         raise DrawingError("the SVG is broken") from None
-    return page.image()
+    return drawing.image()
 
 
-class _Page:
-    """Collects the black rectangles of one drawing."""
+class _Drawing:
+    """Collects the view box and the black rectangles while the SVG is parsed."""
 
     def __init__(self) -> None:
         self._box: _Box | None = None
         self._dark: list[_Box] = []
 
     def entity(self, *_: object) -> None:
-        raise DrawingError("expected an SVG without entities of its own")
+        raise DrawingError("expected an SVG that defines no entities")
 
     def element(self, name: str, attributes: dict[str, str]) -> None:
         name = name.rpartition(":")[2]
@@ -70,13 +70,14 @@ class _Page:
         elif name == "path":
             stroked = attributes.get("stroke", "none").lower() in _BLACK
             width = _number(attributes.get("stroke-width", "1")) if stroked else 0.0
-            self._dark.extend(_drawn(attributes.get("d", ""), width))
+            self._dark.extend(_path_boxes(attributes.get("d", ""), width))
 
     def image(self) -> Image.Image:
         if self._box is None or not self._dark:
             raise DrawingError("expected an SVG with rectangles or straight strokes")
         left, top, width, height = self._box
-        scale = max(1.0, min(_TARGET_ACROSS, _MOST_ACROSS) // max(width, height))
+        # A whole number of pixels to a unit keeps the modules of a code equally wide.
+        scale = max(1.0, _USUAL_ACROSS // max(width, height))
         scale = min(scale, _MOST_ACROSS / max(width, height))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         image = Image.new("L", size, 255)
@@ -107,16 +108,19 @@ def _number(text: str) -> float:
     return float(match[0]) if match else 0.0
 
 
-def _drawn(path: str, stroke: float) -> list[_Box]:
-    """Boxes of a path: each horizontal stroke, or the bounds of each closed square."""
+def _path_boxes(path: str, stroke: float) -> list[_Box]:
+    """The boxes of a path: of each horizontal stroke, or the bounds of each filled part.
+
+    `stroke` is the width of the strokes, 0 where the path is filled.
+    """
     boxes: list[_Box] = []
     x = y = start_x = start_y = 0.0
-    bounds: list[tuple[float, float]] = []
+    corners: list[tuple[float, float]] = []
     steps = 0
     for command, rest in _COMMAND.findall(path):
         numbers = [float(each) for each in _NUMBER.findall(rest)]
         steps += 1 + len(numbers)
-        if steps > _MOST_STEPS:
+        if steps > _MOST_PATH_STEPS:
             raise DrawingError("expected an SVG with fewer strokes")
         relative = command.islower()
         kind = command.upper()
@@ -124,28 +128,28 @@ def _drawn(path: str, stroke: float) -> list[_Box]:
             x, y = start_x, start_y
         elif kind in "HV":
             for number in numbers:
-                before = (x, y)
+                start = x
                 if kind == "H":
                     x = x + number if relative else number
                 else:
                     y = y + number if relative else number
                 if stroke and kind == "H":
-                    low, high = sorted((before[0], x))
+                    low, high = sorted((start, x))
                     boxes.append((low, y - stroke / 2, high, y + stroke / 2))
-                bounds.append((x, y))
+                corners.append((x, y))
         else:
             for dx, dy in zip(numbers[::2], numbers[1::2], strict=False):
                 x, y = (x + dx, y + dy) if relative else (dx, dy)
                 if kind == "M":
-                    boxes.extend(_filled(bounds, stroke))
-                    bounds = []
+                    boxes.extend(_filled_box(corners, stroke))
+                    corners = []
                     start_x, start_y = x, y
-                bounds.append((x, y))
-    return boxes + _filled(bounds, stroke)
+                corners.append((x, y))
+    return boxes + _filled_box(corners, stroke)
 
 
-def _filled(bounds: list[tuple[float, float]], stroke: float) -> list[_Box]:
-    if stroke or len(bounds) < 3:
+def _filled_box(corners: list[tuple[float, float]], stroke: float) -> list[_Box]:
+    if stroke or len(corners) < 3:
         return []
-    xs, ys = zip(*bounds, strict=True)
+    xs, ys = zip(*corners, strict=True)
     return [(min(xs), min(ys), max(xs), max(ys))]

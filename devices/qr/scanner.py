@@ -1,62 +1,35 @@
-"""From a picture to the texts of the codes in it.
+"""From a picture to the texts of the codes in it: QR symbols and Code 128 barcodes.
 
-Takes what a phone, a camera or a file sends: PNG, JPEG, WebP, GIF, BMP; any turn, low contrast,
-one bit, small or large, several codes. zxing-cpp reads; a picture in which it finds nothing
-is shown to it again in a few other lights.
+zxing-cpp reads them: turned, of low contrast, of one bit, small or large, several in a picture.
+Where it finds none, it gets the same picture with other contrast, size and sharpness.
 """
 
 from __future__ import annotations
 
-import io
-import struct
-import warnings
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import zxingcpp
-from PIL import Image, ImageChops, ImageFilter, ImageOps, UnidentifiedImageError, WebPImagePlugin
+from PIL import Image, ImageChops, ImageFilter, ImageOps
 
-from devices.qr.drawing import DrawingError, is_svg, rasterise
+from devices.qr.picture import USUAL_SIDE, ImageTooLarge, NotAnImage, ScanError, open_picture
 
-#: Largest file that is opened, in bytes.
-LARGEST_FILE = 32 * 1024 * 1024
-#: Most pixels that are unpacked: a phone's 48-megapixel still, not a decompression bomb.
-MOST_PIXELS = 50_000_000
+__all__ = ["ImageTooLarge", "NoCode", "NotAnImage", "Scan", "ScanError", "read", "read_all"]
 
-# Multi-picture JPEGs come under JPEG; WebP is not among what Pillow loads by itself.
-_KINDS = ("PNG", "JPEG", WebPImagePlugin.WebPImageFile.format, "GIF", "BMP", "PPM")
+# No other symbologies: rows of a large QR symbol can look like the bars of a simpler barcode.
 _SYMBOLOGIES = zxingcpp.BarcodeFormats(
     [zxingcpp.BarcodeFormat.QRCode, zxingcpp.BarcodeFormat.Code128]
 )
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError,
-               struct.error, zlib.error)  # fmt: skip
-_MIDDLING = 1_200
-
-# A picture that claims more pixels than Pillow trusts is an error, not a line on stderr.
-warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
-
-
-class ScanError(ValueError):
-    """A picture that gives no text; the message is one line for whoever sent it."""
-
-
-class NotAnImage(ScanError):
-    """The bytes are no picture, or a broken one, or of a kind that is not read here."""
-
-
-class ImageTooLarge(ScanError):
-    """More bytes or pixels than are unpacked."""
 
 
 class NoCode(ScanError):
-    """A picture without a code that could be read."""
+    """A picture in which no code could be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scan:
-    """One code: its `text`, its `symbology` (`qr` or `code-128`), and the corners in pixels,
+    """One code: its `text`, its `symbology` (`qr` or `code-128`), and its `corners` in pixels,
     clockwise from the code's own top left."""
 
     text: str
@@ -71,7 +44,7 @@ class Scan:
 
 
 def read(source: bytes | Path) -> tuple[Scan, ...]:
-    """All codes in a picture, the largest first; NoCode where there is none, else ScanError."""
+    """All codes in a picture, the largest first; NoCode where there is none, else as `read_all`."""
     found = read_all(source)
     if not found:
         raise NoCode("no code was found in the picture")
@@ -79,74 +52,23 @@ def read(source: bytes | Path) -> tuple[Scan, ...]:
 
 
 def read_all(source: bytes | Path) -> tuple[Scan, ...]:
-    """All codes in a picture, the largest first, none where there is none.
+    """All codes in a picture, the largest first; empty where there is none.
 
-    NotAnImage and ImageTooLarge say what is wrong with the picture; OSError is the file's own.
+    NotAnImage and ImageTooLarge say what is wrong with the picture; OSError where the file cannot
+    be read.
     """
-    content = _bytes_of(source)
-    if is_svg(content):
-        try:
-            return _scans(rasterise(content))
-        except DrawingError as error:
-            raise NotAnImage(str(error)) from None
-    image = _opened(content)
-    for light in _lights(image):
-        found = _scans(light)
+    for picture in _variants(open_picture(source)):
+        found = _scans(picture)
         if found:
             return found
     return ()
 
 
-def _bytes_of(source: bytes | Path) -> bytes:
-    if isinstance(source, Path):
-        size = source.stat().st_size
-        if size > LARGEST_FILE:
-            raise ImageTooLarge(f"expected at most {LARGEST_FILE} bytes, got {size}")
-        return source.read_bytes()
-    if len(source) > LARGEST_FILE:
-        raise ImageTooLarge(f"expected at most {LARGEST_FILE} bytes, got {len(source)}")
-    return source
-
-
-def _opened(content: bytes) -> Image.Image:
-    """The picture in greys, upright, transparent parts white."""
-    try:
-        with Image.open(io.BytesIO(content), formats=_KINDS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ImageTooLarge(
-                    f"expected at most {MOST_PIXELS} pixels, got {image.width} x {image.height}"
-                )
-            image.draft(
-                "L", (2 * _MIDDLING, 2 * _MIDDLING)
-            )  # a JPEG is unpacked no larger than needed
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
-                white = Image.new("RGBA", upright.size, "white")
-                upright = Image.alpha_composite(white, upright.convert("RGBA"))
-            if upright.mode.startswith(("I", "F")):
-                upright = upright.convert("F").point(lambda value: value / 256)
-            return upright.convert("L")
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise ImageTooLarge(f"expected at most {MOST_PIXELS} pixels") from None
-    except ScanError:
-        raise
-    except UnidentifiedImageError:
-        raise NotAnImage(_unknown(content)) from None
-    except _UNREADABLE:
-        raise NotAnImage("the picture is broken or cut short") from None
-
-
-def _unknown(content: bytes) -> str:
-    if content[4:8] == b"ftyp" and content[8:12] in (b"heic", b"heix", b"mif1", b"hevc", b"msf1"):
-        return "HEIC pictures are not read here, expected PNG, JPEG, WebP, GIF or BMP"
-    return "expected a picture in PNG, JPEG, WebP, GIF or BMP"
-
-
-def _lights(image: Image.Image) -> Iterator[Image.Image]:
-    """The picture as it is, then in other lights, the likeliest to help first."""
+def _variants(image: Image.Image) -> Iterator[Image.Image]:
+    """The picture as it is, then changed in several ways; what helps most often comes first."""
     yield image
-    if max(image.size) > _MIDDLING:
-        image = ImageOps.contain(image, (_MIDDLING, _MIDDLING))
+    if max(image.size) > USUAL_SIDE:
+        image = ImageOps.contain(image, (USUAL_SIDE, USUAL_SIDE))
         yield image
     framed = ImageOps.expand(image, border=max(image.size) // 12 + 8, fill=255)
     contrasted = ImageOps.autocontrast(framed, cutoff=2)
@@ -156,13 +78,12 @@ def _lights(image: Image.Image) -> Iterator[Image.Image]:
     yield doubled
     yield framed
     yield contrasted.filter(ImageFilter.GaussianBlur(1.5))
-    around = framed.filter(ImageFilter.BoxBlur(25))
-    yield ImageOps.autocontrast(ImageChops.subtract(framed, around, 1, 128), cutoff=1)
+    background = framed.filter(ImageFilter.BoxBlur(25))
+    yield ImageOps.autocontrast(ImageChops.subtract(framed, background, 1, 128), cutoff=1)
 
 
 def _scans(image: Image.Image) -> tuple[Scan, ...]:
     found = []
-    # No other symbologies: the rows of a large symbol can look like some weaker barcode's bars.
     for code in zxingcpp.read_barcodes(image, formats=_SYMBOLOGIES):
         place = code.position
         corners = (place.top_left, place.top_right, place.bottom_right, place.bottom_left)
@@ -178,7 +99,10 @@ def _scans(image: Image.Image) -> tuple[Scan, ...]:
 
 
 def _text(code: zxingcpp.Barcode) -> str:
-    """The bytes as UTF-8, unprintable ones too, which zxing-cpp spells out; else its own guess."""
+    """The code's bytes as UTF-8, or the encoding that zxing-cpp guesses where they are not UTF-8.
+
+    zxing-cpp's own text has names such as `<NUL>` in place of unprintable characters.
+    """
     try:
         return code.bytes.decode("utf-8")
     except UnicodeDecodeError:

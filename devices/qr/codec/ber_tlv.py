@@ -1,4 +1,4 @@
-"""BER-TLV as a consumer-presented payload uses it: definite lengths, tags of up to three bytes.
+"""BER-TLV of a consumer-presented payload: definite lengths, tags of up to three bytes.
 
 Source: EMV Book 3, annex on rules for BER-TLV data objects; ISO/IEC 8825-1.
 """
@@ -13,7 +13,7 @@ _LONGEST_TAG = 3
 
 
 class BerFault(ValueError):
-    """Bytes that do not come apart; `position` counts bytes from the start of the payload."""
+    """Bytes that are not BER-TLV; `position` counts bytes from the start of the payload."""
 
     def __init__(self, field: str, position: int, message: str) -> None:
         super().__init__(message)
@@ -23,7 +23,7 @@ class BerFault(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class BerObject:
-    """One object: `tag` in upper-case hex, `value` bytes or the objects of a template."""
+    """One object: `tag` in upper-case hex; `value` holds bytes, or the objects of a template."""
 
     tag: str
     value: bytes | tuple[BerObject, ...]
@@ -31,17 +31,20 @@ class BerObject:
 
     @property
     def objects(self) -> tuple[BerObject, ...]:
-        """The objects of a template, none for a primitive."""
+        """The objects of a template; empty for a primitive."""
         return self.value if isinstance(self.value, tuple) else ()
 
     @property
     def content(self) -> bytes:
-        """The bytes of a primitive, none for a template."""
+        """The bytes of a primitive; empty for a template."""
         return self.value if isinstance(self.value, bytes) else b""
 
 
 def decode(content: bytes, start: int = 0, depth: int = 0) -> tuple[BerObject, ...]:
-    """All objects of `content`, templates taken apart; BerFault where one is cut short."""
+    """All objects of `content`, templates decoded too; BerFault where one is cut short.
+
+    `start` is the position of `content` in the payload, `depth` the number of templates around it.
+    """
     if depth > _DEEPEST:
         raise BerFault("", start, f"templates nested deeper than {_DEEPEST}")
     found = []
@@ -66,12 +69,12 @@ def decode(content: bytes, start: int = 0, depth: int = 0) -> tuple[BerObject, .
 
 
 def encode(objects: Iterable[BerObject]) -> bytes:
-    """The bytes of `objects`, each length as short as it may be."""
+    """The bytes of `objects`, each length in its shortest form."""
     return b"".join(_encoded(each) for each in objects)
 
 
 def walk(objects: Iterable[BerObject]) -> Iterator[BerObject]:
-    """Every primitive below `objects`."""
+    """Every primitive in `objects` and in their templates, in order."""
     for each in objects:
         if isinstance(each.value, tuple):
             yield from walk(each.value)

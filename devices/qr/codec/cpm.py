@@ -1,7 +1,8 @@
-"""EMV consumer-presented codes: what a phone shows and the counter scans.
+"""EMV consumer-presented codes: read any payload, and build one that keeps every rule.
 
-BER-TLV in base64: 85 (`CPV01`) first, one or more application templates 61, and what they
-have in common in 62. A card number may stand in 61 or in 62. Always authorised online.
+The payer's phone shows BER-TLV in base64: first 85 (`CPV01`), then one or more application
+templates (61), then the common template (62). The card number is in 61 or in 62. The payment is
+always authorised online.
 
 Source: EMVCo, QR Code Specification for Payment Systems: Consumer-Presented Mode 1.0.
 """
@@ -30,9 +31,9 @@ __all__ = [
     "parse",
 ]
 
-#: How every payload begins: tag 85, its length and the start of `CPV01` in base64.
+#: The first characters of every payload: tag 85, its length and the start of `CPV01` in base64.
 PREFIX = "hQVDUFY"
-#: Characters that every reader must take.
+#: Most characters that every reader must support.
 LARGEST_PAYLOAD = 512
 
 _FORMAT = b"CPV01"
@@ -58,10 +59,10 @@ Value = str | list["Value"] | dict[str, "Value"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
-    """One application template (61): the application `aid` and what the issuer put there.
+    """One application template (61).
 
-    `track2` is 57 as it stands, `pan` digits for 5A; `transparent` goes into template 63,
-    `further` stands beside it.
+    `aid` is 4F, `label` 50, `track2` the bytes of 57, `pan` the digits of 5A; `transparent` are the
+    objects of template 63, `further` any others.
     """
 
     aid: bytes
@@ -74,9 +75,9 @@ class Application:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerPresented:
-    """A whole payload: `applications` in order of preference, and what they share (62).
+    """The content of a payload: applications in order of preference, and the common template (62).
 
-    `pan` is 5A of the common template, `transparent` goes into its template 64.
+    `pan`, `further` and `transparent` are 5A, other objects and template 64 of the common template.
     """
 
     applications: tuple[Application, ...]
@@ -87,10 +88,10 @@ class ConsumerPresented:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CpmReading:
-    """What a payload says and what it breaks.
+    """The values in a payload and the rules that it breaks.
 
-    `fields` maps tags to values (text where the object is text, digits for 5A, else hex),
-    templates to objects; several templates 61 stand in a list.
+    `fields` maps each tag to its value (text where the object is text, digits for 5A, else hex) and
+    a template's tag to the objects in it; several templates 61 are a list.
     """
 
     text: str
@@ -101,20 +102,20 @@ class CpmReading:
 
     @property
     def issues(self) -> tuple[str, ...]:
-        """The broken rules in words, one line each."""
+        """What is wrong, one line for each broken rule."""
         return tuple(each.text for each in self.broken)
 
     def accepted(self, *, lenient: bool = False) -> bool:
-        """Whether a strict or a lenient reader goes on with this payload."""
+        """Whether a strict reader, or a lenient one, accepts this payload."""
         return self.verdict is Verdict.STRICT or (lenient and self.verdict is Verdict.NONCONFORMING)
 
     def find(self, tag: str) -> bytes | None:
-        """The first primitive of `tag` in any template, in the order of the payload."""
+        """The bytes of the first primitive with `tag`, in any template; None if there is none."""
         return next((each.content for each in walk(self.objects) if each.tag == tag), None)
 
 
 def parse(text: str) -> CpmReading:
-    """Read `text` as a consumer-presented payload; never raises for what it says."""
+    """Read `text` as a consumer-presented payload; raises nothing, whatever the text."""
     try:
         content = base64.b64decode(text.encode("ascii"), validate=True)
         objects = decode(content)
@@ -124,11 +125,11 @@ def parse(text: str) -> CpmReading:
     except (UnicodeEncodeError, binascii.Error):
         finding = BrokenRule(field="payload", position=0, text="payload is not base64")
         return CpmReading(text=text, verdict=Verdict.INVALID, broken=(finding,))
-    wrong = tuple(_unusable(objects))
-    odd = tuple(_unusual(text, objects))
-    verdict = Verdict.INVALID if wrong else Verdict.NONCONFORMING if odd else Verdict.STRICT
+    fatal = tuple(_fatal_rules(objects))
+    minor = tuple(_lenient_rules(text, objects))
+    verdict = Verdict.INVALID if fatal else Verdict.NONCONFORMING if minor else Verdict.STRICT
     return CpmReading(
-        text=text, verdict=verdict, broken=wrong + odd, fields=_fields(objects), objects=objects
+        text=text, verdict=verdict, broken=fatal + minor, fields=_fields(objects), objects=objects
     )
 
 
@@ -171,8 +172,8 @@ def _numbers(track2: bytes | None, pan: str | None) -> tuple[BerObject, ...]:
     return found
 
 
-def _unusable(objects: tuple[BerObject, ...]) -> Iterator[BrokenRule]:
-    """Rules without which no reader can go on."""
+def _fatal_rules(objects: tuple[BerObject, ...]) -> Iterator[BrokenRule]:
+    """Broken rules for which every reader refuses the payload."""
     if not objects or objects[0].tag != "85" or objects[0].content != _FORMAT:
         finding = "85 is not the first object with value CPV01"
         yield BrokenRule(field="85", position=0, text=finding)
@@ -182,23 +183,25 @@ def _unusable(objects: tuple[BerObject, ...]) -> Iterator[BrokenRule]:
         yield BrokenRule(field="61", position=0, text="no application template 61")
     for each in applications:
         if all(inner.tag != "4F" for inner in each.objects):
-            yield BrokenRule(
-                field="61/4F", position=each.position, text="template 61 has no AID (4F)"
-            )
+            finding = "template 61 has no AID (4F)"
+            yield BrokenRule(field="61/4F", position=each.position, text=finding)
     if len(common) > 1:
         yield BrokenRule(field="62", position=common[1].position, text="duplicate template 62")
-    numbers = {inner.tag for each in applications + common for inner in each.objects}
-    if applications and not numbers & {"57", "5A"}:
+    tags = {inner.tag for each in applications + common for inner in each.objects}
+    if applications and not tags & {"57", "5A"}:
         finding = "neither 57 nor 5A in 61 or 62"
         yield BrokenRule(field="57", position=applications[0].position, text=finding)
+    yield from _duplicates(applications, common)
+
+
+def _duplicates(applications: list[BerObject], common: list[BerObject]) -> Iterator[BrokenRule]:
+    """Objects twice in one template, or both in 61 and in 62."""
     for template in (*applications, *common):
         counted = Counter(inner.tag for inner in template.objects)
-        for tag, times in counted.items():
-            if times > 1:
-                finding = f"duplicate tag {tag} in {template.tag}"
-                yield BrokenRule(
-                    field=f"{template.tag}/{tag}", position=template.position, text=finding
-                )
+        for tag in (tag for tag, times in counted.items() if times > 1):
+            finding = f"duplicate tag {tag} in {template.tag}"
+            path = f"{template.tag}/{tag}"
+            yield BrokenRule(field=path, position=template.position, text=finding)
     in_applications = {each.tag for each in walk(applications)}
     shared = {each.tag: each for each in walk(common) if each.tag in in_applications}
     for tag, inner in shared.items():
@@ -206,8 +209,8 @@ def _unusable(objects: tuple[BerObject, ...]) -> Iterator[BrokenRule]:
         yield BrokenRule(field=f"62/{tag}", position=inner.position, text=finding)
 
 
-def _unusual(text: str, objects: tuple[BerObject, ...]) -> Iterator[BrokenRule]:
-    """Rules that a lenient reader can do without."""
+def _lenient_rules(text: str, objects: tuple[BerObject, ...]) -> Iterator[BrokenRule]:
+    """Broken rules that a lenient reader accepts."""
     if len(text) > LARGEST_PAYLOAD:
         finding = f"payload length {len(text)} not in 1..{LARGEST_PAYLOAD}"
         yield BrokenRule(field="payload", position=LARGEST_PAYLOAD, text=finding)
@@ -217,37 +220,37 @@ def _unusual(text: str, objects: tuple[BerObject, ...]) -> Iterator[BrokenRule]:
             yield BrokenRule(field=each.tag, position=each.position, text=finding)
         own, other = {"61": ("63", "64"), "62": ("64", "63")}.get(each.tag, ("", ""))
         for inner in each.objects:
-            path = f"{each.tag}/{inner.tag}"
             if inner.tag == other:
                 finding = f"template {other} in {each.tag}, expected {own}"
+                path = f"{each.tag}/{inner.tag}"
                 yield BrokenRule(field=path, position=inner.position, text=finding)
         for inner in walk(each.objects):
-            fewest, most = _SIZES.get(inner.tag, (0, 1 << 16))
-            if not fewest <= len(inner.content) <= most:
-                finding = f"{inner.tag} length {len(inner.content)} not in {fewest}..{most}"
-                yield BrokenRule(
-                    field=f"{each.tag}/{inner.tag}", position=inner.position, text=finding
-                )
-            elif inner.tag == "5A" and not _PAN.fullmatch(inner.content.hex()):
-                finding = "5A format: expected digits, then at most one F"
-                yield BrokenRule(field=f"{each.tag}/5A", position=inner.position, text=finding)
+            finding = _wrong_form(inner)
+            if finding:
+                path = f"{each.tag}/{inner.tag}"
+                yield BrokenRule(field=path, position=inner.position, text=finding)
+
+
+def _wrong_form(primitive: BerObject) -> str:
+    """What is wrong with the length or digits of `primitive`; empty where nothing is."""
+    tag, content = primitive.tag, primitive.content
+    fewest, most = _SIZES.get(tag, (0, 1 << 16))
+    if not fewest <= len(content) <= most:
+        return f"{tag} length {len(content)} not in {fewest}..{most}"
+    if tag == "5A" and not _PAN.fullmatch(content.hex()):
+        return "5A format: expected digits, then at most one F"
+    return ""
 
 
 def _fields(objects: tuple[BerObject, ...]) -> dict[str, Value]:
-    fields: dict[str, Value] = {}
-    repeated = Counter(each.tag for each in objects)
+    """Each tag with its value, or with a list of values where the tag is repeated."""
+    values: dict[str, list[Value]] = {}
     for each in objects:
-        value = _shown(each)
-        if repeated[each.tag] > 1:
-            earlier = fields.setdefault(each.tag, [])
-            assert isinstance(earlier, list)  # set to a list for every repeated tag
-            earlier.append(value)
-        else:
-            fields[each.tag] = value
-    return fields
+        values.setdefault(each.tag, []).append(_value(each))
+    return {tag: found[0] if len(found) == 1 else found for tag, found in values.items()}
 
 
-def _shown(each: BerObject) -> Value:
+def _value(each: BerObject) -> Value:
     if isinstance(each.value, tuple):
         return _fields(each.value)
     content = each.value

@@ -45,10 +45,11 @@ Value = str | dict[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MpmReading:
-    """What a payload says and what it breaks.
+    """The values in a payload and the rules that it breaks.
 
-    `fields` maps ids to values, templates to objects of the same form, without the CRC; empty
-    where the payload does not come apart. Of an object given twice the last one is shown.
+    `fields` maps each id to its value, and a template's id to the objects in it; the CRC is left
+    out. It is empty where the payload cannot be split into objects. Of an object that occurs twice
+    it has the last one.
     """
 
     text: str
@@ -58,11 +59,11 @@ class MpmReading:
 
     @property
     def issues(self) -> tuple[str, ...]:
-        """The broken rules in words, one line each."""
+        """What is wrong, one line for each broken rule."""
         return tuple(each.text for each in self.broken)
 
     def accepted(self, *, lenient: bool = False) -> bool:
-        """Whether a strict or a lenient reader goes on with this payload."""
+        """Whether a strict reader, or a lenient one, accepts this payload."""
         return self.verdict is Verdict.STRICT or (lenient and self.verdict is Verdict.NONCONFORMING)
 
     def value(self, path: str) -> str | None:
@@ -74,16 +75,16 @@ class MpmReading:
         return found if isinstance(found, str) else None
 
     def require(self, *, lenient: bool = False) -> MpmReading:
-        """This reading; CodecError with the first broken rule where it is not accepted."""
+        """This reading; CodecError with the first broken rule where the reader refuses it."""
         if not self.accepted(lenient=lenient):
             raise self.broken[0].as_error()
         return self
 
 
 def parse(text: str) -> MpmReading:
-    """Read `text` as a merchant-presented payload; never raises for what it says.
+    """Read `text` as a merchant-presented payload; raises nothing, whatever the text.
 
-    Broken rules come in this order: form, CRC, then strict rules by id.
+    Broken rules come in this order: id-length-value form, CRC, then the rules of the objects.
     """
     broken: list[BrokenRule] = []
     fields: dict[str, Value] = {}
@@ -125,7 +126,10 @@ def build(presented: MerchantPresented) -> str:
 
 
 def _crc_rules(text: str, *, sound: bool) -> tuple[bool, list[BrokenRule]]:
-    """Whether the check value holds, and what is wrong with it."""
+    """Whether the check value is right, and the rule that it breaks.
+
+    `sound` is whether the payload could be split into objects.
+    """
     found = crc_of(text)
     end = max(len(text) - 4, 0)
     if found is None:
@@ -135,7 +139,7 @@ def _crc_rules(text: str, *, sound: bool) -> tuple[bool, list[BrokenRule]]:
     if got == computed:
         return True, []
     if got.upper() == computed and sound:
-        # Some banks write it so; the standard has capitals.
+        # Some banks write lower case; the standard asks for capitals.
         finding = f"CRC in lower case: got {got}, computed {computed}"
         return True, [BrokenRule(field="63", position=end, text=finding)]
     finding = f"CRC: got {got}, computed {computed}"

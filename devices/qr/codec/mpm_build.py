@@ -1,4 +1,4 @@
-"""Merchant-presented content as frozen values, and their way into a payload."""
+"""The content of a merchant-presented code as frozen values, and the payload made of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Objects = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MerchantAccount:
-    """A primitive account, ids 02-25: its value has the network's own form."""
+    """A primitive account, ids 02-25; the payment network defines the form of its value."""
 
     id: str
     value: str
@@ -39,7 +39,7 @@ class Template:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tip:
-    """Tip or convenience fee: the payer's choice, or `fixed` (amount), or `percentage`."""
+    """A tip that the payer chooses, or a fee: `fixed` as an amount, or `percentage`."""
 
     fixed: str | None = None
     percentage: str | None = None
@@ -74,7 +74,7 @@ class LanguageTemplate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MerchantPresented:
-    """Content of a merchant-presented code, as it goes over the counter.
+    """The content of a merchant-presented code.
 
     `amount` is decimal text (`12.80`) or None where the payer types it; `currency` and
     `mcc` are digits (ISO 4217, ISO 18245), `country` two letters (ISO 3166-1).
@@ -100,9 +100,9 @@ _ADDITIONAL = tuple(each.name for each in fields(AdditionalContent))[:11]
 
 
 def compose(presented: MerchantPresented) -> str:
-    """All objects in the order of their ids, closed by the CRC.
+    """The payload of `presented`: all objects in the order of their ids, then the CRC.
 
-    Checks only what the finished payload cannot show; the caller parses it for the rest.
+    CodecError only for a mistake that parsing the payload would not find; the caller parses it.
     """
     initiation = {None: None, False: "11", True: "12"}[presented.dynamic]
     tip = presented.tip

@@ -1,4 +1,4 @@
-"""The data objects of a merchant-presented payload and the rules that each must keep.
+"""The data objects of a merchant-presented payload, and the rule for each.
 
 Source: EMVCo, QR Code Specification for Payment Systems: Merchant-Presented Mode 1.0, data
 object tables; 62-10 and 62-11 come with version 1.1.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 #: Largest payload in characters.
 LARGEST_PAYLOAD = 512
 
-#: Ids of merchant account information with a value of the network's own form, never TLV.
+#: Ids of merchant account information whose value the payment network defines; it is never TLV.
 PRIMITIVE_ACCOUNTS = {
     **dict.fromkeys(("02", "03"), "Visa"),
     **dict.fromkeys(("04", "05"), "Mastercard"),
@@ -26,13 +26,13 @@ PRIMITIVE_ACCOUNTS = {
 }
 #: Ids of merchant account information as a template with a globally unique identifier.
 ACCOUNT_TEMPLATES = frozenset(f"{each:02}" for each in range(26, 52))
-#: Ids of templates outside EMVCo's own, with a globally unique identifier.
+#: Ids of unreserved templates: anyone may define one, with a globally unique identifier.
 UNRESERVED_TEMPLATES = frozenset(str(each) for each in range(80, 100))
 #: Every template at the top level.
 TEMPLATES = ACCOUNT_TEMPLATES | UNRESERVED_TEMPLATES | {"62", "64"}
-#: Ids kept by EMVCo for later.
+#: Ids that EMVCo reserves for future use.
 RESERVED = frozenset(str(each) for each in range(65, 80))
-#: Ids that every payload has, besides 00 (first), 63 (last) and one of 02-51.
+#: Ids that every payload must have, besides 00 (first), 63 (last) and one of 02-51.
 MANDATORY = ("52", "53", "58", "59", "60")
 
 # Decimals of ISO 4217 currencies by numeric code, where they are not two.
@@ -47,22 +47,22 @@ _OTHER_DECIMALS = {
 
 
 def currency_decimals(numeric: str) -> int:
-    """Decimals of an ISO 4217 currency by its three digits; two for what is not listed."""
+    """Decimals of an ISO 4217 currency by its numeric code; two for a code not in the table."""
     return _OTHER_DECIMALS.get(numeric, 2)
 
 
 def is_amount(text: str) -> bool:
-    """Digits with at most one full stop, at least one digit, not zero: 98.73, 98 and 98. alike."""
+    """Whether `text` is an amount above zero: digits and at most one full stop (98.73, 98, 98.)."""
     return _AMOUNT.fullmatch(text) is not None and text.strip("0.") != ""
 
 
 def is_percentage(text: str) -> bool:
-    """A percentage from 00.01 to 99.99 written as an amount is: 3, 05, 12.5, 99.99."""
+    """Whether `text` is a percentage from 00.01 to 99.99 (3, 05, 12.5, 99.99)."""
     whole, _, decimals = text.partition(".")
     return is_amount(text) and len(whole.lstrip("0")) <= 2 and len(decimals.rstrip("0")) <= 2
 
 
-# str.isdigit() and \d take digits of other scripts; payment systems do not.
+# str.isdigit() and \d accept digits of other scripts; payment systems do not.
 _AMOUNT = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+")
 _DIGITS = re.compile(r"[0-9]+")
 _COUNTRY = re.compile(r"[A-Z]{2}")
@@ -84,7 +84,7 @@ def _is_any(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectRule:
-    """Form of one data object: characters it may have, what they may be, values in use."""
+    """Form of one data object: fewest and most characters, their form, the values allowed."""
 
     name: str
     shortest: int = 1
@@ -125,8 +125,8 @@ ROOT_RULES = {
     "61": ObjectRule(name="postal code", longest=10),
 }
 
-#: Objects of the additional data field template (62). 10 and 11 have their forms since 1.1; a
-#: payload of 1.0 may hold anything there, so only the builder minds them.
+#: Objects of the additional data field template (62). Version 1.1 defines 10 and 11; a payload of
+#: version 1.0 may hold anything there, so only the builder checks them.
 ADDITIONAL_RULES = {
     "01": ObjectRule(name="bill number", longest=25),
     "02": ObjectRule(name="mobile number", longest=25),
@@ -137,7 +137,7 @@ ADDITIONAL_RULES = {
     "07": ObjectRule(name="terminal label", longest=25),
     "08": ObjectRule(name="purpose of transaction", longest=25),
 }
-#: Objects of 62 that version 1.1 adds, for the builder.
+#: Objects that version 1.1 adds to 62; only the builder checks them.
 ADDITIONAL_RULES_1_1 = {
     "10": ObjectRule(name="merchant tax id", longest=20),
     "11": ObjectRule(name="merchant channel", shortest=3, longest=3),

@@ -1,4 +1,4 @@
-"""Every rule of a merchant-presented payload, each broken one named by id and position."""
+"""The rules of a merchant-presented payload; a broken one is named by id and position."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from devices.qr.codec.verdict import BrokenRule
 Template = tuple[DataObject, ...]
 
 _HEADER = 4
-# Indicator in 55 -> the object that then must be there, and only then may be.
+# Value of 55 -> the object that is present with that value, and with no other.
 _FEES = {"02": "56", "03": "57"}
 _CONSUMER_REQUEST = frozenset("AME")
 
 
 def open_templates(objects: Iterable[DataObject]) -> dict[int, Template | TlvFault]:
-    """The templates among `objects` by position, taken apart, or why that failed."""
+    """The templates in `objects` by position: the objects of each, or the fault that it has."""
     opened: dict[int, Template | TlvFault] = {}
     for each in objects:
         if each.id in TEMPLATES:
@@ -46,7 +46,7 @@ def open_templates(objects: Iterable[DataObject]) -> dict[int, Template | TlvFau
 def broken_rules(
     text: str, objects: Template, templates: Mapping[int, Template | TlvFault]
 ) -> Iterator[BrokenRule]:
-    """What `text`, already apart as `objects` and `templates`, breaks; presence rules first."""
+    """The rules that `text` breaks; `objects` and `templates` are the parts of `text`."""
     yield from _presence(text, objects)
     yield from _forms(objects, ROOT_RULES)
     yield from _fees(objects)
@@ -105,7 +105,7 @@ def _forms(
 
 
 def _against(rule: ObjectRule, field: str, value: str) -> str:
-    """What is wrong with `value`, in words; empty where nothing is."""
+    """What is wrong with `value`; empty where it keeps `rule`."""
     if not rule.shortest <= len(value) <= rule.longest:
         return f"{field} length {len(value)} not in {rule.shortest}..{rule.longest}"
     if not rule.form(value):
@@ -116,7 +116,7 @@ def _against(rule: ObjectRule, field: str, value: str) -> str:
 
 
 def _fees(objects: Template) -> Iterator[BrokenRule]:
-    """Decimals of amounts, and the fee objects that the indicator in 55 calls for."""
+    """The decimals of amounts, and the fee object that goes with the value of 55."""
     by_id = {each.id: each for each in objects}
     currency = by_id.get("53")
     for tag in ("54", "56"):

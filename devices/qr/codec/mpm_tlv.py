@@ -1,6 +1,6 @@
-"""The outer form of a merchant-presented payload: id, length, value; and its check value.
+"""Id, length and value of the objects in a merchant-presented payload, and its check value.
 
-Lengths count characters, the CRC counts the UTF-8 bytes of those characters.
+Lengths count characters; the CRC is computed over the UTF-8 bytes of those characters.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _CRC_HEADER = "6304"
 
 
 class TlvFault(ValueError):
-    """A payload or template that does not come apart; `position` counts from its start."""
+    """Text that is not id, length, value; `position` counts characters from the payload's start."""
 
     def __init__(self, field: str, position: int, message: str) -> None:
         super().__init__(message)
@@ -24,7 +24,7 @@ class TlvFault(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class DataObject:
-    """One object: two-digit id, value, and where its id stands in the payload."""
+    """One object: two-digit id, value, and the position of its id in the payload."""
 
     id: str
     value: str
@@ -32,9 +32,9 @@ class DataObject:
 
 
 def split(text: str, start: int = 0) -> tuple[DataObject, ...]:
-    """All objects of `text`, whose first character stands at `start` of the payload.
+    """All objects of `text`; `start` is the position of `text` in the payload.
 
-    TlvFault names the first place where a header or value is missing or not numeric.
+    TlvFault names the first object whose id or length is not numeric or whose value is cut short.
     """
     found = []
     at = 0
@@ -56,7 +56,7 @@ def split(text: str, start: int = 0) -> tuple[DataObject, ...]:
 
 
 def join(objects: tuple[tuple[str, str], ...]) -> str:
-    """Ids and values as one string; ValueError where a value is longer than two digits count."""
+    """Ids and values as one string; ValueError where a value has more than 99 characters."""
     parts = []
     for tag, value in objects:
         if len(value) > 99:
@@ -66,7 +66,7 @@ def join(objects: tuple[tuple[str, str], ...]) -> str:
 
 
 def crc(text: str) -> str:
-    """Check value of `text`, which ends in `6304`: four upper-case hexadecimal digits.
+    """The check value of `text`, which ends in `6304`: four upper-case hexadecimal digits.
 
     ISO/IEC 13239 with polynomial 1021 and initial value FFFF, over UTF-8 bytes.
     """
@@ -74,12 +74,12 @@ def crc(text: str) -> str:
 
 
 def crc_of(text: str) -> tuple[str, str] | None:
-    """The check value that a payload carries and the one it should, None where it ends in none."""
+    """The check value in a payload and the right one; None where no CRC object ends it."""
     if text[-8:-4] != _CRC_HEADER:
         return None
     return text[-4:], crc(text[:-4])
 
 
 def with_crc(text: str) -> str:
-    """`text` closed by its CRC object."""
+    """`text` with its CRC object at the end."""
     return text + _CRC_HEADER + crc(text + _CRC_HEADER)

@@ -1,4 +1,4 @@
-"""What both EMV QR codecs share: the verdict on a payload, a broken rule, and the error."""
+"""The verdict on a payload, a broken rule and the error: shared by both EMV QR codecs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from enum import StrEnum
 
 
 class CodecError(ValueError):
-    """A payload or value that a codec cannot take.
+    """A payload or a value that a codec refuses.
 
     `field` is the id of the data object (`54`, `62-09`, `61/5A`) or the name of the part;
-    `position` is where it starts in the payload, None where there is no payload yet.
+    `position` is where the object starts in the payload, None while the payload is being built.
     """
 
     def __init__(self, field: str, position: int | None, message: str) -> None:
@@ -21,10 +21,10 @@ class CodecError(ValueError):
 
 
 class Verdict(StrEnum):
-    """How a payload stands with its standard.
+    """Whether a payload keeps the rules of its standard.
 
-    `nonconforming`: it comes apart and its check value holds, but a rule is broken; a lenient
-    reader goes on. `invalid`: no reader should.
+    `nonconforming`: it can be parsed and its check value is right, but it breaks a rule; a lenient
+    reader accepts it. `invalid`: no reader should accept it.
     """
 
     STRICT = "strict"
@@ -34,13 +34,16 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokenRule:
-    """One broken rule: `field` is the object's id, `position` counts characters (MPM) or bytes
-    (CPM) from the start of the payload, `text` is the one-line finding."""
+    """One broken rule.
+
+    `field` is the object's id, `position` counts characters (MPM) or bytes (CPM) from the start
+    of the payload, `text` says in one line what is wrong.
+    """
 
     field: str
     position: int
     text: str
 
     def as_error(self) -> CodecError:
-        """The same finding as an exception."""
+        """This rule as an exception."""
         return CodecError(self.field, self.position, self.text)

@@ -13,7 +13,7 @@ import qrcode
 import zxingcpp
 from PIL import Image, ImageChops, ImageEnhance, ImageFilter, ImageOps
 
-from devices.qr import scanner
+from devices.qr import picture, scanner
 from devices.qr.scanner import ImageTooLarge, NoCode, NotAnImage, ScanError
 
 LINK = "HTTP://192.168.1.20:8000/P/ABCDEFGHIJKLM"
@@ -233,7 +233,7 @@ def test_decompression_bomb_is_refused_unopened(side: int) -> None:
 
 
 def test_file_of_too_many_bytes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scanner, "LARGEST_FILE", 1000)
+    monkeypatch.setattr(picture, "LARGEST_FILE", 1000)
     path = tmp_path / "large.png"
     path.write_bytes(bytes(1001))
     for source in (path, bytes(1001)):

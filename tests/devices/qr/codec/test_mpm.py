@@ -6,6 +6,8 @@ import dataclasses
 import doctest
 import random
 import string
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -393,3 +395,15 @@ def test_mutated_payloads_get_a_verdict_and_no_exception() -> None:
 @pytest.mark.long
 def test_hundred_thousand_mutated_payloads_get_a_verdict() -> None:
     assert check_mutations(100_000, seed=2) == set(Verdict)
+
+
+def test_codecs_load_no_library_but_pythons_own() -> None:
+    program = (
+        "import sys; before = set(sys.modules); import devices.qr.codec; "
+        "print(*(set(sys.modules) - before))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names == {"devices"}
+    assert "fcntl" not in loaded
