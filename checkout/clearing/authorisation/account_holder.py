@@ -21,7 +21,7 @@ from checkout.clearing.hsm.decoded_proof import DecodedProof, chip_proof_of
 from checkout.clearing.hsm.icc_data import write_icc
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.hsm.pin import PinBlockError, PinVerdict, decrypt_pin_block
-from checkout.clearing.issuing.account_store import Holders
+from checkout.clearing.issuing.account_store import AccountStore
 from checkout.clearing.issuing.accounts import AccountState
 from checkout.clearing.issuing.decision import Decision, Evidence, decide
 from checkout.clearing.ledger.postings import Parties
@@ -80,14 +80,14 @@ class Issuers:
     def __init__(
         self,
         *,
-        holders: Holders,
+        accounts: AccountStore,
         keys: KeyStore,
         participants: Participants,
         rules: Rules,
         rates: RateTable,
         use_limited_key: Callable[[str, int], KeyVerdict],
     ) -> None:
-        self._holders = holders
+        self._accounts = accounts
         self._keys = keys
         self._participants = participants
         self._rules = rules
@@ -103,7 +103,7 @@ class Issuers:
         `proof` is what the chip proves where it has been verified already.
         IccError for a DE55 that can't be read, PinBlockError for a DE52 that holds no PIN.
         """
-        state = self._holders.state(routed.account)
+        state = self._accounts.state(routed.account)
         if state is None:
             return _declined(routed, "14", "no-such-account")
         if is_wallet(routed.account_range):
@@ -119,7 +119,7 @@ class Issuers:
         decision = decide(
             state,
             routed.request,
-            usage=self._holders.usage(routed.account, on),
+            usage=self._accounts.usage(routed.account, on),
             evidence=evidence,
             rules=self._rules.on(on),
             business_date=on,
@@ -137,7 +137,7 @@ class Issuers:
 
     def identify(self, routed: Routed, *, pin_key: bytes | None) -> Authorisation:
         """Only make sure of the payer, by PIN, cryptogram or both; for a balance enquiry."""
-        state = self._holders.state(routed.account)
+        state = self._accounts.state(routed.account)
         if state is None:
             return _declined(routed, "14", "no-such-account")
         evidence = self._evidence(routed, pin_key)
@@ -174,17 +174,17 @@ class Issuers:
         if request.currency != state.account.currency:
             return _declined(routed, "57", "wallet-takes-its-own-currency")
         linked_number = state.account.linked_account
-        linked = None if linked_number is None else self._holders.state(linked_number)
+        linked = None if linked_number is None else self._accounts.state(linked_number)
         decided = decide_wallet_payment(
             state,
             request,
-            usage=self._holders.usage(routed.account, on),
+            usage=self._accounts.usage(routed.account, on),
             evidence=evidence,
             rules=self._rules.on(on),
             business_date=on,
             linked=linked,
             linked_usage=(
-                None if linked_number is None else self._holders.usage(linked_number, on)
+                None if linked_number is None else self._accounts.usage(linked_number, on)
             ),
         )
         quick = decided.source is Source.LINKED_BANK
@@ -203,7 +203,7 @@ class Issuers:
         )
 
     def _state(self, account: str) -> AccountState:
-        state = self._holders.state(account)
+        state = self._accounts.state(account)
         assert state is not None
         return state
 
@@ -285,10 +285,10 @@ class Issuers:
         if verdict.key_serial is None or counter is None or not counter.fresh:
             return ""
         key = f"{routed.card}/key/{verdict.key_serial}"
-        uses = self._holders.last_counter(key) or 0
+        uses = self._accounts.last_counter(key) or 0
         reason = serial_reason(uses)
         if not reason:
-            self._holders.see_counter(key, uses + 1)
+            self._accounts.see_counter(key, uses + 1)
         return reason
 
     def _card_key(self, card: str, pan_sequence: str | None) -> bytes:
@@ -306,9 +306,9 @@ class Issuers:
         if not verdict.valid:
             return None
         card = f"{routed.card}/{routed.request.pan_sequence or '000'}"
-        fresh = atc_verdict(self._holders.last_counter(card), verdict.atc)
+        fresh = atc_verdict(self._accounts.last_counter(card), verdict.atc)
         if fresh.fresh:
-            self._holders.see_counter(card, verdict.atc)
+            self._accounts.see_counter(card, verdict.atc)
         if fresh.fresh and verdict.key_serial is not None:
             key = self._use_limited_key(routed.card, verdict.key_serial)
             return fresh if key.valid else AtcVerdict(fresh=False, reason=key.reason)
@@ -321,7 +321,7 @@ class Issuers:
         if pin_key is None:
             raise PinBlockError("DE52: no PIN key was exchanged in this session")
         pin = decrypt_pin_block(block, routed.card, pin_key)
-        return self._holders.verify_pin(routed.account, pin)
+        return self._accounts.verify_pin(routed.account, pin)
 
 
 def _billed(routed: Routed, amounts: Amounts | None) -> Money:

@@ -12,7 +12,7 @@ from checkout.clearing.authorisation.account_holder import Issuers
 from checkout.clearing.clock import SettableClock
 from checkout.clearing.hsm.decoded_proof import DecodedProof
 from checkout.clearing.hsm.keystore import KeyStore
-from checkout.clearing.issuing.account_store import Holders
+from checkout.clearing.issuing.account_store import AccountStore
 from checkout.clearing.issuing.world import World
 from checkout.clearing.ledger.ledger import Leg, Status, transfers_of
 from checkout.clearing.messages import AuthorizationRequest, AuthorizationResponse
@@ -81,7 +81,7 @@ class Backend:
         self.world = world
         self.participants = world.participants
         self.random_bytes = random_bytes
-        self.holders = Holders(
+        self.accounts = AccountStore(
             store,
             world.accounts,
             world.participants,
@@ -90,7 +90,7 @@ class Backend:
         )
         self.vault = Vault(store, world, secret=lambda: keys.secret("account-reference"))
         self.issuers = Issuers(
-            holders=self.holders,
+            accounts=self.accounts,
             keys=keys,
             participants=world.participants,
             rules=world.rules,
@@ -102,7 +102,7 @@ class Backend:
         """Opening balances and payment tokens of a fresh database."""
         for one in self.participants.signing_on():
             self.keys.zone_key(one.id)  # there for whoever wants to sign on
-        self.holders.open_accounts(now)
+        self.accounts.open_accounts(now)
         self.vault.provision_demo(now)
         self.store.commit()
 
@@ -142,7 +142,7 @@ class Backend:
     def forget(self) -> None:
         """Drop what is in memory after a batch that could not be written."""
         self.store.roll_back()
-        self.holders.forget()
+        self.accounts.forget()
         self.vault.forget()
 
     def book(

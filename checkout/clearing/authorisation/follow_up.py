@@ -98,7 +98,7 @@ class Following:
         parties = self._history.parties(sale, request)
         advice = request.transaction_type is _T.COMPLETION_ADVICE
         more = parties.billing_minor - sale.entry.billing_minor
-        state = self._backend.holders.state(parties.account)
+        state = self._backend.accounts.state(parties.account)
         if state is None:
             return refuse(request, "14", "no-such-account")
         if more > state.available_minor and not advice:

@@ -179,8 +179,8 @@ class History:
         initiation = Initiation(sale.entry.initiation)
         paid_from = payer_of(sale.transfers)
         for account in {paid_from} if sale.is_top_up else {sale.entry.payer, paid_from}:
-            if self._backend.holders.account(account) is not None:
-                self._backend.holders.spend(account, on, billing_minor, initiation)
+            if self._backend.accounts.account(account) is not None:
+                self._backend.accounts.spend(account, on, billing_minor, initiation)
 
     def uncount(self, sale: Sale) -> None:
         """Take the sale's amount off the limits of its day."""

@@ -62,7 +62,7 @@ class Authorising:
 
     def _linked_bank_is_down(self, wallet: str) -> bool:
         """Whether the bank that pays in this wallet's place doesn't answer."""
-        account = self._backend.holders.account(wallet)
+        account = self._backend.accounts.account(wallet)
         if account is None or account.linked_account is None:
             return False
         bank = self._backend.participants.holder_of(account.linked_account)
@@ -119,10 +119,10 @@ class Authorising:
         key = self._backend.keys.card_key(request.account, request.pan_sequence)
         verdict = verify_token_cryptogram(key, request)
         card = f"{request.account}/online"
-        last = self._backend.holders.last_counter(card)
+        last = self._backend.accounts.last_counter(card)
         if not verdict.valid or (last is not None and verdict.atc <= last):
             return False
-        self._backend.holders.see_counter(card, verdict.atc)
+        self._backend.accounts.see_counter(card, verdict.atc)
         return True
 
     def _conclude(self, routed: Routed, authorisation: Authorisation, turn: Turn) -> Outcome:
@@ -152,7 +152,7 @@ class Authorising:
         """The issuer doesn't answer: the network approves by its rules, or says 91."""
         request, holder = routed.request, routed.account_range.participant
         rule = stand_in_rules().get(holder)
-        known = self._backend.holders.account(routed.account)
+        known = self._backend.accounts.account(routed.account)
         if known is None:
             return refuse(request, "91", "issuer-down")
         rules, on = self._backend.world.rules.on(turn.business_date), turn.business_date
@@ -196,14 +196,14 @@ class Authorising:
             expires_us=turn.at_us + HOLD_US if preauthorised else None,
         )
         for account, amount in authorisation.counted:
-            self._backend.holders.spend(account, turn.business_date, amount, request.initiation)
+            self._backend.accounts.spend(account, turn.business_date, amount, request.initiation)
 
     def _balance(self, routed: Routed, turn: Turn) -> Outcome:
         """How much there is, for whom has proved to be the account's payer."""
         request = routed.request
         probe = replace(routed, request=replace(request, amount_minor=1))
         authorisation = self._backend.issuers.identify(probe, pin_key=turn.pin_key)
-        state = self._backend.holders.state(routed.account)
+        state = self._backend.accounts.state(routed.account)
         if not authorisation.decision.approved or state is None:
             decision = authorisation.decision
             return refuse(request, decision.response_code, decision.reason)

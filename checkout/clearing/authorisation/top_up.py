@@ -41,13 +41,13 @@ class ToppingUp:
             return refuse(request, "12", "only-an-operator-tops-up")
         if not is_wallet(routed.account_range) or (routed.account_range.participant != operator.id):
             return refuse(request, "14", "not-an-account-of-this-operator")
-        holders = self._backend.holders
-        wallet = holders.state(routed.account)
+        accounts = self._backend.accounts
+        wallet = accounts.state(routed.account)
         if wallet is None:
             return refuse(request, "14", "no-such-account")
         source = wallet.account.funding_account
         bank = None if source is None else self._backend.participants.holder_of(source)
-        linked = None if source is None else holders.state(source)
+        linked = None if source is None else accounts.state(source)
         if source is None or bank is None or linked is None:
             return refuse(request, "57", "no-bank-account-to-draw-on")
         if request.currency != wallet.account.currency:
@@ -58,7 +58,7 @@ class ToppingUp:
         if not proved.approved:
             return refuse(request, proved.response_code, proved.reason)
         rules, on = self._backend.world.rules.on(turn.business_date), turn.business_date
-        usage = holders.usage(source, on)
+        usage = accounts.usage(source, on)
         drawn = bank_decision(linked, request, usage=usage, rules=rules, business_date=on)
         decision = top_up_decision(wallet, drawn, amount_minor=request.amount_minor, rules=rules)
         if not decision.approved:
@@ -92,7 +92,7 @@ class ToppingUp:
         )
         if not decision.approved:
             return refuse(request, decision.response_code, decision.reason)
-        wallet = self._backend.holders.state(top_up.entry.payer)
+        wallet = self._backend.accounts.state(top_up.entry.payer)
         if wallet is None or wallet.available_minor < request.amount_minor:
             return refuse(request, "51", "top-up-is-spent")
         parties = self._parties(
@@ -113,7 +113,7 @@ class ToppingUp:
             kind=TOP_UP_RETURN,
             original=top_up.entry.id,
         )
-        self._backend.holders.spend(
+        self._backend.accounts.spend(
             payer_of(top_up.transfers), top_up.sold_on, -request.amount_minor, request.initiation
         )
         return approve(request, turn)
@@ -145,7 +145,7 @@ class ToppingUp:
             house=House.THREE_PARTY,
         )
         self._backend.resolve(turn, entry, Status.POSTED)
-        self._backend.holders.spend(
+        self._backend.accounts.spend(
             source, turn.business_date, request.amount_minor, request.initiation
         )
 

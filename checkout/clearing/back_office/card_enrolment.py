@@ -37,17 +37,17 @@ class EnrolmentDesk:
         A card that is enrolled already keeps its account as it is. ValueError names the field.
         """
         number, four = str(given["account"]), str(given["last_four"])
-        holders, found = self._backend.holders, self._backend.participants.range_of(number)
+        accounts, found = self._backend.accounts, self._backend.participants.range_of(number)
         if found is None or found.verifiable:
             raise ValueError("account: expected one of the range that stands for real cards")
         if not _NUMBER.fullmatch(number) or not luhn_valid(number):
             raise ValueError("account: expected 16 digits with a check digit")
         if not _FOUR.fullmatch(four):
             raise ValueError("last_four: expected four digits")
-        fresh = holders.account(number) is None
+        fresh = accounts.account(number) is None
         if fresh:
-            holders.admit(self._account(number, four, given, turn), four, turn.now)
-        state = holders.state(number)
+            accounts.admit(self._account(number, four, given, turn), four, turn.now)
+        state = accounts.state(number)
         assert state is not None
         graded = state.account.account_class
         return {

@@ -118,9 +118,9 @@ class Operations:
     def _set_status(self, given: Given, turn: Turn) -> Given:
         del turn
         number, status = str(given["account"]), AccountStatus(given["status"])
-        if self._backend.holders.state(number) is None:
+        if self._backend.accounts.state(number) is None:
             raise OperationError("no such account")
-        self._backend.holders.set_status(number, status)
+        self._backend.accounts.set_status(number, status)
         return {"status": status.value}
 
     def _issuer_down(self, given: Given, turn: Turn) -> Given:

@@ -37,7 +37,7 @@ class TokenDesk:
 
     def request(self, given: dict[str, Any], turn: Turn) -> dict[str, Any]:
         """A requestor asks for a token of an account; TokenError where it may not have one."""
-        holder = self._backend.holders.state(str(given["account"]))
+        holder = self._backend.accounts.state(str(given["account"]))
         requestor = self._backend.participants.token_requestors.get(str(given["requestor"]))
         if holder is None or requestor is None:
             raise TokenError("account or requestor: unknown")

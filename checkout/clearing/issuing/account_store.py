@@ -31,7 +31,7 @@ _DAYS_KEPT = 100_000
 _CODES = (Initiation.DYNAMIC_CODE, Initiation.PAYER_CODE)
 
 
-class Holders:
+class AccountStore:
     """All accounts of the world, with their state kept in memory and in the store's batch.
 
     `pepper` is called once, when a PIN is first checked.

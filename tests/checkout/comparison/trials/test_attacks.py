@@ -11,7 +11,7 @@ from checkout.acceptance.qr import signed_payload
 from checkout.clearing.hsm import cryptogram
 from checkout.clearing.iso8583 import mac
 from checkout.clearing.issuing import account_store, decision
-from checkout.clearing.issuing.account_store import Holders
+from checkout.clearing.issuing.account_store import AccountStore
 from checkout.clearing.tokens import token_service
 from checkout.comparison.results import CELL_MODES, Cell
 from checkout.comparison.trials.attacks import ATTACKS
@@ -161,7 +161,7 @@ def test_without_the_counter_a_replayed_cryptogram_is_approved(
     soft_rig: Rig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Holders, "last_counter", lambda *_: None)
+    monkeypatch.setattr(AccountStore, "last_counter", lambda *_: None)
     assert cell_of(soft_rig, "replay", "nfc").verdict == "works"
 
 
