@@ -144,7 +144,7 @@ class AccountStore:
         """The last ATC seen of a card, which is named by its number and PSN."""
         if card not in self._counters:
             read = "SELECT atc FROM clearing_counters WHERE card = ?"
-            rows = self._store.query(read, (card,), settled=False)  # else it would be known
+            rows = self._store.query(read, (card,), flushed=False)  # memory has all under way
             self._counters[card] = rows[0][0] if rows else None
         return self._counters[card]
 
@@ -227,7 +227,7 @@ class AccountStore:
             "SELECT status, pin_kept, pin_tries_left, spent_minor FROM clearing_holders "
             "WHERE account = ?",
             (account.account,),
-            settled=False,  # else it would be known
+            flushed=False,  # memory has every account under way
         )
         if not rows:
             return AccountState(account=account, balance_minor=0, status=account.status)
@@ -287,7 +287,7 @@ class AccountStore:
             "SELECT day, day_minor, static_minor, dynamic_minor, day_count FROM clearing_usage "
             "WHERE account = ? AND day BETWEEN ? AND ?",
             (number, year * 10000, year * 10000 + 9999),
-            settled=False,  # else it would be known, or all was written when it was forgotten
+            flushed=False,  # memory has every day under way; `_day` forgets only what is written
         )
         if (number, year) not in self._years:
             self._years[number, year] = sum(row[1] for row in rows)

@@ -22,7 +22,7 @@ from checkout.clearing.pipeline.decode_process import (
     encode,
 )
 from checkout.clearing.scheme.participants import Participants
-from checkout.clearing.store.worker_process import Companion, hear, tell
+from checkout.clearing.store.worker_process import WorkerProcess, receive, send
 
 #: More messages than these are not given to the process at once: they keep it busy long enough.
 _MOST = 256
@@ -40,7 +40,7 @@ class DecodeAhead:
         schemes = {
             prefix: one.scheme for prefix, one in participants.ranges.items() if one.verifiable
         }
-        self.process = Companion(
+        self.process = WorkerProcess(
             "checkout.clearing.pipeline.decode_process",
             str(home),
             first=encode(schemes),
@@ -69,7 +69,7 @@ class DecodeAhead:
             fresh = [one for one in messages if one not in self._decoded and len(one) <= _LONGEST]
             del fresh[max(_MOST - len(self._under_way), 0) :]
             if fresh:
-                tell(self.process.line, encode(DecodeTask(now=now, messages=fresh)))
+                send(self.process.line, encode(DecodeTask(now=now, messages=fresh)))
         except (OSError, EOFError, msgspec.MsgspecError) as error:
             self._lose(error)
         else:
@@ -93,13 +93,13 @@ class DecodeAhead:
 
     def _receive(self) -> None:
         """Take the replies that have arrived."""
-        while self._under_way and self.process.has_said_something():
-            for decoded in decode_reply(hear(self.process.line)):
+        while self._under_way and self.process.has_message():
+            for decoded in decode_reply(receive(self.process.line)):
                 message = self._under_way.popleft()
                 if message in self._decoded:
                     self._decoded[message] = decoded
 
     def _lose(self, error: Exception) -> None:
-        self.process.lose(error)
+        self.process.discard(error)
         self._under_way.clear()
         self._decoded.clear()

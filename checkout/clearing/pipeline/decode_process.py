@@ -22,7 +22,7 @@ from checkout.clearing.iso8583.codec import CodecError, Fields, unpack
 from checkout.clearing.iso8583.requests import question_of
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.clearing.scheme.participants import Scheme
-from checkout.clearing.store.worker_process import hear, run_companion, tell
+from checkout.clearing.store.worker_process import receive, run_worker, send
 
 #: So many messages are answered at once: the switch can take the first while the rest is decoded.
 MESSAGES_A_REPLY = 4
@@ -77,15 +77,15 @@ def decode_message(
 
 def serve(line: socket.socket) -> None:
     """Reply to each task in its order, a few messages at a time."""
-    schemes = decode_schemes(hear(line))
+    schemes = decode_schemes(receive(line))
     keys = KeyStore(Path(sys.argv[1]))
-    tell(line, b"")
+    send(line, b"")
     while True:
-        task = decode_task(hear(line))
+        task = decode_task(receive(line))
         for at in range(0, len(task.messages), MESSAGES_A_REPLY):
             messages = task.messages[at : at + MESSAGES_A_REPLY]
-            tell(line, encode([decode_message(one, task.now, schemes, keys) for one in messages]))
+            send(line, encode([decode_message(one, task.now, schemes, keys) for one in messages]))
 
 
 if __name__ == "__main__":
-    run_companion(serve)
+    run_worker(serve)

@@ -49,7 +49,7 @@ class TurnCommit(Generic[ClientT]):
         store, behind = self._backend.store, busy
         if self._under_way is not None:
             behind = True
-            store.settle()
+            store.flush()
             self._end(durable=True)
         if not ((behind or not is_idle()) and store.hand_over(busy=busy)):
             store.commit()
@@ -63,7 +63,7 @@ class TurnCommit(Generic[ClientT]):
         if self._under_way is None:
             return
         try:
-            self._backend.store.settle()
+            self._backend.store.flush()
         except DatabaseError as error:
             self.roll_back(Turn(), error)
         else:
@@ -81,8 +81,8 @@ class TurnCommit(Generic[ClientT]):
     def writer_readable(self) -> None:
         """Take the writer's report on its turn, or note that the writer has ended."""
         writer = self._backend.store.writer
-        if self._under_way is None and writer is not None and writer.has_said_something():
-            writer.lose(EOFError())
+        if self._under_way is None and writer is not None and writer.has_message():
+            writer.discard(EOFError())
         self.finish()
         self.watch_writer()
 
@@ -103,7 +103,7 @@ class TurnCommit(Generic[ClientT]):
 
     def _is_durable(self) -> bool:
         try:
-            self._backend.store.settle()
+            self._backend.store.flush()
         except DatabaseError:
             return False
         return True

@@ -1,4 +1,4 @@
-"""What the store needs of a database engine."""
+"""What the store needs of a database engine; `sqlite.py` and `postgresql.py` are the two."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any, Protocol
 
 Row = tuple[Any, ...]
 
-
+#: One SQL statement, written for SQLite with question marks, and the rows it is run for.
 Statement = tuple[str, Sequence[Row]]
 
 
 class Engine(Protocol):
     """One connection; not for several threads at once."""
 
-    def query(self, sql: str, parameters: Row = (), *, settled: bool = True) -> list[Row]:
-        """All rows of one SELECT; not `settled` for rows that nothing under way can change."""
+    def query(self, sql: str, parameters: Row = (), *, flushed: bool = True) -> list[Row]:
+        """All rows of one SELECT; `flushed` waits first until rows handed over are written."""
 
     def write(self, statements: Iterable[Statement]) -> None:
         """Run each statement for each of its rows, all in one durable transaction."""
@@ -24,4 +24,4 @@ class Engine(Protocol):
         """Create tables and indexes where they are missing."""
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""

@@ -1,4 +1,4 @@
-"""Opening the clearing database by its URL."""
+"""Chooses the engine of the clearing tables by the database's URL."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """PostgreSQL behind the clearing tables, when one machine is not enough (extra `postgres`).
 
-Rows of a batch go in by COPY where they are only added, the rest statement by statement, all in one
+In a batch, plain inserts go in by COPY and everything else statement by statement, all in one
 transaction with synchronous commit.
 """
 
@@ -35,14 +35,14 @@ class PostgresqlEngine:
             reason = " ".join(str(error).split())
             raise DatabaseError(f"database: PostgreSQL is out of reach: {reason}") from None
 
-    def query(self, sql: str, parameters: Row = (), *, settled: bool = True) -> list[Row]:
-        """All rows of one SELECT; here nothing is ever under way."""
-        del settled
+    def query(self, sql: str, parameters: Row = (), *, flushed: bool = True) -> list[Row]:
+        """All rows of one SELECT; nothing is ever handed over here."""
+        del flushed
         try:
-            found: list[Row] = self._connection.execute(_translated(sql), parameters).fetchall()
+            rows: list[Row] = self._connection.execute(_translated(sql), parameters).fetchall()
         except self._errors as error:
             raise DatabaseError(f"database: {' '.join(str(error).split())}") from None
-        return found
+        return rows
 
     def write(self, statements: Iterable[Statement]) -> None:
         """Run each statement for each of its rows, all in one durable transaction."""
@@ -56,13 +56,13 @@ class PostgresqlEngine:
     def define(self, statements: Iterable[str]) -> None:
         """Create tables and indexes where they are missing."""
         typed = (
-            re.sub(r"\bBLOB\b", "BYTEA", re.sub(r"\bINTEGER\b", "BIGINT", one))
-            for one in statements
+            re.sub(r"\bBLOB\b", "BYTEA", re.sub(r"\bINTEGER\b", "BIGINT", sql))
+            for sql in statements
         )
         self.write([(sql, [()]) for sql in typed])
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self._connection.close()
 
     def _run(self, cursor: Any, sql: str, rows: Sequence[Row]) -> None:

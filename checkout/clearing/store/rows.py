@@ -9,7 +9,7 @@ from checkout.clearing.store.engine import Row
 
 
 class MessageRow(NamedTuple):
-    """One question and its answer as the log keeps them."""
+    """One request and its response as the log stores them."""
 
     seq: int
     at_us: int
@@ -90,8 +90,8 @@ def message_row(row: Row) -> MessageRow:
 
 def entry_row(row: Row) -> EntryRow:
     """A row of SELECT_ENTRY."""
-    read = EntryRow(*row)
-    return read._replace(status=Status(read.status))
+    entry = EntryRow(*row)
+    return entry._replace(status=Status(entry.status))
 
 
 def transfer_row(row: Row) -> Transfer:

@@ -7,7 +7,7 @@ INTEGER as BIGINT and BLOB as BYTEA.
 from __future__ import annotations
 
 TABLES: tuple[str, ...] = (
-    # What was said, one row a question with its answer; card numbers in the bytes are masked.
+    # One row a request with its response; card numbers in the bytes are masked.
     """CREATE TABLE IF NOT EXISTS clearing_messages (
         seq INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, took_us INTEGER NOT NULL,
         peer TEXT NOT NULL, message_type TEXT NOT NULL, kind TEXT NOT NULL, message_key TEXT,
@@ -18,7 +18,7 @@ TABLES: tuple[str, ...] = (
     """CREATE UNIQUE INDEX IF NOT EXISTS clearing_messages_key
         ON clearing_messages (message_key) WHERE message_key IS NOT NULL""",
     "CREATE INDEX IF NOT EXISTS clearing_messages_rrn ON clearing_messages (rrn)",
-    # One business event with money in it; its id is the seq of the message that made it.
+    # One business event that moves money; its id is the seq of the message that caused it.
     """CREATE TABLE IF NOT EXISTS clearing_entries (
         id INTEGER PRIMARY KEY, kind TEXT NOT NULL, house TEXT NOT NULL, status TEXT NOT NULL,
         business_date INTEGER NOT NULL, at_us INTEGER NOT NULL, expires_us INTEGER,
@@ -34,13 +34,13 @@ TABLES: tuple[str, ...] = (
     """CREATE TABLE IF NOT EXISTS clearing_transfers (
         id INTEGER PRIMARY KEY, entry INTEGER NOT NULL, debit INTEGER NOT NULL,
         credit INTEGER NOT NULL, amount_minor INTEGER NOT NULL, purpose TEXT NOT NULL)""",
-    # How an entry that was pending ended; at most one row an entry.
+    # How a pending entry ended; at most one row an entry.
     """CREATE TABLE IF NOT EXISTS clearing_resolutions (
         entry INTEGER PRIMARY KEY, status TEXT NOT NULL, at_us INTEGER NOT NULL,
         business_date INTEGER NOT NULL, cause INTEGER NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS clearing_accounts (
         id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)""",
-    # Totals of payers' accounts alone, kept beside the transfers that they must agree with.
+    # Totals of payers' accounts alone; they must agree with the transfers.
     """CREATE TABLE IF NOT EXISTS clearing_balances (
         account INTEGER PRIMARY KEY, debits_pending INTEGER NOT NULL,
         credits_pending INTEGER NOT NULL, debits_posted INTEGER NOT NULL,
@@ -57,7 +57,7 @@ TABLES: tuple[str, ...] = (
     # Originals that were reversed before they arrived.
     """CREATE TABLE IF NOT EXISTS clearing_forestalled (
         message_key TEXT PRIMARY KEY, at_us INTEGER NOT NULL)""",
-    # One row a closed day: the report as it was given, and given again when asked again.
+    # One row a closed day: its report, which a second close returns unchanged.
     """CREATE TABLE IF NOT EXISTS clearing_settlements (
         business_date INTEGER PRIMARY KEY, at_us INTEGER NOT NULL, report TEXT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS clearing_disputes (
@@ -73,7 +73,7 @@ TABLES: tuple[str, ...] = (
     """CREATE TABLE IF NOT EXISTS clearing_enrolled (
         account TEXT PRIMARY KEY, last_four TEXT NOT NULL, account_class TEXT NOT NULL,
         balance_minor INTEGER NOT NULL, at_us INTEGER NOT NULL)""",
-    # Approved in an issuer's place; `message` is emptied once the issuer has heard of it.
+    # Approved in an issuer's place; `message` is emptied once the issuer has been sent it.
     """CREATE TABLE IF NOT EXISTS clearing_forwarding (
         seq INTEGER PRIMARY KEY, participant TEXT NOT NULL, account TEXT NOT NULL,
         amount_minor INTEGER NOT NULL, state TEXT NOT NULL, message BLOB NOT NULL)""",

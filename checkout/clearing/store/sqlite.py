@@ -1,7 +1,4 @@
-"""The two database engines behind the clearing tables, reduced to what the hot path needs.
-
-Statements are written once in SQLite's form with question marks; PostgreSQL gets them translated.
-"""
+"""SQLite behind the clearing tables, reduced to what the path of a payment needs."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from collections.abc import Iterable
 from checkout.clearing.store.engine import Row, Statement
 from checkout.database import DatabaseError, open_sqlite
 
-#: A little and often: a commit that meets a large copy waits for it at the disk.
+#: Little and often: a commit waits at the disk while a large piece is copied.
 _CHECKPOINT_EVERY_S = 0.06
 _NOTHING_TO_COPY_S = 0.25
 
@@ -22,14 +19,14 @@ class SqliteEngine:
 
     def __init__(self, url: str, *, copies: bool = True) -> None:
         self._connection = open_sqlite(url)
-        # The log is copied back beside the turns, not within one: what is left for the writer,
-        # which alone may begin the log anew, is then little. One process does it for all.
+        # A thread copies the log back between commits. The writer, which alone may begin the log
+        # anew, then has little left to copy. Only one process copies (`copies`).
         self._connection.execute("PRAGMA wal_autocheckpoint = 16000")
         self._copying = _Checkpointer(url) if copies else None
 
-    def query(self, sql: str, parameters: Row = (), *, settled: bool = True) -> list[Row]:
-        """All rows of one SELECT; here nothing is ever under way."""
-        del settled
+    def query(self, sql: str, parameters: Row = (), *, flushed: bool = True) -> list[Row]:
+        """All rows of one SELECT; nothing is ever handed over here."""
+        del flushed
         return self._connection.execute(sql, parameters).fetchall()
 
     def write(self, statements: Iterable[Statement]) -> None:
@@ -53,7 +50,7 @@ class SqliteEngine:
         self.write([(sql, [()]) for sql in statements])
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         if self._copying is not None:
             self._copying.stop()
         self._connection.close()
@@ -69,7 +66,7 @@ class _Checkpointer:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; what it has not copied stays in the log."""
+        """End the thread; whatever it has not copied stays in the log."""
         self._stop.set()
         self._thread.join(5)
 
@@ -77,15 +74,15 @@ class _Checkpointer:
         try:
             connection = open_sqlite(self._url)
         except DatabaseError:
-            return  # it has gone already; the writer says so
+            return  # the file has gone already; the writer reports that
         try:
             pause, before = _NOTHING_TO_COPY_S, None
             while not self._stop.wait(pause):
                 try:
-                    told = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                    progress = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 except sqlite3.Error:
-                    continue  # the writer is at it, or the disk is full: the log keeps everything
-                pause = _NOTHING_TO_COPY_S if told == before else _CHECKPOINT_EVERY_S
-                before = told
+                    continue  # the writer is busy or the disk full; the log still has everything
+                pause = _NOTHING_TO_COPY_S if progress == before else _CHECKPOINT_EVERY_S
+                before = progress
         finally:
             connection.close()

@@ -1,7 +1,7 @@
-"""What the switch remembers: read from the clearing tables, written to them in batches.
+"""The clearing tables as the switch reads them, and the batch of rows that it writes next.
 
-A batch is everything decided in one turn of the switch's loop. Until `commit` it lives in memory,
-where the turn's later messages already see it; afterwards it is durable as a whole.
+A batch is everything decided in one turn of the switch's loop. It lives in memory until `commit`,
+and the later messages of the turn read it there. `commit` makes the whole batch durable at once.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from checkout.clearing.store.rows import (
     message_row,
     transfer_row,
 )
-from checkout.clearing.store.worker_process import Companion
-from checkout.clearing.store.write_behind import BesideEngine
+from checkout.clearing.store.worker_process import WorkerProcess
+from checkout.clearing.store.write_behind import WriteBehindEngine
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class _Batch:
     others: dict[tuple[str, str], Row] = field(default_factory=dict)
 
     def is_empty(self) -> bool:
-        """Whether nothing at all waits to be written."""
+        """Whether there is nothing to write."""
         return not (self.messages or self.entries or self.resolutions or self.others)
 
 
@@ -66,7 +66,7 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._beside = engine if isinstance(engine, BesideEngine) else None
+        self._write_behind = engine if isinstance(engine, WriteBehindEngine) else None
         engine.define(schema.TABLES)
         self._batch = _Batch()
         self._balances: dict[str, Balance] = {}
@@ -86,7 +86,7 @@ class Store:
             self._engine.query("SELECT coalesce(max(seq), 0) FROM clearing_messages")[0][0],
             self._engine.query("SELECT coalesce(max(id), 0) FROM clearing_entries")[0][0],
         )
-        # Never down again: a number that was given out stays so, written or not.
+        # The next number never goes down: a number that was given out is used, written or not.
         self._next_seq = max(*map(int, tops), self._next_seq - 1) + 1
         latest = self._engine.query("SELECT max(message_key) FROM clearing_messages")[0][0]
         self._recent = RecentKeys((latest or "")[:SECOND])
@@ -101,7 +101,7 @@ class Store:
         return self._next_seq - 1
 
     def message_by_key(self, key: str) -> MessageRow | None:
-        """The question that carried `key`, with its answer."""
+        """The logged message that carried `key`, with its response."""
         if not self._recent.may_exist(key):
             return None
         found = self._batch.by_key.get(key)
@@ -121,8 +121,8 @@ class Store:
     def followers(self, entry_id: int) -> tuple[EntryRow, ...]:
         """The entries that name this one as their original: refunds, completions, disputes."""
         rows = self._engine.query(SELECT_ENTRY + "original = ? ORDER BY id", (entry_id,))
-        kept = tuple(entry_row(row) for row in rows)
-        return kept + tuple(self._batch.followers.get(entry_id, ()))
+        written = tuple(entry_row(row) for row in rows)
+        return written + tuple(self._batch.followers.get(entry_id, ()))
 
     def transfers(self, entry_id: int) -> tuple[Transfer, ...]:
         """The transfers of one entry."""
@@ -163,7 +163,7 @@ class Store:
         )
 
     def balance(self, account: str) -> Balance:
-        """The balance of a payer's account; others are aggregated by who reads them."""
+        """The balance of a payer's account; other accounts are summed where they are read."""
         found = self._balances.get(account)
         if found is None:
             found = self._read_balance(account)
@@ -175,30 +175,30 @@ class Store:
         return key in self._forestalled
 
     def number(self, name: str) -> int | None:
-        """A number that is remembered by name; None where it was never put."""
+        """The number stored under a name; None where there is none."""
         if name not in self._numbers:
             read = "SELECT amount FROM clearing_numbers WHERE name = ?"
-            rows = self._engine.query(read, (name,), settled=False)  # else it would be known
+            rows = self._engine.query(read, (name,), flushed=False)  # memory has all under way
             self._numbers[name] = rows[0][0] if rows else None
         return self._numbers[name]
 
     def put_number(self, name: str, amount: int) -> None:
-        """Remember a number by name."""
+        """Store a number under a name."""
         self._numbers[name] = amount
         self.put(schema.PUT_NUMBER, name, (name, amount))
 
-    def query(self, sql: str, parameters: Row = (), *, settled: bool = True) -> list[Row]:
-        """Rows as they were committed last; for what is not on the hot path.
+    def query(self, sql: str, parameters: Row = (), *, flushed: bool = True) -> list[Row]:
+        """Rows as they were last committed; for reads off the path of a payment.
 
-        Not `settled` where nothing of this switch can have touched the rows yet: it then doesn't
-        wait for what is being written.
+        Without `flushed` the read doesn't wait for rows that are being written. That is right only
+        where the caller has every row of its own that is under way in memory.
         """
-        return self._engine.query(sql, parameters, settled=settled)
+        return self._engine.query(sql, parameters, flushed=flushed)
 
     # -- adding to the batch --------------------------------------------------------------------
 
     def add_message(self, row: MessageRow) -> None:
-        """Log a question and its answer."""
+        """Log a request and its response."""
         self._batch.messages[row.seq] = row
         if row.key is not None:
             self._batch.by_key[row.key] = row
@@ -207,7 +207,7 @@ class Store:
     def enter(self, entry: EntryRow, transfers: tuple[Transfer, ...]) -> None:
         """Book an entry; LedgerError where its id is taken or a transfer isn't its own."""
         if entry.id in self._batch.entries:
-            raise LedgerError(f"entry {entry.id}: stands already")
+            raise LedgerError(f"entry {entry.id}: exists already")
         if transfers and not transfers[0].entry == transfers[-1].entry == entry.id:
             raise LedgerError(f"entry {entry.id}: a transfer of another entry")
         self._move(transfers, None, entry.status)
@@ -221,8 +221,8 @@ class Store:
     ) -> int:
         """End every pending entry that `selection` (a condition on `e`) picks; returns how many.
 
-        `turn` is instant, business date and cause. What was decided before in this turn is made
-        durable first; this goes on as one statement each, however many entries there are.
+        `turn` is instant, business date and cause. Commits what this turn has decided before, then
+        ends the entries by one statement, however many there are.
         """
         self.commit()
         picked = _PENDING + selection
@@ -260,7 +260,7 @@ class Store:
         self._batch.resolutions[entry.id] = resolution
 
     def forestall(self, key: str, at_us: int) -> None:
-        """Remember that the message of this key is to be refused when it arrives."""
+        """Record that the message of this key is to be refused when it arrives."""
         self._batch.forestalled[key] = at_us
         self._forestalled.add(key)
 
@@ -273,56 +273,58 @@ class Store:
     def commit(self) -> None:
         """Write the batch in one durable transaction; DatabaseError leaves nothing of it."""
         if self._batch.is_empty():
-            self.settle()
+            self.flush()
             return
         self._engine.write(self._statements())
         self._batch = _Batch()
 
     def hand_over(self, *, busy: bool) -> bool:
-        """Have the batch written beside, durable once `settle` has returned.
+        """Have the other process write the batch, which is durable once `flush` has returned.
 
-        False where nothing writes beside, and the batch is as it was; being `busy` is a reason to
-        begin with it. Reading waits for what is being written.
+        False where no process takes it; the batch then stays as it was. A `busy` switch starts such
+        a process for later turns. Reads wait until the batch is written.
         """
         message = next(iter(self._batch.messages), None)
-        if message is None or self._beside is None:
+        if message is None or self._write_behind is None:
             return False
-        if not self._beside.writer.is_ready(start=busy):
+        if not self._write_behind.writer.is_ready(start=busy):
             return False
-        handed = self._beside.hand_over(self._statements(), message)
-        if handed:
+        taken = self._write_behind.hand_over(self._statements(), message)
+        if taken:
             self._batch = _Batch()
-        return handed
+        return taken
 
-    def settle(self) -> None:
-        """Wait until what was handed over is durable; DatabaseError where it never will be."""
-        if self._beside is not None:
-            self._beside.settle()
+    def flush(self) -> None:
+        """Wait until the batch handed over is durable; DatabaseError where it can't be written."""
+        if self._write_behind is not None:
+            self._write_behind.flush()
 
     @property
-    def writer(self) -> Companion | None:
-        """The process that writes beside, whose word tells that a batch has been written."""
-        return None if self._beside is None else self._beside.writer
+    def writer(self) -> WorkerProcess | None:
+        """The process that writes batches and replies to each; None where there is none."""
+        return None if self._write_behind is None else self._write_behind.writer
 
     @property
     def is_clean(self) -> bool:
-        """Whether everything that was added has been written."""
-        return self._batch.is_empty() and (self._beside is None or self._beside.is_settled)
+        """Whether every row that was added has been written."""
+        return self._batch.is_empty() and (
+            self._write_behind is None or self._write_behind.is_flushed
+        )
 
     def roll_back(self) -> None:
-        """Forget the batch, what was derived from it, and that what was handed over failed."""
-        if self._beside is not None:
-            self._beside.abandon()
+        """Forget the batch, all derived from it, and a batch handed over that failed."""
+        if self._write_behind is not None:
+            self._write_behind.abandon()
         self._load()
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self._engine.close()
 
     # -- parts ----------------------------------------------------------------------------------
 
     def _statements(self) -> list[Statement]:
-        """The batch as statements with rows of plain values, which are quickest to pass on."""
+        """The batch as statements with rows of plain values, which pickle fastest."""
         batch, number = self._batch, self._account_id
         transfers = [
             (identity, entry, number(debit), number(credit), amount_minor, purpose)
@@ -347,7 +349,7 @@ class Store:
         return [(sql, rows) for sql, rows in statements if rows]
 
     def _move(self, transfers: Iterable[Transfer], before: Status | None, after: Status) -> None:
-        """Keep payers' balances; all others are aggregated by whoever reads them."""
+        """Update payers' balances. Totals of other accounts are summed where they are read."""
         pending, posted = step(before, after)
         for _, _, debit, credit, amount_minor, _, _ in transfers:
             held, moved = pending * amount_minor, posted * amount_minor
@@ -374,7 +376,7 @@ class Store:
             "SELECT debits_pending, credits_pending, debits_posted, credits_posted "
             "FROM clearing_balances WHERE account = ?",
             (number,),
-            settled=False,  # else it would be known
+            flushed=False,  # memory has every balance under way
         )
         if not rows:
             return ZERO

@@ -1,7 +1,8 @@
-"""A process beside the switch, at the other end of a socket: it does a part of a busy one's work.
+"""A process beside the switch that does part of the work of a busy one, over a socket.
 
-Both ends send pieces: a length, then so many bytes. The process is started when it is first worth
-having, says one empty piece when it is ready, and ends when nobody is at the other end any more.
+Both ends send frames: a length in eight bytes, then so many bytes. The switch starts the process
+when it first has enough work for it. The process sends one empty frame when it is ready, and ends
+when the switch closes its end.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 LENGTH_BYTES = 8
-#: A companion that says nothing for this long is ended.
+#: A worker that sends nothing for this long is ended.
 PATIENCE_S = 30.0
-#: After so many that went away, the switch does without.
-MOST_LOST = 3
+#: After so many workers that failed, the switch works without one.
+MAX_FAILURES = 3
 
 log = logging.getLogger("checkout.switch")
 _PACKAGES = str(Path(__file__).resolve().parents[3])
 
 
-def tell(line: socket.socket, content: bytes) -> None:
-    """Send one piece."""
+def send(line: socket.socket, content: bytes) -> None:
+    """Send one frame."""
     line.sendall(len(content).to_bytes(LENGTH_BYTES) + content)
 
 
-def hear(line: socket.socket) -> bytes:
-    """The next piece; EOFError where the other side has gone, OSError where it is silent."""
+def receive(line: socket.socket) -> bytes:
+    """The next frame; EOFError where the other end is closed, OSError where it stays silent."""
     return bytes(_exactly(line, int.from_bytes(_exactly(line, LENGTH_BYTES))))
 
 
@@ -49,20 +50,21 @@ def _exactly(line: socket.socket, count: int) -> bytearray:
     return arrived
 
 
-def run_companion(serve: Callable[[socket.socket], None]) -> None:
-    """What a companion's `main` does: serve the switch at standard input until it has gone."""
-    # The switch says when it is over, not the terminal or the service manager: it still drains.
+def run_worker(serve: Callable[[socket.socket], None]) -> None:
+    """The `main` of a worker: serve the switch, at standard input, until it closes its end."""
+    # A terminal or service manager signals the whole group. The worker goes on until the switch,
+    # which finishes its turns first, closes the socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with contextlib.suppress(EOFError, OSError), socket.socket(fileno=0) as line:
         serve(line)
 
 
-class Companion:
-    """Starts, loses and ends the process of one module; one at a time.
+class WorkerProcess:
+    """Starts, discards and ends the process of one module; there is at most one at a time.
 
     `arguments` are its command line, `held` descriptors that it keeps open besides, `first` the
-    piece that it is told before all others.
+    frame that it is sent before all others.
     """
 
     def __init__(
@@ -77,9 +79,9 @@ class Companion:
         self._first, self._held, self._patience_s = first, held, patience_s
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
-        self._said = select.poll()
+        self._readable = select.poll()
         self._ready = False
-        self._lost = 0 if _cores() > 1 else MOST_LOST
+        self._failures = 0 if _cores() > 1 else MAX_FAILURES
 
     @property
     def pid(self) -> int | None:
@@ -88,44 +90,44 @@ class Companion:
 
     @property
     def descriptor(self) -> int:
-        """What becomes readable when it has said something; -1 while there is none."""
+        """What becomes readable when the worker has sent something; -1 while there is none."""
         return -1 if self._line is None else self._line.fileno()
 
     @property
     def line(self) -> socket.socket:
-        """The socket to it; EOFError where there is none."""
+        """The socket to the worker; EOFError where there is none."""
         if self._line is None:
             raise EOFError
         return self._line
 
     def is_ready(self, *, start: bool) -> bool:
-        """Whether it takes work; `start` it where there is none, for later."""
+        """Whether a worker takes work; with `start`, one is started for later if there is none."""
         try:
             if self._process is None:
-                if start and self._lost < MOST_LOST:
+                if start and self._failures < MAX_FAILURES:
                     self._start()
                 return False
-            if not self._ready and self.has_said_something():
-                hear(self.line)
+            if not self._ready and self.has_message():
+                receive(self.line)
                 self._ready = True
         except (OSError, EOFError) as error:
-            self.lose(error)
+            self.discard(error)
         return self._ready
 
-    def has_said_something(self) -> bool:
-        """Whether a piece, or its end, can be heard without waiting."""
-        return self._line is None or bool(self._said.poll(0))
+    def has_message(self) -> bool:
+        """Whether a frame, or the end of the stream, can be read without waiting."""
+        return self._line is None or bool(self._readable.poll(0))
 
-    def lose(self, why: Exception) -> None:
-        """End one that has gone or is stuck: from now on nothing can come from it."""
+    def discard(self, why: Exception) -> None:
+        """Kill a worker that has ended or is stuck, and count the failure."""
         log.warning("%s has gone: %s", self._command[2], str(why) or "it ended")
-        self._lost += 1
+        self._failures += 1
         if self._process is not None:
             self._process.kill()
         self.close()
 
     def close(self) -> None:
-        """Let it go, as it does by itself when nobody is at the other end."""
+        """Close the socket, on which the worker ends by itself, and wait for that."""
         if self._line is not None:
             self._line.close()
         if self._process is not None:
@@ -144,28 +146,28 @@ class Companion:
                 stdin=its_end.fileno(),
                 stdout=subprocess.DEVNULL,
                 pass_fds=self._held,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(_found_by())},
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(_package_paths())},
             )
         except BaseException:
             line.close()
             raise
         finally:
             its_end.close()
-        # Of the kernel, not of Python, which would ask twice: may I, and then for what there is.
+        # The time limit is the kernel's: with Python's own, every call would poll before it reads.
         seconds = int(self._patience_s)
         for limit in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             line.setsockopt(socket.SOL_SOCKET, limit, struct.pack("ll", seconds, 0))
-        self._line, self._said = line, select.poll()
-        self._said.register(line, select.POLLIN)
+        self._line, self._readable = line, select.poll()
+        self._readable.register(line, select.POLLIN)
         if self._first:
-            tell(line, self._first)
+            send(line, self._first)
 
 
 def _cores() -> int:
-    """How many processors this process may use; with one, a companion would only be in the way."""
+    """How many processors this process may use; with one, a worker would only be in the way."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _found_by() -> list[str]:
-    """Where a companion looks for this package, and then for what everyone else does."""
+def _package_paths() -> list[str]:
+    """Where a worker looks for modules: this installation first, then PYTHONPATH."""
     return [_PACKAGES, *filter(None, (os.environ.get("PYTHONPATH"),))]

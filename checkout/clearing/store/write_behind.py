@@ -1,9 +1,8 @@
-"""SQLite for the switch: the rows of a large turn are written by a process beside it.
+"""SQLite for the switch, with a second process that writes the rows of a large turn.
 
-Under load the rows cost as much processor time as the decisions do by half. Handed over, they are
-written on another core while the switch decides the next turn; the answers wait until they stand.
-A switch without much to do writes here and now, and is one process: the other one is started when
-it is first worth it.
+Under load, writing the rows costs half as much processor time as the decisions. So the switch hands
+a turn over, decides the next one while another core writes, and sends the answers once the rows are
+durable. A switch with little to do writes the rows itself, and starts no second process.
 """
 
 from __future__ import annotations
@@ -13,77 +12,79 @@ from collections.abc import Iterable, Sequence
 
 from checkout.clearing.store.engine import Row, Statement
 from checkout.clearing.store.sqlite import SqliteEngine
-from checkout.clearing.store.worker_process import Companion, hear, tell
+from checkout.clearing.store.worker_process import WorkerProcess, receive, send
 from checkout.database import DatabaseError
 
 
-class BesideEngine:
-    """An engine that can have one turn written beside, while its user goes on.
+class WriteBehindEngine:
+    """An engine that can have one turn written by another process, while its user goes on.
 
     `held` are descriptors that the writing process keeps open: the seat's, so that no other switch
-    begins before the last turn of this one is written or lost. A turn that could not be written
-    stops everything with its DatabaseError until `abandon`: what was decided since is built on it.
+    begins before the last turn of this one is written or lost. After a turn that could not be
+    written, every call raises its DatabaseError until `abandon`: the turns decided since then are
+    built on rows that do not exist.
     """
 
     def __init__(self, url: str, *, held: tuple[int, ...] = ()) -> None:
         self._here = SqliteEngine(url)
-        self.writer = Companion("checkout.clearing.store.write_process", url, held=held)
-        self._handed: tuple[bytes, int] | None = None
+        self.writer = WorkerProcess("checkout.clearing.store.write_process", url, held=held)
+        self._under_way: tuple[bytes, int] | None = None
         self._failure: DatabaseError | None = None
 
     @property
-    def is_settled(self) -> bool:
-        """Whether nothing is being written beside."""
-        return self._handed is None
+    def is_flushed(self) -> bool:
+        """Whether the other process writes nothing at the moment."""
+        return self._under_way is None
 
     def hand_over(self, statements: Sequence[Statement], message: int) -> bool:
-        """Have a turn written beside; False where the writer has gone.
+        """Have the other process write a turn; False where that process has ended.
 
-        `message` is the number of a message that the turn adds to the log, to know it again by.
+        `message` is the number of a message that the turn adds to the log. By it the turn is found
+        again in the tables.
         """
-        self.settle()
+        self.flush()
         turn = pickle.dumps(statements, pickle.HIGHEST_PROTOCOL)
         try:
-            tell(self.writer.line, turn)
+            send(self.writer.line, turn)
         except (OSError, EOFError) as error:
-            self.writer.lose(error)
+            self.writer.discard(error)
             return False
-        self._handed = (turn, message)
+        self._under_way = (turn, message)
         return True
 
-    def settle(self) -> None:
-        """Wait until what was handed over stands; DatabaseError where it could not be written."""
+    def flush(self) -> None:
+        """Wait until the turn handed over is durable; DatabaseError where it can't be written."""
         if self._failure is not None:
             raise self._failure
-        if self._handed is None:
+        if self._under_way is None:
             return
-        turn, message = self._handed
+        turn, message = self._under_way
         try:
-            said = hear(self.writer.line).decode()
-            failure = DatabaseError(said) if said else None
+            reply = receive(self.writer.line).decode()
+            failure = DatabaseError(reply) if reply else None
         except (OSError, EOFError) as error:
-            self.writer.lose(error)
-            failure = self._written_here(turn, message)
-        self._handed, self._failure = None, failure
+            self.writer.discard(error)
+            failure = self._write_lost_turn(turn, message)
+        self._under_way, self._failure = None, failure
         if failure is not None:
             raise failure
 
     def abandon(self) -> None:
-        """Wait for what was handed over, and forget that it failed."""
+        """Wait for the turn handed over, and forget it where it failed."""
         try:
-            self.settle()
+            self.flush()
         except DatabaseError:
             self._failure = None
 
-    def query(self, sql: str, parameters: Row = (), *, settled: bool = True) -> list[Row]:
-        """All rows of one SELECT; `settled` with all that was handed over, which it waits for."""
-        if settled:
-            self.settle()
+    def query(self, sql: str, parameters: Row = (), *, flushed: bool = True) -> list[Row]:
+        """All rows of one SELECT; `flushed` waits first until rows handed over are written."""
+        if flushed:
+            self.flush()
         return self._here.query(sql, parameters)
 
     def write(self, statements: Iterable[Statement]) -> None:
         """Run each statement for each of its rows, all in one durable transaction."""
-        self.settle()
+        self.flush()
         self._here.write(statements)
 
     def define(self, statements: Iterable[str]) -> None:
@@ -91,15 +92,16 @@ class BesideEngine:
         self._here.define(statements)
 
     def close(self) -> None:
-        """Wait for what was handed over, end the writer, give the connection back."""
+        """Wait for the turn handed over, end the writer, close the connection."""
         self.abandon()
         self.writer.close()
         self._here.close()
 
-    def _written_here(self, turn: bytes, message: int) -> DatabaseError | None:
-        """Write what a lost writer has not; None where it stands then."""
+    def _write_lost_turn(self, turn: bytes, message: int) -> DatabaseError | None:
+        """Write the turn of a lost writer unless the writer still did; the error, if any."""
         known = "SELECT 1 FROM clearing_messages WHERE seq = ?"
-        # A commit of our own makes sure that one which stands has reached the disk, too.
+        # The lost writer may have committed just before it ended. A commit of our own makes sure
+        # that its rows have reached the disk.
         touch = "UPDATE clearing_messages SET took_us = took_us WHERE seq = ?"
         try:
             if self._here.query(known, (message,)):

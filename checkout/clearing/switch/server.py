@@ -29,7 +29,7 @@ from checkout.clearing.pipeline.turn_commit import TurnCommit
 from checkout.clearing.store.engine import Engine
 from checkout.clearing.store.opening import open_clearing_engine
 from checkout.clearing.store.store import Store
-from checkout.clearing.store.write_behind import BesideEngine
+from checkout.clearing.store.write_behind import WriteBehindEngine
 from checkout.clearing.switch.connection import Connection
 from checkout.clearing.switch.discovery import Address, Seat, take_seat
 from checkout.clearing.switch.fault_injection import Faults
@@ -378,7 +378,7 @@ class SwitchServer:
 def _engine(database_url: str, seat: Seat) -> Engine:
     if is_postgresql(database_url):
         return open_clearing_engine(database_url)
-    return BesideEngine(database_url, held=(seat.descriptor,))
+    return WriteBehindEngine(database_url, held=(seat.descriptor,))
 
 
 def tune_process() -> None:

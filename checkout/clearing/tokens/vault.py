@@ -63,7 +63,7 @@ class Vault:
         """The payment token of a number; None for one that was never given out."""
         if number not in self._tokens:
             read = "SELECT details FROM clearing_tokens WHERE number = ?"
-            rows = self._store.query(read, (number,), settled=False)  # else it would be known
+            rows = self._store.query(read, (number,), flushed=False)  # memory has all under way
             self._tokens[number] = _read(rows[0][0]) if rows else None
         return self._tokens[number]
 
@@ -115,7 +115,7 @@ class Vault:
                 "SELECT serial, uses_allowed, uses, expires_us FROM clearing_phone_keys "
                 "WHERE payment_token = ?",
                 (number,),
-                settled=False,  # else it would be known
+                flushed=False,  # memory has every key under way
             )
             self._keys[number] = {
                 row[0]: LimitedKey(

@@ -165,7 +165,7 @@ def test_each_message_is_decoded_and_taken_once(asked: Network, ahead: DecodeAhe
     ahead.request(messages, NOON, busy=True)
     assert len(ahead._under_way) == 10
     os.kill(ahead.process.pid, signal.SIGCONT)
-    until(ahead.process.has_said_something)
+    until(ahead.process.has_message)
     for message in messages:
         until(lambda: ahead._decoded[message] is not None or ahead._receive())  # noqa: B023
         taken = ahead.take(message, NOON)
@@ -177,7 +177,7 @@ def test_each_message_is_decoded_and_taken_once(asked: Network, ahead: DecodeAhe
 def test_a_message_decoded_yesterday_is_not_taken_today(asked: Network, ahead: DecodeAhead) -> None:
     messages = taps(asked, 4)
     ahead.request(messages, NOON, busy=True)
-    until(ahead.process.has_said_something)
+    until(ahead.process.has_message)
     assert len(ahead._decoded) == 4
     assert [ahead.take(one, NOON + timedelta(days=1)) for one in messages] == [None] * 4
     ahead.request([], NOON + timedelta(days=1), busy=True)
@@ -206,12 +206,12 @@ def test_a_process_that_has_ended_is_replaced(asked: Network, ahead: DecodeAhead
     os.kill(ahead.process.pid, signal.SIGSTOP)
     ahead.request(messages, NOON, busy=True)
     os.kill(ahead.process.pid, signal.SIGKILL)
-    until(ahead.process.has_said_something)
+    until(ahead.process.has_message)
     assert [ahead.take(one, NOON) for one in messages] == [None] * 6
     assert ahead.process.pid is None
     until(lambda: ahead.process.is_ready(start=True))
     ahead.request(messages, NOON, busy=True)
-    until(ahead.process.has_said_something)
+    until(ahead.process.has_message)
     assert ahead.take(messages[0], NOON) is not None
 
 

@@ -23,8 +23,8 @@ from checkout.clearing.messages import AuthorizationRequest, NetworkFunction, Ne
 from checkout.clearing.store import schema, worker_process
 from checkout.clearing.store.engine import Statement
 from checkout.clearing.store.sqlite import SqliteEngine
-from checkout.clearing.store.worker_process import hear
-from checkout.clearing.store.write_behind import BesideEngine
+from checkout.clearing.store.worker_process import receive
+from checkout.clearing.store.write_behind import WriteBehindEngine
 from checkout.clearing.switch.discovery import SwitchRunning, find, take_seat
 from checkout.database import DatabaseError
 from tests.checkout.clearing.network import Network, exactly, running_network, until
@@ -55,9 +55,9 @@ def url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def engine(url: str) -> Iterator[BesideEngine]:
+def engine(url: str) -> Iterator[WriteBehindEngine]:
     """With the tables, and a writer that is ready."""
-    made = BesideEngine(url)
+    made = WriteBehindEngine(url)
     made.define(schema.TABLES)
     made.writer.is_ready(start=True)
     until(lambda: made.writer.is_ready(start=False))
@@ -65,20 +65,20 @@ def engine(url: str) -> Iterator[BesideEngine]:
     made.close()
 
 
-def writer_of(engine: BesideEngine) -> int:
+def writer_of(engine: WriteBehindEngine) -> int:
     assert engine.writer.pid is not None
     return engine.writer.pid
 
 
 def test_no_process_is_started_before_it_is_worth_one(url: str) -> None:
-    with closing(BesideEngine(url)) as engine:
+    with closing(WriteBehindEngine(url)) as engine:
         assert not engine.writer.is_ready(start=False)
         assert engine.writer.pid is None
         engine.writer.is_ready(start=True)
         assert engine.writer.pid is not None
 
 
-def test_what_was_handed_over_is_seen_by_the_next_read(engine: BesideEngine) -> None:
+def test_what_was_handed_over_is_seen_by_the_next_read(engine: WriteBehindEngine) -> None:
     assert engine.hand_over(turn_of(1), 1)
     assert engine.query("SELECT seq FROM clearing_messages") == [(1,)]
     assert engine.hand_over(turn_of(2), 2)
@@ -87,28 +87,28 @@ def test_what_was_handed_over_is_seen_by_the_next_read(engine: BesideEngine) -> 
     assert engine.query("SELECT count(*) FROM clearing_messages") == [(3,)]
 
 
-def test_a_turn_of_a_killed_writer_is_written_here(engine: BesideEngine) -> None:
+def test_a_turn_of_a_killed_writer_is_written_here(engine: WriteBehindEngine) -> None:
     os.kill(writer_of(engine), signal.SIGSTOP)  # it has not looked at the turn
     assert engine.hand_over(turn_of(1), 1)
     os.kill(writer_of(engine), signal.SIGKILL)
-    engine.settle()
+    engine.flush()
     assert engine.query("SELECT seq FROM clearing_messages") == [(1,)]
     assert engine.writer.pid is None
 
 
 def test_a_turn_that_stands_is_not_written_again_when_only_its_answer_was_lost(
-    engine: BesideEngine, url: str
+    engine: WriteBehindEngine, url: str
 ) -> None:
     assert engine.hand_over(turn_of(1), 1)
-    assert hear(engine.writer.line) == b""
+    assert receive(engine.writer.line) == b""
     os.kill(writer_of(engine), signal.SIGKILL)
-    engine.settle()
+    engine.flush()
     assert stands(url, 1)
     assert engine.query("SELECT count(*) FROM clearing_messages") == [(1,)]
 
 
 def test_a_writer_that_is_stuck_is_ended_and_its_turn_written_here(
-    engine: BesideEngine, monkeypatch: pytest.MonkeyPatch
+    engine: WriteBehindEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limit = struct.pack("ll", 0, 200_000)
     engine.writer.line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
@@ -121,7 +121,7 @@ def test_a_writer_that_is_stuck_is_ended_and_its_turn_written_here(
 
 
 def test_a_writer_that_went_away_unasked_is_replaced_and_three_are_enough(
-    engine: BesideEngine,
+    engine: WriteBehindEngine,
 ) -> None:
     for lost in range(3):
         os.kill(writer_of(engine), signal.SIGKILL)
@@ -144,7 +144,7 @@ def alive(pid: int) -> bool:
 
 
 def test_a_turn_that_cannot_be_written_stops_everything_until_it_is_given_up(
-    engine: BesideEngine,
+    engine: WriteBehindEngine,
 ) -> None:
     before = full_disk(writer_of(engine))
     assert engine.hand_over(turn_of(1), 1)
@@ -172,7 +172,7 @@ def full_disk(pid: int) -> tuple[int, int]:
 def test_the_writer_outlives_a_signal_to_the_whole_group_and_ends_with_its_switch(
     url: str,
 ) -> None:
-    engine = BesideEngine(url)
+    engine = WriteBehindEngine(url)
     engine.define(schema.TABLES)
     engine.writer.is_ready(start=True)
     until(lambda: engine.writer.is_ready(start=False))
@@ -205,18 +205,18 @@ class BesideBusiness(Business):
 
     def made_engine(self, url: str) -> SqliteEngine:
         """The engine that this is about."""
-        return BesideEngine(url)  # type: ignore[return-value]
+        return WriteBehindEngine(url)  # type: ignore[return-value]
 
     def _ready(self) -> None:
-        engine = self.backend.store._beside
+        engine = self.backend.store._write_behind
         assert engine is not None
-        engine.writer._lost = 0
+        engine.writer._failures = 0
         engine.writer.is_ready(start=True)
         until(lambda: engine.writer.is_ready(start=True))
 
     def keep(self) -> None:
         """End a turn."""
-        engine = self.backend.store._beside
+        engine = self.backend.store._write_behind
         assert engine is not None
         if engine.writer.pid is None:
             self._ready()
@@ -227,13 +227,13 @@ class BesideBusiness(Business):
             self.backend.store.commit()
         elif kill:
             self.killed += 1
-        self.handed += not engine.is_settled
+        self.handed += not engine.is_flushed
         if kill:
             os.kill(writer_of(engine), signal.SIGKILL)
 
     def _lost_turn(self) -> None:
         """A turn that the writer can't write leaves nothing behind, nor does the one after it."""
-        store, engine = self.backend.store, self.backend.store._beside
+        store, engine = self.backend.store, self.backend.store._write_behind
         assert engine is not None
         store.commit()
         self._ready()
