@@ -1,24 +1,26 @@
-"""The step list of one payment: who spoke to whom, what was said, how many bytes, when."""
+"""The steps of one payment: who sent what to whom, how many bytes, when."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
+import msgspec
+
 Nature = Literal["measured", "modelled", "waited"]
+Side = Literal["shop", "payer"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, kw_only=True, rename={"source": "from", "target": "to"}):
     """One message between two parties.
 
     `at_ms` counts from the payment's first step; `bytes_sent` went from `source` to `target`,
     `bytes_received` came back; `took_ms` is the time from the first byte out to the last one in.
-    `detail` is the decoded content, card numbers already masked. `certain` says who knew for sure,
-    once it was over, that the money had changed hands.
+    `detail` is the decoded content, card numbers already masked. `certain` names the side that knew
+    for sure, at the end of this step, that the money had changed hands.
     """
 
     n: int
@@ -26,15 +28,25 @@ class Step:
     source: str
     target: str
     what: str
-    bytes_sent: int
-    bytes_received: int
+    bytes_sent: int = 0
+    bytes_received: int = 0
     took_ms: float = 0.0
     nature: Nature = "measured"
-    detail: dict[str, Any] = field(default_factory=dict)
-    certain: Literal["shop", "payer"] | None = None
+    detail: dict[str, Any] = msgspec.field(default_factory=dict)
+    certain: Side | None = None
+
+    @property
+    def end_ms(self) -> float:
+        """When the step was over."""
+        return self.at_ms + self.took_ms
+
+    @property
+    def bytes(self) -> int:
+        """Bytes both ways together."""
+        return self.bytes_sent + self.bytes_received
 
     def as_json(self) -> dict[str, Any]:
-        """The step as the command and the API show it."""
+        """The step as the command, the API and the payments table show it."""
         shown: dict[str, Any] = {
             "n": self.n,
             "at_ms": round(self.at_ms, 3),
@@ -52,20 +64,49 @@ class Step:
             shown["detail"] = self.detail
         return shown
 
+    @classmethod
+    def from_json(cls, shown: dict[str, Any]) -> Step:
+        """The step that `as_json` showed; ValueError names what is wrong."""
+        return msgspec.convert(shown, cls)
+
+    def changed(self, **fields: Any) -> Step:
+        """This step with other values in the named fields."""
+        return msgspec.structs.replace(self, **fields)
+
+
+def steps_to_json(steps: Iterable[Step]) -> str:
+    """Steps as the payments table stores them."""
+    return json.dumps([step.as_json() for step in steps], separators=(",", ":"))
+
+
+def steps_from_json(text: str) -> tuple[Step, ...]:
+    """Stored steps; ValueError where `text` is none."""
+    return msgspec.json.decode(text, type=tuple[Step, ...])
+
+
+def numbered(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """The same steps, counted from 1 in the order given."""
+    return tuple(step.changed(n=number) for number, step in enumerate(steps, 1))
+
 
 class Trace:
     """Collects steps of one payment from any thread; `monotonic` is seconds.
 
-    `began_s_ago` is for a story whose first step came before this process heard of it.
+    `began_s_ago` and `steps` are for a payment whose first steps were taken before, perhaps in
+    another process.
     """
 
     def __init__(
-        self, *, monotonic: Callable[[], float] = time.perf_counter, began_s_ago: float = 0.0
+        self,
+        *,
+        monotonic: Callable[[], float] = time.perf_counter,
+        began_s_ago: float = 0.0,
+        steps: Iterable[Step] = (),
     ) -> None:
         self._monotonic = monotonic
         self._origin = monotonic() - began_s_ago
         self._lock = threading.Lock()
-        self._steps: list[Step] = []
+        self._steps = list(steps)
 
     def now_ms(self) -> float:
         """Milliseconds since the trace began."""
@@ -83,7 +124,7 @@ class Trace:
         took_ms: float = 0.0,
         nature: Nature = "measured",
         detail: dict[str, Any] | None = None,
-        certain: Literal["shop", "payer"] | None = None,
+        certain: Side | None = None,
     ) -> None:
         """Add a step; without `at_ms` it began `took_ms` ago."""
         began = self.now_ms() - took_ms if at_ms is None else at_ms
@@ -105,6 +146,6 @@ class Trace:
             )
 
     def steps(self) -> tuple[Step, ...]:
-        """What has been recorded so far, in order."""
+        """The steps recorded so far, in order."""
         with self._lock:
             return tuple(self._steps)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from checkout.commands.common import CommandError
-from checkout.commands.pay_qr import payer_pages, told_by_phone
+from checkout.commands.pay_qr import payer_pages
 from checkout.comparison import compare
-from checkout.comparison.testbed.testbed import Pages
 
 
 def run(options: SimpleNamespace) -> int:
@@ -18,4 +17,4 @@ def run(options: SimpleNamespace) -> int:
         path = getattr(options, name)
         if path is not None and path.is_dir():
             raise CommandError(f"{name}: {path} is a folder, expected a file's name")
-    return compare.run(options, pages=Pages(serve=payer_pages, story=told_by_phone))
+    return compare.run(options, serve_pages=payer_pages)

@@ -95,7 +95,7 @@ def _as_json(order: Order, payment: Payment) -> dict[str, Any]:
         },
         "payment": payment.as_json(),
         "timing_ms": payment.timing_json(),
-        "steps": list(payment.steps),
+        "steps": [step.as_json() for step in payment.steps],
     }
 
 
@@ -121,13 +121,13 @@ def _show(order: Order, payment: Payment) -> None:
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     for step in payment.steps:
         table.add_row(
-            str(step["n"]),
-            f"{step['at_ms']:.1f}",
-            step["from"],
-            step["to"],
-            step["what"],
-            str(step["bytes_sent"]),
-            str(step["bytes_received"]),
+            str(step.n),
+            f"{step.at_ms:.1f}",
+            step.source,
+            step.target,
+            step.what,
+            str(step.bytes_sent),
+            str(step.bytes_received),
         )
     out.print(table)
     modelled = f", of it {payment.modelled_ms:.0f} ms modelled" if payment.modelled_ms else ""

@@ -10,14 +10,15 @@ from typing import Any
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from checkout import create_app
-from checkout.acceptance.qr.link import base_url, build_link, short_path
+from checkout.acceptance.qr.link import base_url, build_link
 from checkout.demo.payers import Payer
+from checkout.demo.phone_steps import scan_steps
 from checkout.errors import ShopError
 from checkout.shop.orders.states import Order
 from checkout.shop.payments.pay_by_code import Payment
 from checkout.shop.shop import Shop
 from checkout.web.attempts import Attempts
-from devices.phone.phone import Exchange, Phone, PhoneError, PhoneResult
+from devices.phone.phone import Phone, PhoneError
 from devices.qr.symbol.rendering import png
 
 
@@ -34,7 +35,7 @@ def pay_by_code(shop: Shop, order: Order, who: Payer, pin: str) -> Payment:
         raise ShopError("phone", f"phone: {seen.text or seen.outcome}")
     payment = attempts[-1]
     shop.payments.records.retell(
-        payment.id, told_by_phone(seen, payment, len(picture)), modelled_ms=seen.modelled_ms
+        payment.id, scan_steps(seen, payment, len(picture)), modelled_ms=seen.modelled_ms
     )
     return shop.payments.get(payment.id)
 
@@ -55,49 +56,6 @@ def payer_pages(shop: Shop) -> Iterator[str]:
         server.shutdown()
         thread.join(5)
         server.server_close()
-
-
-def told_by_phone(seen: PhoneResult, payment: Payment, picture_bytes: int) -> list[dict[str, Any]]:
-    """The phone's steps and the shop's on the phone's clock, numbered anew."""
-    steps: list[dict[str, Any]] = []
-
-    def add(at_ms: float, source: str, target: str, what: str, **more: Any) -> None:
-        plain = {"bytes_sent": 0, "bytes_received": 0, "took_ms": 0.0, "nature": "measured"}
-        steps.append(
-            {"n": 0, "at_ms": round(at_ms, 3), "from": source, "to": target, "what": what}
-            | plain
-            | more
-        )
-
-    add(0.0, "counter", "phone", "picture of the code", bytes_sent=picture_bytes)
-    last = seen.exchanges[-1] if seen.outcome == "paid" else None
-    for each in seen.exchanges:
-        target = "shop" if each.bytes_sent else "payer" if each.modelled else "phone"
-        add(
-            each.at_ms,
-            "payer" if each.modelled else "phone",
-            "phone" if each.modelled else target,
-            each.what,
-            bytes_sent=each.bytes_sent,
-            bytes_received=each.bytes_received,
-            took_ms=round(each.took_ms, 3),
-            nature="modelled" if each.modelled else "measured",
-            **({"certain": "payer"} if each is last else {}),
-            **({"detail": _http(each)} if each.method else {}),
-        )
-        if each.what.startswith("POST"):
-            # The shop's clock began within this request; its steps lie inside it.
-            slack = max(0.0, each.took_ms - (payment.total_ms - payment.modelled_ms)) / 2
-            for step in payment.steps:
-                steps.append(step | {"at_ms": round(each.at_ms + slack + step["at_ms"], 3)})
-    return [step | {"n": number} for number, step in enumerate(steps, 1)]
-
-
-def _http(exchange: Exchange) -> dict[str, Any]:
-    return {
-        "request": f"{exchange.method} {short_path(exchange.path)}",
-        "status": exchange.status,
-    }
 
 
 class _Quiet(WSGIRequestHandler):

@@ -21,7 +21,7 @@ from checkout.comparison.simulation.distributions import TableError
 from checkout.comparison.simulation.places import run_place
 from checkout.comparison.simulation.scenarios import Scenario, load_scenario, load_scenarios
 from checkout.comparison.simulation.sweep import sweep
-from checkout.comparison.testbed.testbed import Pages
+from checkout.comparison.testbed.testbed import ServePages
 from checkout.comparison.trials.attacks import run_attacks
 from checkout.comparison.trials.faults import run_faults
 from checkout.config import installed_version
@@ -32,7 +32,7 @@ DEFAULT_SCENARIO = "supermarket-rush"
 _PLAIN_WIDTH = 120
 
 
-def run(args: SimpleNamespace, *, pages: Pages) -> int:
+def run(args: SimpleNamespace, *, serve_pages: ServePages) -> int:
     """Compare as the options say; 0, or an error of ours with a one-line message."""
     for name, path in (("json", args.json), ("html", args.html)):
         if path is not None and not path.parent.is_dir():
@@ -52,7 +52,7 @@ def run(args: SimpleNamespace, *, pages: Pages) -> int:
             payments=args.payments,
             seed=args.seed,
             scenario=args.scenario,
-            pages=pages,
+            serve_pages=serve_pages,
             progress=progress,
         )
     if args.json is not None:
@@ -72,7 +72,7 @@ def compare(
     *,
     payments: int,
     seed: int,
-    pages: Pages,
+    serve_pages: ServePages,
     scenario: str | None = None,
     progress: Progress | None = None,
     matrices: bool = True,
@@ -94,15 +94,21 @@ def compare(
         for way in WAYS:
             step = bars.add(way.title, payments)
             column, story = run_way(
-                way, baskets, place, home=Path(home), pages=pages, seed=seed, progress=step
+                way,
+                baskets,
+                place,
+                home=Path(home),
+                serve_pages=serve_pages,
+                seed=seed,
+                progress=step,
             )
             columns.append(column)
             stories += [story] if story is not None else []
     faults: tuple[Row, ...] = ()
     attacks: tuple[Row, ...] = ()
     if matrices:
-        faults = run_faults(pages, progress=bars.counting("Faults"))
-        attacks = run_attacks(pages, progress=bars.counting("Attacks"))
+        faults = run_faults(serve_pages, progress=bars.counting("Faults"))
+        attacks = run_attacks(serve_pages, progress=bars.counting("Attacks"))
     found_places, sweeps = [], []
     places: tuple[Scenario, ...] = ()
     if simulated:

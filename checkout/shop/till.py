@@ -14,9 +14,9 @@ from checkout.demo.emulated_reader import EmulatedReader
 from checkout.demo.payers import payer_of_account
 from checkout.errors import ShopError
 from checkout.shop.orders.milestones import CARD_SEEN
-from checkout.shop.payments.payments import Payment, PaymentState, steps_json
+from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.shop.shop import Shop
-from checkout.trace import Trace
+from checkout.trace import Trace, steps_to_json
 from devices.nfc.contract import Card, Reader
 from devices.nfc.emulated import CardFileError, CardInUse, ProfileError
 from devices.nfc.emulated.air.timing_model import modelled_ms
@@ -165,7 +165,7 @@ def modelled_air_ms(result: TapResult, reader: Reader, trace: Trace) -> float:
 def payer_told(shop: Shop, payment_id: str, trace: Trace, message: str) -> None:
     """Light, sound or screen have said it: the last step of an approved tap's story."""
     trace.record("terminal", "payer", f"shows: {message}", certain="payer")
-    shop.payments.records.update(payment_id, steps=steps_json(trace))
+    shop.payments.records.update(payment_id, steps=steps_to_json(trace.steps()))
 
 
 def _instruction(result: TapResult) -> Verdict:

@@ -10,12 +10,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
-from typing import Any
 
 from markupsafe import Markup, escape
 
 from checkout.shop.payments.pay_by_code import Payment
 from checkout.shop.payments.payment_times import Certain, certain
+from checkout.trace import Step
 from checkout.web.context import duration
 
 _WIDTH = 1240
@@ -44,7 +44,7 @@ class Side:
     key: str
     mode: str
     title: str
-    steps: Sequence[dict[str, Any]]
+    steps: Sequence[Step]
     certain: Certain = field(default_factory=Certain)
     modelled_ms: float = 0.0
     page: str = ""  # where the steps are told that the links lead to; here where empty
@@ -55,12 +55,12 @@ class _Line:
     at_ms: float
     side: int
     kind: str  # sent, back, shop (knows), payer (knows)
-    step: dict[str, Any] | None
+    step: Step | None
 
 
-def parties_of(steps: Sequence[dict[str, Any]]) -> list[str]:
+def parties_of(steps: Sequence[Step]) -> list[str]:
     """Who speaks in `steps`, from the payer to the bank."""
-    seen = dict.fromkeys(name for step in steps for name in (step["from"], step["to"]))
+    seen = dict.fromkeys(name for step in steps for name in (step.source, step.target))
     return sorted(seen, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
 
 
@@ -111,11 +111,11 @@ def _lines(index: int, side: Side) -> list[_Line]:
     lines = []
     # A payment that has just begun has no steps yet.
     for step, following in zip_longest(side.steps, side.steps[1:]):
-        lines.append(_Line(at_ms=step["at_ms"], side=index, kind="sent", step=step))
-        if step["bytes_received"] and step["from"] != step["to"]:
-            back = step["at_ms"] + step.get("took_ms", 0)
-            if following is not None and abs(following["at_ms"] - back) < _SAME_MS:
-                back = following["at_ms"]  # times are rounded: an answer comes before what follows
+        lines.append(_Line(at_ms=step.at_ms, side=index, kind="sent", step=step))
+        if step.bytes_received and step.source != step.target:
+            back = step.end_ms
+            if following is not None and abs(following.at_ms - back) < _SAME_MS:
+                back = following.at_ms  # times are rounded: an answer comes before what follows
             lines.append(_Line(at_ms=back, side=index, kind="back", step=step))
     for who, at_ms in (("shop", side.certain.shop_ms), ("payer", side.certain.payer_ms)):
         if at_ms is not None:
@@ -179,19 +179,18 @@ def _side(
         if line.step is None:
             parts.append(_certain(line.kind, left, width, y, side.modelled_ms))
         else:
-            link = f"{side.page}#{side.key}-{line.step['n']}"
+            link = f"{side.page}#{side.key}-{line.step.n}"
             parts.append(_arrow(link, line.step, xs, y, back=line.kind == "back"))
     parts.append("</g>")
     return parts
 
 
-def _arrow(link: str, step: dict[str, Any], xs: dict[str, float], y: float, *, back: bool) -> str:
-    source, target = xs[step["from"]], xs[step["to"]]
+def _arrow(link: str, step: Step, xs: dict[str, float], y: float, *, back: bool) -> str:
+    source, target = xs[step.source], xs[step.target]
     if back:
         source, target = target, source
-    nature = step.get("nature", "measured")
-    label = f"{step['bytes_received']} B" if back else str(step["what"])
-    group = f'<g class="{escape(nature)}{" back" if back else ""}">'
+    label = f"{step.bytes_received} B" if back else step.what
+    group = f'<g class="{escape(step.nature)}{" back" if back else ""}">'
     if source == target:
         path = f"M{source} {y - 6}h16v12h-10"
         head, middle = _head(source + 4, y + 6, -1), source + 22
@@ -202,7 +201,7 @@ def _arrow(link: str, step: dict[str, Any], xs: dict[str, float], y: float, *, b
     words = escape(_short(label, abs(target - source)))
     return (
         f'{group}<path class="sent" d="{path}"/>{head}'
-        f'<a href="{escape(link)}"><title>{escape(step["what"])}</title>'
+        f'<a href="{escape(link)}"><title>{escape(step.what)}</title>'
         f'<text x="{middle}" y="{y - 5}">{words}</text></a></g>'
     )
 

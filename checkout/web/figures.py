@@ -132,8 +132,8 @@ def _figures(payments: list[Payment]) -> dict[str, Any]:
 
 def waited_ms(payment: Payment) -> float:
     """Milliseconds in which the software waited for a person."""
-    return float(sum(s["took_ms"] for s in payment.steps if s.get("nature") == "waited"))
+    return sum((step.took_ms for step in payment.steps if step.nature == "waited"), 0.0)
 
 
 def _bytes(payment: Payment) -> int:
-    return sum(step["bytes_sent"] + step["bytes_received"] for step in payment.steps)
+    return sum(step.bytes for step in payment.steps)

@@ -19,15 +19,13 @@ from unittest.mock import patch
 
 import numpy as np
 
-from checkout.commands.pay_qr import payer_pages, told_by_phone
+from checkout.commands.pay_qr import payer_pages
 from checkout.comparison.sales.baskets import draw_baskets
 from checkout.comparison.sales.runs import WAYS, run_way
 from checkout.comparison.simulation.country import PAYMENTS_A_DAY, run_country
 from checkout.comparison.simulation.scenarios import load_scenario
-from checkout.comparison.testbed.testbed import Pages
 from checkout.trace import Trace
 
-PAGES = Pages(serve=payer_pages, story=told_by_phone)
 TRACE_LIMIT, COUNTRY_LIMIT, MEMORY_LIMIT_GB = 1.3, 10.0, 4.0
 
 
@@ -67,8 +65,11 @@ def country(customers: int, rounds: int) -> dict[str, Any]:
 
 @contextmanager
 def untraced() -> Iterator[None]:
-    """No step is recorded anywhere, and the phone's story is not retold."""
-    with patch.object(Trace, "record", lambda *_, **__: None):
+    """No step is recorded anywhere, and the phone's steps are not merged with the shop's."""
+    with (
+        patch.object(Trace, "record", lambda *_, **__: None),
+        patch("checkout.comparison.sales.shop_code_and_tap.scan_steps", lambda *_: ()),
+    ):
         yield
 
 
@@ -76,8 +77,6 @@ def sell(payments: int, *, traced: bool) -> float:
     """Seconds for `payments` sales by a code and by a tap."""
     scenario = load_scenario("supermarket-rush")
     baskets = draw_baskets(scenario, payments, 1)
-    story = told_by_phone if traced else (lambda *_: [])
-    pages = Pages(serve=payer_pages, story=story)
     took = 0.0
     for way in WAYS:
         if way.name not in ("code-bank", "tap-card"):
@@ -85,10 +84,19 @@ def sell(payments: int, *, traced: bool) -> float:
         with tempfile.TemporaryDirectory() as home:
             began = time.perf_counter()
             if traced:
-                run_way(way, baskets, scenario, home=Path(home), pages=pages, seed=1)
+                run_way(
+                    way,
+                    baskets,
+                    scenario,
+                    home=Path(home),
+                    serve_pages=payer_pages,
+                    seed=1,
+                )
             else:
                 with untraced():
-                    run_way(way, baskets, scenario, home=Path(home), pages=pages, seed=1)
+                    run_way(
+                        way, baskets, scenario, home=Path(home), serve_pages=payer_pages, seed=1
+                    )
             took += time.perf_counter() - began
     return took
 

@@ -289,7 +289,7 @@ def test_a_message_of_the_diagram_opens_to_what_it_said(windows, served) -> None
     payment = served.shop.payments.of_order(order.id)[0]
     page = windows.open(f"{served.here}/compare?left={payment.id}")
     page.locator("svg a", has_text="purchase").first.click()
-    opened = page.locator(f"#left-{payment.steps[-1]['n']}")
+    opened = page.locator(f"#left-{payment.steps[-1].n}")
     expect(opened).to_have_attribute("open", "")
     expect(opened).to_contain_text("DE39")
     expect(opened).not_to_contain_text("9999011000000019")

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from checkout.trace import Step
 from devices.nfc.emv.decoding import decode
 
 
-def decoded(steps: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same steps, the bytes of commands and responses taken apart; others as they are."""
-    spoken = [index for index, step in enumerate(steps) if _is_exchange(step)]
-    told = decode(
+def decoded(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The same steps, commands and responses of the card decoded; all others unchanged."""
+    indices = [index for index, step in enumerate(steps) if _is_exchange(step)]
+    details = decode(
         (
-            bytes.fromhex(steps[index]["detail"]["command"]),
-            bytes.fromhex(steps[index]["detail"]["response"]),
+            bytes.fromhex(steps[index].detail["command"]),
+            bytes.fromhex(steps[index].detail["response"]),
         )
-        for index in spoken
+        for index in indices
     )
     shown = list(steps)
-    for index, detail in zip(spoken, told, strict=True):
-        shown[index] = {**steps[index], "detail": detail}
-    return shown
+    for index, detail in zip(indices, details, strict=True):
+        shown[index] = steps[index].changed(detail=detail)
+    return tuple(shown)
 
 
-def _is_exchange(step: dict[str, Any]) -> bool:
-    detail = step.get("detail") or {}
-    return all(isinstance(detail.get(key), str) for key in ("command", "response"))
+def _is_exchange(step: Step) -> bool:
+    return all(isinstance(step.detail.get(key), str) for key in ("command", "response"))

@@ -11,14 +11,15 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
-from checkout.comparison.sales.shop_code_and_tap import NO_BANK, Tried, page_words
+from checkout.comparison.sales.shop_code_and_tap import NO_BANK, Tried, last_answer_ms, page_words
 from checkout.comparison.testbed.testbed import Stand
 from checkout.demo.payers import DEMO_PIN
+from checkout.demo.phone_steps import exchange_step
 from checkout.shop.orders.states import Order
-from checkout.shop.payments.payments import Payment
+from checkout.shop.payments.payments import Payment, PaymentState
+from checkout.trace import Side, Step, numbered
 from devices.phone.payer_code import CodePhone, ShownCode
 from devices.phone.phone import (
     USER_AGENT,
@@ -93,14 +94,14 @@ def present_and_pay(
     payments = stand.shop.payments.of_order(order.id)
     payment = payments[-1] if len(payments) > before else None
     exchanges = phone.exchanges
-    steps = _story(exchanges, picture, at_ms, read_ms, taken, payment)
+    steps = _steps(exchanges, picture, at_ms, read_ms, taken, payment)
     return Tried(
         payment=payment,
-        steps=tuple(steps),
+        steps=steps,
         software_ms=read_ms
         + taken.exchange.took_ms
         + sum(each.took_ms for each in exchanges if not each.modelled),
-        shop_ms=_shop_end_ms(steps),
+        shop_ms=last_answer_ms(steps),
         payer_saw=_payer_saw(seen, payment, taken),
         refused="" if payment is not None else taken.kind,
         pins=int(seen is not None and seen.pin_asked and seen.outcome != "shown"),
@@ -180,69 +181,52 @@ def _nothing(began: float, saw: str, refused: str) -> Tried:
     )
 
 
-def _story(
+def _steps(
     exchanges: Sequence[Exchange],
     picture: bytes,
     at_ms: float,
     read_ms: float,
     taken: Taken,
     payment: Payment | None,
-) -> list[dict[str, Any]]:
+) -> tuple[Step, ...]:
     """The phone's, the counter's and the shop's steps on one clock, numbered."""
-    own = [] if payment is None else [step for step in payment.steps if step["from"] != "phone"]
-    waited = next((n for n, step in enumerate(own) if step["nature"] == "waited"), len(own))
+    own = [] if payment is None else [step for step in payment.steps if step.source != "phone"]
+    waited = next((n for n, step in enumerate(own) if step.nature == "waited"), len(own))
     steps = [
-        _step(at_ms, "phone", "counter", "picture of the payer's code", bytes_sent=len(picture)),
-        _step(at_ms, "counter", "counter", "read the picture", took_ms=round(read_ms, 3)),
-        _exchanged(taken.exchange, "counter"),
+        Step(
+            n=0,
+            at_ms=at_ms,
+            source="phone",
+            target="counter",
+            what="picture of the payer's code",
+            bytes_sent=len(picture),
+        ),
+        Step(
+            n=0,
+            at_ms=at_ms,
+            source="counter",
+            target="counter",
+            what="read the picture",
+            took_ms=read_ms,
+        ),
+        exchange_step(taken.exchange, "counter", "shop"),
         *_within(taken.exchange, own[:waited]),
     ]
-    last = exchanges[-1] if exchanges else None
-    for each in exchanges:
-        steps.append(_exchanged(each, "payer" if each.modelled else "phone"))
-        if each is last and payment is not None and str(payment.state) == "approved":
-            steps[-1]["certain"] = "payer"
-        if each.method == "POST":
-            steps += _within(each, own[waited:])
-    steps.sort(key=lambda step: step["at_ms"])
-    return [step | {"n": number} for number, step in enumerate(steps, 1)]
+    paid = payment is not None and payment.state is PaymentState.APPROVED
+    for exchange in exchanges:
+        certain: Side | None = "payer" if paid and exchange is exchanges[-1] else None
+        route = ("payer", "phone") if exchange.modelled else ("phone", "shop")
+        steps.append(exchange_step(exchange, *route, certain=certain))
+        if exchange.method == "POST":
+            steps += _within(exchange, own[waited:])
+    return numbered(sorted(steps, key=lambda step: step.at_ms))
 
 
-def _within(exchange: Exchange, own: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _within(exchange: Exchange, own: Sequence[Step]) -> list[Step]:
     """The shop's steps, moved into the exchange in which it took them."""
     if not own:
         return []
-    first = own[0]["at_ms"]
-    took_ms = max(step["at_ms"] + step["took_ms"] for step in own) - first
-    start = exchange.at_ms + max(0.0, exchange.took_ms - took_ms) / 2
-    return [step | {"at_ms": round(start + step["at_ms"] - first, 3)} for step in own]
-
-
-def _exchanged(each: Exchange, source: str) -> dict[str, Any]:
-    more: dict[str, Any] = {}
-    if each.method:
-        # The last part of a path may be a seal or a code, which is not for showing.
-        shown = "/".join(each.path.split("/")[:3])
-        more["detail"] = {"request": f"{each.method} {shown}", "status": each.status}
-    return _step(
-        each.at_ms,
-        source,
-        "phone" if each.modelled else "shop",
-        each.what,
-        bytes_sent=each.bytes_sent,
-        bytes_received=each.bytes_received,
-        took_ms=round(each.took_ms, 3),
-        nature="modelled" if each.modelled else "measured",
-        **more,
-    )
-
-
-def _step(at_ms: float, source: str, target: str, what: str, **more: Any) -> dict[str, Any]:
-    plain = {"bytes_sent": 0, "bytes_received": 0, "took_ms": 0.0, "nature": "measured"}
-    told = {"n": 0, "at_ms": round(at_ms, 3), "from": source, "to": target, "what": what}
-    return told | plain | more
-
-
-def _shop_end_ms(steps: list[dict[str, Any]]) -> float | None:
-    asked = [step for step in steps if step["to"] == "switch"]
-    return asked[-1]["at_ms"] + asked[-1]["took_ms"] if asked else None
+    first_ms = own[0].at_ms
+    took_ms = max(step.end_ms for step in own) - first_ms
+    start_ms = exchange.at_ms + max(0.0, exchange.took_ms - took_ms) / 2
+    return [step.changed(at_ms=start_ms + step.at_ms - first_ms) for step in own]

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from checkout.comparison.simulation.scenarios import Scenario
 from checkout.comparison.simulation.timing_models import load_models
 from checkout.comparison.testbed.faulty_devices import FadingNetwork, LeavingCard
 from checkout.comparison.testbed.ledger_audit import Booked, Books
-from checkout.comparison.testbed.testbed import Loss, Pages, Stand, open_stand
+from checkout.comparison.testbed.testbed import Loss, ServePages, Stand, open_stand
 from checkout.demo.payers import DEMO_PIN, make_card
 from checkout.demo.provisioning import borrowed
 from checkout.shop.orders.states import Order, OrderState
@@ -76,7 +75,7 @@ _TRY_AGAIN_S = {"qr": 1.0, "payer-code": 60.0, "nfc": 1.0}
 class _Told:
     """What was seen of one sale, try by try; each try's steps follow the one before."""
 
-    steps: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     software_ms: float = 0.0
     shop_ms: float | None = None
     payments: list[Payment] = field(default_factory=list)
@@ -87,7 +86,7 @@ class _Told:
 
     def add(self, tried: Tried) -> None:
         for step in tried.steps:
-            self.steps.append(step | {"at_ms": step["at_ms"] + self.software_ms})
+            self.steps.append(step.changed(at_ms=step.at_ms + self.software_ms))
         if tried.shop_ms is not None:
             self.shop_ms = self.software_ms + tried.shop_ms
         self.software_ms += tried.software_ms
@@ -104,19 +103,19 @@ def run_way(
     scenario: Scenario,
     *,
     home: Path,
-    pages: Pages,
+    serve_pages: ServePages,
     seed: int,
     progress: Callable[[], None] | None = None,
 ) -> tuple[Column, Story | None]:
     """Pay every basket one way on a fresh database in `home`; the story is of an approved one."""
-    with open_stand(home, f"{way.name}.db", scenario, pages, seed=seed) as stand:
+    with open_stand(home, f"{way.name}.db", scenario, serve_pages, seed=seed) as stand:
         for payer in sorted(set(HOLDS[way.name].values())):
             if way.mode == "nfc":
                 make_card(payer, home, service=borrowed(lambda: stand.client))
         seen: list[tuple[Basket, _Told]] = []
         for basket in baskets:
             stand.clock.set_to(basket.number + 1)
-            seen.append((basket, _sell(stand, way, basket, scenario, pages)))
+            seen.append((basket, _sell(stand, way, basket, scenario)))
             if progress is not None:
                 progress()
         books = Books(stand.database_url)
@@ -129,7 +128,7 @@ def run_way(
     return column, _story(way, scenario, seen, sales)
 
 
-def _sell(stand: Stand, way: WayRun, basket: Basket, scenario: Scenario, pages: Pages) -> _Told:
+def _sell(stand: Stand, way: WayRun, basket: Basket, scenario: Scenario) -> _Told:
     told = _Told()
     began = time.perf_counter()
     order = stand.shop.orders.create(amount_minor=basket.amount_minor, currency=scenario.currency)
@@ -137,7 +136,7 @@ def _sell(stand: Stand, way: WayRun, basket: Basket, scenario: Scenario, pages: 
     stand.client.lose = _LOSSES.get(basket.fault or "")
     fault = basket.fault
     for _ in range(3):
-        tried = _try(stand, way, order, HOLDS[way.name][basket.person], fault, pages)
+        tried = _try(stand, way, order, HOLDS[way.name][basket.person], fault)
         told.add(tried)
         paid = tried.payment is not None and tried.payment.state is PaymentState.APPROVED
         if fault is None or paid:
@@ -153,14 +152,12 @@ def _sell(stand: Stand, way: WayRun, basket: Basket, scenario: Scenario, pages: 
     return told
 
 
-def _try(
-    stand: Stand, way: WayRun, order: Order, payer: str, fault: str | None, pages: Pages
-) -> Tried:
+def _try(stand: Stand, way: WayRun, order: Order, payer: str, fault: str | None) -> Tried:
     pin = WRONG_PIN if fault == "wrong-pin" else DEMO_PIN
     gone = fault == "payer-gone"
     if way.mode == "qr":
         network = FadingNetwork(method="POST") if gone else None
-        return scan_and_pay(stand, order, payer, pages, pin=pin, network=network)
+        return scan_and_pay(stand, order, payer, pin=pin, network=network)
     if way.mode == "payer-code":
         seen = (lambda shown: DARK_SCREEN) if gone else (lambda shown: shown.picture)
         return present_and_pay(stand, order, payer, pin=pin, scanned=seen, as_till=False)
@@ -179,7 +176,7 @@ def _sale(
     outcome = _outcome(last)
     modelled, shop_ms, payer_ms = _modelled(way, basket, told, seed)
     certain = outcome == "approved"
-    messages = [step for step in told.steps if step["bytes_sent"] and step["to"] not in _BY_SIGHT]
+    messages = [step for step in told.steps if step.bytes_sent and step.target not in _BY_SIGHT]
     return Sale(
         way=way.name,
         basket=basket.number,
@@ -192,8 +189,8 @@ def _sale(
         reason=last.response_text if last is not None else told.refused,
         software_ms=told.software_ms,
         modelled_ms=modelled,
-        messages=sum(1 + bool(step["bytes_received"]) for step in messages),
-        round_trips=Counter(step["to"] for step in messages if step["bytes_received"]),
+        messages=sum(1 + bool(step.bytes_received) for step in messages),
+        round_trips=Counter(step.target for step in messages if step.bytes_received),
         bytes_air=_bytes(messages, "card"),
         bytes_wire=_bytes(messages, "shop", "switch"),
         certain_shop_ms=shop_ms + (told.shop_ms or told.software_ms) if certain else None,
@@ -225,12 +222,8 @@ def _resolved(told: _Told) -> str | None:
     return "reversed, then paid again" if again else "reversed"
 
 
-def _bytes(steps: list[dict[str, Any]], *targets: str) -> int:
-    return sum(
-        int(step["bytes_sent"]) + int(step["bytes_received"])
-        for step in steps
-        if step["to"] in targets
-    )
+def _bytes(steps: list[Step], *targets: str) -> int:
+    return sum(step.bytes for step in steps if step.target in targets)
 
 
 def _modelled(
@@ -274,23 +267,8 @@ def _story(
             title=way.title,
             mode=way.mode,
             amount=f"{scenario.currency} {basket.amount_minor / 100:.2f}",
-            steps=tuple(_step(step) for step in decoded(told.steps)),
+            steps=decoded(told.steps),
             shop_knows_ms=told.shop_ms,
             payer_knows_ms=told.software_ms,
         )
     return None
-
-
-def _step(step: dict[str, Any]) -> Step:
-    return Step(
-        n=step["n"],
-        at_ms=step["at_ms"],
-        source=step["from"],
-        target=step["to"],
-        what=step["what"],
-        bytes_sent=step["bytes_sent"],
-        bytes_received=step["bytes_received"],
-        took_ms=step["took_ms"],
-        nature=step["nature"],
-        detail=step.get("detail", {}),
-    )

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from checkout.acceptance.nfc import terminal
 from checkout.acceptance.qr.link import build_link
-from checkout.comparison.testbed.testbed import Pages, Stand
+from checkout.comparison.testbed.testbed import Stand
 from checkout.demo.emulated_reader import next_card
 from checkout.demo.payers import DEMO_PIN, payer_of_account
+from checkout.demo.phone_steps import scan_steps
 from checkout.errors import ShopError
 from checkout.shop.orders.states import Order
 from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.shop.till import modelled_air_ms
-from checkout.trace import Trace
+from checkout.trace import Step, Trace
 from devices.nfc.contract import Card, TransportError
 from devices.nfc.emulated.air.timing_model import ModelledTime, modelled_ms
 from devices.nfc.kernel import TapResult
@@ -39,7 +39,7 @@ class Tried:
     """
 
     payment: Payment | None
-    steps: tuple[dict[str, Any], ...]
+    steps: tuple[Step, ...]
     software_ms: float
     shop_ms: float | None
     payer_saw: str
@@ -55,7 +55,6 @@ def scan_and_pay(
     stand: Stand,
     order: Order,
     payer: str,
-    pages: Pages,
     *,
     origin: str | None = None,
     pin: str = DEMO_PIN,
@@ -97,12 +96,12 @@ def scan_and_pay(
             pins=1,
             exchanges=seen.exchanges,
         )
-    steps = pages.story(seen, payment, len(picture))
+    steps = scan_steps(seen, payment, len(picture))
     return Tried(
         payment=payment,
-        steps=tuple(steps),
+        steps=steps,
         software_ms=drawn_ms + _measured_end_ms(steps),
-        shop_ms=_shop_end_ms(steps),
+        shop_ms=last_answer_ms(steps),
         payer_saw=page_words(seen, payment),
         pins=1,
         exchanges=seen.exchanges,
@@ -184,12 +183,11 @@ def tap_and_pay(
         return _no_payment(
             trace, words, error.kind, air=air, pins=int(asked), walked=result, taken=words
         )
-    steps = [dict(step) for step in payment.steps]
     return Tried(
         payment=payment,
-        steps=tuple(steps),
+        steps=payment.steps,
         software_ms=payment.total_ms - payment.modelled_ms,
-        shop_ms=_shop_end_ms(steps),
+        shop_ms=last_answer_ms(payment.steps),
         payer_saw=_shown(payment),
         pins=int(asked),
         air=air,
@@ -234,7 +232,7 @@ def _refused(seen: PhoneResult) -> str:
 
 def _unsent(payment: Payment) -> str:
     """A decline that no bank gave: nothing could be sent."""
-    asked = any(step["to"] == "switch" for step in payment.steps)
+    asked = any(step.target == "switch" for step in payment.steps)
     return "clearing-unavailable" if payment.response_code == "91" and not asked else ""
 
 
@@ -250,7 +248,7 @@ def _no_payment(
 ) -> Tried:
     return Tried(
         payment=None,
-        steps=tuple(step.as_json() for step in trace.steps()),
+        steps=trace.steps(),
         software_ms=trace.now_ms(),
         shop_ms=None,
         payer_saw=saw,
@@ -262,11 +260,11 @@ def _no_payment(
     )
 
 
-def _measured_end_ms(steps: list[dict[str, Any]]) -> float:
-    ends = [step["at_ms"] + step["took_ms"] for step in steps if step["nature"] == "measured"]
-    return max(ends, default=0.0)
+def _measured_end_ms(steps: Sequence[Step]) -> float:
+    return max((step.end_ms for step in steps if step.nature == "measured"), default=0.0)
 
 
-def _shop_end_ms(steps: list[dict[str, Any]]) -> float | None:
-    asked = [step for step in steps if step["to"] == "switch"]
-    return asked[-1]["at_ms"] + asked[-1]["took_ms"] if asked else None
+def last_answer_ms(steps: Sequence[Step]) -> float | None:
+    """When the shop had the switch's last answer; None where it asked nothing."""
+    asked = [step for step in steps if step.target == "switch"]
+    return asked[-1].end_ms if asked else None

@@ -41,16 +41,9 @@ BETWEEN_SALES_S = 7_200.0
 _FILL_MINOR = 200_000_00
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pages:
-    """How a phone reaches the shop; handed in, since pages are no business of the comparison.
-
-    `serve` yields the origin under which a shop's pages are served; `story` puts the phone's steps
-    and the shop's on one clock.
-    """
-
-    serve: Callable[[Shop], AbstractContextManager[str]]
-    story: Callable[[Any, Any, int], list[dict[str, Any]]]
+#: Serves a shop's pages to phones and yields their origin. The command hands it in, since the
+#: comparison stands below the pages.
+ServePages = Callable[[Shop], AbstractContextManager[str]]
 
 
 class RunningClock:
@@ -141,7 +134,12 @@ class Stand:
 
 @contextmanager
 def open_stand(
-    home: Path, database: str, scenario: Scenario, pages: Pages, *, seed: int | None = None
+    home: Path,
+    database: str,
+    scenario: Scenario,
+    serve_pages: ServePages,
+    *,
+    seed: int | None = None,
 ) -> Iterator[Stand]:
     """Set everything up in `home`, on a fresh database of that name, and take it down again.
 
@@ -180,7 +178,7 @@ def open_stand(
             client=client,
             terminal=tap.load(home, clock=clock, terminal="abroad" if scenario.abroad else "china"),
             reader=reader,
-            origin=stack.enter_context(pages.serve(shop)),
+            origin=stack.enter_context(serve_pages(shop)),
             database_url=config.database_url,
         )
 

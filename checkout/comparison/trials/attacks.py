@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from checkout.comparison.results import Row
-from checkout.comparison.testbed.testbed import Pages
+from checkout.comparison.testbed.testbed import ServePages
 from checkout.comparison.trials import (
     code_attacks as codes,
     payer_code_attacks as shown,
@@ -16,13 +16,13 @@ from checkout.comparison.trials.trial import Trial, run_trials
 
 
 def run_attacks(
-    pages: Pages,
+    serve_pages: ServePages,
     *,
     only: tuple[str, ...] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Row, ...]:
     """Attempt every cell, or those of the rows named in `only`; `progress` hears done and total."""
-    return run_trials(ATTACKS, pages, only=only, progress=progress)
+    return run_trials(ATTACKS, serve_pages, only=only, progress=progress)
 
 
 ATTACKS = (

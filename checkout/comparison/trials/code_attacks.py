@@ -98,7 +98,7 @@ def swapped_sticker(scene: Scene) -> Cell:
     """A stranger's code stands where the shop's should; the payer does not read the payee."""
     with (
         scene.rig.stranger_shop("Mole Tea House") as stranger,
-        scene.rig.pages.serve(stranger) as origin,
+        scene.rig.serve_pages(stranger) as origin,
     ):
         theirs = stranger.orders.create(amount_minor=AMOUNT_MINOR)
         told = Phone(scene.payer).pay(png(build_link(origin, theirs.code)))
@@ -116,7 +116,7 @@ def forged_code(scene: Scene) -> Cell:
     """Codes are guessed; the shop slows the guesser down."""
     answers: list[Answer] = []
     # Served apart, since the shop shuts the guesser out for a minute.
-    with scene.rig.pages.serve(scene.rig.shop) as origin:
+    with scene.rig.serve_pages(scene.rig.shop) as origin:
         for number in range(40):
             url = build_link(origin, new_code(number.to_bytes(16)))
             answers.append(Ears().request("GET", url, {}, b""))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from checkout.clearing.scheme.participants import Role, demo_participants
 from checkout.comparison.sales.payer_code import Taken
@@ -11,6 +11,7 @@ from checkout.comparison.sales.shop_code_and_tap import Tried
 from checkout.comparison.testbed.ledger_audit import Books
 from checkout.demo.payers import payer as find_payer
 from checkout.shop.payments.payments import Payment, PaymentState
+from checkout.trace import Step
 from devices.nfc.kernel import TapResult
 from devices.phone.browser import Page
 from devices.phone.phone import Answer, Exchange
@@ -45,7 +46,7 @@ def of_try(books: Books, tried: Tried) -> Stop:
     if tried.walked is not None and (payment is not None or not tried.taken):
         return of_walk(tried.walked, tried.refused)
     if tried.walked is not None:
-        last = [step["what"] for step in tried.steps if step["to"] == "card"][-1]
+        last = [step.what for step in tried.steps if step.target == "card"][-1]
         return Stop(by="the shop", step=f"after {last}", because=tried.taken)
     return of_exchanges(tried.exchanges, tried.taken or tried.refused)
 
@@ -123,13 +124,13 @@ def decided_by(response_code: str, reason: str, account: str) -> str:
     return "the wallet operator" if wallet else "the issuer"
 
 
-def _asked_words(steps: tuple[dict[str, Any], ...]) -> str:
+def _asked_words(steps: tuple[Step, ...]) -> str:
     """The shop's first question to the switch and its answer, by message type and DE39."""
     for step in steps:
-        if step["to"] == "switch" and "detail" in step:
-            question = step["detail"]["request"].get("message_type", "")
-            answer = step["detail"]["response"].get("message_type", "")
-            return f"{question} answered {answer}, {str(step['what']).rpartition(': ')[2]}"
+        if step.target == "switch" and step.detail:
+            question = step.detail["request"].get("message_type", "")
+            answer = step.detail["response"].get("message_type", "")
+            return f"{question} answered {answer}, {step.what.rpartition(': ')[2]}"
     return ""
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from checkout.comparison.results import Row
-from checkout.comparison.testbed.testbed import Pages
+from checkout.comparison.testbed.testbed import ServePages
 from checkout.comparison.trials import fault_cases as plays, shop_fault_cases as shop
 from checkout.comparison.trials.trial import Trial, run_trials
 
 
 def run_faults(
-    pages: Pages,
+    serve_pages: ServePages,
     *,
     only: tuple[str, ...] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Row, ...]:
     """Play every cell, or those of the rows named in `only`; `progress` hears done and total."""
-    return run_trials(FAULTS, pages, only=only, progress=progress)
+    return run_trials(FAULTS, serve_pages, only=only, progress=progress)
 
 
 FAULTS = (

@@ -24,7 +24,7 @@ from checkout.comparison.testbed.ledger_audit import Booked, Books
 from checkout.comparison.testbed.proxy import Gate
 from checkout.comparison.testbed.shop_process import ShopProcess
 from checkout.comparison.testbed.switch_process import SwitchProcess, SwitchThread
-from checkout.comparison.testbed.testbed import Pages, RunningClock, Stand
+from checkout.comparison.testbed.testbed import RunningClock, ServePages, Stand
 from checkout.config import Config
 from checkout.database import open_engine
 from checkout.demo.emulated_reader import EmulatedReader
@@ -49,7 +49,7 @@ class Rig:
     """Everything that a fault or an attack needs; one for a whole matrix."""
 
     stand: Stand
-    pages: Pages
+    serve_pages: ServePages
     gate: Gate
     switch: SwitchProcess | SwitchThread
     books: Books
@@ -142,7 +142,7 @@ class Rig:
 
 
 @contextmanager
-def open_rig(pages: Pages, *, in_process: bool = False) -> Iterator[Rig]:
+def open_rig(serve_pages: ServePages, *, in_process: bool = False) -> Iterator[Rig]:
     """Set a rig up in a scratch home and take it down again.
 
     With `in_process` the switch is a thread, so that a test can take its defences out.
@@ -171,13 +171,13 @@ def open_rig(pages: Pages, *, in_process: bool = False) -> Iterator[Rig]:
             client=client,
             terminal=terminal.load(home, clock=clock),
             reader=EmulatedReader(home, borrowed(lambda: client)),
-            origin=stack.enter_context(pages.serve(shop)),
+            origin=stack.enter_context(serve_pages(shop)),
             database_url=config.database_url,
         )
         stack.callback(lambda: stand.reader.close())
         books = Books(config.database_url)
         stack.callback(books.close)
-        yield Rig(stand=stand, pages=pages, gate=gate, switch=switch, books=books)
+        yield Rig(stand=stand, serve_pages=serve_pages, gate=gate, switch=switch, books=books)
 
 
 def client_of(
@@ -214,7 +214,7 @@ class Scene:
         if self.mode == "nfc":
             tried = tap_and_pay(stand, *given, **how)  # type: ignore[arg-type]
         elif self.mode == "qr":
-            tried = scan_and_pay(stand, *given, self.rig.pages, origin=self.origin, **how)  # type: ignore[arg-type]
+            tried = scan_and_pay(stand, *given, origin=self.origin, **how)  # type: ignore[arg-type]
         else:
             if self.origin is None:  # another process has a clock that nobody moves
                 self.rig.new_code(self.payer)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from checkout.comparison.results import Cell, CellMode, Row
-from checkout.comparison.testbed.testbed import Pages
+from checkout.comparison.testbed.testbed import ServePages
 from checkout.comparison.trials.rig import Rig, Scene, open_rig
 
 Play = Callable[[Scene], Cell]
@@ -32,7 +32,7 @@ class Trial:
 
 def run_trials(
     trials: Sequence[Trial],
-    pages: Pages,
+    serve_pages: ServePages,
     *,
     only: tuple[str, ...],
     progress: Callable[[int, int], None],
@@ -40,7 +40,7 @@ def run_trials(
     """Play every cell, or those of the rows named in `only`; `progress` hears done and total."""
     chosen = [trial for trial in trials if not only or trial.name in only]
     rows = []
-    with open_rig(pages) as rig:
+    with open_rig(serve_pages) as rig:
         for done, trial in enumerate(chosen):
             progress(done, len(chosen))
             rows.append(play_trial(rig, trial))

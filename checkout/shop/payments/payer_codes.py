@@ -8,7 +8,6 @@ phone's app ("wallet" in the steps) is simulated in this shop.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,7 +31,7 @@ from checkout.shop.orders.states import Order
 from checkout.shop.payments.authorisation import Attempt, Attempts
 from checkout.shop.payments.payments import Payment, PaymentRecords, PaymentState, Source
 from checkout.shop.payments.pin_entry import NOT_IN_TIME, Wait, Waiting
-from checkout.trace import Step as StoryStep, Trace
+from checkout.trace import Step as PaymentStep, Trace, steps_to_json
 
 #: The currency of the amount up to which no PIN is asked; codes in others always wait for it.
 _NO_PIN_CURRENCY = "CNY"
@@ -282,17 +281,14 @@ class Presented:
 
     def _tell_step(self, payment_id: str, what: str) -> None:
         payment = self._kept.get(payment_id)
-        told = StoryStep(
+        step = PaymentStep(
             n=len(payment.steps) + 1,
             at_ms=(self._clock() - payment.started_at).total_seconds() * 1000,
             source="shop",
             target="wallet",
             what=what,
-            bytes_sent=0,
-            bytes_received=0,
         )
-        told_all = [*payment.steps, told.as_json()]
-        self._kept.update(payment_id, steps=json.dumps(told_all, separators=(",", ":")))
+        self._kept.update(payment_id, steps=steps_to_json([*payment.steps, step]))
 
 
 def _used() -> ShopError:

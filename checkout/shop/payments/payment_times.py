@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from checkout.shop.orders.milestones import PAID, RESULT_SHOWN
 from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.trace import Step
 
 if TYPE_CHECKING:
     from checkout.shop.shop import Shop
@@ -33,15 +34,14 @@ def certain(payment: Payment) -> Certain:
     if payment.state is not PaymentState.APPROVED:
         return Certain()
     if payment.response_code == _BY_CARD:
-        asked = [step for step in payment.steps if _route(step) == ("terminal", "card")]
+        asked = _between(payment, "terminal", "card")
     else:
-        asked = [step for step in payment.steps if step.get("certain") == "shop"] or [
-            step for step in payment.steps if _route(step) == ("shop", "switch")
-        ]
-    told = [step for step in payment.steps if step.get("certain") == "payer"]
+        marked = [step for step in payment.steps if step.certain == "shop"]
+        asked = marked or _between(payment, "shop", "switch")
+    shown = [step for step in payment.steps if step.certain == "payer"]
     return Certain(
-        shop_ms=_end_ms(asked[-1]) if asked else None,
-        payer_ms=_end_ms(told[-1]) if told else None,
+        shop_ms=asked[-1].end_ms if asked else None,
+        payer_ms=shown[-1].end_ms if shown else None,
     )
 
 
@@ -76,26 +76,20 @@ def tell_payer_knows(
         return
     later_ms = max((asked_at - paid_at).total_seconds(), 0.0) * 1000
     took_ms = (shop.orders.clock() - asked_at).total_seconds() * 1000
-    step: dict[str, Any] = {
-        "n": len(payment.steps) + 1,
-        "at_ms": round(knows.shop_ms + later_ms, 3),
-        "from": source,
-        "to": target,
-        "what": what,
-        "bytes_sent": sent,
-        "bytes_received": received,
-        "took_ms": round(max(took_ms, 0.0), 3),
-        "nature": "measured",
-        "certain": "payer",
-    }
-    if detail:
-        step["detail"] = dict(detail)
+    step = Step(
+        n=len(payment.steps) + 1,
+        at_ms=knows.shop_ms + later_ms,
+        source=source,
+        target=target,
+        what=what,
+        bytes_sent=sent,
+        bytes_received=received,
+        took_ms=max(took_ms, 0.0),
+        detail=dict(detail or {}),
+        certain="payer",
+    )
     shop.payments.records.keep_steps(payment.id, [*payment.steps, step])
 
 
-def _route(step: Mapping[str, Any]) -> tuple[str, str]:
-    return step["from"], step["to"]
-
-
-def _end_ms(step: Mapping[str, Any]) -> float:
-    return float(step["at_ms"] + step.get("took_ms", 0.0))
+def _between(payment: Payment, source: str, target: str) -> list[Step]:
+    return [step for step in payment.steps if (step.source, step.target) == (source, target)]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +21,7 @@ from checkout.money import mask_account
 from checkout.shop import tables
 from checkout.shop.orders.orders import new_id
 from checkout.shop.orders.states import Order
-from checkout.trace import Trace
+from checkout.trace import Step, Trace, steps_from_json, steps_to_json
 
 _log = logging.getLogger("checkout.payments")
 
@@ -68,7 +67,7 @@ class Payment:
     finished_at: datetime | None
     total_ms: float
     modelled_ms: float
-    steps: tuple[dict[str, Any], ...]
+    steps: tuple[Step, ...]
 
     @property
     def real_card(self) -> bool:
@@ -186,27 +185,25 @@ class PaymentRecords:
             "finished_at": micros(self.clock()),
             "total_us": round((trace.now_ms() + modelled_ms) * 1000),
             "modelled_us": round(modelled_ms * 1000),
-            "steps": steps_json(trace),
+            "steps": steps_to_json(trace.steps()),
         }
         if response is not None and response.approval_code:
             values["approval_code"] = response.approval_code
         self._tell(payment_id, values)
 
-    def retell(self, payment_id: str, steps: list[dict[str, Any]], *, modelled_ms: float) -> None:
+    def retell(self, payment_id: str, steps: Sequence[Step], *, modelled_ms: float) -> None:
         """Keep a fuller story, told by the other side as well; times span all of its steps."""
-        measured = max(
-            (s["at_ms"] + s["took_ms"] for s in steps if s["nature"] == "measured"), default=0.0
-        )
+        measured = max((step.end_ms for step in steps if step.nature == "measured"), default=0.0)
         values = {
-            "steps": json.dumps(steps, separators=(",", ":")),
+            "steps": steps_to_json(steps),
             "total_us": round((measured + modelled_ms) * 1000),
             "modelled_us": round(modelled_ms * 1000),
         }
         self._tell(payment_id, values)
 
-    def keep_steps(self, payment_id: str, steps: list[dict[str, Any]]) -> None:
+    def keep_steps(self, payment_id: str, steps: Sequence[Step]) -> None:
         """Keep a story that went on after its outcome; the payment's times stay."""
-        self._tell(payment_id, {"steps": json.dumps(steps, separators=(",", ":"))})
+        self._tell(payment_id, {"steps": steps_to_json(steps)})
 
     def _tell(self, payment_id: str, values: dict[str, Any]) -> None:
         """Keep a payment's story: the money has been seen to, so a full disk costs the story."""
@@ -316,11 +313,6 @@ def unsay(connection: Connection, payment_id: str) -> None:
     connection.execute(forget)
 
 
-def steps_json(trace: Trace) -> str:
-    """A trace as the table keeps it."""
-    return json.dumps([step.as_json() for step in trace.steps()], separators=(",", ":"))
-
-
 def _payment(row: Row[Any]) -> Payment:
     return Payment(
         id=row.id,
@@ -340,5 +332,5 @@ def _payment(row: Row[Any]) -> Payment:
         finished_at=None if row.finished_at is None else instant(row.finished_at),
         total_ms=(row.total_us or 0) / 1000,
         modelled_ms=row.modelled_us / 1000,
-        steps=tuple(json.loads(row.steps)),
+        steps=steps_from_json(row.steps),
     )

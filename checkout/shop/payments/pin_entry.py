@@ -25,9 +25,9 @@ from checkout.shop import tables
 from checkout.shop.orders.events import add_event
 from checkout.shop.orders.orders import Orders
 from checkout.shop.payments.authorisation import Attempt, Attempts
-from checkout.shop.payments.payments import Payment, PaymentRecords, Source, steps_json
+from checkout.shop.payments.payments import Payment, PaymentRecords, Source
 from checkout.shop.payments.stored_requests import open_request, seal_request
-from checkout.trace import Trace
+from checkout.trace import Trace, steps_to_json
 
 Place = Literal["counter", "phone"]
 
@@ -106,7 +106,10 @@ class Waiting:
             connection.execute(
                 update(payments)
                 .where(payments.c.id == attempt.payment_id)
-                .values(steps=steps_json(attempt.trace), modelled_us=round(modelled_ms * 1000))
+                .values(
+                    steps=steps_to_json(attempt.trace.steps()),
+                    modelled_us=round(modelled_ms * 1000),
+                )
             )
             connection.execute(insert(tables.waiting), row)
             add_event(
@@ -245,7 +248,8 @@ class Waiting:
         """The attempt as it was held, its story told up to now; and its modelled time."""
         payment = self._kept.get(row.payment_id)
         now = self._kept.clock()
-        trace = _resumed(payment, (now - instant(row.began_at)).total_seconds())
+        began_s_ago = max((now - instant(row.began_at)).total_seconds(), 0.0)
+        trace = Trace(began_s_ago=began_s_ago, steps=payment.steps)
         waited_ms = (now - instant(row.held_at)).total_seconds() * 1000
         trace.record("payer", row.place, what, took_ms=max(waited_ms, 0.0), nature="waited")
         source = Source(
@@ -270,24 +274,6 @@ class Waiting:
         table = tables.waiting
         with self._kept.engine.begin() as connection:
             connection.execute(delete(table).where(table.c.payment_id == payment_id))
-
-
-def _resumed(payment: Payment, began_s_ago: float) -> Trace:
-    """The story so far, on a clock that goes on from where it began."""
-    trace = Trace(began_s_ago=max(began_s_ago, 0.0))
-    for step in payment.steps:
-        trace.record(
-            step["from"],
-            step["to"],
-            step["what"],
-            sent=step["bytes_sent"],
-            received=step["bytes_received"],
-            at_ms=step["at_ms"],
-            took_ms=step["took_ms"],
-            nature=step["nature"],
-            detail=step.get("detail"),
-        )
-    return trace
 
 
 def _wait(row: Row[Any]) -> Wait:

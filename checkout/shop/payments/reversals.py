@@ -20,10 +20,9 @@ from checkout.shop.payments.payments import (
     PaymentRecords,
     PaymentState,
     end_once,
-    steps_json,
 )
 from checkout.shop.payments.stored_requests import open_request
-from checkout.trace import Trace
+from checkout.trace import Trace, steps_to_json
 
 #: These tell of something that has happened; they are repeated as they are, never reversed.
 _ADVICES = frozenset(
@@ -113,7 +112,7 @@ class Repeats:
             return self._later(row)
         if trace is not None:
             record_exchange(trace, request.transaction_type, exchange, reversal=not advice)
-            self._kept.update(payment_id, steps=steps_json(trace))
+            self._kept.update(payment_id, steps=steps_to_json(trace.steps()))
         code = exchange.response.response_code
         if code in _ASK_AGAIN or (not advice and code not in _UNDONE):
             return self._later(row)

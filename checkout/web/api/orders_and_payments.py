@@ -194,7 +194,7 @@ def payment_json(payment: Payment) -> dict[str, Any]:
         **payment_summary(payment),
         "started_at": payment.started_at.isoformat(timespec="milliseconds"),
         "timing_ms": payment.timing_json(),
-        "steps": list(payment.steps),
+        "steps": [step.as_json() for step in payment.steps],
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from flask import Blueprint, render_template, request
 
@@ -12,6 +11,7 @@ from checkout.comparison.report.standards import reference_tables
 from checkout.errors import ShopError
 from checkout.shop.payments.pay_by_code import Payment, PaymentState
 from checkout.shop.payments.payment_times import Certain, certain
+from checkout.trace import Step
 from checkout.web import figures as sources
 from checkout.web.context import the_shop
 from checkout.web.diagram import draw, parties_of, side_of
@@ -26,7 +26,7 @@ class Shown:
     """One payment as the page shows it; `bytes` went both ways together."""
 
     payment: Payment
-    steps: list[dict[str, Any]]
+    steps: tuple[Step, ...]
     parties: list[str]
     bytes: int
     certain: Certain
@@ -98,5 +98,5 @@ def _shown(payment: Payment | None) -> Shown | None:
         steps=decoded(payment.steps),
         certain=certain(payment),
         parties=parties_of(payment.steps),
-        bytes=sum(step["bytes_sent"] + step["bytes_received"] for step in payment.steps),
+        bytes=sum(step.bytes for step in payment.steps),
     )

@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
 
 from flask import Response, make_response, request
 
@@ -74,14 +73,13 @@ def told(pay: Callable[[Trace], Payment], answer: Callable[[Payment], Response])
     payment = pay(trace)
     response = answer(payment)
     if payment.state in (PaymentState.APPROVED, PaymentState.DECLINED):
-        ending = {
-            "bytes_received": response_bytes(response),
-            "took_ms": round(trace.now_ms() - confirmed_ms, 3),
-            "detail": http_told(response),
-        }
-        steps: list[dict[str, Any]] = [
-            {**step, **ending} if step["n"] == confirmed else step for step in payment.steps
-        ]
+        index = confirmed - 1
+        steps = list(payment.steps)
+        steps[index] = steps[index].changed(
+            bytes_received=response_bytes(response),
+            took_ms=trace.now_ms() - confirmed_ms,
+            detail=http_told(response),
+        )
         the_shop().payments.records.retell(payment.id, steps, modelled_ms=payment.modelled_ms)
     return response
 

@@ -21,8 +21,8 @@ from checkout.acceptance.contract import Mode
 from checkout.acceptance.nfc import terminal
 from checkout.acceptance.nfc.decoded_steps import decoded
 from checkout.acceptance.nfc.tap_loop import Charge
-from checkout.commands.pay_qr import told_by_phone
 from checkout.demo.payers import DEMO_PIN, make_card, payers
+from checkout.demo.phone_steps import scan_steps
 from checkout.shop.orders.milestones import (
     CARD_SEEN,
     CODE_OPENED,
@@ -36,7 +36,7 @@ from checkout.shop.payments.pay_by_code import Payment, PaymentState, Source
 from checkout.shop.payments.payment_times import certain
 from checkout.shop.shop import Shop
 from checkout.shop.till import ShopTill
-from checkout.trace import Trace
+from checkout.trace import Step, Trace, steps_to_json
 from checkout.web.diagram import Side, draw, parties_of, side_of
 from checkout.web.payer import phone_trace
 from devices.nfc.contract import Reader
@@ -281,9 +281,9 @@ def test_the_payer_is_certain_once_the_phone_has_the_result(
     knows = certain(payment)
     assert knows.payer_ms is not None and knows.payer_ms > knows.shop_ms
     last = payment.steps[-1]
-    assert (last["from"], last["to"], last["certain"]) == ("phone", "shop", "payer")
-    assert last["bytes_received"] > 1000
-    assert [step["n"] for step in payment.steps] == list(range(1, 6))
+    assert (last.source, last.target, last.certain) == ("phone", "shop", "payer")
+    assert last.bytes_received > 1000
+    assert [step.n for step in payment.steps] == list(range(1, 6))
     assert kinds(shop, order).count(RESULT_SHOWN) == 1
 
 
@@ -302,7 +302,7 @@ def test_the_payer_of_a_tap_is_certain_once_the_terminal_has_shown_it(
     lay(till, shop, order)
     payment = only(shop, order)
     last = payment.steps[-1]
-    assert (last["from"], last["to"], last["what"]) == ("terminal", "payer", "shows: paid")
+    assert (last.source, last.target, last.what) == ("terminal", "payer", "shows: paid")
     knows = certain(payment)
     assert knows.shop_ms is not None and knows.payer_ms is not None
     assert knows.shop_ms < knows.payer_ms
@@ -313,13 +313,13 @@ def test_the_emulated_phone_tells_when_its_payer_knew(
 ) -> None:
     picture = png(f"{origin}/p/{order.code}")
     seen = Phone("unionpay-debit").pay(picture)
-    steps = told_by_phone(seen, only(shop, order), len(picture))
-    marked = [step for step in steps if step.get("certain") == "payer"]
-    assert [step["what"] for step in marked] == ["GET follow to the result"]
-    said = [step["detail"] for step in steps if step["from"] == "phone" and "detail" in step]
+    steps = scan_steps(seen, only(shop, order), len(picture))
+    marked = [step for step in steps if step.certain == "payer"]
+    assert [step.what for step in marked] == ["GET follow to the result"]
+    said = [step.detail for step in steps if step.source == "phone" and step.detail]
     assert said[0] == {"request": f"GET /p/{order.code[:4]}…", "status": 200}
     assert said[1] == {"request": f"POST /p/{order.code[:4]}…", "status": 303}
-    assert order.code not in json.dumps(steps)
+    assert order.code not in steps_to_json(steps)
 
 
 def test_both_marks_stand_in_the_diagrams_in_their_order(
@@ -372,19 +372,17 @@ def test_a_long_wait_is_drawn_longer_but_never_off_the_page(
     pay(order.code)
     payment = only(shop, order)
     later = tuple(
-        {**step, "at_ms": step["at_ms"] + (waited_s * 1000 if step["n"] > 2 else 0)}
+        step.changed(at_ms=step.at_ms + (waited_s * 1000 if step.n > 2 else 0))
         for step in payment.steps
     )
-    steps = [{**later[1], "took_ms": waited_s * 1000.0} if s["n"] == 2 else s for s in later]
+    steps = [s.changed(took_ms=waited_s * 1000.0) if s.n == 2 else s for s in later]
     drawn = str(draw([Side(key="left", mode="qr", title="", steps=steps)]))
     ys = heights(drawn)
     assert ys == sorted(ys)
     assert max(ys) < 420
-    confirm = next(step for step in steps if step["what"] == "confirm with the PIN")
-    minutes, seconds = divmod(round(confirm["at_ms"] / 1000), 60)
-    assert (
-        f"{minutes} min {seconds} s" if minutes else f"{confirm['at_ms'] / 1000:.1f} s"
-    ) in drawn
+    confirm = next(step for step in steps if step.what == "confirm with the PIN")
+    minutes, seconds = divmod(round(confirm.at_ms / 1000), 60)
+    assert (f"{minutes} min {seconds} s" if minutes else f"{confirm.at_ms / 1000:.1f} s") in drawn
 
 
 # -- what a step opens to -------------------------------------------------------------------------
@@ -392,7 +390,7 @@ def test_a_long_wait_is_drawn_longer_but_never_off_the_page(
 
 def test_exchanges_with_the_card_open_tag_by_tag(till: ShopTill, shop: Shop, order: Order) -> None:
     lay(till, shop, order)
-    steps = {step["what"]: step.get("detail") for step in decoded(only(shop, order).steps)}
+    steps = {step.what: step.detail for step in decoded(only(shop, order).steps)}
     ppse = steps["SELECT PPSE"]
     assert ppse["command"]["name"] == "2PAY.SYS.DDF01"
     assert ppse["response"]["status"] == "9000 done"
@@ -443,14 +441,13 @@ def test_the_pin_pad_tells_its_payer_too(
     payment = only(shop, order)
     assert payment.state is PaymentState.APPROVED
     last = payment.steps[-1]
-    assert (last["from"], last["to"], last["certain"]) == ("counter", "payer", "payer")
+    assert (last.source, last.target, last.certain) == ("counter", "payer", "payer")
     assert certain(payment).payer_ms >= certain(payment).shop_ms  # type: ignore[operator]
 
 
 def test_after_a_long_wait_the_ticks_say_what_was_added() -> None:
-    def step(n: int, at_ms: float) -> dict[str, Any]:
-        said = {"n": n, "at_ms": at_ms, "from": "phone", "to": "shop", "what": f"step {n}"}
-        return said | {"bytes_sent": 1, "bytes_received": 0, "took_ms": 0.0}
+    def step(n: int, at_ms: float) -> Step:
+        return Step(n=n, at_ms=at_ms, source="phone", target="shop", what=f"step {n}", bytes_sent=1)
 
     side = Side(key="left", mode="qr", title="", steps=[step(1, 125_000.0), step(2, 125_012.5)])
     said = re.findall(r'class="tick"[^>]*>([^<]+)<', str(draw([side])))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from checkout.clearing.switch.switch import Switch
-from checkout.commands.pay_qr import payer_pages, told_by_phone
+from checkout.commands.pay_qr import payer_pages
 from checkout.comparison import compare as command
 from checkout.comparison.compare import compare
 from checkout.comparison.report.text import as_json
@@ -21,18 +21,21 @@ from checkout.comparison.sales.baskets import HOLDS, PEOPLE, draw_baskets
 from checkout.comparison.sales.runs import WAYS, run_way
 from checkout.comparison.simulation.distributions import TableError
 from checkout.comparison.simulation.scenarios import load_scenario
-from checkout.comparison.testbed.testbed import Pages
 from checkout.demo.payers import payers
 from devices.nfc.emulated.card.card import EmulatedCard
 from devices.phone.phone import HttpNetwork
 
-PAGES = Pages(serve=payer_pages, story=told_by_phone)
 SALES = 10
 
 
 def run() -> Comparison:
     return compare(
-        payments=SALES, seed=3, scenario="taxi", pages=PAGES, matrices=False, simulated=False
+        payments=SALES,
+        seed=3,
+        scenario="taxi",
+        serve_pages=payer_pages,
+        matrices=False,
+        simulated=False,
     )
 
 
@@ -127,7 +130,7 @@ def test_messages_in_the_trace_are_those_seen_at_the_other_end(
     scenario = load_scenario("taxi")
     way = next(one for one in WAYS if one.name == name)
     clean = [basket for basket in draw_baskets(scenario, 12, 3) if basket.fault is None]
-    column, _ = run_way(way, clean, scenario, home=tmp_path, pages=PAGES, seed=3)
+    column, _ = run_way(way, clean, scenario, home=tmp_path, serve_pages=payer_pages, seed=3)
     told = sum((Counter(sale.round_trips) for sale in column.sales), Counter())
     assert told == counted.seen
     assert sum(sale.messages for sale in column.sales) == 2 * sum(counted.seen.values())
@@ -138,7 +141,7 @@ def test_faults_befall_some_and_are_resolved(comparison: Comparison, tmp_path: P
     faulty = [one for one in draw_baskets(scenario, 400, 3) if one.fault][:8]
     assert {one.fault for one in faulty} >= {"payer-gone", "wrong-pin"}
     way = WAYS[1]
-    column, _ = run_way(way, faulty, scenario, home=tmp_path, pages=PAGES, seed=3)
+    column, _ = run_way(way, faulty, scenario, home=tmp_path, serve_pages=payer_pages, seed=3)
     lost = [s for s in column.sales if s.fault in ("answer-lost", "request-lost")]
     assert all(s.resolved in ("reversed, then paid again", "reversed") for s in lost)
     assert all(s.booked == (s.outcome == "approved") for s in column.sales)
@@ -160,7 +163,7 @@ def test_more_baskets_leave_the_first_ones_as_they_were() -> None:
 
 def test_nothing_to_pay_is_said_by_name() -> None:
     with pytest.raises(TableError, match="payments: expected one or more, got 0"):
-        compare(payments=0, seed=1, pages=PAGES)
+        compare(payments=0, seed=1, serve_pages=payer_pages)
 
 
 def test_the_command_writes_what_it_shows(
@@ -175,7 +178,7 @@ def test_the_command_writes_what_it_shows(
         json=tmp_path / "a.json",
         html=tmp_path / "a.html",
     )
-    assert command.run(given, pages=PAGES) == 0
+    assert command.run(given, serve_pages=payer_pages) == 0
     shown = json.loads(given.json.read_text("utf-8"))
     assert shown["ways"]["tap-card"]["sales"] == 2
     assert given.html.read_text("utf-8").startswith("<!doctype html>")
@@ -189,7 +192,7 @@ def test_a_folder_that_is_not_there_is_said_before_anything_runs(tmp_path: Path)
         payments=2, seed=1, scenario="taxi", json=None, html=tmp_path / "none" / "a.html"
     )
     with pytest.raises(TableError, match=r"html: the folder .*none does not exist"):
-        command.run(given, pages=PAGES)
+        command.run(given, serve_pages=payer_pages)
 
 
 def test_an_empty_column_has_no_figures() -> None:

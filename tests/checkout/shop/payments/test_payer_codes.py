@@ -72,7 +72,7 @@ def refusal(call) -> str:  # type: ignore[no-untyped-def]
 
 
 def told(payment: Payment) -> list[str]:
-    return [step["what"] for step in payment.steps]
+    return [step.what for step in payment.steps]
 
 
 @pytest.mark.parametrize("form", ["digits", "emv"])
@@ -85,7 +85,7 @@ def test_a_small_amount_goes_through_at_once_without_a_pin(
     assert isinstance(payment, Payment)
     assert (payment.state, payment.mode, payment.payer) == (PaymentState.APPROVED, Mode.QR, payer)
     assert shop.orders.get(order.id).state is OrderState.PAID
-    sent = payment.steps[-1]["detail"]["request"]
+    sent = payment.steps[-1].detail["request"]
     assert sent["DE22"]["value"] == "030"
     assert sent["DE60"]["value"][15] == "3"  # the payer's code
     assert "DE52" not in sent  # no PIN block
@@ -116,16 +116,16 @@ def test_the_pin_on_the_phone_pays_and_the_story_tells_who_waited(shop: Shop, cl
     assert paid.state is PaymentState.APPROVED
     assert shop.orders.get(held.order.id).state is OrderState.PAID
     assert shop.presented.of_order(held.order.id) is None
-    assert [(step["from"], step["to"]) for step in paid.steps] == [
+    assert [(step.source, step.target) for step in paid.steps] == [
         ("phone", "counter"),
         ("shop", "wallet"),
         ("shop", "wallet"),
         ("payer", "phone"),
         ("shop", "switch"),
     ]
-    waited = next(step for step in paid.steps if step["nature"] == "waited")
-    assert 6_000 <= waited["took_ms"] <= paid.total_ms
-    assert [step["n"] for step in paid.steps] == [1, 2, 3, 4, 5]
+    waited = next(step for step in paid.steps if step.nature == "waited")
+    assert 6_000 <= waited.took_ms <= paid.total_ms
+    assert [step.n for step in paid.steps] == [1, 2, 3, 4, 5]
 
 
 def test_a_wrong_pin_declines_and_the_order_is_open_again(shop: Shop) -> None:

@@ -114,12 +114,12 @@ def test_the_right_pin_pays_and_the_payers_time_is_told_apart(shop: Shop, clock:
     paid = shop.payments.waiting.enter_pin(payment.id, DEMO_PIN)
     assert paid.state is PaymentState.APPROVED, paid.response_text
     assert spent(shop) - before == LARGE
-    waited = [step for step in paid.steps if step["nature"] == "waited"]
-    assert [step["from"] for step in waited] == ["payer"]
-    assert 19_000 < waited[0]["took_ms"] <= paid.total_ms
-    assert [step["n"] for step in paid.steps] == list(range(1, len(paid.steps) + 1))
-    assert paid.steps[0]["to"] == "card"
-    assert paid.steps[-1]["to"] == "switch"
+    waited = [step for step in paid.steps if step.nature == "waited"]
+    assert [step.source for step in waited] == ["payer"]
+    assert 19_000 < waited[0].took_ms <= paid.total_ms
+    assert [step.n for step in paid.steps] == list(range(1, len(paid.steps) + 1))
+    assert paid.steps[0].target == "card"
+    assert paid.steps[-1].target == "switch"
     assert shop.orders.get(payment.order_id).state is OrderState.PAID
 
 

@@ -93,7 +93,7 @@ def test_what_the_payer_types_is_ordered_and_paid_in_one_go(shop: Shop, door: St
     assert payment.state is PaymentState.APPROVED
     assert (order.state, order.amount_minor, order.reference) == (OrderState.PAID, 1280, "door")
     assert order.static_code == door.code
-    assert payment.steps[-1]["detail"]["request"]["DE60"]["value"][15] == "1"  # a static code
+    assert payment.steps[-1].detail["request"]["DE60"]["value"][15] == "1"  # a static code
     kinds = []
     for event in heard:
         if event is not None and event.order_id == order.id:

@@ -52,7 +52,7 @@ def test_the_story_has_the_phone_in_it_and_what_the_payer_took(
 ) -> None:
     pay(order.code)
     payment = shop.payments.of_order(order.id)[0]
-    routes = [(step["from"], step["to"], step["nature"]) for step in payment.steps]
+    routes = [(step.source, step.target, step.nature) for step in payment.steps]
     assert routes == [
         ("phone", "shop", "measured"),
         ("payer", "phone", "waited"),
@@ -60,10 +60,10 @@ def test_the_story_has_the_phone_in_it_and_what_the_payer_took(
         ("shop", "switch", "measured"),
     ]
     opened, _, confirmed, asked = payment.steps
-    assert opened["bytes_received"] > 2000
-    assert confirmed["bytes_sent"] > 200 and confirmed["bytes_received"] > 300
-    assert confirmed["at_ms"] <= asked["at_ms"]
-    assert asked["at_ms"] + asked["took_ms"] <= confirmed["at_ms"] + confirmed["took_ms"]
+    assert opened.bytes_received > 2000
+    assert confirmed.bytes_sent > 200 and confirmed.bytes_received > 300
+    assert confirmed.at_ms <= asked.at_ms
+    assert asked.at_ms + asked.took_ms <= confirmed.at_ms + confirmed.took_ms
 
 
 def test_a_form_sent_twice_charges_once_and_answers_the_same(
