@@ -17,7 +17,7 @@ from checkout.errors import ShopError
 from checkout.shop.orders.states import Order
 from checkout.shop.payments.pay_by_code import Payment
 from checkout.shop.shop import Shop
-from checkout.web.attempts import Attempts
+from checkout.web.context import RateLimits
 from devices.phone.phone import Phone, PhoneError
 from devices.qr.symbol.rendering import png
 
@@ -43,10 +43,9 @@ def pay_by_code(shop: Shop, order: Order, who: Payer, pin: str) -> Payment:
 @contextmanager
 def payer_pages(shop: Shop) -> Iterator[str]:
     """The shop's pages on a free loopback port for as long as one sale lasts; yields the origin."""
-    app = create_app(shop=shop)
-    # These pages live for one sale, on this machine: guesses at others' codes are not held
-    # against it, nor its own against those.
-    app.extensions["checkout.guesses"] = Attempts(limit=20, window_s=60)
+    # These pages live for one sale, on this machine: failures at the shop's other pages do not
+    # count here, nor failures here there.
+    app = create_app(shop=shop, rate_limits=RateLimits.own())
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
     thread = threading.Thread(target=server.serve_forever, name="pages", daemon=True)
     thread.start()

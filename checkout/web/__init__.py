@@ -1,48 +1,72 @@
-"""Counter, payer's pages, wallet, comparison, back office and the REST API; thin."""
+"""The counter, the payer's pages, the comparison, the back office and the REST API."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from flask import Flask
-
-from checkout.web import assets, context, problems
-from checkout.web.access import credentials
-from checkout.web.access.guard import Door
-from checkout.web.access.rate_limit import SharedAttempts
+import atexit
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from flask import Blueprint, Flask
+
+    from checkout.config import Config
     from checkout.shop.shop import Shop
+    from checkout.web.context import RateLimits
 
-#: A photo from a phone's camera is the largest thing that anyone sends.
+
+class Room(Protocol):
+    """A module with the routes of one part of the site."""
+
+    blueprint: Blueprint
+
+
+#: A photo from a phone's camera is the largest request body.
 _LARGEST_BODY = 12 * 1024 * 1024
-_STATIC_KEPT_S = 3600
+_STATIC_CACHED_S = 3600
 
 
-def register(app: Flask, shop: Shop) -> None:
-    """Put every page and the API of `shop` on `app`."""
+def create_app(
+    config: Config | None = None, *, shop: Shop | None = None, rate_limits: RateLimits | None = None
+) -> Flask:
+    """The pages and the API of one shop as a Flask application.
+
+    Without `shop` one is opened from `config` and closed when the process ends; without
+    `rate_limits` failures are counted in the shop's database. Raises DatabaseError when the
+    database cannot be used.
+    """
+    # Imported here so that one part of the package can be imported without Flask.
+    from flask import Flask
+
+    from checkout.config import Config
+    from checkout.shop.shop import Shop
+    from checkout.web import assets, context, formatting, problems
+
+    if shop is None:
+        shop = Shop.open(config or Config())
+        atexit.register(shop.close)
+    app = Flask(
+        "checkout", static_folder=str(assets.static_folder()), template_folder="web/templates"
+    )
+    app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
+    app.config["MAX_FORM_MEMORY_SIZE"] = 64 * 1024
+    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _STATIC_CACHED_S
+    app.url_map.strict_slashes = False
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    context.install(app, shop, rate_limits)
+    problems.install(app)
+    formatting.install(app)
+    for room in _rooms():
+        app.register_blueprint(room.blueprint)
+    return app
+
+
+def _rooms() -> tuple[Room, ...]:
     from checkout.web.access import login
     from checkout.web.api import orders_and_payments, webhooks as webhooks_api
     from checkout.web.counter import counter, pin_pad, scan_payer_code
     from checkout.web.office import compare, disputes, network, stickers, webhooks
     from checkout.web.payer import my_code, pay, top_up, wallet
 
-    app.static_folder = str(assets.static_folder())
-    if "static" not in app.view_functions:
-        app.add_url_rule("/static/<path:filename>", "static", app.send_static_file)
-    app.template_folder = "web/templates"
-    app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
-    app.config["MAX_FORM_MEMORY_SIZE"] = 64 * 1024
-    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _STATIC_KEPT_S
-    app.url_map.strict_slashes = False
-    app.json.sort_keys = False  # type: ignore[attr-defined]
-    problems.register(app)
-    secrets = credentials.ensure(shop.config.home)
-    logins = SharedAttempts(shop.engine, "sign-in", limit=5, window_s=60, clock=shop.orders.clock)
-    Door(secrets, logins=logins, public_url=shop.config.public_url).install(app)
-    context.install(app, shop)
-    phones = (pay, wallet, top_up, my_code)
-    desks = (stickers, network, disputes, webhooks)
-    counters = (counter, scan_payer_code, pin_pad, compare, *desks)
-    for room in (login, *phones, *counters, orders_and_payments, webhooks_api):
-        app.register_blueprint(room.blueprint)
+    return (
+        *(login, counter, scan_payer_code, pin_pad, pay, wallet, top_up, my_code),
+        *(compare, stickers, network, disputes, webhooks, orders_and_payments, webhooks_api),
+    )

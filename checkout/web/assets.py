@@ -1,8 +1,10 @@
-"""Where the pages' own files lie, in a wheel and in an editable install alike."""
+"""The static files of the pages: where they lie, who may load them, their addresses."""
 
 from __future__ import annotations
 
+import hashlib
 import mimetypes
+from functools import lru_cache
 from pathlib import Path
 
 #: Folders of `static/` that a payer's phone needs; the rest is the counter's.
@@ -15,7 +17,10 @@ mimetypes.add_type("image/svg+xml", ".svg")
 
 
 def static_folder() -> Path:
-    """The folder of styles, scripts and icons; FileNotFoundError names where it was looked for."""
+    """The folder of styles, scripts and icons, in a wheel and in an editable install alike.
+
+    FileNotFoundError names the two places where it was looked for.
+    """
     package = Path(__file__).resolve().parents[1]
     candidates = (package / "static", package.parent / "static")
     for candidate in candidates:
@@ -29,3 +34,14 @@ def is_open(path: str) -> bool:
     """Whether the static file `path` belongs to the payer's pages, which anyone may load."""
     parts = path.replace("\\", "/").split("/")
     return parts[0] in OPEN_FOLDERS and ".." not in parts
+
+
+def address(name: str) -> str:
+    """The address of a static file; it changes with the content, so browsers may cache it."""
+    file = static_folder() / name
+    return f"/static/{name}?v={_version(file, file.stat().st_mtime_ns)}"
+
+
+@lru_cache(maxsize=64)
+def _version(file: Path, _modified_ns: int) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:10]

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 from checkout.shop.payments.pay_by_code import Payment
 from checkout.shop.payments.payment_times import Certain, certain
 from checkout.trace import Step
-from checkout.web.context import duration
+from checkout.web.formatting import duration
 
 _WIDTH = 1240
 _GUTTER = 92

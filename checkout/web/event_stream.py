@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from flask import Response, request
 
 from checkout.shop.orders.events import Event, Subscription
-from checkout.web.context import the_shop
+from checkout.web.context import current_shop
 from checkout.web.problems import Problem
 
 RETRY_MS = 1000
@@ -22,7 +22,7 @@ def event_stream(order_id: str | None) -> Response:
 
     It begins with a `snapshot` of the order, so that whoever connects late has missed nothing.
     """
-    shop = the_shop()
+    shop = current_shop()
     order = None if order_id is None else shop.orders.get(order_id)
     subscription = shop.feed.subscribe(order_id, after=_last_event_id())
     first = [f"retry: {RETRY_MS}\n\n"]

@@ -61,7 +61,7 @@ answers = Table(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class StoredResponse:
     """A stored answer: status, the headers that matter, body."""
 
     status: int
@@ -75,7 +75,7 @@ class Answer:
         return response
 
 
-class Answers:
+class StoredResponses:
     """Keeps one answer for each key of a scope ("api", "payer")."""
 
     def __init__(
@@ -128,7 +128,7 @@ class Answers:
             _log.warning("the answer to a request could not be kept")
         return response
 
-    def find(self, scope: str, key: str) -> Answer | None:
+    def find(self, scope: str, key: str) -> StoredResponse | None:
         """The stored answer of a key, None where there is none yet."""
         with self._engine.connect() as connection:
             row = connection.execute(
@@ -139,7 +139,7 @@ class Answers:
         headers, body = json.loads(row.headers), bytes(row.body)
         if headers.pop(_SEALED, None) and self._seal is not None:
             body = self._seal.open(body)
-        return Answer(status=row.status, headers=headers, body=body)
+        return StoredResponse(status=row.status, headers=headers, body=body)
 
     def forget_old(self) -> int:
         """Drop answers older than a week; returns how many."""
@@ -161,7 +161,7 @@ class Answers:
             return False
         return True
 
-    def _earlier(self, scope: str, key: str, fingerprint: str, patience_s: float) -> Answer:
+    def _earlier(self, scope: str, key: str, fingerprint: str, patience_s: float) -> StoredResponse:
         until = time.monotonic() + patience_s
         while True:
             with self._engine.connect() as connection:

@@ -109,7 +109,7 @@ class Problem(Exception):
         return KINDS.get(self.kind, (400, "The request cannot be taken"))[1]
 
 
-def register(app: Flask) -> None:
+def install(app: Flask) -> None:
     """Answer every failure of `app` in the form that its reader understands."""
     app.register_error_handler(Problem, _from_problem)
     app.register_error_handler(ShopError, _from_shop)

@@ -14,13 +14,13 @@ from enum import StrEnum
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, Request, Response, g, redirect, request, url_for
+from flask import Flask, Request, Response, current_app, g, redirect, request, url_for
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from werkzeug.datastructures import EnvironHeaders
 
 from checkout.web import assets
 from checkout.web.access.credentials import Credentials
-from checkout.web.access.rate_limit import SharedAttempts
+from checkout.web.access.rate_limit import RateLimit
 from checkout.web.problems import Problem, wants_json
 
 COOKIE = "checkout_operator"
@@ -116,19 +116,19 @@ def is_forwarded(headers: EnvironHeaders) -> bool:
     return any(name in headers for name in FORWARDING_HEADERS)
 
 
-class Door:
+class Guard:
     """Decides for each request who asks and whether that is enough."""
 
     def __init__(
         self,
         credentials: Credentials,
         *,
-        logins: SharedAttempts,
+        sign_ins: RateLimit,
         public_url: str | None = None,
     ) -> None:
         self.credentials = credentials
         self.public_url = public_url
-        self.logins = logins
+        self._sign_ins = sign_ins
         self._sessions = URLSafeTimedSerializer(credentials.signing_key, salt="operator")
         machine = socket.gethostname().lower()
         self._names = {machine, f"{machine}.local", machine.split(".")[0]}
@@ -136,8 +136,7 @@ class Door:
             self._names.add((urlsplit(public_url).hostname or "").lower())
 
     def install(self, app: Flask) -> None:
-        """Guard every request of `app` and put the security headers on every answer."""
-        app.extensions["checkout.door"] = self
+        """Guard every request of `app` and put the security headers on every response."""
         app.before_request(self._admit)
         app.after_request(harden)
 
@@ -156,7 +155,7 @@ class Door:
         self._take_try(address)
         if not self.credentials.password_matches(password):
             raise Problem(kind="not-signed-in", detail="That is not the operator's password.")
-        self.logins.succeeded(address)
+        self._sign_ins.succeeded(address)
         return self._sessions.dumps(self._session_mark())
 
     def _session_mark(self) -> str:
@@ -188,10 +187,16 @@ class Door:
         raise _unauthorized("That is not the merchant key.")
 
     def _take_try(self, address: str | None) -> None:
-        wait_s = self.logins.take(address)
+        wait_s = self._sign_ins.take(address)
         if wait_s > 0:
             detail = f"Too many wrong tries; wait {wait_s:.0f} seconds."
             raise Problem(kind="too-many-tries", detail=detail, retry_after_s=wait_s)
+
+    def is_encrypted(self, asked: Request) -> bool:
+        """Whether the visitor's connection is encrypted, here or at the proxy of the public URL."""
+        public = (self.public_url or "").lower()
+        host = public.removeprefix("https://").split("/", 1)[0]
+        return asked.is_secure or (public.startswith("https://") and host == asked.host.lower())
 
     def _admit(self) -> Response | None:
         g.standing = Standing.STRANGER
@@ -206,7 +211,7 @@ class Door:
             raise _unauthorized("Send the merchant key as a bearer token.")
         if request.method in SAFE_METHODS:
             wanted = request.full_path.rstrip("?")
-            return redirect(url_for("door.login", next=wanted), 303)  # type: ignore[return-value]
+            return redirect(url_for("login.login", next=wanted), 303)  # type: ignore[return-value]
         raise Problem(kind="not-signed-in", detail="Sign in with the operator's password first.")
 
     def _check_host(self, asked: Request) -> None:
@@ -252,8 +257,6 @@ def _is_open(asked: Request) -> bool:
         return True  # nothing there, or another method: say so
     if asked.endpoint == "static":
         return assets.is_open(str((asked.view_args or {}).get("filename", "")))
-    from flask import current_app
-
     return bool(getattr(current_app.view_functions[asked.endpoint], _OPEN, False))
 
 

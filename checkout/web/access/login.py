@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import cast
 from urllib.parse import urlsplit
 
-from flask import Blueprint, current_app, g, make_response, redirect, render_template, request
+from flask import Blueprint, g, make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from checkout.web.access.guard import COOKIE, SESSION_S, Door, Standing, open_to_all
+from checkout.web.access.guard import COOKIE, SESSION_S, Standing, open_to_all
+from checkout.web.context import current_context
 from checkout.web.problems import Problem
 
-blueprint = Blueprint("door", __name__)
+blueprint = Blueprint("login", __name__)
 
 
 @blueprint.get("/login")
@@ -30,7 +30,9 @@ def sign_in() -> ResponseReturnValue:
     """Let the operator in, or say how long to wait."""
     target = safe_target(request.form.get("next"))
     try:
-        session = _door().sign_in(request.form.get("password", "")[:200], request.remote_addr)
+        session = current_context().guard.sign_in(
+            request.form.get("password", "")[:200], request.remote_addr
+        )
     except Problem as problem:
         page = render_template(
             "login.html", target=target, encrypted=request.is_secure, trouble=problem.detail
@@ -67,7 +69,3 @@ def safe_target(wanted: str | None) -> str:
     parsed = urlsplit(wanted)
     printable = wanted.isprintable() and "\\" not in wanted
     return wanted if printable and not parsed.netloc and not parsed.scheme else "/"
-
-
-def _door() -> Door:
-    return cast(Door, current_app.extensions["checkout.door"])

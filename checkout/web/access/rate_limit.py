@@ -1,11 +1,19 @@
-"""The failures of guessing, counted once for all web workers, in the shop's database."""
+"""How often one address may fail before it has to wait, counted in this process or for all workers.
+
+The rule is the same wherever the failures are stored: `limit` failures within the window make the
+address wait until the oldest of them has left the window.
+"""
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
 import json
-from collections.abc import Callable
-from datetime import datetime, timedelta
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
 
 from sqlalchemy import (
     BigInteger,
@@ -26,9 +34,8 @@ from sqlalchemy.exc import IntegrityError
 
 from checkout.database import micros
 from checkout.shop.tables import create_tables
-from checkout.web.attempts import network_of
 
-_SWEPT_EVERY = 200
+_SWEEP_EVERY = 200
 
 metadata = MetaData()
 tries = Table(
@@ -41,102 +48,207 @@ tries = Table(
 )
 
 
-class SharedAttempts:
-    """As `Attempts`, for every process on the database: more workers give no more tries.
+class FailureStore(Protocol):
+    """Where the times of failures are stored, by network; microseconds since the epoch."""
 
-    Whoever has not failed lately costs one look by key; only a try that is counted writes.
-    """
+    def read(self, network: str) -> list[int]:
+        """The stored failures of `network`, oldest first."""
+
+    def add(
+        self, network: str, at: int, *, at_most: int, allowed: Callable[[Sequence[int]], bool]
+    ) -> list[int]:
+        """Add a failure, unless the stored ones are not `allowed`, as one atomic step.
+
+        Returns the failures stored before. Only the latest `at_most` stay stored.
+        """
+
+    def remove(self, network: str) -> None:
+        """Remove the failures of `network`."""
+
+    def remove_before(self, at: int) -> None:
+        """Remove every network whose latest failure is earlier than `at`."""
+
+
+class RateLimit:
+    """At most `limit` failures of one network within `window_s` seconds."""
 
     def __init__(
         self,
-        engine: Engine,
-        scope: str,
+        store: FailureStore,
         *,
         limit: int,
         window_s: float,
-        clock: Callable[[], datetime],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._engine = engine
-        self._scope = scope
+        self._store = store
         self._limit = limit
         self._window = round(window_s * 1_000_000)
         self._clock = clock
         self._writes = itertools.count(1)
-        create_tables(engine, metadata)
 
     def wait_s(self, address: str | None) -> float:
         """Seconds that `address` has to wait before the next try; 0 when it may try now."""
-        with self._engine.connect() as connection:
-            return self._wait_s(self._recent(connection, network_of(address)))
+        return self._wait_s(self._store.read(network_of(address)), micros(self._clock()))
 
     def take(self, address: str | None) -> float:
-        """Count a try as failed before it is looked at, where one is left; else as `wait_s`.
+        """Count a try as failed before its outcome is known, if one is left; else as `wait_s`.
 
-        So many tries at once are no more than as many in a row. `succeeded` forgives it.
+        So concurrent tries are no more than tries one after another. `succeeded` removes the count.
         """
-        wait_s = self.wait_s(address)
-        return wait_s if wait_s > 0 else self._count(network_of(address), always=False)
+        # A look without a lock first: who has to wait costs no write.
+        return self.wait_s(address) or self._add(address, lambda wait_s: wait_s == 0)
 
     def failed(self, address: str | None) -> None:
         """Count one failure of `address`."""
-        self._count(network_of(address), always=True)
+        self._add(address, lambda wait_s: True)
 
     def succeeded(self, address: str | None) -> None:
         """Forget the failures of `address`."""
-        with self._engine.begin() as connection:
-            connection.execute(delete(tries).where(*self._of(network_of(address))))
+        self._store.remove(network_of(address))
 
-    def _count(self, network: str, *, always: bool) -> float:
-        if next(self._writes) % _SWEPT_EVERY == 0:
-            self._forget_old()
+    def _add(self, address: str | None, allowed: Callable[[float], bool]) -> float:
         now = micros(self._clock())
-        for _ in range(3):
-            try:
-                with self._engine.begin() as connection:
-                    return self._count_in(connection, network, now, always=always)
-            except IntegrityError:
-                continue  # another worker has just made the row: count in it
-        return self._window / 1_000_000
+        if next(self._writes) % _SWEEP_EVERY == 0:
+            self._store.remove_before(now - self._window)
+        earlier = self._store.add(
+            network_of(address),
+            now,
+            at_most=self._limit,
+            allowed=lambda failures: allowed(self._wait_s(failures, now)),
+        )
+        return self._wait_s(earlier, now)
 
-    def _count_in(self, connection: Connection, network: str, now: int, *, always: bool) -> float:
-        # Writing first takes the row, or the whole SQLite file, before it is read.
-        held = connection.execute(
-            update(tries).where(*self._of(network)).values(last_at=now)
-        ).rowcount
-        if not held:
-            row = {"scope": self._scope, "network": network, "last_at": now}
-            connection.execute(insert(tries), row | {"failed_at": json.dumps([now])})
+    def _wait_s(self, failures: Sequence[int], now: int) -> float:
+        recent = [at for at in failures if at > now - self._window]
+        if len(recent) < self._limit:
             return 0.0
-        failures = self._recent(connection, network)
-        wait_s = self._wait_s(failures)
-        if wait_s > 0 and not always:
-            return wait_s
-        kept = json.dumps([*failures, now][-self._limit :])
-        connection.execute(update(tries).where(*self._of(network)).values(failed_at=kept))
-        return 0.0
-
-    def _recent(self, connection: Connection, network: str) -> list[int]:
-        kept = connection.execute(
-            select(tries.c.failed_at).where(*self._of(network))
-        ).scalar_one_or_none()
-        if kept is None:
-            return []
-        since = micros(self._clock()) - self._window
-        return [at for at in json.loads(kept) if at > since]
-
-    def _wait_s(self, failures: list[int]) -> float:
-        if len(failures) < self._limit:
-            return 0.0
-        left = failures[-self._limit] + self._window - micros(self._clock())
+        left = recent[-self._limit] + self._window - now
         # A clock that was put back makes nobody wait longer than the window.
         return min(max(left, 0), self._window) / 1_000_000
 
-    def _of(self, network: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-        return tries.c.scope == self._scope, tries.c.network == network
 
-    def _forget_old(self) -> None:
-        old = micros(self._clock() - timedelta(microseconds=self._window))
+class FailuresInMemory:
+    """The failures that this process counted, of at most `networks` networks.
+
+    The network that failed least recently goes first.
+    """
+
+    def __init__(self, *, networks: int = 4096) -> None:
+        self._networks = networks
+        self._lock = threading.Lock()
+        self._failures: OrderedDict[str, list[int]] = OrderedDict()
+
+    def read(self, network: str) -> list[int]:
+        """As FailureStore."""
+        with self._lock:
+            return list(self._failures.get(network, ()))
+
+    def add(
+        self, network: str, at: int, *, at_most: int, allowed: Callable[[Sequence[int]], bool]
+    ) -> list[int]:
+        """As FailureStore."""
+        with self._lock:
+            earlier = self._failures.get(network, [])
+            if allowed(earlier):
+                self._failures[network] = [*earlier, at][-at_most:]
+                self._failures.move_to_end(network)
+                while len(self._failures) > self._networks:
+                    self._failures.popitem(last=False)
+            return earlier
+
+    def remove(self, network: str) -> None:
+        """As FailureStore."""
+        with self._lock:
+            self._failures.pop(network, None)
+
+    def remove_before(self, at: int) -> None:
+        """As FailureStore."""
+        with self._lock:
+            for network in [name for name, times in self._failures.items() if times[-1] < at]:
+                del self._failures[network]
+
+
+class FailuresInDatabase:
+    """The failures that all processes on one database counted: more workers give no more tries.
+
+    `scope` names what is guessed at. A network without recent failures costs one read by key;
+    only a try that is counted writes.
+    """
+
+    def __init__(self, engine: Engine, scope: str) -> None:
+        self._engine = engine
+        self._scope = scope
+        create_tables(engine, metadata)
+
+    def read(self, network: str) -> list[int]:
+        """As FailureStore."""
+        with self._engine.connect() as connection:
+            return self._read(connection, network)
+
+    def add(
+        self, network: str, at: int, *, at_most: int, allowed: Callable[[Sequence[int]], bool]
+    ) -> list[int]:
+        """As FailureStore."""
+        for _ in range(3):
+            try:
+                with self._engine.begin() as connection:
+                    return self._add(connection, network, at, at_most, allowed)
+            except IntegrityError:
+                continue  # another worker has just inserted the row: count in it
+        return [at] * at_most  # so contended that the network may as well wait
+
+    def remove(self, network: str) -> None:
+        """As FailureStore."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(tries).where(*self._row(network)))
+
+    def remove_before(self, at: int) -> None:
+        """As FailureStore."""
         with self._engine.begin() as connection:
             connection.execute(
-                delete(tries).where(tries.c.scope == self._scope, tries.c.last_at < old)
+                delete(tries).where(tries.c.scope == self._scope, tries.c.last_at < at)
             )
+
+    def _add(
+        self,
+        connection: Connection,
+        network: str,
+        at: int,
+        at_most: int,
+        allowed: Callable[[Sequence[int]], bool],
+    ) -> list[int]:
+        # Writing first locks the row, or the whole SQLite file, before it is read.
+        locked = connection.execute(update(tries).where(*self._row(network)).values(last_at=at))
+        if not locked.rowcount:
+            row = {"scope": self._scope, "network": network, "last_at": at}
+            connection.execute(insert(tries), row | {"failed_at": json.dumps([at])})
+            return []
+        earlier = self._read(connection, network)
+        if allowed(earlier):
+            latest = json.dumps([*earlier, at][-at_most:])
+            connection.execute(update(tries).where(*self._row(network)).values(failed_at=latest))
+        return earlier
+
+    def _read(self, connection: Connection, network: str) -> list[int]:
+        stored = connection.execute(
+            select(tries.c.failed_at).where(*self._row(network))
+        ).scalar_one_or_none()
+        return [] if stored is None else [int(at) for at in json.loads(stored)]
+
+    def _row(self, network: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+        return tries.c.scope == self._scope, tries.c.network == network
+
+
+def network_of(address: str | None) -> str:
+    """What shares one count: an IPv4 address, or the /64 that one IPv6 host owns."""
+    if address is None:
+        return "unknown"
+    try:
+        parsed = ipaddress.ip_address(address.split("%", 1)[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)

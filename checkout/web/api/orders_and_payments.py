@@ -19,7 +19,7 @@ from checkout.shop.payments.payer_codes import UserPaying
 from checkout.shop.webhooks.events import payment_summary
 from checkout.web import codes, figures, openapi
 from checkout.web.api.requests import flag_field, once, required_field, text_field
-from checkout.web.context import the_shop
+from checkout.web.context import current_shop
 from checkout.web.counter.counter import with_live_code
 from checkout.web.event_stream import event_stream
 from checkout.web.payer import phone_trace
@@ -35,7 +35,7 @@ def create_order() -> Response:
     """Open an order."""
 
     def work(body: dict[str, Any]) -> Response:
-        order = the_shop().orders.create(
+        order = current_shop().orders.create(
             amount_minor=required_field(body, "amount_minor"),
             currency=text_field(body, "currency", required=True) or "",
             reference=text_field(body, "reference"),
@@ -51,7 +51,7 @@ def create_order() -> Response:
 @blueprint.get("/orders/<order_id>")
 def read_order(order_id: str) -> Response:
     """An order as it stands, with a live code while it is open."""
-    return jsonify(order_json(the_shop().orders.get(order_id)))
+    return jsonify(order_json(current_shop().orders.get(order_id)))
 
 
 @blueprint.get("/orders/<order_id>/events")
@@ -68,11 +68,11 @@ def order_picture(order_id: str, form: str) -> Response:
     wanted = request.args.get("format", "link")
     if wanted not in ("link", "emv"):
         raise Problem(kind="field", detail="format: expected link or emv", field="format")
-    config = the_shop().config
-    order = with_live_code(the_shop().orders.get(order_id))
+    config = current_shop().config
+    order = with_live_code(current_shop().orders.get(order_id))
     if order.state is OrderState.OPEN:
-        the_shop().moments.once(SHOWN, order.id)
-    text = the_shop().emv_payload(order) if wanted == "emv" else codes.link_of(config, order)
+        current_shop().moments.once(SHOWN, order.id)
+    text = current_shop().emv_payload(order) if wanted == "emv" else codes.link_of(config, order)
     drawn = codes.picture(text, form)
     return Response(drawn.content, mimetype=drawn.media_type)
 
@@ -80,7 +80,7 @@ def order_picture(order_id: str, form: str) -> Response:
 @blueprint.post("/orders/<order_id>/cancel")
 def cancel_order(order_id: str) -> Response:
     """Close an order that nobody has paid, also while the payer's PIN is waited for."""
-    return once(lambda body: jsonify(order_json(the_shop().payments.cancel(order_id))), set())
+    return once(lambda body: jsonify(order_json(current_shop().payments.cancel(order_id))), set())
 
 
 @blueprint.post("/orders/<order_id>/refunds")
@@ -88,7 +88,7 @@ def refund_order(order_id: str) -> Response:
     """Give back all or part of a paid order."""
 
     def work(body: dict[str, Any]) -> Response:
-        payment = the_shop().payments.refund(order_id, required_field(body, "amount_minor"))
+        payment = current_shop().payments.refund(order_id, required_field(body, "amount_minor"))
         return make_response(jsonify(payment_json(payment)), 201)
 
     return once(work, {"amount_minor"})
@@ -99,7 +99,7 @@ def capture_order(order_id: str) -> Response:
     """Complete a preauthorised order, wholly or to the amount given."""
 
     def work(body: dict[str, Any]) -> Response:
-        payment = the_shop().payments.capture(order_id, body.get("amount_minor"))
+        payment = current_shop().payments.capture(order_id, body.get("amount_minor"))
         return make_response(jsonify(payment_json(payment)), 201)
 
     return once(work, {"amount_minor"})
@@ -114,7 +114,7 @@ def take_payment_code(order_id: str) -> Response:
 
     def work(body: dict[str, Any]) -> Response:
         text = text_field(body, "text", required=True, longest=512) or ""
-        paid = the_shop().present(order_id, text, emulated=phone_trace.is_emulated_phone())
+        paid = current_shop().present(order_id, text, emulated=phone_trace.is_emulated_phone())
         if isinstance(paid, UserPaying):
             return _user_paying(paid)
         return make_response(jsonify(payment_json(paid)), 201)
@@ -125,19 +125,19 @@ def take_payment_code(order_id: str) -> Response:
 @blueprint.get("/static-codes")
 def static_codes() -> Response:
     """The shop's printed stickers."""
-    return jsonify({"static_codes": figures.static_codes(the_shop())})
+    return jsonify({"static_codes": figures.static_codes(current_shop())})
 
 
 @blueprint.get("/payments/<payment_id>")
 def read_payment(payment_id: str) -> Response:
     """One payment with its steps."""
-    return jsonify(payment_json(the_shop().payments.get(payment_id)))
+    return jsonify(payment_json(current_shop().payments.get(payment_id)))
 
 
 @blueprint.get("/comparison")
 def comparison() -> Response:
     """Code and tap side by side, from the payments of this shop; real and emulated apart."""
-    return jsonify(figures.comparison(the_shop()))
+    return jsonify(figures.comparison(current_shop()))
 
 
 @blueprint.get("/settlements/<day>")
@@ -150,7 +150,7 @@ def settlement(day: str) -> Response:
     if wanted is None:
         detail = f"date: expected a date such as 2026-01-31, got {day[:32]!r}"
         raise Problem(kind="date", detail=detail, field="date")
-    found = figures.settlement(the_shop(), wanted)
+    found = figures.settlement(current_shop(), wanted)
     if found is None:
         raise Problem(kind="unknown-settlement", detail=f"date: {day} has not been closed yet.")
     return jsonify(found)
@@ -159,7 +159,7 @@ def settlement(day: str) -> Response:
 @blueprint.get("/openapi.json")
 def description() -> Response:
     """This API as OpenAPI 3.1."""
-    return jsonify(openapi.document(codes.local_url(the_shop().config)))
+    return jsonify(openapi.document(codes.local_url(current_shop().config)))
 
 
 @blueprint.get("/problems/<kind>")
@@ -176,12 +176,12 @@ def order_json(order: Order) -> dict[str, Any]:
     order = with_live_code(order)
     shown = {**order.as_json(), "preauthorise": order.preauthorise, "qr": None}
     if order.state is OrderState.OPEN:
-        config = the_shop().config
+        config = current_shop().config
         base = request.host_url.rstrip("/")
         path = f"{base}/api/v1/orders/{order.id}/qr"
         shown["qr"] = {
             "link": codes.link_of(config, order),
-            "emv": the_shop().emv_payload(order),
+            "emv": current_shop().emv_payload(order),
             "png": f"{path}.png",
             "svg": f"{path}.svg",
         }

@@ -11,7 +11,7 @@ from flask import Response, request
 from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 
 from checkout.errors import ShopError
-from checkout.web.context import the_answers
+from checkout.web.context import current_context
 from checkout.web.idempotency import KEY_LENGTH, fingerprint
 from checkout.web.problems import Problem, as_response
 
@@ -37,7 +37,7 @@ def once(
             return as_response(refusal)
 
     mark = fingerprint(request.method, request.path, canonical)
-    return the_answers().once("api", key, mark, guarded, secret=secret)
+    return current_context().responses.once("api", key, mark, guarded, secret=secret)
 
 
 def required_field(body: dict[str, Any], name: str) -> Any:

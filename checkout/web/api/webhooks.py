@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, make_response, url_for
 
 from checkout.web.api.requests import once, required_field
-from checkout.web.context import the_shop
+from checkout.web.context import current_shop
 from checkout.web.problems import Problem
 
 blueprint = Blueprint("api_webhooks", __name__, url_prefix="/api/v1")
@@ -21,7 +21,7 @@ def create_endpoint() -> Response:
         url = required_field(body, "url")
         if not isinstance(url, str):
             raise Problem(kind="field", detail="url: expected a text", field="url")
-        endpoint, secret = the_shop().webhooks.endpoints.add(url, _events(body))
+        endpoint, secret = current_shop().webhooks.endpoints.add(url, _events(body))
         response = make_response(jsonify({**endpoint.as_json(), "secret": secret}), 201)
         response.headers["Location"] = url_for(
             "api_webhooks.read_endpoint", endpoint_id=endpoint.id
@@ -34,20 +34,20 @@ def create_endpoint() -> Response:
 @blueprint.get("/webhook-endpoints")
 def list_endpoints() -> Response:
     """Every endpoint."""
-    found = the_shop().webhooks.endpoints.all()
+    found = current_shop().webhooks.endpoints.all()
     return jsonify({"webhook_endpoints": [each.as_json() for each in found]})
 
 
 @blueprint.get("/webhook-endpoints/<endpoint_id>")
 def read_endpoint(endpoint_id: str) -> Response:
     """One endpoint, without its secret."""
-    return jsonify(the_shop().webhooks.endpoints.get(endpoint_id).as_json())
+    return jsonify(current_shop().webhooks.endpoints.get(endpoint_id).as_json())
 
 
 @blueprint.delete("/webhook-endpoints/<endpoint_id>")
 def remove_endpoint(endpoint_id: str) -> Response:
     """Forget an endpoint and what was sent to it."""
-    the_shop().webhooks.endpoints.remove(endpoint_id)
+    current_shop().webhooks.endpoints.remove(endpoint_id)
     return Response(status=204)
 
 
@@ -56,7 +56,7 @@ def change_secret(endpoint_id: str) -> Response:
     """Make a new secret; for 24 h the one before signs as well."""
 
     def work(_body: dict[str, Any]) -> Response:
-        endpoint, secret = the_shop().webhooks.endpoints.new_secret(endpoint_id)
+        endpoint, secret = current_shop().webhooks.endpoints.new_secret(endpoint_id)
         return jsonify({**endpoint.as_json(), "secret": secret})
 
     return once(work, set(), secret=True)
@@ -65,7 +65,7 @@ def change_secret(endpoint_id: str) -> Response:
 @blueprint.get("/webhook-endpoints/<endpoint_id>/deliveries")
 def list_deliveries(endpoint_id: str) -> Response:
     """What was sent to an endpoint lately, each attempt with what came of it."""
-    webhooks = the_shop().webhooks
+    webhooks = current_shop().webhooks
     webhooks.endpoints.get(endpoint_id)
     found = webhooks.deliveries.of_endpoint(endpoint_id)
     return jsonify({"webhook_deliveries": [each.as_json() for each in found]})
@@ -76,7 +76,7 @@ def replay_delivery(delivery_id: str) -> Response:
     """Send it again at once: the same event id, a new timestamp and signature."""
 
     def work(_body: dict[str, Any]) -> Response:
-        found = the_shop().webhooks.deliveries.send_again(delivery_id)
+        found = current_shop().webhooks.deliveries.send_again(delivery_id)
         return make_response(jsonify(found.as_json()), 202)
 
     return once(work, set())

@@ -20,7 +20,7 @@ from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.pay_by_code import PaymentState
 from checkout.shop.payments.payment_times import Certain, certain
 from checkout.web import codes, figures
-from checkout.web.context import the_shop
+from checkout.web.context import current_shop
 from checkout.web.counter.pin_pad import may_carry_a_pin
 from checkout.web.diagram import draw, side_of
 from checkout.web.event_stream import event_stream
@@ -60,7 +60,7 @@ def create() -> ResponseReturnValue:
     currency = form.get("currency", "CNY")
     try:
         money = Money.parse(form.get("amount", "")[:32], currency)
-        order = the_shop().orders.create(
+        order = current_shop().orders.create(
             amount_minor=money.amount_minor,
             currency=currency,
             reference=form.get("reference", "").strip() or None,
@@ -121,7 +121,7 @@ def all_events() -> Response:
 def cancel(order_id: str) -> ResponseReturnValue:
     """Close the order; when a payment was faster the page shows that."""
     try:
-        the_shop().payments.cancel(order_id)
+        current_shop().payments.cancel(order_id)
     except ShopError as error:
         if error.kind not in ("order-not-open", "too-soon"):
             raise
@@ -133,14 +133,14 @@ def cancel(order_id: str) -> ResponseReturnValue:
 @blueprint.post("/orders/<order_id>/refund")
 def refund(order_id: str) -> ResponseReturnValue:
     """Give the whole of a paid order back."""
-    the_shop().payments.refund(order_id)
+    current_shop().payments.refund(order_id)
     return redirect(url_for("counter.show", order_id=order_id), 303)
 
 
 @blueprint.post("/orders/<order_id>/capture")
 def capture(order_id: str) -> ResponseReturnValue:
     """Take the whole of what a preauthorised order holds."""
-    the_shop().payments.capture(order_id)
+    current_shop().payments.capture(order_id)
     return redirect(url_for("counter.show", order_id=order_id), 303)
 
 
@@ -151,7 +151,7 @@ def tap(order_id: str) -> ResponseReturnValue:
     if card not in {each.name for each in _cards()}:
         raise Problem(kind="payer", detail="card: no emulated card has that name.", field="card")
     try:
-        the_shop().terminal.present(card)
+        current_shop().terminal.present(card)
     except ShopError as error:
         raise Problem(kind="reader", detail=str(error)) from None
     if request.headers.get("Accept", "").startswith("application/json"):
@@ -162,19 +162,19 @@ def tap(order_id: str) -> ResponseReturnValue:
 @blueprint.get("/orders/<order_id>/code.svg")
 def code_picture(order_id: str) -> Response:
     """The order's present code; `?form=emv` for the EMV payload."""
-    config = the_shop().config
-    order = the_shop().orders.get(order_id)
+    config = current_shop().config
+    order = current_shop().orders.get(order_id)
     if order.state is OrderState.OPEN:
-        the_shop().moments.once(SHOWN, order.id)
+        current_shop().moments.once(SHOWN, order.id)
     form = request.args.get("form", "link")
-    text = the_shop().emv_payload(order) if form == "emv" else codes.link_of(config, order)
+    text = current_shop().emv_payload(order) if form == "emv" else codes.link_of(config, order)
     drawn = codes.picture(text, "svg")
     return Response(drawn.content, mimetype=drawn.media_type)
 
 
 def recent_sales() -> list[Sale]:
     """The newest orders with their payments."""
-    shop = the_shop()
+    shop = current_shop()
     return [
         Sale(
             order=order,
@@ -186,7 +186,7 @@ def recent_sales() -> list[Sale]:
 
 def with_live_code(order: Order) -> Order:
     """`order` with a code that is good for a while yet; as it is when it is not open."""
-    shop = the_shop()
+    shop = current_shop()
     if order.state is not OrderState.OPEN:
         return order
     if order.code_expires_at - shop.orders.clock() > timedelta(seconds=_renew_before_s()):
@@ -198,11 +198,11 @@ def with_live_code(order: Order) -> Order:
 
 
 def _renew_before_s() -> float:
-    return min(RENEW_BEFORE_S, the_shop().config.code_ttl_s / 2)
+    return min(RENEW_BEFORE_S, current_shop().config.code_ttl_s / 2)
 
 
 def _stage(order_id: str) -> dict[str, Any]:
-    shop = the_shop()
+    shop = current_shop()
     order = with_live_code(shop.orders.get(order_id))
     attempts = shop.payments.of_order(order_id)
     payment = None if order.payment_id is None else settled(order.payment_id)
@@ -241,7 +241,7 @@ def _story(payment: Payment | None) -> dict[str, Any]:
     if payment is None or payment.state is not PaymentState.APPROVED:
         return {"timed": None, "certain": Certain(), "diagram": None}
     return {
-        "timed": figures.where_time_went(the_shop(), payment),
+        "timed": figures.where_time_went(current_shop(), payment),
         "certain": certain(payment),
         "diagram": draw([side_of(payment, "left", page=f"/compare?left={payment.id}")]),
     }
@@ -249,7 +249,7 @@ def _story(payment: Payment | None) -> dict[str, Any]:
 
 def _is_opened(order_id: str, attempts: Sequence[Payment]) -> bool:
     """Whether a phone has opened the code and its payer has tried nothing since."""
-    moments = the_shop().moments.of_order(order_id)
+    moments = current_shop().moments.of_order(order_id)
     opened = [each.at for each in moments if each.kind == CODE_OPENED]
     return bool(opened) and all(each.started_at < opened[-1] for each in attempts)
 
@@ -258,7 +258,7 @@ def settled(payment_id: str, *, within_s: float = 0.3) -> Payment:
     """A payment with its times and steps, which are written a moment after its outcome."""
     until = time.monotonic() + within_s
     while True:
-        payment = the_shop().payments.get(payment_id)
+        payment = current_shop().payments.get(payment_id)
         if payment.finished_at is not None or time.monotonic() >= until:
             return payment
         time.sleep(0.01)
@@ -266,13 +266,13 @@ def settled(payment_id: str, *, within_s: float = 0.3) -> Payment:
 
 def _cards() -> list[Payer]:
     """What can be laid on the emulated reader."""
-    return [payer for payer in the_shop().payers() if Mode.NFC in payer.modes]
+    return [payer for payer in current_shop().payers() if Mode.NFC in payer.modes]
 
 
 @blueprint.post("/orders/<order_id>/enrol")
 def enrol(order_id: str) -> ResponseReturnValue:
     """Enrol the card of a declined tap; the order stays open for it to be tapped again."""
-    shop = the_shop()
+    shop = current_shop()
     payment = shop.payments.get(request.form.get("payment", "")[:40])
     if payment.order_id != order_id:
         raise Problem(kind="unknown-payment", detail="payment: it is not this order's.")

@@ -13,7 +13,7 @@ from checkout.errors import ShopError
 from checkout.shop.payments.payment_times import tell_payer_knows
 from checkout.shop.payments.pin_entry import Wait
 from checkout.web.access.guard import Standing
-from checkout.web.context import is_encrypted, the_shop
+from checkout.web.context import current_context, current_shop
 from checkout.web.problems import Problem
 
 blueprint = Blueprint("pin_pad", __name__)
@@ -24,7 +24,7 @@ _TOLD_BESIDE_THE_PAD = ("not-waiting", "clearing-unavailable", "pin")
 
 def may_carry_a_pin() -> bool:
     """Whether nobody between this browser and this server can read along."""
-    return g.standing is Standing.LOCAL or is_encrypted()
+    return g.standing is Standing.LOCAL or current_context().guard.is_encrypted(request)
 
 
 @blueprint.post("/orders/<order_id>/pin")
@@ -38,15 +38,15 @@ def enter(order_id: str) -> ResponseReturnValue:
         return _to_order(order_id)
     try:
         pin = request.form.get("pin", "")[:16]
-        payment = the_shop().payments.waiting.enter_pin(wait.payment_id, pin)
+        payment = current_shop().payments.waiting.enter_pin(wait.payment_id, pin)
         # The answer to this request is the page that says so.
         tell_payer_knows(
-            the_shop(),
+            current_shop(),
             payment,
             source="counter",
             target="payer",
             what="shows: paid",
-            asked_at=the_shop().orders.clock(),
+            asked_at=current_shop().orders.clock(),
         )
     except ShopError as error:
         if error.kind not in _TOLD_BESIDE_THE_PAD:
@@ -61,7 +61,7 @@ def cancel(order_id: str) -> ResponseReturnValue:
     wait = _wait_of(order_id)
     if wait is not None:
         try:
-            the_shop().payments.waiting.cancel(wait.payment_id)
+            current_shop().payments.waiting.cancel(wait.payment_id)
         except ShopError as error:
             if error.kind != "not-waiting":
                 raise
@@ -70,7 +70,7 @@ def cancel(order_id: str) -> ResponseReturnValue:
 
 def _wait_of(order_id: str) -> Wait | None:
     """The wait that the form was drawn for: one that came after it is not meant."""
-    wait = the_shop().payments.waiting.of_order(the_shop().orders.get(order_id).id)
+    wait = current_shop().payments.waiting.of_order(current_shop().orders.get(order_id).id)
     meant = request.form.get("payment")
     if wait is None or wait.place != "counter" or wait.payment_id != meant:
         return None

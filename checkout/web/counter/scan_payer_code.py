@@ -11,12 +11,12 @@ from flask.typing import ResponseReturnValue
 
 from checkout.acceptance.qr.payer_code import is_payer_code
 from checkout.errors import ShopError
-from checkout.web.context import the_shop
+from checkout.web.context import current_shop
 from checkout.web.payer import phone_trace
 from checkout.web.problems import KINDS
 from checkout.web.scanned_picture import NotReadable, texts_in
 
-blueprint = Blueprint("customer_code", __name__)
+blueprint = Blueprint("scan_payer_code", __name__)
 
 _LARGEST_FRAME = 2 * 1024 * 1024
 #: What is said beside the field; every other refusal has a page of its own.
@@ -31,7 +31,7 @@ _SAID = {
 @blueprint.post("/orders/<order_id>/payment-code")
 def scan(order_id: str) -> ResponseReturnValue:
     """Pay the order by a typed code or by a photo of one."""
-    the_shop().orders.get(order_id)
+    current_shop().orders.get(order_id)
     typed = request.form.get("text", "").strip()[:512]
     photo = request.files.get("photo")
     try:
@@ -49,7 +49,7 @@ def scan(order_id: str) -> ResponseReturnValue:
 def frame(order_id: str) -> ResponseReturnValue:
     """Read one frame of the counter's camera: whether it paid, and what is wrong if it did not."""
     request.max_content_length = _LARGEST_FRAME
-    the_shop().orders.get(order_id)
+    current_shop().orders.get(order_id)
     try:
         said = _present(order_id, texts_in(request.get_data()))
     except NotReadable:
@@ -61,7 +61,7 @@ def frame(order_id: str) -> ResponseReturnValue:
 def revoke(order_id: str) -> ResponseReturnValue:
     """Give up on the phone, no sooner than the rhythm allows."""
     try:
-        the_shop().presented.revoke(order_id)
+        current_shop().presented.revoke(order_id)
     except ShopError as error:
         if error.kind not in ("too-soon", "order-busy"):
             raise
@@ -73,7 +73,7 @@ def _present(order_id: str, texts: list[str]) -> str | None:
     """Pay by the first of `texts` that is a payer's code; None, or what to tell the cashier."""
     text = next((each for each in texts if is_payer_code(each)), texts[0])
     try:
-        the_shop().present(order_id, text, emulated=phone_trace.is_emulated_phone())
+        current_shop().present(order_id, text, emulated=phone_trace.is_emulated_phone())
     except ShopError as error:
         if error.kind in _SAID:
             return _SAID[error.kind]

@@ -13,7 +13,7 @@ from checkout.shop.payments.pay_by_code import Payment, PaymentState
 from checkout.shop.payments.payment_times import Certain, certain
 from checkout.trace import Step
 from checkout.web import figures as sources
-from checkout.web.context import the_shop
+from checkout.web.context import current_shop
 from checkout.web.diagram import draw, parties_of, side_of
 
 blueprint = Blueprint("compare", __name__)
@@ -35,7 +35,7 @@ class Shown:
 @blueprint.get("/compare")
 def show() -> str:
     """The two payments chosen, or the latest by code and the latest by tap."""
-    shop = the_shop()
+    shop = current_shop()
     payments = [each for each in shop.payments.recent(_LISTED) if each.kind == "sale"]
     left, right = _chosen(payments)
     for each in (left, right):
@@ -77,7 +77,7 @@ def _named(side: str) -> Payment | None:
     if not payment_id:
         return None
     try:
-        return the_shop().payments.get(payment_id[:64])
+        return current_shop().payments.get(payment_id[:64])
     except ShopError:
         return None
 

@@ -12,7 +12,7 @@ from checkout.clearing.client.client import NoAnswer, NotSent, OperationFailed
 from checkout.clearing.queries import BookedDispute, LoggedMessage, disputes
 from checkout.clearing.settlement.disputes import DisputeState
 from checkout.money import AmountError, Money
-from checkout.web.context import the_shop
+from checkout.web.context import current_shop
 from checkout.web.problems import Problem
 
 blueprint = Blueprint("disputes", __name__, url_prefix="/network/messages")
@@ -40,7 +40,7 @@ _NEXT = {
 def all_disputes() -> tuple[BookedDispute, ...]:
     """Every dispute; none before the switch has run on this database."""
     try:
-        return disputes(the_shop().engine)
+        return disputes(current_shop().engine)
     except DatabaseError:
         return ()
 
@@ -57,7 +57,7 @@ def dispute_of(message: LoggedMessage) -> dict[str, Any] | None:
 @blueprint.post("/<int:seq>/dispute")
 def step(seq: int) -> ResponseReturnValue:
     """Take the dispute of a sale one step on; Problem(dispute) where that step can't be taken."""
-    shop = the_shop()
+    shop = current_shop()
     message = shop.books.message(seq) if seq < 2**62 else None
     if message is None:
         raise Problem(kind="unknown-message", detail="The switch has heard no such message.")

@@ -16,7 +16,7 @@ from checkout.clearing.queries import BookedAccount
 from checkout.clearing.scheme.business_date import settlement_date
 from checkout.clearing.scheme.participants import demo_participants
 from checkout.web import figures
-from checkout.web.context import the_shop
+from checkout.web.context import current_shop
 from checkout.web.office.disputes import all_disputes, dispute_of
 from checkout.web.office.money_flow import flow_of
 from checkout.web.problems import Problem
@@ -41,7 +41,7 @@ class Line:
 @blueprint.get("/")
 def show() -> str:
     """Messages, the trial balance by currency, participants."""
-    books = the_shop().books
+    books = current_shop().books
     lines = [_line(each) for each in _read(books.accounts, ())]
     lines.sort(key=lambda line: (line.currency, line.name))
     totals = {
@@ -62,7 +62,7 @@ def show() -> str:
         payment_tokens=_read(books.payment_tokens, ()),
         disputes=all_disputes(),
         cut_overs=_read(books.cut_overs, {}),
-        today=settlement_date(the_shop().orders.clock()).isoformat(),
+        today=settlement_date(current_shop().orders.clock()).isoformat(),
     )
 
 
@@ -71,7 +71,7 @@ def settle() -> ResponseReturnValue:
     """Close a settlement date at the switch; closing it twice changes nothing."""
     day = _day(request.form.get("date", ""))
     try:
-        the_shop().clearing().operate("settle", {"date": day.isoformat()})
+        current_shop().clearing().operate("settle", {"date": day.isoformat()})
     except (NotSent, NoAnswer) as error:
         raise Problem(kind="clearing-unavailable", detail=f"clearing: {error}") from None
     except OperationFailed as error:
@@ -82,7 +82,7 @@ def settle() -> ResponseReturnValue:
 @blueprint.get("/settlements/<day>")
 def settlement(day: str) -> str:
     """Who receives and who owes for one closed date, and what the merchants get."""
-    report = figures.settlement(the_shop(), _day(day))
+    report = figures.settlement(current_shop(), _day(day))
     if report is None:
         raise Problem(kind="unknown-settlement", detail=f"date: {day} has not been closed yet.")
     return render_template("office/settlement.html", report=report)
@@ -91,7 +91,7 @@ def settlement(day: str) -> str:
 @blueprint.get("/messages")
 def messages() -> str:
     """The table of messages alone, for the page that shows it already."""
-    books = the_shop().books
+    books = current_shop().books
     found = _read(lambda: books.messages(limit=_SHOWN, search=_wanted()), ())
     return render_template("office/_messages.html", messages=found, wanted=_wanted())
 
@@ -99,7 +99,7 @@ def messages() -> str:
 @blueprint.get("/messages/<int:seq>")
 def message(seq: int) -> str:
     """One message: question and answer field by field, and the money it moved."""
-    books = the_shop().books
+    books = current_shop().books
     said = _read(lambda: books.message(seq), None) if seq < 2**62 else None
     if said is None:
         raise Problem(kind="unknown-message", detail="The switch has heard no such message.")

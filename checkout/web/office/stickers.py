@@ -12,11 +12,11 @@ from checkout.errors import ShopError
 from checkout.money import CURRENCIES, AmountError, Money
 from checkout.shop.payments.stickers import StaticCode
 from checkout.web import codes
-from checkout.web.context import the_shop
+from checkout.web.context import current_shop
 from devices.qr.symbol import sticker_sheet
 from devices.qr.symbol.sticker_sheet import Sticker
 
-blueprint = Blueprint("sticker_desk", __name__)
+blueprint = Blueprint("stickers", __name__)
 
 _ON_A_SHEET = 6
 
@@ -34,23 +34,23 @@ def create() -> ResponseReturnValue:
     currency, typed = form.get("currency", "CNY"), form.get("amount", "").strip()[:32]
     try:
         amount = Money.parse(typed, currency).amount_minor if typed else None
-        the_shop().static_codes.create(form.get("label", ""), currency, amount_minor=amount)
+        current_shop().static_codes.create(form.get("label", ""), currency, amount_minor=amount)
     except (AmountError, ShopError) as error:
         return make_response(_page(trouble=str(error), form=form), 422)
-    return redirect(url_for("sticker_desk.home"), 303)
+    return redirect(url_for("stickers.home"), 303)
 
 
 @blueprint.post("/stickers/<code>/revoke")
 def revoke(code: str) -> ResponseReturnValue:
     """Take a printed code out of use for good."""
-    the_shop().static_codes.revoke(code)
-    return redirect(url_for("sticker_desk.home"), 303)
+    current_shop().static_codes.revoke(code)
+    return redirect(url_for("stickers.home"), 303)
 
 
 @blueprint.get("/stickers/<code>.<form>")
 def picture(code: str, form: str) -> Response:
     """One sticker as SVG or PNG, or a PDF sheet of six of it."""
-    shop = the_shop()
+    shop = current_shop()
     sticker = _sticker(shop.static_codes.get(code))
     if form == "svg":
         return Response(sticker_sheet.svg(sticker), mimetype="image/svg+xml")
@@ -63,14 +63,14 @@ def picture(code: str, form: str) -> Response:
 
 
 def _sticker(code: StaticCode) -> Sticker:
-    config = the_shop().config
+    config = current_shop().config
     return Sticker(
         text=codes.link_to(config, code.code), payee=config.merchant.name, number=code.printed
     )
 
 
 def _page(*, trouble: str | None = None, form: Any = None) -> str:
-    made = the_shop().static_codes.all()
+    made = current_shop().static_codes.all()
     return render_template(
         "office/stickers.html",
         stickers=[each for each in made if not each.revoked],

@@ -9,10 +9,10 @@ from flask.typing import ResponseReturnValue
 
 from checkout.errors import ShopError
 from checkout.shop.webhooks.events import EventType
-from checkout.web.context import the_shop
+from checkout.web.context import current_shop
 from checkout.web.problems import KINDS
 
-blueprint = Blueprint("webhook_desk", __name__, url_prefix="/webhooks")
+blueprint = Blueprint("webhooks", __name__, url_prefix="/webhooks")
 
 _SHOWN = 30
 
@@ -26,7 +26,7 @@ def home() -> str:
 @blueprint.get("/deliveries")
 def deliveries() -> str:
     """The table of deliveries alone, for the page that shows it already."""
-    found = the_shop().webhooks.deliveries.recent(_SHOWN)
+    found = current_shop().webhooks.deliveries.recent(_SHOWN)
     return render_template("office/_deliveries.html", deliveries=found)
 
 
@@ -36,7 +36,9 @@ def add() -> ResponseReturnValue:
     url, chosen = request.form.get("url", "").strip(), request.form.getlist("events")
     everything = not chosen or len(chosen) == len(EventType)
     try:
-        endpoint, secret = the_shop().webhooks.endpoints.add(url, None if everything else chosen)
+        endpoint, secret = current_shop().webhooks.endpoints.add(
+            url, None if everything else chosen
+        )
     except ShopError as error:
         page = _page(trouble=str(error), form={"url": url[:500], "events": chosen})
         return make_response(page, KINDS[error.kind][0])
@@ -46,22 +48,22 @@ def add() -> ResponseReturnValue:
 @blueprint.post("/<endpoint_id>/secret")
 def change_secret(endpoint_id: str) -> ResponseReturnValue:
     """Make a new secret and show it this once."""
-    endpoint, secret = the_shop().webhooks.endpoints.new_secret(endpoint_id)
+    endpoint, secret = current_shop().webhooks.endpoints.new_secret(endpoint_id)
     return _with_secret(endpoint.url, secret, 200)
 
 
 @blueprint.post("/<endpoint_id>/remove")
 def remove(endpoint_id: str) -> ResponseReturnValue:
     """Send nothing more there."""
-    the_shop().webhooks.endpoints.remove(endpoint_id)
-    return redirect(url_for("webhook_desk.home"), 303)
+    current_shop().webhooks.endpoints.remove(endpoint_id)
+    return redirect(url_for("webhooks.home"), 303)
 
 
 @blueprint.post("/deliveries/<delivery_id>/again")
 def send_again(delivery_id: str) -> ResponseReturnValue:
     """Send it again at once under the same event id."""
-    the_shop().webhooks.deliveries.send_again(delivery_id)
-    return redirect(url_for("webhook_desk.home"), 303)
+    current_shop().webhooks.deliveries.send_again(delivery_id)
+    return redirect(url_for("webhooks.home"), 303)
 
 
 def _with_secret(url: str, secret: str, status: int) -> Response:
@@ -74,7 +76,7 @@ def _page(
     trouble: str | None = None,
     form: dict[str, Any] | None = None,
 ) -> str:
-    webhooks = the_shop().webhooks
+    webhooks = current_shop().webhooks
     return render_template(
         "office/webhooks.html",
         endpoints=webhooks.endpoints.all(),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from flask import Response, request, url_for
 
 from checkout.acceptance.contract import Mode
-from checkout.web.context import is_encrypted, seal, the_shop, unseal
+from checkout.web.access.signed_values import sign, verify
+from checkout.web.context import current_context, current_shop
 
 if TYPE_CHECKING:
     from checkout.demo.payers import Payer
@@ -19,7 +20,7 @@ _RECEIPT = "receipt"
 def accounts() -> dict[str, list[Payer]]:
     """Who can pay by code, those that pay as expected apart from those made to fail."""
     groups: dict[str, list[Payer]] = {"usual": [], "trouble": []}
-    for payer in the_shop().payers():
+    for payer in current_shop().payers():
         if Mode.QR in payer.modes:
             groups["trouble" if payer.makes_trouble else "usual"].append(payer)
     return groups
@@ -43,17 +44,17 @@ def remember_payer(response: Response, payer: str) -> None:
         payer,
         max_age=30 * 86_400,
         httponly=True,
-        secure=is_encrypted(),
+        secure=current_context().guard.is_encrypted(request),
         samesite="Lax",
     )
 
 
 def receipt_path(payment_id: str) -> str:
     """The address of a receipt; nobody can make one up."""
-    return url_for("payer.receipt", sealed=seal(_RECEIPT, payment_id))
+    return url_for("payer.receipt", sealed=sign(_RECEIPT, payment_id))
 
 
 def payment_of_receipt(sealed: str) -> str | None:
     """The payment that a receipt's address names; None when we did not make the address."""
-    payment_id = unseal(_RECEIPT, sealed)
+    payment_id = verify(_RECEIPT, sealed)
     return payment_id if isinstance(payment_id, str) else None

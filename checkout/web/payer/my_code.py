@@ -26,7 +26,8 @@ from checkout.database import instant, micros
 from checkout.errors import ShopError
 from checkout.shop.payments.pay_by_code import PaymentState
 from checkout.web.access.guard import open_to_all
-from checkout.web.context import seal, the_answers, the_shop, unseal
+from checkout.web.access.signed_values import sign, verify
+from checkout.web.context import current_context, current_shop
 from checkout.web.idempotency import fingerprint
 from checkout.web.payer.accounts import chosen_payer, receipt_path
 from checkout.web.payer.pay import NO_BANK
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from checkout.demo.payers import Payer
     from checkout.shop.payments.payer_codes import UserPaying
 
-blueprint = Blueprint("phone_code", __name__, url_prefix="/wallet")
+blueprint = Blueprint("my_code", __name__, url_prefix="/wallet")
 
 _CONFIRM = "confirm"
 _LOOK_AGAIN_S = 4
@@ -79,7 +80,7 @@ def state() -> Response:
 def ask(sealed: str) -> ResponseReturnValue:
     """Who wants how much, and the PIN for it."""
     payment_id = _payment_of(sealed)
-    waiting = the_shop().presented.user_paying(payment_id)
+    waiting = current_shop().presented.user_paying(payment_id)
     return redirect(receipt_path(payment_id), 303) if waiting is None else _form(sealed, waiting)
 
 
@@ -88,12 +89,12 @@ def ask(sealed: str) -> ResponseReturnValue:
 def confirm(sealed: str) -> ResponseReturnValue:
     """Go on under this PIN, once, however often the form is sent."""
     payment_id = _payment_of(sealed)
-    return the_answers().once(
+    return current_context().responses.once(
         "confirm",
         request.form.get("submission", "")[:64] or secrets.token_urlsafe(18),
         fingerprint(payment_id),
         lambda: make_response(_confirm_once(sealed, payment_id)),
-        patience_s=the_shop().config.clearing_timeout_s + 5,
+        patience_s=current_shop().config.clearing_timeout_s + 5,
     )
 
 
@@ -103,7 +104,7 @@ def refuse(sealed: str) -> ResponseReturnValue:
     """Do not pay this."""
     payment_id = _payment_of(sealed)
     try:
-        the_shop().presented.refuse(payment_id)
+        current_shop().presented.refuse(payment_id)
     except ShopError as error:
         if error.kind != "not-waiting":
             raise
@@ -112,18 +113,18 @@ def refuse(sealed: str) -> ResponseReturnValue:
 
 def waiting_path(payer: Payer) -> str | None:
     """The page on which `payer` is asked for a PIN now, None where nothing waits for one."""
-    shop = the_shop()
+    shop = current_shop()
     latest = shop.presented.latest_of(payer.name, shop.orders.clock() - _LONGEST_WAIT)
     if latest is None or shop.presented.user_paying(latest.id) is None:
         return None
-    return url_for("phone_code.ask", sealed=seal(_CONFIRM, latest.id))
+    return url_for("my_code.ask", sealed=sign(_CONFIRM, latest.id))
 
 
 def _onward(payer: Payer, since: int | None) -> str | None:
     waiting = waiting_path(payer)
     if waiting is not None or since is None:
         return waiting
-    latest = the_shop().presented.latest_of(payer.name, instant(since))
+    latest = current_shop().presented.latest_of(payer.name, instant(since))
     if latest is None or latest.state is PaymentState.PENDING:
         return None
     return receipt_path(latest.id)
@@ -136,7 +137,7 @@ def _since() -> int | None:
 
 
 def _code(payer: Payer) -> dict[str, Any]:
-    shop = the_shop()
+    shop = current_shop()
     shown = shop.presented.show(payer.name)
     now = shop.orders.clock()
     return {
@@ -154,14 +155,14 @@ def _picture(svg: str) -> str:
 
 
 def _payment_of(sealed: str) -> str:
-    payment_id = unseal(_CONFIRM, sealed)
+    payment_id = verify(_CONFIRM, sealed)
     if not isinstance(payment_id, str):
         raise Problem(kind="unknown-payment", detail="This address is not complete.")
     return payment_id
 
 
 def _confirm_once(sealed: str, payment_id: str) -> ResponseReturnValue:
-    shop = the_shop()
+    shop = current_shop()
     waiting = shop.presented.user_paying(payment_id)
     if waiting is None:
         return redirect(receipt_path(payment_id), 303)
@@ -183,7 +184,7 @@ def _confirm_once(sealed: str, payment_id: str) -> ResponseReturnValue:
 def _form(
     sealed: str, waiting: UserPaying, *, pin_trouble: str | None = None, status: int = 200
 ) -> Response:
-    now = the_shop().orders.clock()
+    now = current_shop().orders.clock()
     page = render_template(
         "payer/confirm.html",
         waiting=waiting,

@@ -18,7 +18,7 @@ from checkout.shop.orders.orders import CodeLookup
 from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.stickers import StaticCode
 from checkout.web.access.guard import open_to_all
-from checkout.web.context import the_answers, the_guesses, the_shop
+from checkout.web.context import current_context, current_shop
 from checkout.web.idempotency import fingerprint
 from checkout.web.payer import pay_sticker, phone_trace
 from checkout.web.payer.accounts import (
@@ -70,12 +70,12 @@ def pay(code: str) -> ResponseReturnValue:
         return redirect(url_for("payer.show", code=code), 303)
     payer = request.form.get("payer", "")[:64]
     mark = fingerprint(code.upper(), payer, request.form.get("amount", ""))
-    return the_answers().once(
+    return current_context().responses.once(
         "payer",
         submission,
         mark,
         lambda: make_response(_pay_once(code, payer, request.form.get("pin", ""))),
-        patience_s=the_shop().config.clearing_timeout_s + 5,
+        patience_s=current_shop().config.clearing_timeout_s + 5,
     )
 
 
@@ -89,7 +89,7 @@ def fresh(code: str) -> ResponseReturnValue:
         return redirect(url_for("payer.show", code=code), 303)
     order = found.order
     if found.status == "expired" and order.state is OrderState.OPEN:
-        shop = the_shop()
+        shop = current_shop()
         live = order if order.code_expires_at > shop.orders.clock() else None
         code = (live or shop.orders.renew_code(order.id)).code
     return redirect(url_for("payer.show", code=code), 303)
@@ -102,7 +102,7 @@ def receipt(sealed: str) -> ResponseReturnValue:
     payment_id = payment_of_receipt(sealed)
     if payment_id is None:
         raise Problem(kind="unknown-payment", detail="This receipt's address is not complete.")
-    shop = the_shop()
+    shop = current_shop()
     asked_at = shop.orders.clock()
     payment = shop.payments.get(payment_id)
     order = shop.orders.get(payment.order_id)
@@ -121,13 +121,13 @@ def receipt(sealed: str) -> ResponseReturnValue:
 
 def find_code(code: str) -> CodeLookup | StaticCode:
     """The order or the sticker behind a code, at a pace that makes guessing hopeless."""
-    guesses = the_guesses()
+    guesses = current_context().rate_limits.codes
     wait_s = guesses.wait_s(request.remote_addr)
     if wait_s > 0:
         detail = "Too many unknown codes came from this address; wait a minute."
         raise Problem(kind="too-many-tries", detail=detail, retry_after_s=wait_s)
     try:
-        return the_shop().static_codes.find(code) or the_shop().orders.resolve_code(code)
+        return current_shop().static_codes.find(code) or current_shop().orders.resolve_code(code)
     except ShopError as error:
         if error.kind != "unknown-code":
             raise
@@ -163,7 +163,7 @@ def _pay_once(code: str, payer: str, pin: str) -> ResponseReturnValue:
         return _form(order, code, trouble="Choose the account to pay from.", status=422)
     if odd_pin(pin):
         return _form(order, code, payer=payer, pin_trouble=odd_pin(pin), status=422)
-    shop = the_shop()
+    shop = current_shop()
     try:
         return phone_trace.told(
             lambda trace: shop.payments.pay_by_code(
@@ -193,7 +193,7 @@ def _refused(error: ShopError, order: Order, code: str, payer: str) -> ResponseR
         return as_response(error)
     if error.kind == "clearing-unavailable":
         return _form(order, code, payer=payer, trouble=NO_BANK, status=503)
-    lookup = the_shop().orders.resolve_code(code)
+    lookup = current_shop().orders.resolve_code(code)
     if lookup.status != "live":
         return _not_payable(lookup, code)
     status = KINDS.get(error.kind, (409, ""))[0]
@@ -210,7 +210,7 @@ def _form(
     status: int = 200,
 ) -> Response:
     # An earlier code of the order runs out sooner than this says; its page offers a fresh one.
-    left_s = (order.code_expires_at - the_shop().orders.clock()).total_seconds()
+    left_s = (order.code_expires_at - current_shop().orders.clock()).total_seconds()
     return phone_trace.form_page(
         lambda opened: render_template(
             "payer/pay.html",

@@ -11,7 +11,7 @@ from checkout.errors import ShopError
 from checkout.money import AmountError, Money
 from checkout.shop.payments.pay_by_code import Payment
 from checkout.shop.payments.stickers import StaticCode
-from checkout.web.context import the_shop
+from checkout.web.context import current_shop
 from checkout.web.payer import pay as payer_pages, phone_trace
 from checkout.web.payer.accounts import (
     accounts,
@@ -67,7 +67,7 @@ def pay(sticker: StaticCode, payer: str, pin: str, *, pin_trouble: str | None) -
         return form(sticker, payer=payer, pin_trouble=pin_trouble, status=422)
     try:
         return phone_trace.told(
-            lambda trace: the_shop().static_codes.pay(
+            lambda trace: current_shop().static_codes.pay(
                 sticker.code,
                 payer=payer,
                 amount_minor=amount.amount_minor,
@@ -107,7 +107,7 @@ def _refused(error: ShopError, sticker: StaticCode, payer: str) -> Response:
     if error.kind == "outcome-unknown":
         return as_response(error)
     if error.kind == "revoked-code":
-        return form(the_shop().static_codes.get(sticker.code))
+        return form(current_shop().static_codes.get(sticker.code))
     status = KINDS.get(error.kind, (409, ""))[0]
     if error.kind == "clearing-unavailable":
         return form(sticker, payer=payer, trouble=payer_pages.NO_BANK, status=status)

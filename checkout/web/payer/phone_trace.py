@@ -23,7 +23,8 @@ from checkout.shop.payments.pay_by_code import Payment, PaymentState
 from checkout.shop.payments.payment_times import tell_payer_knows
 from checkout.trace import Trace
 from checkout.web.access.guard import harden
-from checkout.web.context import seal, the_shop, unseal
+from checkout.web.access.signed_values import sign, verify
+from checkout.web.context import current_shop
 
 _PURPOSE = "opened"
 #: What the emulated phone (`devices.phone.phone`) calls itself.
@@ -36,10 +37,10 @@ def form_page(render: Callable[[str], str], status: int) -> Response:
     """The page that `render` makes around the signed mark of its own opening."""
     page = render(_PLACE)
     # A mark of the same length goes in, so that the page is as long as the mark says.
-    first = seal(_PURPOSE, [_now_ms(), request_bytes(), 10_000 + len(page)])
+    first = sign(_PURPOSE, [_now_ms(), request_bytes(), 10_000 + len(page)])
     length = len(page.encode()) - len(_PLACE) + len(first)
     bytes_shown = length + response_bytes(make_response("", status))
-    mark = seal(_PURPOSE, [_now_ms(), request_bytes(), bytes_shown])
+    mark = sign(_PURPOSE, [_now_ms(), request_bytes(), bytes_shown])
     return make_response(page.replace(_PLACE, mark), status)
 
 
@@ -80,7 +81,7 @@ def told(pay: Callable[[Trace], Payment], answer: Callable[[Payment], Response])
             took_ms=trace.now_ms() - confirmed_ms,
             detail=http_told(response),
         )
-        the_shop().payments.records.retell(payment.id, steps, modelled_ms=payment.modelled_ms)
+        current_shop().payments.records.retell(payment.id, steps, modelled_ms=payment.modelled_ms)
     return response
 
 
@@ -99,16 +100,16 @@ def opened(order: Order) -> None:
     if request.method != "GET" or "prefetch" in _purpose():
         return
     code = str((request.view_args or {}).get("code", ""))[:4].upper()
-    the_shop().moments.once(CODE_OPENED, order.id, code=code, emulated=is_emulated_phone())
+    current_shop().moments.once(CODE_OPENED, order.id, code=code, emulated=is_emulated_phone())
 
 
 def opened_at() -> datetime | None:
     """When the page whose form was sent had been opened; None where it does not say."""
-    mark = unseal(_PURPOSE, request.form.get("opened", ""))
+    mark = verify(_PURPOSE, request.form.get("opened", ""))
     if not (isinstance(mark, list) and len(mark) == 3):
         return None
     ago_s = min(max(time.time() - int(mark[0]) / 1000, 0.0), _LONGEST_S)
-    return the_shop().orders.clock() - timedelta(seconds=ago_s)
+    return current_shop().orders.clock() - timedelta(seconds=ago_s)
 
 
 def result_shown(payment: Payment, response: Response, asked_at: datetime) -> None:
@@ -116,7 +117,7 @@ def result_shown(payment: Payment, response: Response, asked_at: datetime) -> No
     if payment.mode is not Mode.QR or tells_its_own_story() or request.method != "GET":
         return
     tell_payer_knows(
-        the_shop(),
+        current_shop(),
         payment,
         source="phone",
         target="shop",
@@ -161,7 +162,7 @@ def _now_ms() -> int:
 
 
 def _opening() -> tuple[float, int, int]:
-    mark = unseal(_PURPOSE, request.form.get("opened", ""))
+    mark = verify(_PURPOSE, request.form.get("opened", ""))
     if isinstance(mark, list) and len(mark) == 3:
         return int(mark[0]) / 1000, int(mark[1]), int(mark[2])
     return time.time(), 0, 0

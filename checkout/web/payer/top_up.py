@@ -14,14 +14,14 @@ from checkout.errors import ShopError
 from checkout.money import AmountError, Money, mask_account
 from checkout.shop.payments.top_ups import TopUpState
 from checkout.web.access.guard import open_to_all
-from checkout.web.context import the_answers, the_shop
+from checkout.web.context import current_context, current_shop
 from checkout.web.idempotency import fingerprint
 from checkout.web.payer.accounts import chosen_payer
 from checkout.web.payer.pay import NO_BANK, SUBMISSION, odd_pin
 from checkout.web.payer.pay_sticker import said
 from checkout.web.problems import KINDS
 
-blueprint = Blueprint("wallet_top_up", __name__, url_prefix="/wallet/top-up")
+blueprint = Blueprint("top_up", __name__, url_prefix="/wallet/top-up")
 
 _CURRENCY_SIGN = re.compile(r"^[A-Z]{3}\s*")
 _DECLINED = {
@@ -46,7 +46,7 @@ def fundable() -> Account | None:
 def stored_minor(account: Account) -> int | None:
     """What the operator's books hold for the payer; None before the switch has run."""
     try:
-        return the_shop().books.available(account.account, account.currency)
+        return current_shop().books.available(account.account, account.currency)
     except DatabaseError:
         return None
 
@@ -66,14 +66,14 @@ def top_up() -> ResponseReturnValue:
     account = fundable()
     submission = request.form.get("submission", "")
     if account is None or SUBMISSION.fullmatch(submission) is None:
-        return redirect(url_for("wallet_top_up.form"), 303)
+        return redirect(url_for("top_up.form"), 303)
     mark = fingerprint(account.payer, request.form.get("amount", ""))
-    return the_answers().once(
+    return current_context().responses.once(
         "top-up",
         submission,
         mark,
         lambda: make_response(_once(account)),
-        patience_s=the_shop().config.clearing_timeout_s + 5,
+        patience_s=current_shop().config.clearing_timeout_s + 5,
     )
 
 
@@ -84,7 +84,7 @@ def _once(account: Account) -> ResponseReturnValue:
         amount = Money.parse(_CURRENCY_SIGN.sub("", typed), account.currency)
         if odd_pin(pin):
             return _form(account, pin_trouble=odd_pin(pin), status=422)
-        done = the_shop().top_ups.top_up(account.payer, amount, pin)
+        done = current_shop().top_ups.top_up(account.payer, amount, pin)
     except AmountError as error:
         return _form(account, amount_trouble=said(error), status=422)
     except ShopError as error:

@@ -14,7 +14,7 @@ from checkout.acceptance.qr.signed_payload import CodeRefused
 from checkout.shop.payments.pay_by_code import Payment
 from checkout.web import codes
 from checkout.web.access.guard import open_to_all
-from checkout.web.context import the_pictures, the_shop
+from checkout.web.context import current_context, current_shop
 from checkout.web.payer import top_up
 from checkout.web.payer.accounts import (
     accounts,
@@ -46,7 +46,7 @@ def home() -> str:
         accounts=accounts(),
         wallet=wallet,
         stored=None if wallet is None else top_up.stored_minor(wallet),
-        topped=() if wallet is None else the_shop().top_ups.recent(payer.name, _HISTORY),
+        topped=() if wallet is None else current_shop().top_ups.recent(payer.name, _HISTORY),
         history=[
             {"payment": each, "path": receipt_path(each.id), "currency": _currency(each)}
             for each in _history(payer.name)
@@ -103,7 +103,7 @@ def read_frame() -> ResponseReturnValue:
 
 def _check_pace() -> None:
     """Problem(too-many-tries) for a phone that sends more pictures than a camera scans."""
-    pictures = the_pictures()
+    pictures = current_context().rate_limits.pictures
     wait_s = pictures.wait_s(request.remote_addr)
     if wait_s > 0:
         detail = "Too many pictures came from this address; wait a little."
@@ -131,7 +131,7 @@ def target_of(texts: list[str]) -> str:
 
 
 def _code_in(text: str) -> str | None:
-    config = the_shop().config
+    config = current_shop().config
     own = (codes.base_url(config), codes.local_url(config), request.host_url)
     try:
         found = link.parse_link(text)
@@ -142,15 +142,15 @@ def _code_in(text: str) -> str | None:
 
 def _code_in_emv(text: str) -> str | None:
     try:
-        return codes.code_in_emv(text, the_shop().code_key)
+        return codes.code_in_emv(text, current_shop().code_key)
     except CodeRefused as refused:
         raise NotOurs(f"Nothing was opened: {refused}. Tell the staff.") from None
 
 
 def _history(payer: str) -> list[Payment]:
-    found = [each for each in the_shop().payments.recent(_SEARCHED) if each.payer == payer]
+    found = [each for each in current_shop().payments.recent(_SEARCHED) if each.payer == payer]
     return found[:_HISTORY]
 
 
 def _currency(payment: Payment) -> str:
-    return the_shop().orders.get(payment.order_id).currency
+    return current_shop().orders.get(payment.order_id).currency

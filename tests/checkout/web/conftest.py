@@ -37,12 +37,12 @@ class Clock:
         self.ahead += timedelta(seconds=seconds)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Shop]:
     home = tmp_path_factory.mktemp("web-home")
     opened = Shop.open(Config(home=home, heartbeat_s=0.3), own_switch=True, clock=clock)
@@ -50,14 +50,14 @@ def shop(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Sho
     opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def password(shop: Shop) -> str:
     fresh = credentials.ensure(shop.config.home).fresh_password
     assert fresh is not None
     return fresh
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def merchant_key(shop: Shop, password: str) -> str:
     return Path(shop.config.home / "keys" / "merchant-key").read_text("ascii").strip()
 

@@ -11,7 +11,7 @@ from flask import Response
 from sqlalchemy import Engine
 
 from checkout.database import open_engine
-from checkout.web.idempotency import Answers, fingerprint
+from checkout.web.idempotency import StoredResponses, fingerprint
 from checkout.web.problems import Problem
 
 
@@ -35,8 +35,8 @@ def answer(status: int, text: str = "done") -> Response:
 
 
 def test_an_answer_is_given_again_with_the_headers_that_matter(engine: Engine) -> None:
-    Answers(engine).once("api", "k", "f", lambda: answer(201))
-    again = Answers(engine).once("api", "k", "f", lambda: pytest.fail("worked twice"))
+    StoredResponses(engine).once("api", "k", "f", lambda: answer(201))
+    again = StoredResponses(engine).once("api", "k", "f", lambda: pytest.fail("worked twice"))
     assert (again.status_code, again.get_data(as_text=True), again.headers["Location"]) == (
         201,
         "done",
@@ -47,27 +47,27 @@ def test_an_answer_is_given_again_with_the_headers_that_matter(engine: Engine) -
 
 @pytest.mark.parametrize("status", [401, 429, 500, 503])
 def test_what_may_be_tried_again_is_not_kept(engine: Engine, status: int) -> None:
-    answers = Answers(engine)
+    answers = StoredResponses(engine)
     answers.once("api", "k", "f", lambda: answer(status))
     assert answers.once("api", "k", "f", lambda: answer(200)).status_code == 200
 
 
 @pytest.mark.parametrize("status", [200, 303, 409, 422, 504])
 def test_what_is_settled_or_unknown_is_kept(engine: Engine, status: int) -> None:
-    answers = Answers(engine)
+    answers = StoredResponses(engine)
     answers.once("api", "k", "f", lambda: answer(status))
     assert answers.once("api", "k", "f", lambda: answer(200)).status_code == status
 
 
 def test_scopes_do_not_share_keys(engine: Engine) -> None:
-    answers = Answers(engine)
+    answers = StoredResponses(engine)
     answers.once("api", "k", "f", lambda: answer(200, "api"))
     assert answers.once("payer", "k", "f", lambda: answer(200, "payer")).get_data() == b"payer"
 
 
 def test_a_request_that_broke_off_is_never_worked_on_again(engine: Engine) -> None:
     clock = Clock()
-    answers = Answers(engine, clock=clock)
+    answers = StoredResponses(engine, clock=clock)
 
     def broken() -> Response:
         raise RuntimeError("the power went")
@@ -86,7 +86,7 @@ def test_a_request_that_broke_off_is_never_worked_on_again(engine: Engine) -> No
 def test_another_request_under_the_key_is_refused_even_while_the_first_is_at_work(
     engine: Engine,
 ) -> None:
-    answers = Answers(engine)
+    answers = StoredResponses(engine)
 
     def meanwhile() -> Response:
         with pytest.raises(Problem) as refused:
@@ -99,7 +99,7 @@ def test_another_request_under_the_key_is_refused_even_while_the_first_is_at_wor
 
 def test_answers_are_forgotten_after_a_week(engine: Engine) -> None:
     clock = Clock()
-    answers = Answers(engine, clock=clock)
+    answers = StoredResponses(engine, clock=clock)
     answers.once("api", "old", "f", lambda: answer(200))
     clock.now += timedelta(days=6)
     answers.once("api", "new", "f", lambda: answer(200))

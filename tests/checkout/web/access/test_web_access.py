@@ -36,9 +36,9 @@ def test_every_route_but_the_payers_is_closed_to_strangers(
 ) -> None:
     open_endpoints = {
         "static",
-        "door.login",
-        "door.sign_in",
-        "door.sign_out",
+        "login.login",
+        "login.sign_in",
+        "login.sign_out",
         "payer.show",
         "payer.pay",
         "payer.fresh",
@@ -48,14 +48,14 @@ def test_every_route_but_the_payers_is_closed_to_strangers(
         "wallet.scan",
         "wallet.read_photo",
         "wallet.read_frame",
-        "wallet_top_up.form",
-        "wallet_top_up.top_up",
-        "phone_code.show",
-        "phone_code.part",
-        "phone_code.state",
-        "phone_code.ask",
-        "phone_code.confirm",
-        "phone_code.refuse",
+        "top_up.form",
+        "top_up.top_up",
+        "my_code.show",
+        "my_code.part",
+        "my_code.state",
+        "my_code.ask",
+        "my_code.confirm",
+        "my_code.refuse",
     }
     for rule in app.url_map.iter_rules():
         values = dict.fromkeys(rule.arguments, order.id) | {"seq": 1, "form": "png"}

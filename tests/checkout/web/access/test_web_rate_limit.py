@@ -1,4 +1,4 @@
-"""Failures counted in the database: by every worker, on SQLite and on PostgreSQL."""
+"""Failures counted in memory, and by every worker in the database: SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import pytest
 from sqlalchemy import Engine, func, select
 
 from checkout.database import open_engine
-from checkout.web.access.rate_limit import SharedAttempts, tries
+from checkout.web.access.rate_limit import (
+    FailuresInDatabase,
+    FailuresInMemory,
+    RateLimit,
+    network_of,
+    tries,
+)
 
 ADDRESS = "192.0.2.1"
 
@@ -51,9 +57,10 @@ def engines(url: str) -> Iterator[tuple[Engine, Engine]]:
 
 def pair(
     engines: tuple[Engine, Engine], hand: Hand, limit: int = 3, scope: str = "sign-in"
-) -> list[SharedAttempts]:
+) -> list[RateLimit]:
     return [
-        SharedAttempts(engine, scope, limit=limit, window_s=60, clock=hand) for engine in engines
+        RateLimit(FailuresInDatabase(engine, scope), limit=limit, window_s=60, clock=hand)
+        for engine in engines
     ]
 
 
@@ -114,7 +121,8 @@ def test_a_try_that_has_to_wait_writes_nothing(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'checkout.db'}")
     try:
         hand = Hand()
-        attempts = SharedAttempts(engine, "sign-in", limit=1, window_s=60, clock=hand)
+        store = FailuresInDatabase(engine, "sign-in")
+        attempts = RateLimit(store, limit=1, window_s=60, clock=hand)
         attempts.failed(ADDRESS)
         with engine.connect() as watching:
             before = watching.exec_driver_sql("PRAGMA data_version").scalar_one()
@@ -123,3 +131,44 @@ def test_a_try_that_has_to_wait_writes_nothing(tmp_path: Path) -> None:
             assert watching.exec_driver_sql("PRAGMA data_version").scalar_one() == before
     finally:
         engine.dispose()
+
+
+def test_the_limit_makes_an_address_wait_until_the_oldest_failure_is_gone() -> None:
+    hand = Hand()
+    attempts = RateLimit(FailuresInMemory(), limit=3, window_s=60, clock=hand)
+    for _ in range(3):
+        assert attempts.wait_s(ADDRESS) == 0
+        attempts.failed(ADDRESS)
+        hand.advance(10)
+    assert attempts.wait_s(ADDRESS) == attempts.take(ADDRESS) == 30
+    assert attempts.wait_s("192.0.2.2") == 0
+    hand.advance(30)
+    assert attempts.wait_s(ADDRESS) == 0
+    attempts.succeeded(ADDRESS)
+    attempts.failed(ADDRESS)
+    assert attempts.wait_s(ADDRESS) == 0
+
+
+def test_tries_at_once_in_one_process_are_no_more_than_tries_in_a_row() -> None:
+    attempts = RateLimit(FailuresInMemory(), limit=5, window_s=60, clock=Hand())
+    with ThreadPoolExecutor(16) as pool:
+        waits = list(pool.map(lambda _: attempts.take(ADDRESS), range(40)))
+    assert waits.count(0) == 5
+
+
+def test_one_host_cannot_use_all_its_ipv6_addresses() -> None:
+    attempts = RateLimit(FailuresInMemory(), limit=1, window_s=60)
+    attempts.failed("2001:db8::1")
+    assert attempts.wait_s("2001:db8::ffff") > 0
+    assert attempts.wait_s("2001:db8:0:1::1") == 0
+    assert network_of("::ffff:192.0.2.1") == "192.0.2.1"
+    assert network_of("fe80::1%eth0") == "fe80::/64"
+    assert network_of(None) == network_of("no address") == "unknown"
+
+
+def test_memory_stays_bounded() -> None:
+    attempts = RateLimit(FailuresInMemory(networks=10), limit=1, window_s=60)
+    for n in range(100):
+        attempts.failed(f"10.0.0.{n}")
+    assert attempts.wait_s("10.0.0.0") == 0
+    assert attempts.wait_s("10.0.0.99") > 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ from schemathesis.checks import CHECKS
 from checkout import create_app
 from checkout.shop.shop import Shop
 from checkout.web import openapi
-from checkout.web.access.rate_limit import SharedAttempts
+from checkout.web.access.rate_limit import FailuresInMemory, RateLimit
+from checkout.web.context import RateLimits
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -86,11 +88,9 @@ def operations() -> list[str]:
 def test_the_api_keeps_to_its_description(
     shop: Shop, merchant_key: str, operation_id: str, mode: GenerationMode
 ) -> None:
-    inner = create_app(shop=shop)
     # Wrong keys are tried again and again here; the waiting has a test of its own.
-    inner.extensions["checkout.door"].logins = SharedAttempts(
-        shop.engine, "many", limit=100_000, window_s=60, clock=shop.orders.clock
-    )
+    endless = RateLimit(FailuresInMemory(), limit=100_000, window_s=60)
+    inner = create_app(shop=shop, rate_limits=replace(RateLimits.own(), sign_in=endless))
 
     def from_the_lan(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         # From this machine nothing would ask for the key.
