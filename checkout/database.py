@@ -6,7 +6,6 @@ little. A file is taken only when it is new and empty or carries this project's 
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import sqlite3
@@ -19,6 +18,8 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from checkout.private_files import touch_private
 
 #: "LANE" in ASCII, in the header's application id: what marks an SQLite file as ours.
 APPLICATION_ID = 0x4C414E45
@@ -170,8 +171,7 @@ def prepare_sqlite(path: Path) -> None:
     """Mark a new file as ours or check an old one's mark; DatabaseError says what is wrong."""
     _check_place(path)
     # Account numbers lie in it: nobody else's to read. SQLite's own files beside it follow suit.
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    touch_private(path)
     try:
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None)
     except sqlite3.Error as error:

@@ -7,7 +7,6 @@ checkout prints. Made anew when an address is missing from it or it is about to 
 from __future__ import annotations
 
 import ipaddress
-import os
 import secrets
 import socket
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from checkout.addresses import lan_addresses
 from checkout.config import Config
+from checkout.private_files import private_folder, replace_private
 
 # Browsers refuse longer ones (CA/Browser Forum, Baseline Requirements).
 _VALID = timedelta(days=397)
@@ -30,8 +30,7 @@ _RENEWED_BEFORE = timedelta(days=30)
 def certificate_files(config: Config, *, now: datetime | None = None) -> tuple[Path, Path]:
     """Certificate and key, both PEM, in `config.home`; made when missing, old or too narrow."""
     moment = now or datetime.now(UTC)
-    keys = config.home / "keys"
-    keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keys = private_folder(config.home / "keys")
     certificate, key = keys / "web-certificate.pem", keys / "web-key.pem"
     names = server_names(config)
     if not (key.exists() and _still_good(certificate, names, moment)):
@@ -84,7 +83,7 @@ def _make(certificate: Path, key: Path, names: tuple[str, ...], now: datetime) -
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
         .sign(private, hashes.SHA256())
     )
-    _write(
+    replace_private(
         key,
         private.private_bytes(
             serialization.Encoding.PEM,
@@ -92,7 +91,7 @@ def _make(certificate: Path, key: Path, names: tuple[str, ...], now: datetime) -
             serialization.NoEncryption(),
         ),
     )
-    _write(certificate, built.public_bytes(serialization.Encoding.PEM))
+    replace_private(certificate, built.public_bytes(serialization.Encoding.PEM))
 
 
 def _general_name(name: str) -> x509.GeneralName:
@@ -100,11 +99,3 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         return x509.DNSName(name)
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    temporary.replace(path)

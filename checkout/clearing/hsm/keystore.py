@@ -7,22 +7,22 @@ also when several processes start at once. No key is ever printed: `repr` shows 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
 import secrets
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 
+from filelock import FileLock
 from psec import tr31
 
 from checkout.clearing.hsm import tdes
 from checkout.clearing.hsm.card_keys import derive_card_key
 from checkout.clearing.scheme.participants import demo_participants
+from checkout.private_files import private_folder, replace_private
 
 _CACHED_CARD_KEYS = 1 << 16
+_LOCK_POLL_S = 0.005
 
 
 class KeyPurpose(StrEnum):
@@ -184,27 +184,20 @@ class KeyStore:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         folder = self.path.parent
+        lock = FileLock(folder / "issuer-keys.lock", mode=0o600)
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o700)
-            lock = os.open(folder / "issuer-keys.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            private_folder(folder).chmod(0o700)
+            lock.acquire(poll_interval=_LOCK_POLL_S)
         except OSError as error:
             raise KeyStoreError(f"{folder}: {error.strerror}") from None
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:
-            os.close(lock)
+            lock.release()
 
     def _write(self, text: str) -> None:
-        """Replace the file in one step; mkstemp makes it 0600 from the start."""
         try:
-            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".issuer-keys-")
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(self.path)
+            replace_private(self.path, text.encode("ascii"))
         except OSError as error:
             raise KeyStoreError(f"{self.path}: {error.strerror}") from None
 

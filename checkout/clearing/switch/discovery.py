@@ -1,22 +1,23 @@
 """How the processes of one installation find their switch, and that there is only one.
 
-Beside the database's name in the home folder stand a lock, held as long as the switch lives, and a
-note of its address. The lock is what counts: a note without it is a dead switch's.
+For each database the home folder has a lock file, locked as long as the switch lives, and a note of
+its address. The lock decides: a note whose lock nobody holds is that of a dead switch.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import lock_descriptor
+
 from checkout.database import is_postgresql, sqlite_path
+from checkout.private_files import private_folder, replace_private
 
 Address = tuple[str, int]
 _GLANCE_S = 0.2
@@ -34,20 +35,17 @@ class Seat:
     descriptor: int
 
     def publish(self, address: Address) -> None:
-        """Tell the others where this switch listens; the note is for this user only."""
+        """Write where this switch listens into the note, which only this user may read."""
         text = json.dumps({"host": address[0], "port": address[1], "pid": os.getpid()})
-        handle, name = tempfile.mkstemp(dir=self.note.parent, prefix=".switch-")
-        with os.fdopen(handle, "w", encoding="ascii") as opened:
-            opened.write(text)
-        Path(name).replace(self.note)
+        replace_private(self.note, text.encode("ascii"))
 
     def withdraw(self) -> None:
-        """Take the note away, so that nobody new comes; the seat stays taken."""
+        """Remove the note, so that no new client finds this switch; the seat stays taken."""
         if self.descriptor >= 0:
             self.note.unlink(missing_ok=True)
 
     def leave(self) -> None:
-        """Take the note away and let the next one have the seat; safe to call twice."""
+        """Remove the note and free the seat for the next switch; safe to call twice."""
         if self.descriptor >= 0:
             self.withdraw()
             os.close(self.descriptor)
@@ -57,9 +55,9 @@ class Seat:
 def take_seat(home: Path, database_url: str, *, wait_s: float = 0.0) -> Seat:
     """Become the switch of this database; SwitchRunning where another one is after `wait_s`."""
     note = _note(home, database_url)
-    note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private_folder(note.parent)
     descriptor = os.open(note.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    # Whoever looks for a switch holds the lock for an instant; that is no switch.
+    # A process that looks for a switch holds the lock for an instant, without being a switch.
     deadline = time.monotonic() + max(wait_s, _GLANCE_S)
     while not _lock(descriptor):
         if time.monotonic() >= deadline:
@@ -75,18 +73,17 @@ def find(home: Path, database_url: str) -> Address | None:
     note = _note(home, database_url)
     try:
         text = note.read_text("ascii")
-        told = json.loads(text)
-        address, pid = (str(told["host"]), int(told["port"])), int(told["pid"])
+        content = json.loads(text)
+        address, pid = (str(content["host"]), int(content["port"])), int(content["pid"])
         if not _alive(pid):
             return None
         descriptor = os.open(note.with_suffix(".lock"), os.O_RDWR)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     try:
-        if _lock(descriptor, shared=True):
-            # Held by nobody: the note is a dead switch's, whose number another process has got.
-            return None
-        # The lock may be the next switch's already; a note that is still there is its holder's.
+        if not _is_locked(descriptor):
+            return None  # a dead switch's note; another process has got its number since
+        # The next switch may hold the lock by now. If the note is unchanged, its writer does.
         return address if note.read_text("ascii") == text else None
     except OSError:
         return None
@@ -104,10 +101,26 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _lock(descriptor: int, *, shared: bool = False) -> bool:
-    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+def _lock(descriptor: int) -> bool:
+    """Whether the lock was free and is now held.
+
+    It belongs to the open file, so the switch's writing process, which inherits the descriptor,
+    goes on holding it when the switch dies. A `filelock.FileLock` would unlock the file instead.
+    """
     with contextlib.suppress(OSError):
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        return lock_descriptor(descriptor, blocking=False)
+    return False
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Whether another process holds the lock; the shared lock taken to find out is left held."""
+    # `filelock` has no shared mode. With an exclusive lock, two processes that look at the same
+    # moment would take each other for the switch.
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
         return True
     return False
 

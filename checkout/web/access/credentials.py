@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import hmac
 import json
-import os
 import secrets
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from werkzeug.security import check_password_hash, generate_password_hash
+
+from checkout.private_files import (
+    create_private,
+    private_folder,
+    replace_private,
+    touch_private,
+)
 
 _FILE = "web.json"
 _MERCHANT_KEY_FILE = "merchant-key"
@@ -58,16 +63,16 @@ def ensure(home: Path) -> Credentials:
     try:
         if path.exists():
             return _read(keys)
-        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(keys)
         password = _new_password()
         kept = {
             "merchant_key": secrets.token_urlsafe(24),
             "password_hash": generate_password_hash(password, method=_SCRYPT),
             "signing_key": secrets.token_hex(32),
         }
-        if not _write_first(path, json.dumps(kept, indent=1)):
+        if not create_private(path, json.dumps(kept, indent=1).encode()):
             return _read(keys)
-        _replace(keys / _MERCHANT_KEY_FILE, kept["merchant_key"] + "\n")
+        replace_private(keys / _MERCHANT_KEY_FILE, f"{kept['merchant_key']}\n".encode())
     except OSError as problem:
         raise CredentialsError(f"{path}: {problem.strerror or problem}") from problem
     return Credentials(fresh_password=password, **kept)
@@ -89,7 +94,7 @@ def unshown_password(home: Path) -> str | None:
     }
     path = home / "keys" / _FILE
     try:
-        _replace(path, json.dumps(kept, indent=1))
+        replace_private(path, json.dumps(kept, indent=1).encode())
     except OSError as problem:
         raise CredentialsError(f"{path}: {problem.strerror or problem}") from problem
     return password
@@ -99,7 +104,7 @@ def password_shown(home: Path) -> None:
     """Remember that the operator has seen the password; CredentialsError where that fails."""
     path = home / "keys" / _SHOWN_FILE
     try:
-        path.touch(mode=0o600)
+        touch_private(path)
     except OSError as problem:
         raise CredentialsError(f"{path}: {problem.strerror or problem}") from problem
 
@@ -129,28 +134,3 @@ def _read(keys: Path) -> Credentials:
 def _new_password() -> str:
     groups = ("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(3))
     return "-".join(groups)
-
-
-def _write_first(path: Path, text: str) -> bool:
-    """Put `text` at `path` whole or not at all; False when another process was first."""
-    temporary = _temporary(path, text)
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink()
-    return True
-
-
-def _replace(path: Path, text: str) -> None:
-    _temporary(path, text).replace(path)
-
-
-def _temporary(path: Path, text: str) -> Path:
-    descriptor, name = tempfile.mkstemp(prefix=".", dir=path.parent)  # mkstemp makes it 0600
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return Path(name)

@@ -15,11 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
+import filelock
 
+FORMAT = 1
 _POLL_S = 0.002
 
 
@@ -31,46 +29,46 @@ class CardFileError(Exception):
     """The state file of a card is missing or not ours; the message names it."""
 
 
-class FileLock:
-    """An exclusive lock on `path`, released when the process ends however it ends."""
+class CardLock:
+    """An exclusive lock on `path`; the system frees it when the process ends, however it ends."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._handle: int | None = None
-
-    @property
-    def held(self) -> bool:
-        return self._handle is not None
+        # A card may enter the field in one thread and leave it in another.
+        self._lock = filelock.FileLock(path, mode=0o600, poll_interval=_POLL_S, thread_local=False)
 
     def acquire(self, timeout_s: float) -> bool:
-        """Whether the lock was got within the time; the folder must exist."""
-        handle = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        deadline = time.monotonic() + timeout_s
-        while not _try_lock(handle):
-            if time.monotonic() >= deadline:
-                os.close(handle)
-                return False
-            time.sleep(_POLL_S)
-        self._handle = handle
+        """Whether the lock became free, and was taken, within the time."""
+        try:
+            self._lock.acquire(timeout=timeout_s)
+        except filelock.Timeout:
+            return False
         return True
 
     def release(self) -> None:
-        """Give the lock back; safe to call when it is not held."""
-        handle, self._handle = self._handle, None
-        if handle is not None:
-            os.close(handle)
+        """Free the lock; safe to call when it is not held."""
+        self._lock.release()
 
 
 @contextmanager
 def locked(path: Path, timeout_s: float = 30.0) -> Iterator[None]:
-    """Hold the lock on `path` for a block; raises CardInUse when it can't be got in time."""
-    lock = FileLock(path)
+    """Hold the lock on `path` for a block; raises CardInUse where it isn't free in time."""
+    lock = CardLock(path)
     if not lock.acquire(timeout_s):
         raise CardInUse(f"{path.name}: another process has held it for {timeout_s:g} s")
     try:
         yield
     finally:
         lock.release()
+
+
+def card_path(name: str, home: Path) -> Path:
+    """Where the state of the card with this name lies."""
+    return home / "cards" / f"{name}.json"
+
+
+def lock_path(path: Path) -> Path:
+    """The lock that guards a card's state file."""
+    return path.with_suffix(".lock")
 
 
 def private_folder(path: Path) -> Path:
@@ -110,7 +108,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _sync_folder(path: Path) -> None:
-    # A rename is durable only when its folder is; Windows has no such handle and needs none.
+    """Make a rename durable; Windows has no handle for a folder and needs none."""
     if sys.platform == "win32":
         return
     handle = os.open(path, os.O_RDONLY)
@@ -118,27 +116,3 @@ def _sync_folder(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _try_lock(handle: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-FORMAT = 1
-
-
-def card_path(name: str, home: Path) -> Path:
-    """Where the state of the card with this name lives."""
-    return home / "cards" / f"{name}.json"
-
-
-def lock_path(path: Path) -> Path:
-    """The lock that guards a card's state file."""
-    return path.with_suffix(".lock")

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import filelock
+
 from devices.nfc.contract import TransportError
 
 DRIVERS = ("pn532", "arygon")
@@ -111,17 +113,13 @@ class SerialLock:
     def __init__(self, device: str) -> None:
         self._descriptor: int | None = None
         if os.name != "posix":
-            return
-        import fcntl
-
+            return  # Windows opens a serial port for one program only
         if not Path(device).exists():
             raise FileNotFoundError(2, "no such serial port", device)
         descriptor = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not filelock.lock_descriptor(descriptor, blocking=False):
             os.close(descriptor)
-            raise OSError(16, "another program holds the port", device) from None
+            raise OSError(16, "another program holds the port", device)
         self._descriptor = descriptor
 
     def release(self) -> None:

@@ -21,7 +21,7 @@ from devices.nfc.emulated.state_file import (
     FORMAT,
     CardFileError,
     CardInUse,
-    FileLock,
+    CardLock,
     card_path,
     lock_path,
     read_json,
@@ -49,7 +49,7 @@ class EmulatedCard:
         self._clock = clock
         self._random_bytes = random_bytes
         self._lock_timeout_s = lock_timeout_s
-        self._lock = FileLock(lock_path(path))
+        self._lock = CardLock(lock_path(path))
         self._presentation: Presentation | None = None
         self._step = 0
         self._delay_ms = 0

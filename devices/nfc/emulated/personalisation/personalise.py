@@ -22,7 +22,7 @@ from devices.nfc.emulated.personalisation.test_ca import Authority, ensure_autho
 from devices.nfc.emulated.profile import CardProfile
 from devices.nfc.emulated.state_file import (
     FORMAT,
-    FileLock,
+    CardLock,
     card_path,
     lock_path,
     locked,
@@ -142,7 +142,7 @@ def _spends_keys(profile: CardProfile) -> bool:
 
 
 def _is_idle(path: Path) -> bool:
-    lock = FileLock(lock_path(path))
+    lock = CardLock(lock_path(path))
     idle = lock.acquire(0.0)
     lock.release()
     return idle
@@ -176,7 +176,7 @@ def _top_up(
     now: float,
 ) -> None:
     """Hand an idle phone its next batch, as a wallet fetches it in the background."""
-    lock = FileLock(lock_path(path))
+    lock = CardLock(lock_path(path))
     if not lock.acquire(0.0):
         return
     try:

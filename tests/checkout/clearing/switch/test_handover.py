@@ -151,16 +151,16 @@ def test_a_note_of_the_switch_before_is_not_believed(
     house.owner.close()
     old = take_seat(house.home, house.url)
     old.publish(("127.0.0.1", 1))
-    looked = discovery._lock
+    is_locked = discovery._is_locked
 
-    def slow(descriptor: int, *, shared: bool = False) -> bool:
-        monkeypatch.setattr(discovery, "_lock", looked)
+    def slow(descriptor: int) -> bool:
+        monkeypatch.setattr(discovery, "_is_locked", is_locked)
         old.leave()
         seats.append(take_seat(house.home, house.url))
-        return looked(descriptor, shared=shared)
+        return is_locked(descriptor)
 
     seats: list[discovery.Seat] = []
-    monkeypatch.setattr(discovery, "_lock", slow)
+    monkeypatch.setattr(discovery, "_is_locked", slow)
     assert find(house.home, house.url) is None
     seats[0].leave()
 

@@ -315,6 +315,18 @@ def test_looking_for_a_switch_does_not_keep_one_from_starting(tmp_path: Path) ->
             one.join()
 
 
+def test_processes_that_look_at_once_do_not_take_each_other_for_a_switch(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'checkout.db'}"
+    seat = take_seat(tmp_path, url)
+    seat.publish(("127.0.0.1", 1))
+    left = seat.note.read_text()
+    seat.leave()
+    seat.note.write_text(left)  # a dead switch's note, with the number of a process that lives
+    with ThreadPoolExecutor(8) as pool:
+        found = set(pool.map(lambda _: find(tmp_path, url), range(2000)))
+    assert found == {None}
+
+
 def test_own_switch_starts_where_none_runs_and_others_join_it(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'checkout.db'}"
     first = open_client(tmp_path, url)
