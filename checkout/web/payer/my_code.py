@@ -32,7 +32,7 @@ from checkout.web.idempotency import fingerprint
 from checkout.web.payer.accounts import chosen_payer, receipt_path
 from checkout.web.payer.pay import NO_BANK
 from checkout.web.problems import Problem, as_response
-from devices.qr.symbol import barcode, rendering
+from devices.qr.symbol import rendering
 
 if TYPE_CHECKING:
     from checkout.demo.payers import Payer
@@ -143,7 +143,7 @@ def _code(payer: Payer) -> dict[str, Any]:
     return {
         "code": shown,
         "symbol": _picture(rendering.svg(shown.emv)),
-        "strip": _picture(barcode.svg(shown.digits)),
+        "strip": _picture(rendering.code_128_svg(shown.digits)),
         "left_s": max((shown.shown_until - now).total_seconds(), 0.0),
         "since": _since() or micros(now),
         "no_pin_minor": shop.config.payer_code_no_pin_minor,

@@ -1,7 +1,7 @@
-"""Pictures of QR symbols: PNG, SVG, terminal. The margin is part of every picture.
+"""Pictures of QR symbols (PNG, SVG, terminal) and of Code 128 barcodes (SVG).
 
-A code without its quiet zone on a dark page is the one thing that no reader forgives, so four
-light modules and a light background are always drawn.
+Every picture has a light background and the light margin that readers need: no reader finds a code
+without one on a dark page.
 """
 
 from __future__ import annotations
@@ -19,19 +19,23 @@ __all__ = [
     "Symbol",
     "SymbolError",
     "alt_text",
+    "code_128_svg",
     "module_pixels_for",
     "modules",
     "png",
     "png_of",
-    "png_of_lines",
     "svg",
     "svg_of",
     "terminal",
     "warm",
 ]
 
-#: Light modules around every symbol (ISO/IEC 18004, quiet zone).
+#: Light modules around every QR symbol (ISO/IEC 18004, quiet zone).
 MARGIN = 4
+
+# Light modules before and after the bars (ISO/IEC 15417, quiet zone).
+_BARCODE_MARGIN = 10
+_LONGEST_BARCODE = 80
 
 _RUNS = re.compile("0+|1+|\n")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -39,7 +43,7 @@ _LARGEST_SIDE = 16_384
 
 
 def modules(text: str | bytes, *, error_correction: str = "M") -> tuple[tuple[bool, ...], ...]:
-    """The symbol's modules row by row, True for dark, without margin; as stock `qrcode` has them.
+    """The symbol's modules row by row, True for dark, without margin; the same as stock `qrcode`.
 
     SymbolError where the text is empty or too long.
     """
@@ -58,9 +62,31 @@ def png(text: str | bytes, *, module_pixels: int = 10, error_correction: str = "
 def svg(text: str | bytes, *, module_pixels: int = 10, error_correction: str = "M") -> str:
     """An SVG of `text` that stands alone or inside a page and scales with its box.
 
-    Black modules on a white rectangle of its own, so that a dark page leaves it readable.
+    It has a white rectangle behind its black modules, so that it is readable on a dark page.
     """
     return svg_of(encode(text, error_correction=error_correction).rows, module_pixels)
+
+
+def code_128_svg(text: str, *, module_pixels: int = 2, height: int = 80) -> str:
+    """An SVG of `text` as a Code 128 barcode that stands alone or inside a page.
+
+    `height` is the length of the bars in pixels. SymbolError where the text is not 1 to 80
+    printable ASCII characters. Source: ISO/IEC 15417; zxing-cpp chooses the code sets.
+    """
+    if not 1 <= len(text) <= _LONGEST_BARCODE or not all(" " <= each <= "~" for each in text):
+        raise SymbolError(f"text: expected 1 to {_LONGEST_BARCODE} printable ASCII characters")
+    at, bars = _BARCODE_MARGIN, []
+    for run in _RUNS.findall(_code_128(text)):
+        if run[0] == "1":
+            bars.append(f"M{at} {MARGIN}h{len(run)}v{height}h-{len(run)}z")
+        at += len(run)
+    across, tall = at + _BARCODE_MARGIN, height + 2 * MARGIN
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{across * module_pixels}" '
+        f'height="{tall}" viewBox="0 0 {across} {tall}" preserveAspectRatio="none" '
+        'shape-rendering="crispEdges"><rect width="100%" height="100%" fill="#fff"/>'
+        f'<path fill="#000" d="{"".join(bars)}"/></svg>'
+    )
 
 
 def terminal(text: str | bytes, *, error_correction: str = "M", colour: bool = True) -> str:
@@ -83,12 +109,12 @@ def terminal(text: str | bytes, *, error_correction: str = "M", colour: bool = T
 
 
 def alt_text(amount: str, payee: str) -> str:
-    """What a screen reader says for a payment code: the amount with its currency, and the payee."""
+    """The text for screen readers: payee, and amount with its currency where there is one."""
     return f"QR code to pay {amount} to {payee}" if amount else f"QR code to pay {payee}"
 
 
 def module_pixels_for(size: int, pixels: int) -> int:
-    """Whole pixels per module so that a symbol of `size` modules and its margin fill `pixels`."""
+    """Most whole pixels per module with which `size` modules and the margin fit into `pixels`."""
     return max(1, pixels // (size + 2 * MARGIN))
 
 
@@ -101,8 +127,8 @@ def png_of(rows: Sequence[str], module_pixels: int) -> bytes:
     padding = -(len(rows) + 2 * MARGIN) % 8
     modules_across = len(rows) + 2 * MARGIN + padding
     left, line_bytes = MARGIN + padding, (side + 7) // 8
-    # Every module is drawn once; the lines under it say "as above" (filter type Up).
-    again = (b"\x02" + bytes(line_bytes)) * (module_pixels - 1)
+    # Only the first line of a row of modules has pixels; the others repeat it (filter type Up).
+    repeated = (b"\x02" + bytes(line_bytes)) * (module_pixels - 1)
     blank = (
         b"\x00"
         + b"\xff" * line_bytes
@@ -113,26 +139,13 @@ def png_of(rows: Sequence[str], module_pixels: int) -> bytes:
         packed = (int(row, 2) << left).to_bytes(modules_across // 8)
         lines.append(b"\x00")
         lines.append(b"".join([widen[byte] for byte in packed])[:line_bytes])
-        lines.append(again)
+        lines.append(repeated)
     lines.append(blank)
     return _file(side, side, b"".join(lines))
 
 
-def png_of_lines(row: str, *, module_pixels: int, height: int) -> bytes:
-    """A one-bit PNG of bars: `row` of 0 and 1, `height` pixels tall, four blank lines around."""
-    across, down = len(row) * module_pixels, height + 2 * MARGIN
-    if module_pixels < 1 or height < 1 or max(across, down) > _LARGEST_SIDE:
-        raise SymbolError(f"size: expected 1 to {_LARGEST_SIDE} pixels, got {across} x {down}")
-    pixels = "".join([("1" if bit == "0" else "0") * module_pixels for bit in row])
-    line_bytes = (across + 7) // 8
-    drawn = (int(pixels, 2) << -across % 8).to_bytes(line_bytes)
-    again = b"\x02" + bytes(line_bytes)
-    blank = b"\x00" + b"\xff" * line_bytes + again * (MARGIN - 1)
-    return _file(across, down, blank + b"\x00" + drawn + again * (height - 1) + blank)
-
-
 def svg_of(rows: Sequence[str], module_pixels: int) -> str:
-    """An SVG of rows of 0 and 1: one path of horizontal strokes, one for each run of dark."""
+    """An SVG of rows of 0 and 1: one path with a horizontal stroke for each run of dark modules."""
     size = len(rows)
     across = size + 2 * MARGIN
     strokes = _strokes(size)
@@ -145,6 +158,17 @@ def svg_of(rows: Sequence[str], module_pixels: int) -> str:
     )
 
 
+def _code_128(text: str) -> str:
+    """The modules of a barcode from left to right, 1 for a bar, without margins."""
+    import zxingcpp  # heavy, and most users of this module draw no barcode
+
+    barcode = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.Code128)
+    picture = barcode.to_image(scale=1, add_quiet_zones=False)
+    pixels = memoryview(picture)  # type: ignore[arg-type]  # the stub omits the buffer protocol
+    first_row = pixels.tobytes()[: picture.shape[1]]
+    return "".join(["0" if grey else "1" for grey in first_row])
+
+
 def _framed(rows: Sequence[str]) -> list[str]:
     side = "0" * MARGIN
     blank = ["0" * (len(rows) + 2 * MARGIN)] * MARGIN
@@ -153,7 +177,7 @@ def _framed(rows: Sequence[str]) -> list[str]:
 
 @lru_cache(maxsize=64)
 def _widened(module_pixels: int) -> tuple[bytes, ...]:
-    """For each byte of eight modules its `module_pixels` bytes of pixels, white as ones."""
+    """For each byte of eight modules, its `module_pixels` bytes of pixels, 1 for white."""
     white = {"0": "1" * module_pixels, "1": "0" * module_pixels}
     return tuple(
         int("".join(white[bit] for bit in format(byte, "08b")), 2).to_bytes(module_pixels)
@@ -163,7 +187,7 @@ def _widened(module_pixels: int) -> tuple[bytes, ...]:
 
 @lru_cache(maxsize=64)
 def _strokes(size: int) -> dict[str, str]:
-    """Path commands for each run of a row, and for the step to the next row."""
+    """The path command for each run of modules, and the one for the step to the next row."""
     commands = {"\n": f"m-{size} 1"}
     for length in range(1, size + 1):
         commands["1" * length] = f"h{length}"
