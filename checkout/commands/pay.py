@@ -69,10 +69,10 @@ def _pay(shop: Shop, config: Config, options: SimpleNamespace, order: Order, who
         from checkout.commands.pay_qr import pay_by_code
 
         return pay_by_code(shop, order, who, pin)
-    from checkout.commands.pay_nfc import pay_by_tap
+    from checkout.commands.pay_nfc import pay_order_by_tap
 
     path = options.reader or ("emulated" if options.payer else "auto")
-    return pay_by_tap(shop, config, order, who, pin, path)
+    return pay_order_by_tap(shop, config, order, who, pin, path)
 
 
 def _settle(shop: Shop, payment: Payment) -> Payment:

@@ -5,70 +5,91 @@ from __future__ import annotations
 import sys
 import time
 
-from checkout.acceptance.nfc import terminal as tap
+from checkout.acceptance.nfc.terminal import instruction, load
 from checkout.config import Config
-from checkout.demo.emulated_reader import EmulatedReader, choose_reader, next_card
+from checkout.demo.emulated_reader import EmulatedReader, choose_reader
 from checkout.demo.payers import Payer, payer_of_account
 from checkout.demo.provisioning import borrowed
 from checkout.errors import ShopError
 from checkout.shop.orders.states import Order
-from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.shop.shop import Shop
-from checkout.shop.till import modelled_air_ms, payer_told
-from checkout.trace import Trace
+from checkout.shop.till import Cashier, Charge, Tap, Till, Verdict, pay_by_tap, record_shown
 from devices.nfc.contract import TransportError
 from devices.nfc.kernel import Outcome
 
 _CARD_WITHIN_S = 30.0
 
 
-def pay_by_tap(
+def pay_order_by_tap(
     shop: Shop, config: Config, order: Order, who: Payer, pin: str, path: str
 ) -> Payment:
     """Wait for one card and settle the order with it; a torn tap may be tried again."""
     reader = choose_reader(path, config.home, borrowed(shop.clearing))
     try:
+        cashier = _CommandCashier(shop, order, pin)
         if isinstance(reader, EmulatedReader):
             reader.lay(who.name)
+            cashier.may_tap_again = False  # nobody is there to present the card a second time
         else:
             sys.stderr.write(f"{reader.name}: tap a card for {order.amount}\n")
-        terminal = tap.load(config.home, clock=shop.orders.clock)
-        deadline = time.monotonic() + _CARD_WITHIN_S
-        resume = None
-        while True:
-            card = next_card(reader, max(0.1, deadline - time.monotonic()))
-            seen_at, trace = shop.orders.clock(), Trace()
-            result = tap.walk(
-                terminal,
-                card,
-                tap.purchase(terminal, order.amount_minor, order.currency),
-                reader=reader,
-                trace=trace,
-                resume=resume,
-            )
-            reader.release()
-            evidence = tap.evidence(result, shop.seal.fingerprint)
-            if evidence is not None:
-                break
-            sentence = f"{tap.instruction(result)[1]} ({result.reason})"
-            if result.outcome is not Outcome.TRY_AGAIN or time.monotonic() > deadline:
-                raise ShopError(result.outcome, f"tap: {sentence}")
-            if isinstance(reader, EmulatedReader):
-                raise TransportError("card-gone", f"tap: {sentence}")
-            sys.stderr.write(sentence + "\n")
-            resume = result.resume
-        payment = shop.payments.pay_by_tap(
-            order.id,
-            evidence,
-            emulated=reader.emulated,
-            payer=payer_of_account(evidence.pan),
-            pin=pin if result.online_pin_required else None,
-            modelled_ms=modelled_air_ms(result, reader, trace),
-            seen_at=seen_at,
-            trace=trace,
+        terminal = load(config.home, clock=shop.orders.clock)
+        till = Till(
+            terminal, cashier, fingerprint=shop.seal.fingerprint, card_within_s=_CARD_WITHIN_S
         )
-        if payment.state is PaymentState.APPROVED:
-            payer_told(shop, payment.id, trace, "paid")
-        return shop.payments.get(payment.id)
+        till.serve(reader)
+        assert cashier.payment_id is not None
+        return shop.payments.get(cashier.payment_id)
     finally:
         reader.close()
+
+
+class _CommandCashier(Cashier):
+    """Charges one order, types the PIN that the command was given, and ends with the first card
+    that decides something."""
+
+    def __init__(self, shop: Shop, order: Order, pin: str) -> None:
+        self._shop = shop
+        self._charge = Charge(
+            order_id=order.id, amount_minor=order.amount_minor, currency=order.currency
+        )
+        self._pin = pin
+        self._deadline = time.monotonic() + _CARD_WITHIN_S
+        self.may_tap_again = True
+        self.payment_id: str | None = None
+
+    def charge(self) -> Charge:
+        """The order of this command."""
+        return self._charge
+
+    def settle(self, charge: Charge, tap: Tap) -> Verdict:
+        """Pay; ShopError or TransportError for a card that decided nothing and gets no try more."""
+        if tap.evidence is None:
+            return self._ask_again(tap)
+        payment = pay_by_tap(
+            self._shop.payments,
+            charge,
+            tap,
+            payer=payer_of_account(tap.evidence.pan),
+            pin=self._pin,
+        )
+        self.payment_id = payment.id
+        approved = payment.state is PaymentState.APPROVED
+        if approved:
+            record_shown(self._shop.payments, payment.id, tap.trace, "paid")
+        return Verdict(
+            state=str(payment.state),
+            message=payment.response_text or "",
+            signal="success" if approved else "failure",
+            final=True,
+        )
+
+    def _ask_again(self, tap: Tap) -> Verdict:
+        state, message = instruction(tap.result)
+        sentence = f"{message} ({tap.result.reason})"
+        if tap.result.outcome is not Outcome.TRY_AGAIN or time.monotonic() > self._deadline:
+            raise ShopError(tap.result.outcome, f"tap: {sentence}")
+        if not self.may_tap_again:
+            raise TransportError("card-gone", f"tap: {sentence}")
+        sys.stderr.write(sentence + "\n")
+        return Verdict(state=state, message=message, signal="failure", stands=True)

@@ -7,20 +7,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
-from checkout.acceptance.nfc import terminal as tap
+from checkout.acceptance.nfc.terminal import Terminal, load
 from checkout.commands.common import CommandError, config_from, console, print_json
-from checkout.demo.emulated_reader import EmulatedReader, choose_reader, next_card
+from checkout.demo.emulated_reader import EmulatedReader, choose_reader
 from checkout.demo.payers import DEFAULT_PAYER
 from checkout.demo.provisioning import opened
 from checkout.money import Money
-from devices.nfc.kernel import Outcome, TapResult, Transaction
+from checkout.shop.till import Tap, read_card
+from devices.nfc.kernel import Outcome, TapResult
 from devices.nfc.transcript.transcript import record
 
 _DONE = (Outcome.ONLINE_REQUEST, Outcome.OFFLINE_APPROVED)
 
 
 def run(options: SimpleNamespace) -> int:
-    """Wait for a card, walk it, say what came of it."""
+    """Wait for a card, walk it, show what came of it."""
     config = config_from(options)
     amount = Money.parse(options.amount, options.currency)
     service = opened(config.home, config.database_url)
@@ -29,17 +30,20 @@ def run(options: SimpleNamespace) -> int:
         if isinstance(reader, EmulatedReader):
             reader.lay(DEFAULT_PAYER)
         terminal = _terminal(options, config.home)
-        transaction = tap.purchase(terminal, amount.amount_minor, amount.currency)
         if not options.json and not reader.emulated:
             sys.stderr.write(f"{reader.name}: tap a card for {amount}\n")
-        card = next_card(reader, options.timeout)
-        result = tap.walk(terminal, card, transaction, reader=reader)
-        reader.release()
-        reader.signal("success" if result.outcome in _DONE else "failure")
+        tap = read_card(
+            terminal,
+            reader,
+            amount_minor=amount.amount_minor,
+            currency=amount.currency,
+            card_within_s=options.timeout,
+        )
     finally:
         reader.close()
     if options.record is not None:
-        _record(options.record, result, transaction, terminal)
+        _record(options.record, tap, terminal)
+    result = tap.result
     if options.json:
         print_json(result.as_json() | {"reason": result.reason})
     else:
@@ -50,9 +54,9 @@ def run(options: SimpleNamespace) -> int:
     return 0 if result.outcome in _DONE else 3
 
 
-def _terminal(options: SimpleNamespace, home: Path) -> tap.Terminal:
+def _terminal(options: SimpleNamespace, home: Path) -> Terminal:
     try:
-        return tap.load(
+        return load(
             home,
             clock=lambda: datetime.now(UTC),
             terminal=options.terminal,
@@ -62,10 +66,8 @@ def _terminal(options: SimpleNamespace, home: Path) -> tap.Terminal:
         raise CommandError(f"terminal or ca-keys: {error}") from None
 
 
-def _record(
-    file: Path, result: TapResult, transaction: Transaction, terminal: tap.Terminal
-) -> None:
-    text = record(result, transaction=transaction, terminal=terminal.data)
+def _record(file: Path, tap: Tap, terminal: Terminal) -> None:
+    text = record(tap.result, transaction=tap.transaction, terminal=terminal.data)
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -5,21 +5,17 @@ Paths: `auto`, `emulated`, `none`, `transcript:FILE`, and every path of `devices
 
 from __future__ import annotations
 
-import threading
-import time
 from pathlib import Path
 from typing import Literal
 
 from checkout.demo.payers import make_card
 from checkout.demo.provisioning import TokenService
-from devices.nfc.contract import Card, CardGone, Reader, TransportError
+from devices.nfc.contract import Card, Reader, TransportError
 from devices.nfc.emulated import EmulatedCard, open_card, profile_names
 from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 from devices.nfc.reader.nfcpy import open_reader
 from devices.nfc.reader.path import parse_path
 from devices.nfc.transcript.transcript import TranscriptReader
-
-_LOOK_AGAIN_S = 0.05
 
 
 class EmulatedReader:
@@ -137,24 +133,3 @@ def check_path(path: str) -> None:
     """TransportError for a path that can mean no reader, whatever will be plugged in."""
     if path not in ("auto", "emulated", "none") and not path.startswith("transcript:"):
         parse_path(path)
-
-
-def next_card(reader: Reader, timeout_s: float, stop: threading.Event | None = None) -> Card:
-    """The next card presented within the time; TransportError(no-card) when none was.
-
-    One that left before it could be read, or that another reader holds, is looked for again.
-    """
-    deadline = time.monotonic() + timeout_s
-    nothing = TransportError("no-card", f"no card was presented within {timeout_s:g} s")
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0 or (stop is not None and stop.is_set()):
-            raise nothing
-        try:
-            card = reader.wait_for_card(min(left, 1.0))
-        except CardGone as error:
-            nothing = error
-            time.sleep(_LOOK_AGAIN_S)
-            continue
-        if card is not None:
-            return card

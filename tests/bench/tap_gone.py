@@ -15,11 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from checkout.acceptance.nfc import terminal as tap
-from checkout.acceptance.nfc.tap_loop import TapLoop
 from checkout.config import Config
+from checkout.processes.terminal import counter_till
 from checkout.shop.shop import Shop
-from checkout.shop.till import ShopTill
 from devices.nfc.emulated import EmulatedCard, load_profile, open_card, personalise
 from devices.nfc.emulated.air.iso14443_4 import CardLeft
 from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
@@ -73,9 +71,8 @@ def _poll(reader: Any) -> float:
 
 def _waits(shop: Shop, emulator: Pn532Emulator, home: Path, rounds: int) -> list[float]:
     stop = threading.Event()
-    terminal = tap.load(home, clock=shop.orders.clock)
-    loop = TapLoop(lambda: open_reader(emulator.path), ShopTill(shop, terminal))
-    thread = threading.Thread(target=loop.run, args=(stop,))
+    till = counter_till(shop)
+    thread = threading.Thread(target=till.run, args=(lambda: open_reader(emulator.path), stop))
     subscription = shop.feed.subscribe(None)
     events = iter(subscription)
     shop.orders.create(amount_minor=1280, currency="CNY")

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from checkout.acceptance.nfc import terminal
-from checkout.acceptance.nfc.tap_loop import Charge
 from checkout.config import Config
 from checkout.demo.payers import DEMO_PIN, make_card
+from checkout.processes.terminal import counter_till
 from checkout.shop.shop import Shop
-from checkout.shop.till import ShopTill
+from checkout.shop.till import Charge, Till
 from devices.nfc.contract import CardDescription, ReaderGone
 from devices.nfc.emulated import in_process, open_card, profile_names
 
@@ -35,13 +34,13 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 
 
 @pytest.fixture(scope="module")
-def till(shop: Shop) -> ShopTill:
+def till(shop: Shop) -> Till:
     for name in PROFILES:
         make_card(name, shop.config.home)
     # A sale starts the switch, which makes the tables that the books are read from.
     order = shop.orders.create(amount_minor=100)
     shop.payments.pay_by_code(order.code, payer="unionpay-credit", pin=DEMO_PIN)
-    return ShopTill(shop, terminal.load(shop.config.home, clock=shop.orders.clock))
+    return counter_till(shop)
 
 
 class UnpluggedAt:
@@ -61,7 +60,7 @@ class UnpluggedAt:
         return self._card.transceive(command)  # type: ignore[no-any-return]
 
 
-def present(till: ShopTill, shop: Shop, name: str, charge: Charge, **how) -> tuple[str, int]:  # type: ignore[no-untyped-def]
+def present(till: Till, shop: Shop, name: str, charge: Charge, **how) -> tuple[str, int]:  # type: ignore[no-untyped-def]
     """One tap; the reader's state afterwards and how many commands the card received."""
     card = open_card(name, shop.config.home)
     if "pull_at" in how:
@@ -73,7 +72,7 @@ def present(till: ShopTill, shop: Shop, name: str, charge: Charge, **how) -> tup
         presented = reader.wait_for_card(1)
         assert presented is not None
         on_reader = UnpluggedAt(presented, how["unplug_at"]) if "unplug_at" in how else presented
-        verdict = till.tapped(charge, on_reader, reader)
+        verdict = till.take_tap(charge, on_reader, reader)
         return verdict.state, card.step
     finally:
         reader.close()
@@ -95,9 +94,7 @@ def charges(shop: Shop, order_id: str) -> int:
 
 @pytest.mark.parametrize("fault", ["pull-before", "pull-after", "unplug"])
 @pytest.mark.parametrize("name", PROFILES)
-def test_torn_at_every_apdu(
-    name: str, fault: str, shop: Shop, till: ShopTill, record_property
-) -> None:  # type: ignore[no-untyped-def]
+def test_torn_at_every_apdu(name: str, fault: str, shop: Shop, till: Till, record_property) -> None:  # type: ignore[no-untyped-def]
     usual, length = present(till, shop, name, new_charge(shop))
     outcomes: Counter[str] = Counter()
     for step in range(1, length + 1):
@@ -127,7 +124,7 @@ def test_the_books_balance_after_all_of_it(shop: Shop) -> None:
         assert totals.debits_pending == totals.credits_pending
 
 
-def test_a_torn_tap_is_told_apart_from_another_card(shop: Shop, till: ShopTill) -> None:
+def test_a_torn_tap_is_told_apart_from_another_card(shop: Shop, till: Till) -> None:
     charge = new_charge(shop)
     assert present(till, shop, "unionpay-debit", charge, pull_at=4)[0] == "retry"
     assert present(till, shop, "unionpay-credit", charge)[0] == "paid"

@@ -6,18 +6,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from checkout.acceptance.nfc import terminal
+from checkout.acceptance.nfc.terminal import instruction
 from checkout.acceptance.qr.link import build_link
 from checkout.comparison.testbed.testbed import Stand
-from checkout.demo.emulated_reader import next_card
 from checkout.demo.payers import DEMO_PIN, payer_of_account
 from checkout.demo.phone_steps import scan_steps
 from checkout.errors import ShopError
 from checkout.shop.orders.states import Order
 from checkout.shop.payments.payments import Payment, PaymentState
-from checkout.shop.till import modelled_air_ms
+from checkout.shop.till import Cashier, Charge, Tap, Till, Verdict, pay_by_tap
 from checkout.trace import Step, Trace
-from devices.nfc.contract import Card, TransportError
+from devices.nfc.contract import Card, Reader, TransportError
 from devices.nfc.emulated.air.timing_model import ModelledTime, modelled_ms
 from devices.nfc.kernel import TapResult
 from devices.phone.phone import Exchange, HttpNetwork, Network, Phone, PhoneError, PhoneResult
@@ -123,76 +122,121 @@ def tap_and_pay(
     `wrap` puts something between reader and card on the first tap. Without a PIN in `pin` none is
     typed when one is asked for. `laid`: the card lies on the reader already.
     """
-    reader = stand.reader
-    trace = Trace()
-    resume = None
-    wrapped = wrap
+    cashier = _MeasuringCashier(stand, order, payer, pin=pin, wrap=wrap, again=again, laid=laid)
+    till = Till(stand.terminal, cashier, card_within_s=_CARD_WITHIN_S)
     try:
-        for attempt in range(2):
-            if not (laid and attempt == 0):
-                reader.lay(payer)
-            began_ms = trace.now_ms()
-            card = next_card(reader, _CARD_WITHIN_S)
-            trace.record(
-                "terminal",
-                "terminal",
-                "card found, chosen and activated (ISO/IEC 14443-3 and -4)",
-                at_ms=began_ms,
-                took_ms=trace.now_ms() - began_ms,
-            )
-            if wrapped is not None:
-                card, wrapped = wrapped(card), None
-            result = terminal.walk(
-                stand.terminal,
-                card,
-                terminal.purchase(stand.terminal, order.amount_minor, order.currency),
-                reader=reader,
-                trace=trace,
-                resume=resume,
-            )
-            reader.release()
-            evidence = terminal.evidence(result)
-            resume = result.resume
-            if evidence is not None or not again:
-                break
+        till.serve(stand.reader)
     except TransportError as error:
-        return _no_payment(trace, str(error), error.reason)
+        return _no_payment(cashier.trace, str(error), error.reason)
     finally:
-        reader.take_away()
-    air = modelled_ms(result.exchanges)
-    asked = result.online_pin_required
-    if evidence is None:
-        sentence = terminal.instruction(result)[1]
-        return _no_payment(
-            trace, sentence, f"card refused: {result.outcome}", air=air, walked=result
+        stand.reader.take_away()
+    assert cashier.tried is not None
+    return cashier.tried
+
+
+class _MeasuringCashier(Cashier):
+    """Charges one order for the comparison: one trace for all its taps, and a PIN or none."""
+
+    def __init__(
+        self,
+        stand: Stand,
+        order: Order,
+        payer: str,
+        *,
+        pin: str | None,
+        wrap: Callable[[Card], Card] | None,
+        again: bool,
+        laid: bool,
+    ) -> None:
+        self._stand = stand
+        self._charge = Charge(
+            order_id=order.id, amount_minor=order.amount_minor, currency=order.currency
         )
-    if asked and pin is None:
-        return _no_payment(trace, "asks for the PIN", "no PIN was typed", air=air, walked=result)
-    try:
-        payment = stand.shop.payments.pay_by_tap(
-            order.id,
-            evidence,
-            emulated=True,
-            payer=payer_of_account(evidence.pan),
-            pin=pin if asked else None,
-            modelled_ms=modelled_air_ms(result, reader, trace),
-            trace=trace,
+        self._payer = payer
+        self._pin = pin
+        self._wrap = wrap
+        self._taps_left = 2 if again else 1
+        self._laid = laid
+        self._began_ms = 0.0
+        self.trace = Trace()
+        self.tried: Tried | None = None
+
+    def charge(self) -> Charge:
+        """The order of this try."""
+        return self._charge
+
+    def place_card(self, reader: Reader) -> None:
+        """Lay the payer's card, once for each tap."""
+        if not self._laid:
+            self._stand.reader.lay(self._payer)
+            self._laid = True
+            self._began_ms = self.trace.now_ms()
+
+    def card_found(self, card: Card) -> tuple[Card, Trace]:
+        """Record how long it took to find the card, and put the wrapping around the first one."""
+        self.trace.record(
+            "terminal",
+            "terminal",
+            "card found, chosen and activated (ISO/IEC 14443-3 and -4)",
+            at_ms=self._began_ms,
+            took_ms=self.trace.now_ms() - self._began_ms,
         )
-    except ShopError as error:
-        words = _REFUSALS.get(error.kind, str(error))
-        return _no_payment(
-            trace, words, error.kind, air=air, pins=int(asked), walked=result, taken=words
+        wrap, self._wrap = self._wrap, None
+        return card if wrap is None else wrap(card), self.trace
+
+    def remove_card(self, reader: Reader) -> None:
+        """The payer takes the card back."""
+        self._stand.reader.take_away()
+
+    def settle(self, charge: Charge, tap: Tap) -> Verdict:
+        """Pay with the card, or have it tapped again; what it came to is `tried`."""
+        self._taps_left -= 1
+        if tap.evidence is None and self._taps_left:
+            self._laid = False
+            state, message = instruction(tap.result)
+            return Verdict(state=state, message=message, signal="failure")
+        self.tried = self._pay(charge, tap)
+        return Verdict(state="done", message=self.tried.payer_saw, signal="off", final=True)
+
+    def _pay(self, charge: Charge, tap: Tap) -> Tried:
+        air = modelled_ms(tap.result.exchanges)
+        asks_pin = tap.result.online_pin_required
+        if tap.evidence is None:
+            sentence, refused = instruction(tap.result)[1], f"card refused: {tap.result.outcome}"
+            return _no_payment(self.trace, sentence, refused, air=air, walked=tap.result)
+        if asks_pin and self._pin is None:
+            return _no_payment(
+                self.trace, "asks for the PIN", "no PIN was typed", air=air, walked=tap.result
+            )
+        try:
+            payment = pay_by_tap(
+                self._stand.shop.payments,
+                charge,
+                tap,
+                payer=payer_of_account(tap.evidence.pan),
+                pin=self._pin,
+            )
+        except ShopError as error:
+            words = _REFUSALS.get(error.kind, str(error))
+            return _no_payment(
+                self.trace,
+                words,
+                error.kind,
+                air=air,
+                pins=int(asks_pin),
+                walked=tap.result,
+                taken=words,
+            )
+        return Tried(
+            payment=payment,
+            steps=payment.steps,
+            software_ms=payment.total_ms - payment.modelled_ms,
+            shop_ms=last_answer_ms(payment.steps),
+            payer_saw=_shown(payment),
+            pins=int(asks_pin),
+            air=air,
+            walked=tap.result,
         )
-    return Tried(
-        payment=payment,
-        steps=payment.steps,
-        software_ms=payment.total_ms - payment.modelled_ms,
-        shop_ms=last_answer_ms(payment.steps),
-        payer_saw=_shown(payment),
-        pins=int(asked),
-        air=air,
-        walked=result,
-    )
 
 
 NO_BANK = "the bank cannot be reached"

@@ -14,7 +14,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
 
-from checkout.acceptance.nfc import terminal
 from checkout.acceptance.nfc.authorization import Evidence, authorization
 from checkout.acceptance.qr.authorization import (
     CodeKind,
@@ -24,7 +23,7 @@ from checkout.acceptance.qr.authorization import (
 from checkout.clearing.client.client import NoAnswer, NotSent, SwitchClient
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.comparison.trials.rig import Rig
-from checkout.demo.emulated_reader import next_card
+from checkout.shop import till
 from devices.nfc.contract import Card, CardDescription
 from devices.nfc.kernel import TapResult
 from devices.phone.phone import Answer, HttpNetwork
@@ -52,16 +51,16 @@ def read_card(rig: Rig, payer: str, amount_minor: int) -> tuple[TapResult, Evide
     reader = rig.stand.reader
     reader.lay(payer)
     try:
-        result = terminal.walk(
+        tap = till.read_card(
             rig.stand.terminal,
-            next_card(reader, 5.0),
-            terminal.purchase(rig.stand.terminal, amount_minor, "CNY"),
-            reader=reader,
+            reader,
+            amount_minor=amount_minor,
+            currency="CNY",
+            card_within_s=5.0,
         )
-        reader.release()
     finally:
         reader.take_away()
-    return result, terminal.evidence(result)
+    return tap.result, tap.evidence
 
 
 def tap_question(

@@ -12,15 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from checkout.acceptance.nfc import terminal
-from checkout.acceptance.nfc.tap_loop import Charge
 from checkout.clearing.client.client import OperationFailed
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.config import Config
 from checkout.demo.payers import make_card, payer
 from checkout.demo.provisioning import NotProvisioned, Operates, TokenService, borrowed
+from checkout.processes.terminal import counter_till
 from checkout.shop.shop import Shop
-from checkout.shop.till import ShopTill
+from checkout.shop.till import Charge, Till
 from devices.nfc.emulated import card_path, in_process, open_card
 
 PHONES = ("hce-phone", "se-phone")
@@ -55,12 +54,12 @@ def asked(shop: Shop) -> Asked:
 
 
 @pytest.fixture
-def till(shop: Shop, asked: Asked) -> ShopTill:
+def till(shop: Shop, asked: Asked) -> Till:
     make_card("unionpay-debit", shop.config.home)
-    return ShopTill(shop, terminal.load(shop.config.home, clock=shop.orders.clock))
+    return counter_till(shop)
 
 
-def pay(shop: Shop, till: ShopTill, name: str) -> str:
+def pay(shop: Shop, till: Till, name: str) -> str:
     """Tap the phone for a new order; what the reader says then."""
     order = shop.orders.create(amount_minor=100)
     reader = in_process(open_card(name, shop.config.home))
@@ -68,7 +67,7 @@ def pay(shop: Shop, till: ShopTill, name: str) -> str:
         card = reader.wait_for_card(1)
         assert card is not None
         charge = Charge(order_id=order.id, amount_minor=100, currency="CNY")
-        return till.tapped(charge, card, reader).state
+        return till.take_tap(charge, card, reader).state
     finally:
         reader.close()
 
@@ -87,7 +86,7 @@ def nobody() -> AbstractContextManager[Operates]:
     [("hce-phone", ["token-keys"] * 5), ("se-phone", ["personalise-token"])],
 )
 def test_a_phone_is_provisioned_once_and_pays(
-    name: str, operations: list[str], shop: Shop, asked: Asked, till: ShopTill
+    name: str, operations: list[str], shop: Shop, asked: Asked, till: Till
 ) -> None:
     make_card(name, shop.config.home, service=asked.service)
     assert asked.names == operations
@@ -103,7 +102,7 @@ def test_an_hce_phone_never_holds_its_tokens_key(shop: Shop, asked: Asked) -> No
     assert [key["serial"] for key in json.loads(content)["memory"]["keys"]] == [1, 2, 3, 4, 5]
 
 
-def test_used_up_keys_are_replaced_by_newer_ones(shop: Shop, asked: Asked, till: ShopTill) -> None:
+def test_used_up_keys_are_replaced_by_newer_ones(shop: Shop, asked: Asked, till: Till) -> None:
     home = shop.config.home
     make_card("hce-phone", home, service=asked.service)
     first = open_card("hce-phone", home).keys_left
@@ -119,7 +118,7 @@ def test_used_up_keys_are_replaced_by_newer_ones(shop: Shop, asked: Asked, till:
 
 @pytest.mark.parametrize("action", ["suspend", "delete"])
 def test_a_token_taken_back_gets_no_new_keys_and_pays_nothing(
-    action: str, shop: Shop, asked: Asked, till: ShopTill
+    action: str, shop: Shop, asked: Asked, till: Till
 ) -> None:
     home = shop.config.home
     make_card("hce-phone", home, service=asked.service)

@@ -12,15 +12,14 @@ from flask.testing import FlaskClient
 from sqlalchemy import event
 
 from checkout import create_app
-from checkout.acceptance.nfc import terminal
-from checkout.acceptance.nfc.tap_loop import Charge
 from checkout.config import Config
 from checkout.demo.payers import DEMO_PIN, make_card
 from checkout.errors import ShopError
+from checkout.processes.terminal import counter_till
 from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.pay_by_code import PaymentState
 from checkout.shop.shop import Shop
-from checkout.shop.till import ShopTill
+from checkout.shop.till import Charge
 from devices.nfc.emulated import in_process, open_card
 
 
@@ -231,7 +230,7 @@ def test_the_terminal_goes_on_and_says_what_is_true(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     make_card("unionpay-debit", tmp_path)
-    till = ShopTill(shop, terminal.load(tmp_path, clock=shop.orders.clock))
+    till = counter_till(shop)
     reader = in_process(open_card("unionpay-debit", tmp_path))
     try:
         card = reader.wait_for_card(1)
@@ -241,8 +240,7 @@ def test_the_terminal_goes_on_and_says_what_is_true(
         else:
             disk.full_from_the_answer_on(shop, monkeypatch)
         charge = Charge(order_id=order.id, amount_minor=order.amount_minor, currency="CNY")
-        verdict = till.tapped(charge, card, reader)
-        till.tell(reader, verdict.state, verdict.message)  # to nobody, and it does not matter
+        verdict = till.take_tap(charge, card, reader)  # shown to nobody, and it does not matter
     finally:
         reader.close()
     assert verdict.signal == "failure"

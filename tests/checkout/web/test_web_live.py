@@ -18,11 +18,10 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from checkout import create_app
 from checkout.acceptance.contract import Mode
-from checkout.acceptance.nfc import terminal
 from checkout.acceptance.nfc.decoded_steps import decoded
-from checkout.acceptance.nfc.tap_loop import Charge
 from checkout.demo.payers import DEMO_PIN, make_card, payers
 from checkout.demo.phone_steps import scan_steps
+from checkout.processes.terminal import counter_till
 from checkout.shop.orders.milestones import (
     CARD_SEEN,
     CODE_OPENED,
@@ -35,7 +34,7 @@ from checkout.shop.orders.states import Order
 from checkout.shop.payments.pay_by_code import Payment, PaymentState, Source
 from checkout.shop.payments.payment_times import certain
 from checkout.shop.shop import Shop
-from checkout.shop.till import ShopTill
+from checkout.shop.till import Charge, Till
 from checkout.trace import Step, Trace, steps_to_json
 from checkout.web.diagram import Side, draw, parties_of, side_of
 from checkout.web.payer import phone_trace
@@ -67,20 +66,19 @@ def origin(shop: Shop, password: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def till(shop: Shop) -> ShopTill:
+def till(shop: Shop) -> Till:
     for name in ("unionpay-debit", "tampered-certificate"):
         make_card(name, shop.config.home)
-    return ShopTill(shop, terminal.load(shop.config.home, clock=shop.orders.clock))
+    return counter_till(shop)
 
 
-def lay(till: ShopTill, shop: Shop, order: Order, name: str = "unionpay-debit") -> Reader:
-    """One tap at the terminal; the reader has yet to show the verdict."""
+def lay(till: Till, shop: Shop, order: Order, name: str = "unionpay-debit") -> Reader:
+    """One tap at the terminal, its verdict shown."""
     reader = in_process(open_card(name, shop.config.home))
     card = reader.wait_for_card(1)
     assert card is not None
     charge = Charge(order_id=order.id, amount_minor=order.amount_minor, currency=order.currency)
-    verdict = till.tapped(charge, card, reader)
-    till.tell(reader, verdict.state, verdict.message)
+    till.take_tap(charge, card, reader)
     reader.close()
     return reader
 
@@ -147,7 +145,7 @@ def test_a_moment_that_cannot_be_kept_costs_no_page(
     read_only.dispose()
 
 
-def test_a_card_that_fails_is_seen_too(till: ShopTill, shop: Shop, order: Order) -> None:
+def test_a_card_that_fails_is_seen_too(till: Till, shop: Shop, order: Order) -> None:
     lay(till, shop, order, "tampered-certificate")
     assert CARD_SEEN in kinds(shop, order)
 
@@ -221,7 +219,7 @@ def test_the_orders_page_says_where_the_time_went(
 
 
 def test_a_tap_is_timed_from_the_card_in_the_field(
-    client: FlaskClient, clock: Clock, till: ShopTill, shop: Shop, order: Order
+    client: FlaskClient, clock: Clock, till: Till, shop: Shop, order: Order
 ) -> None:
     before = group(client, "nfc", emulated=True)["live"]["sales"]
     real_before = group(client, "nfc", emulated=False)["payments"]
@@ -253,7 +251,7 @@ def test_a_phones_own_code_is_timed_from_its_scan(
 
 
 def test_the_comparison_page_shows_medians_and_tails_by_mode(
-    client: FlaskClient, till: ShopTill, shop: Shop, order: Order, pay: Pay
+    client: FlaskClient, till: Till, shop: Shop, order: Order, pay: Pay
 ) -> None:
     pay(shop.orders.create(amount_minor=100).code)
     lay(till, shop, order)
@@ -298,7 +296,7 @@ def test_a_decline_makes_nobody_certain_of_money(
 
 
 def test_the_payer_of_a_tap_is_certain_once_the_terminal_has_shown_it(
-    till: ShopTill, shop: Shop, order: Order
+    till: Till, shop: Shop, order: Order
 ) -> None:
     lay(till, shop, order)
     payment = only(shop, order)
@@ -324,7 +322,7 @@ def test_the_emulated_phone_tells_when_its_payer_knew(
 
 
 def test_both_marks_stand_in_the_diagrams_in_their_order(
-    client: FlaskClient, till: ShopTill, shop: Shop, order: Order
+    client: FlaskClient, till: Till, shop: Shop, order: Order
 ) -> None:
     lay(till, shop, order)
     payment = only(shop, order)
@@ -344,7 +342,7 @@ def heights(drawn: str) -> list[float]:
 
 
 def test_arrows_come_in_the_order_of_the_steps_and_never_on_each_other(
-    till: ShopTill, shop: Shop, order: Order
+    till: Till, shop: Shop, order: Order
 ) -> None:
     lay(till, shop, order)
     payment = only(shop, order)
@@ -356,7 +354,7 @@ def test_arrows_come_in_the_order_of_the_steps_and_never_on_each_other(
 
 
 def test_parties_stand_from_the_payers_hand_to_the_bank(
-    till: ShopTill, shop: Shop, order: Order, pay: Pay
+    till: Till, shop: Shop, order: Order, pay: Pay
 ) -> None:
     lay(till, shop, order)
     assert parties_of(only(shop, order).steps) == ["payer", "card", "terminal", "shop", "switch"]
@@ -389,7 +387,7 @@ def test_a_long_wait_is_drawn_longer_but_never_off_the_page(
 # -- what a step opens to -------------------------------------------------------------------------
 
 
-def test_exchanges_with_the_card_open_tag_by_tag(till: ShopTill, shop: Shop, order: Order) -> None:
+def test_exchanges_with_the_card_open_tag_by_tag(till: Till, shop: Shop, order: Order) -> None:
     lay(till, shop, order)
     steps = {step.what: step.detail for step in decoded(only(shop, order).steps)}
     ppse = steps["SELECT PPSE"]
@@ -407,7 +405,7 @@ def test_exchanges_with_the_card_open_tag_by_tag(till: ShopTill, shop: Shop, ord
 
 
 def test_nothing_that_is_shown_gives_a_number_a_pin_or_a_code_away(
-    client: FlaskClient, stranger: FlaskClient, till: ShopTill, shop: Shop, order: Order, pay: Pay
+    client: FlaskClient, stranger: FlaskClient, till: Till, shop: Shop, order: Order, pay: Pay
 ) -> None:
     lay(till, shop, order)
     other = shop.orders.create(amount_minor=100)
@@ -432,7 +430,7 @@ def test_nothing_that_is_shown_gives_a_number_a_pin_or_a_code_away(
 
 
 def test_the_pin_pad_tells_its_payer_too(
-    app: Flask, client: FlaskClient, till: ShopTill, shop: Shop
+    app: Flask, client: FlaskClient, till: Till, shop: Shop
 ) -> None:
     order = shop.orders.create(amount_minor=150_000)
     lay(till, shop, order)
