@@ -15,7 +15,8 @@ from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 from devices.nfc.reader import diagnosis
 from devices.nfc.reader.diagnosis import ReaderReport, diagnose, in_words, udev_rule
 from devices.nfc.reader.nfcpy import open_reader
-from devices.nfc.reader.path import SerialLock
+from devices.nfc.reader.serial_ports import SerialLock
+from devices.nfc.reader.usb import SUPPORTED
 from tests.conformance.conformance_rigs import install
 from tests.conformance.fake_usb import FakeAcr122, FakeBus, FakeOther, FakeRcs380, FakeReader
 
@@ -212,7 +213,7 @@ def test_no_handle_stays_open(device: FakeReader, monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_reader_that_nfcpy_drives_is_known() -> None:
-    assert set(diagnosis.SUPPORTED) == set(nfc.clf.device.usb_device_map)
+    assert set(SUPPORTED) == set(nfc.clf.device.usb_device_map)
 
 
 def test_the_driver_that_linux_bound_is_read_from_sysfs(tmp_path: Path) -> None:

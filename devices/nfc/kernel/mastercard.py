@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from devices.nfc.kernel import full
+from devices.nfc.kernel import full_flow
+from devices.nfc.kernel.application_data import initiate_application, read_chip_records
 from devices.nfc.kernel.cvm_list import verify_cardholder
-from devices.nfc.kernel.files import initiate_application, read_chip_records
 from devices.nfc.kernel.generate_ac import analyse, generate
 from devices.nfc.kernel.oda import Method
 from devices.nfc.kernel.result import Outcome
@@ -34,7 +34,7 @@ def require_emv_mode(session: Session) -> None:
 
 def authenticate_offline(session: Session) -> None:
     """CDA; SDA for the first generation of PayPass M/Chip cards."""
-    full.authenticate(session, (Method.CDA, Method.SDA))
+    full_flow.authenticate(session, (Method.CDA, Method.SDA))
 
 
 def request_cryptogram(session: Session) -> None:
@@ -47,11 +47,11 @@ STEPS: Final[tuple[Callable[[Session], None], ...]] = (
     initiate_application,
     read_chip_records,
     require_emv_mode,
-    full.require_card_data,
+    full_flow.require_card_data,
     authenticate_offline,
     Session.require_account,
-    full.restrict,
+    full_flow.restrict,
     verify_cardholder,
-    full.manage_risk,
+    full_flow.manage_risk,
     request_cryptogram,
 )

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from devices.nfc.kernel import full
-from devices.nfc.kernel.files import initiate_application, read_records
+from devices.nfc.kernel import full_flow
+from devices.nfc.kernel.application_data import initiate_application, read_records
 from devices.nfc.kernel.oda import Method
-from devices.nfc.kernel.quick import (
+from devices.nfc.kernel.quick_flow import (
     Ttq,
     authenticate_fast,
     complete,
@@ -36,7 +36,7 @@ def run(session: Session) -> None:
 def take_full_flow(session: Session) -> None:
     """Leave for the full flow where GPO brought no cryptogram and the records bring a CDOL1."""
     if 0x9F26 not in session.card and 0x8C in session.card:
-        full.run(session, methods=(Method.CDA, Method.DDA, Method.SDA))
+        full_flow.run(session, methods=(Method.CDA, Method.DDA, Method.SDA))
 
 
 def authenticate_offline(session: Session) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from devices.nfc.kernel.files import initiate_application, read_records
-from devices.nfc.kernel.quick import (
+from devices.nfc.kernel.application_data import initiate_application, read_records
+from devices.nfc.kernel.quick_flow import (
     Ttq,
     authenticate_fast,
     complete,

@@ -12,8 +12,8 @@ FIELD_RESET_S = 0.006
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A card that answered a polling round, selected but not yet activated."""
+class SelectedCard:
+    """A card that answered a polling round: selected, not yet activated (ISO/IEC 14443-3)."""
 
     technology: Literal["A", "B"]
     uid: bytes
@@ -39,7 +39,7 @@ class Air(Protocol):
     def max_receive(self) -> int:
         """Longest frame that it can receive, bytes."""
 
-    def poll(self) -> Found | None:
+    def poll(self) -> SelectedCard | None:
         """Reset the field and look once for a card. Raises SeveralCards where it can tell."""
 
     def send(self, frame: bytes, timeout_s: float) -> bytes:

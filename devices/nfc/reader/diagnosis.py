@@ -15,31 +15,11 @@ from typing import Any, Literal
 
 import usb1
 
-from devices.nfc.reader.libusb import load_usb_library
-from devices.nfc.reader.path import SerialLock, serial_ports
+from devices.nfc.reader.serial_ports import SerialLock, serial_ports
+from devices.nfc.reader.usb import SUPPORTED, UNSUPPORTED, load_usb_library, usb_problem
 
 Status = Literal["ready", "possible", "no-permission", "busy", "unsupported", "driver", "no-usb"]
 
-SUPPORTED = {
-    (0x054C, 0x0193): "Sony PN531",
-    (0x04CC, 0x0531): "NXP PN531 or SCM SCL3710",
-    (0x04CC, 0x2533): "NXP PN533",
-    (0x04E6, 0x5591): "SCM SCL3711",
-    (0x04E6, 0x5593): "SCM SCL3712",
-    (0x054C, 0x02E1): "Sony RC-S330, RC-S360 or RC-S370",
-    (0x054C, 0x06C1): "Sony RC-S380/S",
-    (0x054C, 0x06C3): "Sony RC-S380/P",
-    (0x072F, 0x2200): "ACS ACR122U",
-}
-"""USB readers that nfcpy has a driver for, by vendor and product."""
-
-_UNSUPPORTED = {
-    (0x054C, 0x0DC8): "Sony RC-S300/S",
-    (0x054C, 0x0DC9): "Sony RC-S300/P",
-    (0x072F, 0x223B): "ACS ACR1252U",
-    (0x072F, 0x221A): "ACS ACR1251U",
-    (0x072F, 0x2303): "ACS ACR1552U",
-}
 _SMART_CARD_CLASS = 0x0B
 _RULE_FILE = "/etc/udev/rules.d/60-checkout-nfc.rules"
 
@@ -90,17 +70,7 @@ def udev_rule(vendor: int, product: int) -> str:
     )
 
 
-def unsupported_model(vendor: int, product: int) -> str | None:
-    """The name of a well-known reader that nfcpy has no driver for, else None."""
-    return _UNSUPPORTED.get((vendor, product))
-
-
 # USB
-
-
-def usb_trouble(error: Exception) -> str:
-    """What libusb said, less the list of places where it was looked for."""
-    return str(error).partition(": [")[0]
 
 
 def _usb_reports() -> list[ReaderReport]:
@@ -115,7 +85,7 @@ def _usb_reports() -> list[ReaderReport]:
                 path="usb",
                 name="USB",
                 status="no-usb",
-                problem=f"USB can't be searched on this machine ({usb_trouble(error)}).",
+                problem=f"USB can't be searched on this machine ({usb_problem(error)}).",
                 remedy="Install libusb 1.0 (on Debian: sudo apt install libusb-1.0-0),\n"
                 "or use a reader on a serial port, or emulated cards.",
             )
@@ -127,7 +97,7 @@ def _usb_report(device: usb1.USBDevice) -> ReaderReport | None:
     place = f"usb:{device.getBusNumber():03}:{device.getDeviceAddress():03}"
     if key in SUPPORTED:
         return _supported(device, place, key)
-    name = _UNSUPPORTED.get(key)
+    name = UNSUPPORTED.get(key)
     if name is None and _is_smart_card_reader(device):
         name = f"smart card reader {key[0]:04x}:{key[1]:04x}"
     if name is None:

@@ -12,14 +12,11 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
-import filelock
-
 from devices.nfc.contract import TransportError
+from devices.nfc.reader.serial_ports import serial_ports
 
 DRIVERS = ("pn532", "arygon")
 DEFAULT_UDP_PORT = 54321
@@ -86,44 +83,9 @@ def parse_path(text: str) -> ReaderPath:
     )
 
 
-def serial_ports() -> list[str]:
-    """The serial ports of this machine that a reader may sit on, USB adapters first."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        from serial.tools import list_ports
-
-        found = list_ports.comports()
-    return [port.device for port in sorted(found, key=lambda p: (p.vid is None, p.device))]
-
-
 def _kernel_name(name: str) -> str:
     if _KERNEL_PORT.fullmatch(name):
         return f"tty{name}"
     if re.fullmatch(r"usbserial-\w+", name):
         return f"cu.{name}"
     return name
-
-
-class SerialLock:
-    """Keeps other programs of ours off a serial port while a reader on it is open.
-
-    Raises OSError (EBUSY where another program holds the port), as opening the port would.
-    """
-
-    def __init__(self, device: str) -> None:
-        self._descriptor: int | None = None
-        if os.name != "posix":
-            return  # Windows opens a serial port for one program only
-        if not Path(device).exists():
-            raise FileNotFoundError(2, "no such serial port", device)
-        descriptor = os.open(device, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
-        if not filelock.lock_descriptor(descriptor, blocking=False):
-            os.close(descriptor)
-            raise OSError(16, "another program holds the port", device)
-        self._descriptor = descriptor
-
-    def release(self) -> None:
-        """Let others have the port; safe to call twice."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)

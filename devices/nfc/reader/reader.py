@@ -16,7 +16,7 @@ from devices.nfc.contract import (
     ReaderGone,
     TransportError,
 )
-from devices.nfc.reader.air import Air, Found, Signal
+from devices.nfc.reader.air import Air, SelectedCard, Signal
 from devices.nfc.reader.driver_thread import ReaderThread
 from devices.nfc.reader.iso_dep import (
     Activation,
@@ -292,7 +292,7 @@ class AirCard:
             self._blocks.deselect()
 
 
-def _activated(reader: AirReader, air: Air, found: Found) -> AirCard:
+def _activated(reader: AirReader, air: Air, found: SelectedCard) -> AirCard:
     """RATS or ATTRIB, repeated when the air swallowed it. Raises CardGone when none is answered."""
     largest = min(256, air.max_receive + 2)
     try:

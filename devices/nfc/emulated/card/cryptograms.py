@@ -1,24 +1,22 @@
-"""Application cryptograms on the card's side, computed with pyemv and nothing of the issuer's.
+"""Application cryptograms on the card's side, computed with pyemv and no code of the issuer.
 
-The UnionPay cryptogram follows the published PBOC scheme (option A card keys, common session
-keys, ISO 9797-1 algorithm 3 with padding method 2). No public vector with keys exists for it: it
-is consistent between this card and this issuer, and pinned by the primitives alone. The Visa
-(CVN 10) and Mastercard (CVN 16) ones are those of published vectors.
+The UnionPay cryptogram follows the published PBOC scheme: option A card keys, common session
+keys, ISO 9797-1 algorithm 3 with padding method 2. No public vector with keys exists for it, so
+only its primitives are checked against published values. The Visa (CVN 10) and Mastercard
+(CVN 16) cryptograms are checked against published vectors.
 """
 
 from __future__ import annotations
 
+import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from pyemv import ac, kd
+from cryptography.utils import CryptographyDeprecationWarning
+from pyemv import ac, kd
 
-# pyemv takes two-key and single-length DES keys from where newer cryptography still answers.
-# `cryptography` is capped below the release that stops, so these notices say nothing new.
-for _notice in (".*TripleDES has been moved.*", ".*-key TripleDES.*", ".*TripleDES.*deprecated.*"):
-    warnings.filterwarnings("ignore", message=_notice, module=r"pyemv(\.|$)")
+_WARNINGS_LOCK = threading.Lock()
 
 CDOL_TAGS = ("9F02", "9F03", "9F1A", "95", "5F2A", "9A", "9C", "9F37")
 
@@ -28,7 +26,7 @@ def unionpay_session_key(card_key: bytes, atc: int) -> bytes:
 
     A phone without a secure element is handed these instead of the card key.
     """
-    return kd.derive_common_sk(card_key, atc.to_bytes(2, "big") + bytes(6))
+    return _session_key(card_key, atc.to_bytes(2, "big") + bytes(6))
 
 
 def limited_use_key(card_key: bytes, serial: int) -> bytes:
@@ -37,36 +35,57 @@ def limited_use_key(card_key: bytes, serial: int) -> bytes:
     A5A5A5A5 and the serial number take the place of ATC and zeros, so that no session key of the
     card itself can equal it.
     """
-    return kd.derive_common_sk(card_key, b"\xa5" * 4 + serial.to_bytes(4, "big"))
+    return _session_key(card_key, b"\xa5" * 4 + serial.to_bytes(4, "big"))
 
 
 def unionpay_cryptogram(
     session_key: bytes, terminal: Mapping[str, bytes], *, aip: bytes, atc: int, cvr: bytes
 ) -> bytes:
     """The 8-byte cryptogram of CVN 01 over CDOL_TAGS, AIP, ATC and the 4-byte CVR."""
-    return ac.generate_ac(session_key, _input(terminal, aip, atc) + cvr, ac.PaddingType.EMV, 8)
+    return _mac(session_key, _input(terminal, aip, atc) + cvr, ac.PaddingType.EMV)
 
 
 def visa_cryptogram(
     card_key: bytes, terminal: Mapping[str, bytes], *, aip: bytes, atc: int, cvr: bytes
 ) -> bytes:
     """The 8-byte cryptogram of CVN 10: the card key itself, padding method 1, 4-byte CVR."""
-    return ac.generate_ac(card_key, _input(terminal, aip, atc) + cvr, ac.PaddingType.VISA, 8)
+    return _mac(card_key, _input(terminal, aip, atc) + cvr, ac.PaddingType.VISA)
 
 
 def mastercard_cryptogram(
     card_key: bytes, terminal: Mapping[str, bytes], *, aip: bytes, atc: int, cvr: bytes
 ) -> bytes:
     """The 8-byte cryptogram of CVN 16: session key from ATC and 9F37, 6-byte CVR."""
-    session_key = kd.derive_common_sk(
-        card_key, atc.to_bytes(2, "big") + bytes(2) + terminal["9F37"]
-    )
-    return ac.generate_ac(session_key, _input(terminal, aip, atc) + cvr, ac.PaddingType.EMV, 8)
+    session_key = _session_key(card_key, atc.to_bytes(2, "big") + bytes(2) + terminal["9F37"])
+    return _mac(session_key, _input(terminal, aip, atc) + cvr, ac.PaddingType.EMV)
 
 
 def response_cryptogram(key: bytes, cryptogram: bytes, response_code: bytes) -> bytes:
     """The 8-byte ARPC of method 1 that the issuer must answer (EMV Book 2, 8.2.1)."""
-    return ac.generate_arpc_1(key, cryptogram, response_code)
+    with _deprecations_ignored():
+        return ac.generate_arpc_1(key, cryptogram, response_code)
+
+
+def _session_key(card_key: bytes, diversifier: bytes) -> bytes:
+    with _deprecations_ignored():
+        return kd.derive_common_sk(card_key, diversifier)
+
+
+def _mac(key: bytes, message: bytes, padding: ac.PaddingType) -> bytes:
+    with _deprecations_ignored():
+        return ac.generate_ac(key, message, padding, 8)
+
+
+@contextmanager
+def _deprecations_ignored() -> Iterator[None]:
+    """Ignore `cryptography`'s deprecation of TripleDES in the module where pyemv finds it.
+
+    This project requires a release of `cryptography` that still has it there, so the warning
+    tells the user nothing. The lock is needed because catch_warnings changes global state.
+    """
+    with _WARNINGS_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        yield
 
 
 def _input(terminal: Mapping[str, bytes], aip: bytes, atc: int) -> bytes:

@@ -12,10 +12,13 @@ from devices.nfc.reader.air import Air
 from devices.nfc.reader.nfcpy.driver import Device, Pn53xDevice, Rcs380Device
 from devices.nfc.reader.nfcpy.listener import Listener
 from devices.nfc.reader.nfcpy.pn53x import Pn53xAir
-from devices.nfc.reader.nfcpy.ports import Model, open_serial, open_usb
-from devices.nfc.reader.nfcpy.rcs380_and_udp import Port100Air, UdpAir
-from devices.nfc.reader.path import ReaderPath, SerialLock, parse_path
+from devices.nfc.reader.nfcpy.ports import open_serial, open_usb
+from devices.nfc.reader.nfcpy.rcs380 import Rcs380Air
+from devices.nfc.reader.nfcpy.udp import UdpAir
+from devices.nfc.reader.path import ReaderPath, parse_path
 from devices.nfc.reader.reader import AirReader
+from devices.nfc.reader.serial_ports import SerialLock
+from devices.nfc.reader.usb import Model
 
 
 def open_reader(path: str) -> AirReader:
@@ -62,7 +65,7 @@ def _air_of(device: Device, held: tuple[SerialLock, ...]) -> Air:
     if isinstance(device, Pn53xDevice):
         return Pn53xAir(device, held)
     if isinstance(device, Rcs380Device):
-        return Port100Air(device)
+        return Rcs380Air(device)
     raise TransportError("unsupported-reader", f"{device.path}: no way to speak with its driver")
 
 

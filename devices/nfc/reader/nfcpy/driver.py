@@ -1,7 +1,7 @@
-"""The only file that imports nfc: nfcpy's drivers, ports and errors under the names used here.
+"""nfcpy's drivers, ports and errors under this project's names; no other file imports nfc.
 
-What nfcpy raises about the card are AirFault and its kinds; whatever else a driver raises means
-that the reader is lost, and `faults` says so.
+nfcpy raises AirFault and its subclasses for a fault of the card or the air. Anything else that a
+driver raises means that the reader is lost; `faults` turns it into ReaderGone.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from nfc.clf.transport import TTY as TtyPort, USB as UsbPort
 from nfc.clf.udp import Device as UdpDevice
 
 from devices.nfc.contract import ReaderGone, TransportError
+from devices.nfc.reader.air import SelectedCard
 from devices.nfc.reader.iso_dep import FrameError, FrameTimeout
 
 if sys.platform == "win32":
@@ -74,7 +75,7 @@ def start_driver(module: str, port: UsbPort | TtyPort, place: str) -> Device:
 
 @contextmanager
 def faults() -> Iterator[None]:
-    """Whatever a driver raises in here that is not about the card becomes ReaderGone."""
+    """Turn every DRIVER_FAULTS in the block into ReaderGone; faults of the card pass through."""
     try:
         yield
     except (TransportError, FrameTimeout, FrameError):
@@ -82,6 +83,18 @@ def faults() -> Iterator[None]:
     except DRIVER_FAULTS as error:
         detail = f": {error}" if isinstance(error, OSError) and error.errno else ""
         raise ReaderGone(f"the reader was unplugged or stopped answering{detail}") from None
+
+
+def selected_card(target: RemoteTarget | None) -> SelectedCard | None:
+    """The card that nfcpy's `sense_tta` or `sense_ttb` selected, None where there is none."""
+    if target is None:
+        return None
+    if target.sensb_res:
+        atqb = bytes(target.sensb_res)
+        return SelectedCard(technology="B", uid=atqb[1:5], atqb=atqb)
+    if not target.sdd_res or not target.sel_res:
+        return None
+    return SelectedCard(technology="A", uid=bytes(target.sdd_res), sak=target.sel_res[0])
 
 
 def display_name(device: Device) -> str:
@@ -111,5 +124,6 @@ __all__ = [
     "UsbPort",
     "display_name",
     "faults",
+    "selected_card",
     "start_driver",
 ]

@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 
 from devices.nfc.contract import SeveralCards
-from devices.nfc.reader.air import FIELD_RESET_S, Found, Signal
+from devices.nfc.reader.air import FIELD_RESET_S, SelectedCard, Signal
 from devices.nfc.reader.iso_dep import FrameError, FrameTimeout
 from devices.nfc.reader.nfcpy.driver import (
     DRIVER_FAULTS,
@@ -16,9 +16,10 @@ from devices.nfc.reader.nfcpy.driver import (
     RemoteTarget,
     display_name,
     faults,
+    selected_card,
 )
 from devices.nfc.reader.nfcpy.ports import PATIENCE_MS, PatientTty
-from devices.nfc.reader.path import SerialLock
+from devices.nfc.reader.serial_ports import SerialLock
 
 _RATS = 0xE0
 
@@ -45,7 +46,7 @@ class Pn53xAir:
         self.max_send = self._chipset.host_command_frame_max_size - 3
         self.max_receive = self._chipset.host_command_frame_max_size - 3
 
-    def poll(self) -> Found | None:
+    def poll(self) -> SelectedCard | None:
         with faults():
             self.device.mute()
             self._timeout_index = 0
@@ -57,7 +58,7 @@ class Pn53xAir:
                 self._prepare(found)
             return found
 
-    def _poll_a(self) -> Found | None:
+    def _poll_a(self) -> SelectedCard | None:
         listed = self._chipset.command(0x4A, bytearray([self._wanted, 0x00]), timeout=1.0)
         if not listed or listed[0] == 0:
             return None
@@ -65,16 +66,12 @@ class Pn53xAir:
             raise SeveralCards
         uid = without_cascade_tags(bytes(listed[6 : 6 + listed[5]]))
         self._ats = bytes(listed[6 + listed[5] :])
-        return Found(technology="A", uid=uid, sak=listed[4])
+        return SelectedCard(technology="A", uid=uid, sak=listed[4])
 
-    def _poll_b(self) -> Found | None:
-        target = self.device.sense_ttb(RemoteTarget("106B"))
-        if target is None or not target.sensb_res:
-            return None
-        atqb = bytes(target.sensb_res)
-        return Found(technology="B", uid=atqb[1:5], atqb=atqb)
+    def _poll_b(self) -> SelectedCard | None:
+        return selected_card(self.device.sense_ttb(RemoteTarget("106B")))
 
-    def _prepare(self, found: Found) -> None:
+    def _prepare(self, found: SelectedCard) -> None:
         """Set bit rate, modulation and CRC for this card, once (nfcpy does it for each frame)."""
         registers = ("CIU_TxMode", "CIU_RxMode", "CIU_TxAuto")
         transmit, receive, automatic = self._chipset.read_register(*registers)

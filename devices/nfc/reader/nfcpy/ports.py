@@ -14,8 +14,6 @@ from contextlib import suppress
 import usb1
 
 from devices.nfc.contract import TransportError
-from devices.nfc.reader.diagnosis import unsupported_model, usb_trouble
-from devices.nfc.reader.libusb import load_usb_library
 from devices.nfc.reader.nfcpy.driver import (
     DRIVER_FAULTS,
     USB_DRIVERS,
@@ -24,7 +22,9 @@ from devices.nfc.reader.nfcpy.driver import (
     UsbPort,
     start_driver,
 )
-from devices.nfc.reader.path import ReaderPath, SerialLock
+from devices.nfc.reader.path import ReaderPath
+from devices.nfc.reader.serial_ports import SerialLock
+from devices.nfc.reader.usb import UNSUPPORTED, Model, load_usb_library, usb_problem
 
 PATIENCE_MS = 2_000
 SILENT_MS = 10_000
@@ -47,10 +47,6 @@ class PatientUsb(UsbPort):
         super().write(frame, timeout or PATIENCE_MS)
 
 
-Model = tuple[int, int]
-"""Vendor and product of a USB reader."""
-
-
 def open_usb(path: ReaderPath) -> tuple[Device, Model]:
     """The first reader that the path names and that can be had.
 
@@ -60,7 +56,7 @@ def open_usb(path: ReaderPath) -> tuple[Device, Model]:
         load_usb_library()
         found = UsbPort.find(path.text) or []
     except Exception as error:  # libusb itself: no bus, no driver
-        why = f"{path.text}: USB can't be searched ({usb_trouble(error)})"
+        why = f"{path.text}: USB can't be searched ({usb_problem(error)})"
         raise TransportError("no-reader", why) from None
     refusal: TransportError | None = None
     for vendor, product, bus, address in found:
@@ -91,9 +87,9 @@ def _init_usb(module: str, bus: int, address: int) -> Device:
     return device
 
 
-def _nothing_usable(path: ReaderPath, seen: list[tuple[int, int]]) -> TransportError:
+def _nothing_usable(path: ReaderPath, seen: list[Model]) -> TransportError:
     for vendor, product in seen:
-        model = unsupported_model(vendor, product)
+        model = UNSUPPORTED.get((vendor, product))
         if model is not None:
             return TransportError(
                 "unsupported-reader", f"{path.text}: {model} is plugged in, and nfcpy has no driver"

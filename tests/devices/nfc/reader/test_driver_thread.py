@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from devices.nfc.contract import CardGone, ReaderGone, TransportError
-from devices.nfc.reader.air import Air, Found
+from devices.nfc.reader.air import Air, SelectedCard
 from devices.nfc.reader.driver_thread import ReaderThread
 from devices.nfc.reader.iso_dep import FrameTimeout
 from devices.nfc.reader.reader import AirReader
@@ -54,11 +54,11 @@ class ScriptedAir:
     max_send = 254
     max_receive = 254
 
-    def __init__(self, poll: Callable[[], Found | None]) -> None:
+    def __init__(self, poll: Callable[[], SelectedCard | None]) -> None:
         self._poll = poll
         self.closed = 0
 
-    def poll(self) -> Found | None:
+    def poll(self) -> SelectedCard | None:
         return self._poll()
 
     def send(self, frame: bytes, timeout_s: float) -> bytes:
@@ -83,16 +83,16 @@ def reader_on(*airs: ScriptedAir | TransportError, watchdog_s: float = 15.0) -> 
     return AirReader("test", open_air, emulated=True, watchdog_s=watchdog_s)
 
 
-def lost() -> Found | None:
+def lost() -> SelectedCard | None:
     raise ReaderGone
 
 
-def nothing() -> Found | None:
+def nothing() -> SelectedCard | None:
     return None
 
 
-def silent_card() -> Found | None:
-    return Found(technology="A", uid=bytes(4), sak=0x20)
+def silent_card() -> SelectedCard | None:
+    return SelectedCard(technology="A", uid=bytes(4), sak=0x20)
 
 
 def test_a_reader_that_cannot_be_opened_leaves_no_thread() -> None:
@@ -107,7 +107,7 @@ def test_a_reader_that_cannot_be_opened_leaves_no_thread() -> None:
 def test_a_card_that_never_activates_is_reported_after_three_attempts() -> None:
     polls: list[int] = []
 
-    def poll() -> Found | None:
+    def poll() -> SelectedCard | None:
         polls.append(1)
         return silent_card()
 
@@ -153,7 +153,7 @@ def test_closing_from_another_thread_ends_the_waiting() -> None:
 def test_a_driver_that_hangs_is_replaced_by_a_new_one() -> None:
     hold = threading.Event()
 
-    def hang() -> Found | None:
+    def hang() -> SelectedCard | None:
         hold.wait(5)
         return None
 

@@ -11,7 +11,8 @@ from devices.nfc.contract import TransportError
 from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 from devices.nfc.reader.nfcpy import open_reader
 from devices.nfc.reader.nfcpy.ports import open_serial
-from devices.nfc.reader.path import ReaderPath, SerialLock, parse_path
+from devices.nfc.reader.path import ReaderPath, parse_path
+from devices.nfc.reader.serial_ports import SerialLock
 from tests.devices.nfc.nfc_cards import EchoCard, open_descriptors
 
 

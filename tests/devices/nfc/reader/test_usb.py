@@ -8,7 +8,7 @@ import sys
 PROGRAM = """
 import ctypes, sys
 {before}
-from devices.nfc.reader.libusb import load_usb_library
+from devices.nfc.reader.usb import load_usb_library
 load_usb_library()
 import usb1
 with usb1.USBContext() as context:
