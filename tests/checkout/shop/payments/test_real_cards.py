@@ -1,7 +1,7 @@
 """A card that is not the demo's: tapped at a whole checkout, it leaves a hash and four digits.
 
-The published UnionPay test card stands for a real one. It lies in a home of its own, on an emulated
-PN532, so that the checkout's home holds what the checkout kept of it and nothing else.
+A UnionPay test card from the vectors stands for a real one. It lies in a home of its own, on an
+emulated PN532, so that the checkout's home holds only what the checkout stored of it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ from checkout.encryption import Seal
 from devices.nfc.emulated import EmulatedCard
 from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 from tests.checkout.serving import Serving
-
-VECTOR = Path(__file__).resolve().parents[4] / ".." / "shared/vectors/emv/unionpay-test-card.txt"
-
-pytestmark = pytest.mark.skipif(not VECTOR.exists(), reason="needs the published test card's file")
+from tests.devices.nfc.emulated.cards_independent import flat
+from tests.devices.nfc.emulated.cards_public import install_card
+from tests.vectors.emv.cards import PersonalisedCard, unionpay_cards
 
 
 @dataclass
@@ -48,12 +47,10 @@ class Foreign:
         self.emulator.present(self.card)
 
 
-@pytest.fixture
-def foreign(tmp_path: Path) -> Iterator[Foreign]:
-    from tests.devices.nfc.emulated.cards_independent import flat
-    from tests.devices.nfc.emulated.cards_public import public_card
-
-    card, ca_key = public_card(tmp_path / "card-home")
+@pytest.fixture(params=list(unionpay_cards()), ids=lambda vector: vector.name)
+def foreign(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Foreign]:
+    vector: PersonalisedCard = request.param
+    card = install_card(vector, tmp_path / "card-home")
     found: dict[str, bytes] = {}
     for record in card._image.records.values():
         found |= flat(record)
@@ -69,7 +66,7 @@ def foreign(tmp_path: Path) -> Iterator[Foreign]:
             emulator=emulator,
             pan=card.profile.pan,
             secrets=sensitive,
-            ca_key=ca_key,
+            ca_key=vector.ca_key,
         )
 
 

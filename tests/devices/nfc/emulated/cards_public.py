@@ -1,4 +1,4 @@
-"""A published UnionPay test card, installed as an emulated one; its file is read where it is."""
+"""A UnionPay card personalised by somebody else than the emulator, installed as an emulated one."""
 
 from __future__ import annotations
 
@@ -8,58 +8,36 @@ from devices.nfc.emulated import EmulatedCard, install, open_card
 from devices.nfc.emulated.card.image import CardImage
 from devices.nfc.emulated.profile_files import profile_from
 from devices.nfc.emulated.rsa import from_primes
-from tests.devices.nfc.emulated.cards_independent import flat, parse
-
-FILE = Path(__file__).resolve().parents[4] / ".." / "shared/vectors/emv/unionpay-test-card.txt"
-EXPONENT = 65537
+from tests.devices.nfc.emulated.cards_independent import flat
+from tests.vectors.emv.cards import PersonalisedCard
 
 
-def public_card(home: Path) -> tuple[EmulatedCard, dict[str, str]]:
-    """The card, powered off, and the CA key that its certificates are under."""
-    groups = _groups()
-    records = {(int(n[3]), int(n[5])): groups[n] for n in groups if n.startswith("SFI")}
-    personal = {tag: value for record in records.values() for tag, value in flat(record).items()}
-    options = dict(parse(groups["QPBOC_9207"]))
-    fci = flat(groups["FCI_9103"])
+def install_card(vector: PersonalisedCard, home: Path) -> EmulatedCard:
+    """The card, powered off; its certificates are under `vector.ca_key`."""
+    objects = {
+        tag: value for record in vector.records.values() for tag, value in flat(record).items()
+    }
+    fci = flat(vector.fci)
     table = {
         "name": "public-test-card",
         "title": "Public test card",
-        "purpose": "A published test card.",
+        "purpose": "A test card from the vectors.",
         "scheme": "unionpay",
         "aid": fci["84"].hex().upper(),
         "label": fci["50"].decode(),
-        "pan": personal["5A"].hex(),
-        "expiry": personal["5F24"].hex()[:4],
-        "pan_sequence": personal["5F34"].hex(),
+        "pan": objects["5A"].hex(),
+        "expiry": objects["5F24"].hex()[:4],
+        "pan_sequence": objects["5F34"].hex(),
         "cvms": ["signature", "online-pin"],
     }
     image = CardImage(
-        aip=options["82"],
-        afl=options["94"],
+        aip=vector.aip,
+        afl=vector.afl,
         short_afl=b"",
-        records=records,
+        records=vector.records,
         pdol=fci["9F38"],
-        card_key=groups["UDK_AC"],
-        icc_key=from_primes(
-            int.from_bytes(groups["RSA_P"]), int.from_bytes(groups["RSA_Q"]), EXPONENT
-        ),
+        card_key=vector.card_key,
+        icc_key=from_primes(vector.icc_p, vector.icc_q, vector.icc_exponent),
     )
     install(profile_from(table, name="public-test-card"), image, home=home)
-    return open_card("public-test-card", home), _ca_key()
-
-
-def _groups() -> dict[str, bytes]:
-    lines = (line.split() for line in FILE.read_text().splitlines())
-    return {
-        words[0].split("_", 1)[0] if words[0].startswith("SFI") else words[0]: bytes.fromhex(
-            words[1]
-        )
-        for words in lines
-        if len(words) == 2 and not words[0].startswith("#")
-    }
-
-
-def _ca_key() -> dict[str, str]:
-    line = next(line for line in FILE.read_text().splitlines() if line.startswith("# CAPK"))
-    modulus = line.split(":")[1].split()[0]
-    return {"rid": "A000000333", "index": "80", "modulus": modulus, "exponent": "010001"}
+    return open_card("public-test-card", home)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -19,7 +18,6 @@ from devices.nfc.kernel import TapResult, Transaction, load_terminal, run_tap
 from devices.nfc.kernel.ca_keys import CaKey, CaKeyRing
 from devices.nfc.kernel.signature_recovery import SignedRecord
 
-VECTORS = Path(__file__).resolve().parents[4] / ".." / "shared" / "vectors" / "emv"
 UNIONPAY = bytes.fromhex("A000000333010101")
 VISA = bytes.fromhex("A0000000031010")
 MASTERCARD = bytes.fromhex("A0000000041010")
@@ -308,22 +306,3 @@ def _certify(
     digest = hashlib.sha1(covered + rest + key.exponent + static, usedforsecurity=False).digest()
     body = b"".join(parts.values()) + changes.get("hash", digest) + changes.get("trailer", b"\xbc")
     return signer.sign(body), rest
-
-
-def vector_unionpay() -> tuple[dict[str, bytes], CaKeyRing]:
-    """The published UnionPay test card's data groups, and the CA key in its header."""
-    groups: dict[str, bytes] = {}
-    ring = CaKeyRing()
-    for line in (VECTORS / "unionpay-test-card.txt").read_text().splitlines():
-        words = line.split()
-        if line.startswith("# CAPK"):
-            key = CaKey(
-                rid=bytes.fromhex("A000000333"),
-                index=0x80,
-                modulus=bytes.fromhex(words[3]),
-                exponent=65537,
-            )
-            ring = CaKeyRing.of([key])
-        elif len(words) == 2 and not line.startswith("#"):
-            groups[words[0]] = bytes.fromhex(words[1])
-    return groups, ring
