@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
-from checkout.values import quick
-
 
 class TransactionType(StrEnum):
     """What is to happen to the money; picks the message type and processing code."""
@@ -60,7 +58,6 @@ class OriginalElements:
     forwarder: str
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationRequest:
     """One question to the clearing backend, the same for a code and for a tap.
@@ -97,7 +94,6 @@ class AuthorizationRequest:
     original: OriginalElements | None = None  # DE90
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationResponse:
     """The backend's answer; a decline is a value, never an exception."""

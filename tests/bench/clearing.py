@@ -38,7 +38,7 @@ from typing import Any
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
-from checkout.clearing.authorisation.context import Backend
+from checkout.clearing.authorisation.backend import Backend
 from checkout.clearing.hsm.cryptogram import verify_arqc
 from checkout.clearing.hsm.icc_data import read_icc, write_icc
 from checkout.clearing.hsm.keystore import KeyStore

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from checkout.clearing.authorisation.context import Backend, Outcome, Turn, approve, refuse
-from checkout.clearing.authorisation.original import History, Sale
-from checkout.clearing.authorisation.purchase import ABSURD_MINOR, Authorising
+from checkout.clearing.authorisation.backend import Backend
+from checkout.clearing.authorisation.context import Outcome, RequestContext
+from checkout.clearing.authorisation.original import OriginalSales, Sale
+from checkout.clearing.authorisation.purchase import ABSURD_MINOR, PurchaseAuthorisation
 from checkout.clearing.authorisation.refund_rules import refund_decision
-from checkout.clearing.authorisation.top_up import ToppingUp
+from checkout.clearing.authorisation.top_up import TopUps
 from checkout.clearing.ledger.ledger import Status
 from checkout.clearing.ledger.postings import return_legs, sale_legs, split_of
-from checkout.clearing.messages import AuthorizationRequest, TransactionType
+from checkout.clearing.messages import TransactionType
 from checkout.clearing.scheme.fees import returned
 from checkout.clearing.tokens.token_service import TokenRefusal
 
@@ -18,65 +19,66 @@ COMPLETION_PERCENT = 115
 _T = TransactionType
 
 
-class Following:
+class FollowUps:
     """Answers requests that speak of an earlier one, which DE90 names."""
 
-    def __init__(self, backend: Backend, authorising: Authorising) -> None:
+    def __init__(self, backend: Backend, purchases: PurchaseAuthorisation) -> None:
         self._backend = backend
-        self._authorising = authorising
-        self._history = History(backend)
-        self._topping_up = ToppingUp(backend)
+        self._purchases = purchases
+        self._sales = OriginalSales(backend)
+        self._top_ups = TopUps(backend)
 
-    def answer(self, request: AuthorizationRequest, turn: Turn) -> Outcome:
+    def answer(self, context: RequestContext) -> Outcome:
         """Find the original, check that this may follow it, and book it."""
+        request = context.request
         if not 0 < request.amount_minor < ABSURD_MINOR:
-            return refuse(request, "13", "amount-not-positive-or-absurd")
+            return context.refuse("13", "amount-not-positive-or-absurd")
         if request.original is None:
-            return refuse(request, "25", "no-original-named")
-        sale = self._history.sale_of(request, request.original)
+            return context.refuse("25", "no-original-named")
+        sale = self._sales.named_by(request, request.original)
         if sale is None:
-            return refuse(request, "25", "no-such-original")
+            return context.refuse("25", "no-such-original")
         if sale.is_backward:
-            return refuse(request, "12", "original-is-no-sale")
+            return context.refuse("12", "original-is-no-sale")
         if sale.is_top_up:
-            return self._topping_up.give_back(request, sale, turn)
+            return self._top_ups.give_back(context, sale)
         match request.transaction_type:
             case _T.VOID:
-                return self._void(request, sale, turn)
+                return self._void(context, sale)
             case _T.REFUND:
-                return self._refund(request, sale, turn)
+                return self._refund(context, sale)
             case _T.PREAUTHORISATION_VOID:
-                return self._release(request, sale, turn)
+                return self._release(context, sale)
             case _:
-                return self._complete(request, sale, turn)
+                return self._complete(context, sale)
 
-    def _void(self, request: AuthorizationRequest, sale: Sale, turn: Turn) -> Outcome:
+    def _void(self, context: RequestContext, sale: Sale) -> Outcome:
         """Take the whole of a sale back on its own business date."""
+        request = context.request
         if sale.is_hold:
-            return refuse(request, "12", "a-hold-is-released-not-voided")
+            return context.refuse("12", "a-hold-is-released-not-voided")
         if sale.status is not Status.PENDING:
-            return refuse(request, "12", f"original-{sale.status}")
-        if sale.sold_on != turn.business_date:
-            return refuse(request, "12", "another-day-needs-a-refund")
+            return context.refuse("12", f"original-{sale.status}")
+        if sale.sold_on != context.business_date:
+            return context.refuse("12", "another-day-needs-a-refund")
         if sale.refunded_minor or sale.disputed_minor:
-            return refuse(request, "12", "original-refunded")
+            return context.refuse("12", "original-refunded")
         if request.amount_minor != sale.entry.amount_minor:
-            return refuse(request, "13", "a-void-takes-the-whole")
-        return self._take_back(request, sale, turn)
+            return context.refuse("13", "a-void-takes-the-whole")
+        return self._take_back(context, sale)
 
-    def _release(self, request: AuthorizationRequest, sale: Sale, turn: Turn) -> Outcome:
+    def _release(self, context: RequestContext, sale: Sale) -> Outcome:
         """Give up a pre-authorisation."""
         if not sale.is_hold or sale.status is not Status.PENDING:
-            return refuse(request, "12", f"original-{sale.status}")
-        return self._take_back(request, sale, turn)
+            return context.refuse("12", f"original-{sale.status}")
+        return self._take_back(context, sale)
 
-    def _take_back(self, request: AuthorizationRequest, sale: Sale, turn: Turn) -> Outcome:
+    def _take_back(self, context: RequestContext, sale: Sale) -> Outcome:
         entry = sale.entry
-        self._backend.resolve(turn, entry, Status.VOIDED)
-        self._history.uncount(sale)
-        self._backend.book(
-            turn,
-            request,
+        self._backend.resolve(context, entry, Status.VOIDED)
+        self._sales.uncount(sale)
+        self._backend.enter(
+            context,
             (),
             payer=entry.payer,
             holder=entry.holder,
@@ -85,30 +87,30 @@ class Following:
             house=sale.house,
             original=entry.id,
         )
-        return approve(request, turn)
+        return context.approve()
 
-    def _complete(self, request: AuthorizationRequest, sale: Sale, turn: Turn) -> Outcome:
-        """Turn a hold into a sale, of less, of as much or of a little more."""
+    def _complete(self, context: RequestContext, sale: Sale) -> Outcome:
+        """MessageContext a hold into a sale, of less, of as much or of a little more."""
+        request = context.request
         if not sale.is_hold or sale.status is not Status.PENDING:
-            return refuse(request, "12", f"original-{sale.status}")
-        if sale.entry.expires_us is not None and turn.at_us >= sale.entry.expires_us:
-            return refuse(request, "12", "hold-expired")
+            return context.refuse("12", f"original-{sale.status}")
+        if sale.entry.expires_us is not None and context.at_us >= sale.entry.expires_us:
+            return context.refuse("12", "hold-expired")
         if request.amount_minor > sale.entry.amount_minor * COMPLETION_PERCENT // 100:
-            return refuse(request, "61", "over-115-percent-of-the-hold")
-        parties = self._history.parties(sale, request)
+            return context.refuse("61", "over-115-percent-of-the-hold")
+        parties = self._sales.parties(sale, request)
         advice = request.transaction_type is _T.COMPLETION_ADVICE
         more = parties.billing_minor - sale.entry.billing_minor
         state = self._backend.accounts.state(parties.account)
         if state is None:
-            return refuse(request, "14", "no-such-account")
+            return context.refuse("14", "no-such-account")
         if more > state.available_minor and not advice:
-            return refuse(request, "51", "insufficient-funds-beyond-the-hold")
-        self._backend.resolve(turn, sale.entry, Status.VOIDED)
-        self._history.uncount(sale)
-        split = self._history.split(sale, request, turn.business_date)
-        self._backend.book(
-            turn,
-            request,
+            return context.refuse("51", "insufficient-funds-beyond-the-hold")
+        self._backend.resolve(context, sale.entry, Status.VOIDED)
+        self._sales.uncount(sale)
+        split = self._sales.split(sale, request, context.business_date)
+        self._backend.enter(
+            context,
             sale_legs(parties, split),
             payer=sale.entry.payer,
             holder=sale.entry.holder,
@@ -117,33 +119,33 @@ class Following:
             house=split.house,
             original=sale.entry.id,
         )
-        self._history.count(sale, turn.business_date, parties.billing_minor)
-        return approve(request, turn)
+        self._sales.count(sale, context.business_date, parties.billing_minor)
+        return context.approve()
 
-    def _refund(self, request: AuthorizationRequest, sale: Sale, turn: Turn) -> Outcome:
+    def _refund(self, context: RequestContext, sale: Sale) -> Outcome:
         """Give all or part of a sale back, on any day, with the same part of its fees."""
+        request = context.request
         entry = sale.entry
         if sale.is_hold or sale.status not in (Status.PENDING, Status.POSTED):
-            return refuse(request, "12", f"original-{sale.status}")
+            return context.refuse("12", f"original-{sale.status}")
         decision = refund_decision(
             paid_minor=entry.amount_minor,
             refunded_minor=sale.refunded_minor,
             disputed_minor=sale.disputed_minor,
             refund_minor=request.amount_minor,
             sold_on=sale.sold_on,
-            on=turn.business_date,
+            on=context.business_date,
         )
         if not decision.approved:
-            return refuse(request, decision.response_code, decision.reason)
+            return context.refuse(decision.response_code, decision.reason)
         split = returned(
             split_of(entry.amount_minor, sale.house, sale.transfers),
             refunded_before_minor=sale.refunded_minor + sale.disputed_minor,
             refund_minor=request.amount_minor,
         )
-        parties = self._history.parties(sale, request)
-        self._backend.book(
-            turn,
-            request,
+        parties = self._sales.parties(sale, request)
+        self._backend.enter(
+            context,
             return_legs(parties, split),
             payer=entry.payer,
             holder=entry.holder,
@@ -152,19 +154,20 @@ class Following:
             house=sale.house,
             original=entry.id,
         )
-        self._history.count(sale, sale.sold_on, -parties.billing_minor)
-        return approve(request, turn)
+        self._sales.count(sale, sale.sold_on, -parties.billing_minor)
+        return context.approve()
 
-    def offline(self, request: AuthorizationRequest, turn: Turn) -> Outcome:
+    def offline_advice(self, context: RequestContext) -> Outcome:
         """What the card approved by itself: booked if its certificate is right, funds or not."""
-        routed = self._authorising.route(request, turn)
+        request = context.request
+        routed = self._backend.routing.route(context)
         if isinstance(routed, TokenRefusal):
-            return refuse(request, routed.response_code, routed.reason)
+            return context.refuse(routed.response_code, routed.reason)
         if request.icc is None:
-            return refuse(request, "30", "no-certificate")
-        authorisation = self._backend.issuers.identify(routed, pin_key=turn.pin_key)
+            return context.refuse("30", "no-certificate")
+        authorisation = self._backend.account_holders.identify(routed)
         decision = authorisation.decision
         if not decision.approved:
-            return refuse(request, decision.response_code, decision.reason)
-        self._authorising.book_advised(routed, turn)
-        return approve(request, turn)
+            return context.refuse(decision.response_code, decision.reason)
+        self._purchases.enter_approved_elsewhere(routed)
+        return context.approve()

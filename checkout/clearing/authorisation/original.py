@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from checkout.clearing.authorisation.context import Backend, message_key
+from checkout.clearing.authorisation.backend import Backend
+from checkout.clearing.authorisation.context import message_key
 from checkout.clearing.ledger.ledger import Status, Transfer
 from checkout.clearing.ledger.postings import Parties, is_top_up, payer_of
 from checkout.clearing.messages import (
@@ -80,13 +81,13 @@ class Sale:
         return any(one.purpose in ("quick payment", "quick hold") for one in self.transfers)
 
 
-class History:
+class OriginalSales:
     """Looks earlier messages up and works out what may still follow them."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def sale_of(self, request: AuthorizationRequest, original: OriginalElements) -> Sale | None:
+    def named_by(self, request: AuthorizationRequest, original: OriginalElements) -> Sale | None:
         """The approved original that `request` names; None where there is none of this acquirer.
 
         A sale that was completed, or taken back and put in again, is found in its latest form.

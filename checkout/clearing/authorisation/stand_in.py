@@ -28,8 +28,8 @@ class StandInRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoodIn:
-    """What was approved for one account during this outage."""
+class StandInUsage:
+    """What was approved in the issuer's place for one account during this outage."""
 
     count: int = 0
     amount_minor: int = 0
@@ -57,7 +57,7 @@ def parse_stand_in(text: str) -> Mapping[str, StandInRule]:
 
 
 def stand_in_decision(
-    rule: StandInRule | None, request: AuthorizationRequest, before: StoodIn, *, on: date
+    rule: StandInRule | None, request: AuthorizationRequest, before: StandInUsage, *, on: date
 ) -> Decision:
     """Whether the network approves a request in the issuer's place; 91 wherever it may not."""
     if rule is None:

@@ -6,11 +6,11 @@ back waits for the close of the day like every other refund. Neither house takes
 
 from __future__ import annotations
 
-from checkout.clearing.authorisation.account_holder import Routed, is_wallet
-from checkout.clearing.authorisation.context import Backend, Outcome, Turn, approve, refuse
-from checkout.clearing.authorisation.issuer_availability import Forwarding
+from checkout.clearing.authorisation.backend import Backend
+from checkout.clearing.authorisation.context import Outcome, RequestContext
 from checkout.clearing.authorisation.original import TOP_UP_RETURN, Sale
 from checkout.clearing.authorisation.refund_rules import refund_decision
+from checkout.clearing.authorisation.routing import RoutedRequest
 from checkout.clearing.ledger.ledger import Status
 from checkout.clearing.ledger.postings import (
     Parties,
@@ -26,84 +26,84 @@ from checkout.clearing.scheme.rules import House
 from checkout.clearing.wallet_operator import bank_decision, top_up_decision
 
 
-class ToppingUp:
+class TopUps:
     """Answers what a wallet operator asks for its payers; nobody else may."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._forwarding = Forwarding(backend)
 
-    def answer(self, routed: Routed, turn: Turn) -> Outcome:
+    def answer(self, routed: RoutedRequest) -> Outcome:
         """Draw on the bank account and credit the balance at once; the payer proves to be it."""
-        request = routed.request
+        context, request = routed.context, routed.request
         operator = self._operator(request)
         if operator is None:
-            return refuse(request, "12", "only-an-operator-tops-up")
-        if not is_wallet(routed.account_range) or (routed.account_range.participant != operator.id):
-            return refuse(request, "14", "not-an-account-of-this-operator")
+            return context.refuse("12", "only-an-operator-tops-up")
+        if not routed.is_wallet or routed.holder != operator.id:
+            return context.refuse("14", "not-an-account-of-this-operator")
         accounts = self._backend.accounts
         wallet = accounts.state(routed.account)
         if wallet is None:
-            return refuse(request, "14", "no-such-account")
+            return context.refuse("14", "no-such-account")
         source = wallet.account.funding_account
         bank = None if source is None else self._backend.participants.holder_of(source)
         linked = None if source is None else accounts.state(source)
         if source is None or bank is None or linked is None:
-            return refuse(request, "57", "no-bank-account-to-draw-on")
+            return context.refuse("57", "no-bank-account-to-draw-on")
         if request.currency != wallet.account.currency:
-            return refuse(request, "57", "wallet-takes-its-own-currency")
-        if self._forwarding.is_down(operator.id) or self._forwarding.is_down(bank.id):
-            return refuse(request, "91", "issuer-down")
-        proved = self._backend.issuers.identify(routed, pin_key=turn.pin_key).decision
-        if not proved.approved:
-            return refuse(request, proved.response_code, proved.reason)
-        rules, on = self._backend.world.rules.on(turn.business_date), turn.business_date
+            return context.refuse("57", "wallet-takes-its-own-currency")
+        availability = self._backend.availability
+        if availability.is_down(operator.id) or availability.is_down(bank.id):
+            return context.refuse("91", "issuer-down")
+        identified = self._backend.account_holders.identify(routed).decision
+        if not identified.approved:
+            return context.refuse(identified.response_code, identified.reason)
+        rules, on = self._backend.world.rules.on(context.business_date), context.business_date
         usage = accounts.usage(source, on)
         drawn = bank_decision(linked, request, usage=usage, rules=rules, business_date=on)
         decision = top_up_decision(wallet, drawn, amount_minor=request.amount_minor, rules=rules)
         if not decision.approved:
-            return refuse(request, decision.response_code, decision.reason)
-        self._book(routed, operator, source, bank, turn)
-        return approve(request, turn)
+            return context.refuse(decision.response_code, decision.reason)
+        self._enter(routed, operator, source, bank)
+        return context.approve()
 
-    def give_back(self, request: AuthorizationRequest, top_up: Sale, turn: Turn) -> Outcome:
+    def give_back(self, context: RequestContext, top_up: Sale) -> Outcome:
         """A void or refund of a top-up: from what is left of the balance to the bank account."""
+        request = context.request
         operator = self._operator(request)
         if operator is None or operator.id != top_up.entry.holder:
-            return refuse(request, "12", "only-its-operator-gives-a-top-up-back")
+            return context.refuse("12", "only-its-operator-gives-a-top-up-back")
         if top_up.status is not Status.POSTED:
-            return refuse(request, "12", f"original-{top_up.status}")
+            return context.refuse("12", f"original-{top_up.status}")
         if request.transaction_type is TransactionType.VOID:
-            if top_up.sold_on != turn.business_date:
-                return refuse(request, "12", "another-day-needs-a-refund")
+            if top_up.sold_on != context.business_date:
+                return context.refuse("12", "another-day-needs-a-refund")
             if top_up.refunded_minor:
-                return refuse(request, "12", "original-refunded")
+                return context.refuse("12", "original-refunded")
             if request.amount_minor != top_up.entry.amount_minor:
-                return refuse(request, "13", "a-void-takes-the-whole")
+                return context.refuse("13", "a-void-takes-the-whole")
         elif request.transaction_type is not TransactionType.REFUND:
-            return refuse(request, "12", "a-top-up-is-voided-or-refunded")
+            return context.refuse("12", "a-top-up-is-voided-or-refunded")
         decision = refund_decision(
             paid_minor=top_up.entry.amount_minor,
             refunded_minor=top_up.refunded_minor,
             disputed_minor=0,
             refund_minor=request.amount_minor,
             sold_on=top_up.sold_on,
-            on=turn.business_date,
+            on=context.business_date,
         )
         if not decision.approved:
-            return refuse(request, decision.response_code, decision.reason)
+            return context.refuse(decision.response_code, decision.reason)
         wallet = self._backend.accounts.state(top_up.entry.payer)
         if wallet is None or wallet.available_minor < request.amount_minor:
-            return refuse(request, "51", "top-up-is-spent")
+            return context.refuse("51", "top-up-is-spent")
         parties = self._parties(
             wallet=top_up.entry.payer,
             source=payer_of(top_up.transfers),
             operator=operator,
             request=request,
         )
-        self._backend.book(
-            turn,
-            request,
+        self._backend.enter(
+            context,
             returned_legs(top_up_legs(parties)),
             payer=top_up.entry.payer,
             holder=operator.id,
@@ -116,7 +116,7 @@ class ToppingUp:
         self._backend.accounts.spend(
             payer_of(top_up.transfers), top_up.sold_on, -request.amount_minor, request.initiation
         )
-        return approve(request, turn)
+        return context.approve()
 
     # -- parts ----------------------------------------------------------------------------------
 
@@ -127,16 +127,15 @@ class ToppingUp:
             return None
         return found if request.forwarder == request.acquirer else None
 
-    def _book(
-        self, routed: Routed, operator: Participant, source: str, bank: Participant, turn: Turn
+    def _enter(
+        self, routed: RoutedRequest, operator: Participant, source: str, bank: Participant
     ) -> None:
-        request = routed.request
+        context, request = routed.context, routed.request
         parties = self._parties(
             wallet=routed.account, source=source, operator=operator, request=request, bank=bank
         )
-        entry = self._backend.book(
-            turn,
-            request,
+        entry = self._backend.enter(
+            context,
             top_up_legs(parties),
             payer=routed.account,
             holder=operator.id,
@@ -144,9 +143,9 @@ class ToppingUp:
             billing_currency=request.currency,
             house=House.THREE_PARTY,
         )
-        self._backend.resolve(turn, entry, Status.POSTED)
+        self._backend.resolve(context, entry, Status.POSTED)
         self._backend.accounts.spend(
-            source, turn.business_date, request.amount_minor, request.initiation
+            source, context.business_date, request.amount_minor, request.initiation
         )
 
     def _parties(

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from checkout.clearing.authorisation.context import Backend, Turn
+from checkout.clearing.authorisation.backend import Backend
+from checkout.clearing.authorisation.context import MessageContext
 from checkout.clearing.issuing.accounts import Account, enrolled_account, luhn_valid
 from checkout.clearing.scheme.rules import AccountClass
 
@@ -31,7 +32,7 @@ class EnrolmentDesk:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def enrol(self, given: Given, turn: Turn) -> Given:
+    def enrol(self, given: Given, context: MessageContext) -> Given:
         """`account`, `last_four`, and optionally `balance_minor` and `account_class`.
 
         A card that is enrolled already keeps its account as it is. ValueError names the field.
@@ -46,7 +47,7 @@ class EnrolmentDesk:
             raise ValueError("last_four: expected four digits")
         fresh = accounts.account(number) is None
         if fresh:
-            accounts.admit(self._account(number, four, given, turn), four, turn.now)
+            accounts.admit(self._account(number, four, given, context), four, context.now)
         state = accounts.state(number)
         assert state is not None
         graded = state.account.account_class
@@ -58,13 +59,15 @@ class EnrolmentDesk:
             "account_class": None if graded is None else graded.value,
         }
 
-    def _account(self, number: str, last_four: str, given: Given, turn: Turn) -> Account:
+    def _account(
+        self, number: str, last_four: str, given: Given, context: MessageContext
+    ) -> Account:
         try:
             graded = AccountClass(given.get("account_class", ACCOUNT_CLASS))
         except ValueError:
             known = ", ".join(AccountClass)
             raise ValueError(f"account_class: expected one of {known}") from None
-        rules = self._backend.world.rules.on(turn.business_date).bank_account.get(graded)
+        rules = self._backend.world.rules.on(context.business_date).bank_account.get(graded)
         most = _LARGEST_BALANCE
         if rules is not None and rules.balance_minor is not None:
             most = rules.balance_minor

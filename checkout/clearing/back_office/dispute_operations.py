@@ -7,8 +7,9 @@ from dataclasses import asdict
 from datetime import date
 from typing import Any
 
-from checkout.clearing.authorisation.context import Backend, Turn
-from checkout.clearing.authorisation.original import REPRESENTED, History, Sale
+from checkout.clearing.authorisation.backend import Backend
+from checkout.clearing.authorisation.context import MessageContext
+from checkout.clearing.authorisation.original import REPRESENTED, OriginalSales, Sale
 from checkout.clearing.ledger.ledger import Status, transfers_of
 from checkout.clearing.ledger.postings import Parties, payer_of, return_legs, sale_legs, split_of
 from checkout.clearing.scheme.fees import returned
@@ -36,10 +37,10 @@ class DisputeDesk:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._history = History(backend)
+        self._sales = OriginalSales(backend)
 
     def charge_back(
-        self, rrn: str, reason: DisputeReason, amount_minor: int | None, turn: Turn
+        self, rrn: str, reason: DisputeReason, amount_minor: int | None, context: MessageContext
     ) -> Dispute:
         """The issuer takes a sale's money back, all that is left of it unless told otherwise.
 
@@ -57,25 +58,25 @@ class DisputeDesk:
             amount_minor=left if amount_minor is None else amount_minor,
             reason=reason,
             sold_on=sale.sold_on,
-            on=turn.business_date,
+            on=context.business_date,
         )
-        return self._take(sale, step, "chargeback", turn)
+        return self._take(sale, step, "chargeback", context)
 
-    def represent(self, rrn: str, turn: Turn) -> Dispute:
+    def represent(self, rrn: str, context: MessageContext) -> Dispute:
         """The acquirer answers a chargeback with evidence."""
         sale, dispute = self._disputed(rrn)
-        return self._take(sale, represent(dispute, on=turn.business_date), REPRESENTED, turn)
+        return self._take(sale, represent(dispute, on=context.business_date), REPRESENTED, context)
 
-    def decide(self, rrn: str, *, for_payer: bool, turn: Turn) -> Dispute:
+    def decide(self, rrn: str, *, for_payer: bool, context: MessageContext) -> Dispute:
         """The network's final word on a represented dispute."""
         sale, dispute = self._disputed(rrn)
-        step = decide_finally(dispute, for_payer=for_payer, on=turn.business_date)
-        return self._take(sale, step, "final-chargeback", turn)
+        step = decide_finally(dispute, for_payer=for_payer, on=context.business_date)
+        return self._take(sale, step, "final-chargeback", context)
 
-    def lapse(self, rrn: str, turn: Turn) -> Dispute:
+    def lapse(self, rrn: str, context: MessageContext) -> Dispute:
         """What silence means once an answer is overdue; nothing before."""
         sale, dispute = self._disputed(rrn)
-        return self._take(sale, lapse(dispute, on=turn.business_date), "", turn)
+        return self._take(sale, lapse(dispute, on=context.business_date), "", context)
 
     # -- parts ----------------------------------------------------------------------------------
 
@@ -85,7 +86,7 @@ class DisputeDesk:
             entry = entry_row(row)
             if entry.kind in _NO_SALES:
                 continue
-            sale = self._history.sale(self._history.latest(entry))
+            sale = self._sales.sale(self._sales.latest(entry))
             if not sale.is_hold and sale.status in (Status.PENDING, Status.POSTED):
                 return sale
         raise DisputeError(f"payment: no sale with the RRN {rrn}")
@@ -103,9 +104,9 @@ class DisputeDesk:
         )
         return _read(rows[0][0]) if rows else None
 
-    def _take(self, sale: Sale, step: DisputeStep, kind: str, turn: Turn) -> Dispute:
+    def _take(self, sale: Sale, step: DisputeStep, kind: str, context: MessageContext) -> Dispute:
         if step.movement is not None:
-            self._move(sale, step, kind, turn)
+            self._move(sale, step, kind, context)
         dispute = step.dispute
         details: dict[str, Any] = asdict(dispute)
         details["answer_by"] = dispute.answer_by.isoformat() if dispute.answer_by else None
@@ -113,7 +114,7 @@ class DisputeDesk:
         self._backend.store.put(schema.PUT_DISPUTE, str(sale.entry.id), row)
         return dispute
 
-    def _move(self, sale: Sale, step: DisputeStep, kind: str, turn: Turn) -> None:
+    def _move(self, sale: Sale, step: DisputeStep, kind: str, context: MessageContext) -> None:
         """Book one step: back to the payer, or to the merchant again, with the fees' part."""
         entry, amount = sale.entry, step.dispute.amount_minor
         split = returned(
@@ -138,12 +139,12 @@ class DisputeDesk:
         back = step.movement is Movement.CHARGEBACK
         legs = return_legs(parties, split) if back else sale_legs(parties, split)
         moved = EntryRow(
-            id=turn.seq,
+            id=context.seq,
             kind=kind,
             house=entry.house,
             status=Status.PENDING,
-            business_date=day_number(turn.business_date),
-            at_us=turn.at_us,
+            business_date=day_number(context.business_date),
+            at_us=context.at_us,
             expires_us=None,
             original=entry.id,
             payer=entry.payer,
@@ -158,7 +159,7 @@ class DisputeDesk:
             rrn=entry.rrn,
             initiation=entry.initiation,
         )
-        self._backend.store.enter(moved, transfers_of(turn.seq, legs))
+        self._backend.store.enter(moved, transfers_of(context.seq, legs))
 
 
 def _read(details: str) -> Dispute:

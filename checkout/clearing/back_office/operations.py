@@ -7,11 +7,11 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from checkout.clearing.authorisation.context import Backend, Turn
-from checkout.clearing.authorisation.issuer_availability import Forwarding
-from checkout.clearing.authorisation.purchase import Authorising
+from checkout.clearing.authorisation.backend import Backend
+from checkout.clearing.authorisation.context import MessageContext
 from checkout.clearing.back_office.card_enrolment import EnrolmentDesk
 from checkout.clearing.back_office.dispute_operations import DisputeDesk
+from checkout.clearing.back_office.store_and_forward import StoreAndForward
 from checkout.clearing.back_office.token_operations import TokenDesk
 from checkout.clearing.issuing.accounts import AccountStatus
 from checkout.clearing.messages import Operation, PlainAnswer
@@ -40,14 +40,13 @@ class Operations:
     account_class}
     """
 
-    def __init__(self, backend: Backend, authorising: Authorising) -> None:
+    def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._authorising = authorising
-        self._forwarding = Forwarding(backend)
+        self._forwarding = StoreAndForward(backend)
         self._closing = Closing(backend)
         self._disputes = DisputeDesk(backend)
         tokens = TokenDesk(backend)
-        self._by_name: dict[str, Callable[[Given, Turn], Given]] = {
+        self._by_name: dict[str, Callable[[Given, MessageContext], Given]] = {
             "settle": self._settle,
             "clock": self._clock,
             "idle": self._idle,
@@ -55,15 +54,15 @@ class Operations:
             "issuer-down": self._issuer_down,
             "issuer-up": self._issuer_up,
             "charge-back": self._charge_back,
-            "represent": lambda given, turn: _told(
-                self._disputes.represent(str(given["rrn"]), turn)
+            "represent": lambda given, context: _told(
+                self._disputes.represent(str(given["rrn"]), context)
             ),
-            "decide": lambda given, turn: _told(
+            "decide": lambda given, context: _told(
                 self._disputes.decide(
-                    str(given["rrn"]), for_payer=given["for_payer"] is True, turn=turn
+                    str(given["rrn"]), for_payer=given["for_payer"] is True, context=context
                 )
             ),
-            "lapse": lambda given, turn: _told(self._disputes.lapse(str(given["rrn"]), turn)),
+            "lapse": lambda given, context: _told(self._disputes.lapse(str(given["rrn"]), context)),
             "request-token": tokens.request,
             "verify-token": tokens.verify,
             "advance-token": tokens.advance,
@@ -72,7 +71,7 @@ class Operations:
             "enrol": EnrolmentDesk(backend).enrol,
         }
 
-    def answer(self, operation: Operation, turn: Turn) -> PlainAnswer:
+    def answer(self, operation: Operation, context: MessageContext) -> PlainAnswer:
         """00 with what the operation returns, 12 with the reason in `error`."""
         run = self._by_name.get(operation.name)
         self._backend.store.commit()  # operations read the tables, and see all that came before
@@ -82,7 +81,7 @@ class Operations:
             given = json.loads(operation.arguments or "{}")
             if not isinstance(given, dict):
                 raise OperationError("expected a JSON object")
-            code, content = "00", run(given, turn)
+            code, content = "00", run(given, context)
         except KeyError as error:
             self._backend.forget()
             code, content = "12", {"error": f"{operation.name}: {error.args[0]} is missing"}
@@ -94,16 +93,16 @@ class Operations:
             text = json.dumps({"note": "done; the answer is too long for DE120 to 123"})
         return PlainAnswer(response_code=code, stan=operation.stan, content=text)
 
-    def _settle(self, given: Given, turn: Turn) -> Given:
-        on = date.fromisoformat(given["date"]) if given.get("date") else turn.business_date
-        report = self._closing.close(on, turn)
+    def _settle(self, given: Given, context: MessageContext) -> Given:
+        on = date.fromisoformat(given["date"]) if given.get("date") else context.business_date
+        report = self._closing.close(on, context)
         for part in ("merchants", "positions"):  # the tables keep the whole
             if len(json.dumps(report)) > LONGEST_ANSWER:
                 report[part] = []
         return report
 
-    def _clock(self, given: Given, turn: Turn) -> Given:
-        del turn
+    def _clock(self, given: Given, context: MessageContext) -> Given:
+        del context
         clock = self._backend.clock
         if "at" in given:
             clock.set_to(datetime.fromisoformat(str(given["at"])))
@@ -111,25 +110,25 @@ class Operations:
             clock.advance(timedelta(seconds=float(given["advance_s"])))
         return {"now": clock().isoformat()}
 
-    def _idle(self, given: Given, turn: Turn) -> Given:
-        del given, turn
+    def _idle(self, given: Given, context: MessageContext) -> Given:
+        del given, context
         return {"in_flight": self._backend.in_flight}
 
-    def _set_status(self, given: Given, turn: Turn) -> Given:
-        del turn
+    def _set_status(self, given: Given, context: MessageContext) -> Given:
+        del context
         number, status = str(given["account"]), AccountStatus(given["status"])
         if self._backend.accounts.state(number) is None:
             raise OperationError("no such account")
         self._backend.accounts.set_status(number, status)
         return {"status": status.value}
 
-    def _issuer_down(self, given: Given, turn: Turn) -> Given:
-        del turn
-        self._forwarding.take_down(self._issuer(given))
+    def _issuer_down(self, given: Given, context: MessageContext) -> Given:
+        del context
+        self._backend.availability.set_down(self._issuer(given), down=True)
         return {"down": given["participant"]}
 
-    def _issuer_up(self, given: Given, turn: Turn) -> Given:
-        return dict(self._forwarding.bring_up(self._issuer(given), self._authorising, turn))
+    def _issuer_up(self, given: Given, context: MessageContext) -> Given:
+        return dict(self._forwarding.bring_up(self._issuer(given), context))
 
     def _issuer(self, given: Given) -> str:
         found = self._backend.participants.by_id.get(str(given["participant"]))
@@ -137,14 +136,14 @@ class Operations:
             raise OperationError("participant: expected one that keeps accounts")
         return found.id
 
-    def _charge_back(self, given: Given, turn: Turn) -> Given:
+    def _charge_back(self, given: Given, context: MessageContext) -> Given:
         amount = given.get("amount_minor")
         return _told(
             self._disputes.charge_back(
                 str(given["rrn"]),
                 DisputeReason(given.get("reason", DisputeReason.FRAUD)),
                 None if amount is None else int(amount),
-                turn,
+                context,
             )
         )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from checkout.clearing.authorisation.context import Backend, Turn
+from checkout.clearing.authorisation.backend import Backend
+from checkout.clearing.authorisation.context import MessageContext
 from checkout.clearing.hsm.keystore import KeyUsage, wrap_key
 from checkout.clearing.tokens.limited_use_keys import issue_keys, personalise_secure_element
 from checkout.clearing.tokens.token_service import (
@@ -35,7 +36,7 @@ class TokenDesk:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def request(self, given: dict[str, Any], turn: Turn) -> dict[str, Any]:
+    def request(self, given: dict[str, Any], context: MessageContext) -> dict[str, Any]:
         """A requestor asks for a token of an account; TokenError where it may not have one."""
         holder = self._backend.accounts.state(str(given["account"]))
         requestor = self._backend.participants.token_requestors.get(str(given["requestor"]))
@@ -50,7 +51,7 @@ class TokenDesk:
             domain=TokenDomain(given["domain"]),
             expiry=str(given.get("expiry", holder.account.expiry)),
             reference=self._backend.vault.reference(holder.account.account),
-            on=turn.business_date,
+            on=context.business_date,
             merchant=None if merchant is None else str(merchant),
         )
         if isinstance(made, TokenRefusal):
@@ -58,19 +59,19 @@ class TokenDesk:
         self._backend.store.put_number("token-serial", serial + 1)
         return self._kept(made)
 
-    def verify(self, given: dict[str, Any], turn: Turn) -> dict[str, Any]:
+    def verify(self, given: dict[str, Any], context: MessageContext) -> dict[str, Any]:
         """The outcome of identification and verification, told by the issuer."""
-        del turn
+        del context
         token = self._find(given)
         method = Verification(given["method"])
         return self._kept(verify(token, method, passed=given["passed"] is True))
 
-    def advance(self, given: dict[str, Any], turn: Turn) -> dict[str, Any]:
+    def advance(self, given: dict[str, Any], context: MessageContext) -> dict[str, Any]:
         """Activate, suspend, resume or delete."""
-        del turn
+        del context
         return self._kept(advance(self._find(given), TokenAction(given["action"])))
 
-    def keys(self, given: dict[str, Any], turn: Turn) -> dict[str, Any]:
+    def keys(self, given: dict[str, Any], context: MessageContext) -> dict[str, Any]:
         """New limited-use or single-use keys for a phone, each as a TR-31 block.
 
         The blocks are under the zone key of the token service. `after` is the newest serial that
@@ -81,14 +82,14 @@ class TokenDesk:
         name = f"key-serial/{token.number}"
         first = max(self._backend.store.number(name) or 0, _after(given)) + 1
         issued = issue_keys(
-            token, self._card_key(token), kind=kind, first_serial=first, now=turn.now
+            token, self._card_key(token), kind=kind, first_serial=first, now=context.now
         )
         transport = self._backend.keys.zone_key("token-service")
         for one in issued:
             self._backend.vault.keep_key(one.record)
         self._backend.store.put_number(name, issued[-1].record.serial)
         return {
-            "issued_us": turn.at_us,
+            "issued_us": context.at_us,
             "keys": [
                 {
                     "serial": one.record.serial,
@@ -100,9 +101,9 @@ class TokenDesk:
             ],
         }
 
-    def personalise(self, given: dict[str, Any], turn: Turn) -> dict[str, Any]:
+    def personalise(self, given: dict[str, Any], context: MessageContext) -> dict[str, Any]:
         """What the trusted service manager writes into a phone's secure element."""
-        del turn
+        del context
         token = self._find(given)
         made = personalise_secure_element(
             token,

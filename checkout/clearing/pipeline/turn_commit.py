@@ -12,7 +12,7 @@ import selectors
 from collections.abc import Callable
 from typing import Generic
 
-from checkout.clearing.authorisation.context import Backend
+from checkout.clearing.authorisation.backend import Backend
 from checkout.clearing.ledger.ledger import LedgerError
 from checkout.clearing.pipeline.turn import ClientT, Turn
 from checkout.database import DatabaseError

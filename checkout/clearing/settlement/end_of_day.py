@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from checkout.clearing.authorisation.context import Backend, Turn
+from checkout.clearing.authorisation.backend import Backend
+from checkout.clearing.authorisation.context import MessageContext
 from checkout.clearing.ledger.ledger import (
     LEGS_PER_ENTRY,
     LedgerError,
@@ -36,7 +37,7 @@ class Closing:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
-    def close(self, on: date, turn: Turn) -> dict[str, Any]:
+    def close(self, on: date, context: MessageContext) -> dict[str, Any]:
         """Close a business date and return its report; ClosingError for one that can't be.
 
         What is pending by then is posted, holds that have run out expire, positions are netted by
@@ -47,12 +48,12 @@ class Closing:
         known = self._report_of(day)
         if known is not None:
             return known | {"closed_before": True}
-        if on > settlement_date(turn.now):
+        if on > settlement_date(context.now):
             raise ClosingError(f"{on.isoformat()} has not begun")
         closed = self._backend.closed_through()
         if closed is not None and on < closed:
             raise ClosingError(f"{on.isoformat()} was passed over: {closed.isoformat()} is closed")
-        at = (turn.at_us, day, turn.seq)
+        at = (context.at_us, day, context.seq)
         store.resolve_many(
             "e.expires_us IS NOT NULL AND e.expires_us <= ?", (at[0],), Status.EXPIRED, at
         )
@@ -74,7 +75,7 @@ class Closing:
         )
         stored = what.stored()
         report = _report(on, ended, positions, statements(what.payments()), stored)
-        self._settle(turn, day, positions, exchanged, what.payouts(), stored)
+        self._settle(context, day, positions, exchanged, what.payouts(), stored)
         store.put_number("closed-through", day)
         store.put(schema.ADD_SETTLEMENT, str(day), (day, at[0], json.dumps(report)))
         folder = settlement_folder(self._backend.home, on.isoformat())
@@ -89,7 +90,7 @@ class Closing:
 
     def _settle(
         self,
-        turn: Turn,
+        context: MessageContext,
         day: int,
         positions: Iterable[NetPosition],
         exchanged: Amounts,
@@ -109,7 +110,7 @@ class Closing:
         for at in range(0, len(moved), LEGS_PER_ENTRY):
             number = self._backend.store.next_seq()
             self._backend.store.enter(
-                _entry(number, day, turn), transfers_of(number, moved[at : at + LEGS_PER_ENTRY])
+                _entry(number, day, context), transfers_of(number, moved[at : at + LEGS_PER_ENTRY])
             )
 
 
@@ -148,14 +149,14 @@ def _reconcile(positions: Iterable[NetPosition], exchanged: Amounts, booked: Amo
         raise LedgerError(f"netting and ledger differ: {differing[:4]}")
 
 
-def _entry(number: int, day: int, turn: Turn) -> EntryRow:
+def _entry(number: int, day: int, context: MessageContext) -> EntryRow:
     return EntryRow(
         id=number,
         kind="settlement",
         house="",
         status=Status.POSTED,
         business_date=day,
-        at_us=turn.at_us,
+        at_us=context.at_us,
         expires_us=None,
         original=None,
         payer="",

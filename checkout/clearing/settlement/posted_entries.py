@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from checkout.clearing.authorisation.context import Backend
+from checkout.clearing.authorisation.backend import Backend
 from checkout.clearing.authorisation.original import DISPUTED, REPRESENTED, TOP_UP_RETURN
 from checkout.clearing.ledger.ledger import LEGS_PER_ENTRY, Transfer, currency_of_account
 from checkout.clearing.ledger.postings import TOP_UP_DRAWN, is_top_up, position, split_of

@@ -1,10 +1,13 @@
-"""The switch's log: what was said, with card numbers masked and secrets blanked in the bytes."""
+"""The switch's log: every message and its answer, with card numbers masked and secrets blanked."""
 
 from __future__ import annotations
 
 import re
+from datetime import datetime
+from typing import NamedTuple
 
 from checkout.clearing.authorisation.context import Outcome
+from checkout.clearing.iso8583.codec import Fields
 from checkout.clearing.messages import (
     AuthorizationRequest,
     NetworkMessage,
@@ -14,24 +17,40 @@ from checkout.clearing.messages import (
     Reversal,
 )
 from checkout.clearing.store.rows import MessageRow
+from checkout.clearing.switch.session import Session
+from checkout.database import micros
 from checkout.money import mask_account
 
 _NUMBER = re.compile(rb"(?<![0-9])[0-9]{13,19}(?![0-9])")
 
 
+class ReceivedMessage(NamedTuple):
+    """A message as it arrived: its bytes, the fields that could be read, and from whom."""
+
+    message: bytes
+    fields: Fields
+    session: Session
+    now: datetime  # the moment of the turn, aware and in UTC
+
+
 def logged_message(
-    seq: int,
-    at_us: int,
-    peer: str,
-    message_type: str,
+    received: ReceivedMessage,
     question: Question | None,
-    key: str | None,
     outcome: Outcome | PlainAnswer,
-    message: bytes,
     answer: bytes | None,
+    *,
+    seq: int,
+    at_us: int | None = None,
+    key: str | None = None,
     took_us: int = 0,
 ) -> MessageRow:
-    """The log's row of one question and its answer."""
+    """The log's row of one question and its answer; `key` identifies a request (`message_key`).
+
+    `at_us` is `received.now` in microseconds since the epoch, where the caller has it already.
+    """
+    message, message_type, peer = received.message, received.fields["t"], received.session.peer
+    if at_us is None:
+        at_us = micros(received.now)
     if isinstance(outcome, Outcome):
         code, reason = outcome.response.response_code, outcome.reason
         approval_code = outcome.response.approval_code
@@ -48,7 +67,7 @@ def logged_message(
     elif isinstance(question, Operation):
         kind, stan = question.name, question.stan
     if request is None:
-        shown = _without_numbers if isinstance(question, Operation) else bytes
+        mask = _without_numbers if isinstance(question, Operation) else bytes
         return MessageRow(
             seq=seq,
             at_us=at_us,
@@ -67,8 +86,8 @@ def logged_message(
             stan=stan,
             terminal="",
             merchant="",
-            request=b"" if question is None else shown(message),
-            response=None if answer is None else shown(answer),
+            request=b"" if question is None else mask(message),
+            response=None if answer is None else mask(answer),
         )
     masked, number = mask_account(request.account), request.account.encode("ascii")
     return MessageRow(
@@ -90,7 +109,7 @@ def logged_message(
         terminal=request.terminal_id,
         merchant=request.merchant_id,
         request=_blanked(message, request, masked),
-        # An answer repeats the number; track 2 and PIN block it never does.
+        # An answer echoes the number, but never track 2 or the PIN block.
         response=None if answer is None else answer.replace(number, masked.encode("ascii")),
     )
 
@@ -98,8 +117,8 @@ def logged_message(
 def _blanked(message: bytes, request: AuthorizationRequest, masked: str) -> bytes:
     """The bytes with the card number masked (also in track 2) and the PIN block zeroed.
 
-    Lengths stay, so that the log can be read field by field. The MAC no longer fits, which is as
-    well: nothing in the log can be sent again.
+    Lengths stay, so that the log can be read field by field. The MAC no longer fits, so nothing in
+    the log can be sent again.
     """
     account, asterisks = request.account.encode("ascii"), masked.encode("ascii")
     shown = message.replace(account, asterisks)
@@ -114,4 +133,4 @@ def _blanked(message: bytes, request: AuthorizationRequest, masked: str) -> byte
 
 def _without_numbers(message: bytes) -> bytes:
     """The bytes of an operation with whatever may be a card number masked."""
-    return _NUMBER.sub(lambda found: mask_account(found[0].decode("ascii")).encode(), message)
+    return _NUMBER.sub(lambda match: mask_account(match[0].decode("ascii")).encode(), message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from checkout.clearing.authorisation.context import Backend
+from checkout.clearing.authorisation.backend import Backend
 from checkout.clearing.hsm.keystore import KeyUsage, wrap_key
 from checkout.clearing.iso8583.codec import Fields
 from checkout.clearing.iso8583.requests import fields_of
@@ -15,25 +15,25 @@ from checkout.clearing.messages import (
     PlainAnswer,
     SessionKey,
 )
-from checkout.clearing.switch.cut_over import CuttingOver
+from checkout.clearing.switch.cut_over import CutOver
+from checkout.clearing.switch.message_log import ReceivedMessage
 from checkout.clearing.switch.session import Session
 
 _F = NetworkFunction
 _USAGE = {SessionKey.PIN: KeyUsage.PIN_ENCRYPTION, SessionKey.MAC: KeyUsage.MAC}
 
 
-class Management:
-    """Answers 0820, hands session keys out in 0800, and tells of `cutting_over`."""
+class NetworkManagement:
+    """Answers 0820, and sends session keys in 0800."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._stan = 0
-        self.cutting_over = CuttingOver(backend)
+        self.cut_over = CutOver(backend)
 
-    def answer(
-        self, message: NetworkMessage, fields: Fields, session: Session, now: datetime
-    ) -> tuple[bytes, ...]:
+    def answer(self, received: ReceivedMessage, message: NetworkMessage) -> tuple[bytes, ...]:
         """The 0830, and after a key-reset request the 0800 with the new key."""
+        session, now = received.session, received.now
         code = self._code(message, session, now)
         plain = PlainAnswer(
             response_code=code,
@@ -41,7 +41,7 @@ class Management:
             session_key=message.session_key,
             settlement_date=self._backend.business_date(now),
         )
-        sealed = session.seal(answer_fields(fields, plain))
+        sealed = session.seal(answer_fields(received.fields, plain))
         if code == "00" and message.function is _F.SIGN_OFF:
             session.sign_off()
         if code != "00" or message.function is not _F.KEY_RESET:
@@ -49,7 +49,7 @@ class Management:
         assert message.session_key is not None
         return (sealed, self._offer(message.session_key, session, now))
 
-    def farewell(self, session: Session, now: datetime) -> bytes | None:
+    def sign_off(self, session: Session, now: datetime) -> bytes | None:
         """The 0820 by which the switch signs off; None for a client that never signed on."""
         if session.participant is None:
             return None
@@ -64,30 +64,30 @@ class Management:
             )
         )
 
-    def key_taken(self, fields: Fields, session: Session) -> None:
-        """0810: the receiver has the key that was sent under this STAN, or says why not."""
+    def take_key_answer(self, fields: Fields, session: Session) -> None:
+        """Take an 0810: the receiver has the key of this STAN, or has refused it."""
         stan = int(fields.get("11", "0"))
         if stan in session.offered and fields.get("39") == "00":
-            session.take(stan)
+            session.use_offered_key(stan)
 
     def _code(self, message: NetworkMessage, session: Session, now: datetime) -> str:
         if message.key_block is not None:
-            return "12"  # keys come from the switch
+            return "12"  # only the switch sends keys
         if message.function is _F.SIGN_ON:
-            found = self._backend.participants.by_institution.get(message.participant)
-            if found is None or found not in self._backend.participants.signing_on():
+            participant = self._backend.participants.by_institution.get(message.participant)
+            if participant not in self._backend.participants.signing_on():
                 return "12"
-            if session.participant is not None and session.participant is not found:
+            if session.participant is not None and session.participant is not participant:
                 return "12"
-            session.participant = found
-            self.cutting_over.signed_on(session, now)
+            session.participant = participant
+            self.cut_over.start(session, now)
             return "00"
-        if session.participant is None or (message.participant != session.participant.institution):
+        if session.participant is None or message.participant != session.participant.institution:
             return "12"
         if message.function is _F.KEY_RESET and message.session_key is None:
             return "30"
         if message.function in (_F.CUT_OVER_START, _F.CUT_OVER_END):
-            return self.cutting_over.asked(message.function, session, now)
+            return self.cut_over.answer_code(message.function, session, now)
         return "00"
 
     def _offer(self, kind: SessionKey, session: Session, now: datetime) -> bytes:

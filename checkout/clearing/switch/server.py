@@ -19,7 +19,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from checkout.clearing.authorisation.context import Backend
+from checkout.clearing.authorisation.backend import Backend
 from checkout.clearing.clock import SettableClock, wall_clock
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.issuing.world import World, own_world
@@ -33,7 +33,7 @@ from checkout.clearing.store.write_behind import WriteBehindEngine
 from checkout.clearing.switch.connection import Connection
 from checkout.clearing.switch.discovery import Address, Seat, take_seat
 from checkout.clearing.switch.fault_injection import Faults
-from checkout.clearing.switch.switch import Garbage, Switch
+from checkout.clearing.switch.switch import Switch, UnanswerableMessage
 from checkout.database import DatabaseFile, is_postgresql
 
 Clock = Callable[[], datetime]
@@ -260,7 +260,7 @@ class SwitchServer:
             decoded = self._decode_ahead.take(message, now)
             try:
                 sealed = self._switch.receive(message, connection.session, now, decoded)
-            except Garbage as error:
+            except UnanswerableMessage as error:
                 connection.give_up(str(error))
                 given_up.add(connection)
                 continue
@@ -344,7 +344,7 @@ class SwitchServer:
         self._listener.close()
         now = self.clock()
         for connection in tuple(self._connections):
-            farewell = self._switch.farewell(connection.session, now)
+            farewell = self._switch.sign_off(connection.session, now)
             if farewell is not None:
                 connection.answer((farewell,))
                 self._tend(connection)

@@ -1,4 +1,4 @@
-"""One participant's connection: signed on or not, and the session keys it has been given."""
+"""The session of one connection: who has signed on, and the session keys."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from checkout.clearing.scheme.participants import Participant
 
 @dataclass(slots=True)
 class Session:
-    """What the switch knows of one connection; the keys never show in `repr`.
+    """State of one connection; the keys never show in `repr`.
 
-    A key that was sent counts once its receiver has answered; until then the one before does.
+    A key that was sent is used once its receiver has answered; until then the key before it is.
+    `offered` are keys, and `announced` messages with their bytes, that await an answer, by STAN.
     """
 
     name: str
@@ -24,15 +25,15 @@ class Session:
     pin_key: bytes | None = field(default=None, repr=False)
     offered: dict[int, tuple[SessionKey, bytes]] = field(default_factory=dict, repr=False)
     announced: dict[int, tuple[NetworkMessage, bytes]] = field(default_factory=dict, repr=False)
-    cutting_over: bool = False  # it has begun and not yet ended a cut-over that it asked for
+    cutting_over: bool = False  # its 201 was answered, its 202 has not come yet
 
     @property
     def peer(self) -> str:
-        """Who this is, for the log."""
+        """The participant's id, or the address before it has signed on; for the log."""
         return self.name if self.participant is None else self.participant.id
 
     def accepts(self, message: bytes, fields: Fields) -> bool:
-        """Whether the message's MAC is right, or none is needed yet."""
+        """Whether the message's MAC is right, or no MAC key has been exchanged yet."""
         if self.mac_key is None:
             return True
         return mac.verify(message, fields, self.mac_key)
@@ -42,13 +43,13 @@ class Session:
         return pack(fields) if self.mac_key is None else mac.pack_with_mac(fields, self.mac_key)
 
     def offer(self, stan: int, kind: SessionKey, random_bytes: Callable[[int], bytes]) -> bytes:
-        """A new 16-byte key to be sent with message `stan`."""
+        """Make a 16-byte key, to be sent with message `stan`."""
         key = random_bytes(16)
         self.offered[stan] = (kind, key)
         return key
 
-    def take(self, stan: int) -> None:
-        """The receiver has answered: from now on the offered key counts."""
+    def use_offered_key(self, stan: int) -> None:
+        """Use the key that was sent with message `stan` from now on."""
         kind, key = self.offered.pop(stan)
         if kind is SessionKey.MAC:
             self.mac_key = key
@@ -56,7 +57,7 @@ class Session:
             self.pin_key = key
 
     def sign_off(self) -> None:
-        """Back to a connection that says nothing."""
+        """Forget everything about the participant."""
         self.participant = None
         self.mac_key = None
         self.pin_key = None

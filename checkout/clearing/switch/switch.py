@@ -1,6 +1,6 @@
-"""The switch: one message in, its answer out. Checks, routes, finds duplicates, keeps the log.
+"""The switch: one message in, its answers out. Checks, routes, finds duplicates, keeps the log.
 
-Whoever calls commits what was decided before any answer leaves. No sockets here.
+No sockets and no commit here: the caller commits what was decided before any answer leaves.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
-from checkout.clearing.authorisation.context import Backend, Outcome, Turn, message_key, refuse
-from checkout.clearing.authorisation.follow_up import Following
-from checkout.clearing.authorisation.purchase import Authorising
-from checkout.clearing.authorisation.reversal import Reversing
+from checkout.clearing.authorisation.backend import Backend
+from checkout.clearing.authorisation.context import Outcome, RequestContext, message_key
+from checkout.clearing.authorisation.follow_up import FollowUps
+from checkout.clearing.authorisation.purchase import PurchaseAuthorisation
+from checkout.clearing.authorisation.reversal import Reversals
 from checkout.clearing.back_office.operations import Operations
 from checkout.clearing.hsm.icc_data import IccError
 from checkout.clearing.hsm.pin import PinBlockError
@@ -29,27 +30,27 @@ from checkout.clearing.messages import (
 from checkout.clearing.pipeline.decode_process import DecodedMessage
 from checkout.clearing.store.rows import MessageRow
 from checkout.clearing.switch.fault_injection import Fault, Faults
-from checkout.clearing.switch.message_log import logged_message
-from checkout.clearing.switch.network_management import Management
+from checkout.clearing.switch.message_log import ReceivedMessage, logged_message
+from checkout.clearing.switch.network_management import NetworkManagement
 from checkout.clearing.switch.session import Session
-from checkout.database import micros
 
 _ADVICES = {
     TransactionType.COMPLETION_ADVICE,
     TransactionType.OFFLINE_ADVICE,
     TransactionType.REFUND,
 }
-_NOT_REPEATED = {"p", "1", "64", "128"}
-_FRESH = {
+_PURCHASES = {
     TransactionType.PURCHASE,
     TransactionType.PREAUTHORISATION,
     TransactionType.BALANCE,
     TransactionType.TOP_UP,
 }
+#: Bitmaps and MACs, which every message has of its own.
+_OWN_FIELDS = {"p", "1", "64", "128"}
 
 
-class Garbage(Exception):
-    """Bytes that can't even be answered; the connection is to be closed."""
+class UnanswerableMessage(Exception):
+    """Bytes without a type or a trace number; their connection is to be closed."""
 
 
 class Switch:
@@ -63,17 +64,20 @@ class Switch:
         self.delayed: list[tuple[int, bytes]] = []
         self._backend = backend
         self._faults = faults
-        authorising = Authorising(backend)
-        self._authorising = authorising
-        self._following = Following(backend, authorising)
-        self._reversing = Reversing(backend)
-        self._management = Management(backend)
-        self._operations = Operations(backend, authorising)
+        self._purchases = PurchaseAuthorisation(backend)
+        self._follow_ups = FollowUps(backend, self._purchases)
+        self._reversals = Reversals(backend)
+        self._management = NetworkManagement(backend)
+        self._operations = Operations(backend)
 
     def receive(
-        self, message: bytes, session: Session, now: datetime, decoded: DecodedMessage | None = None
+        self,
+        message: bytes,
+        session: Session,
+        now: datetime,
+        decoded: DecodedMessage | None = None,
     ) -> tuple[bytes, ...]:
-        """The answers to one message, in order; Garbage where nobody could answer it.
+        """The answers to one message, in order; UnanswerableMessage where there can be none.
 
         `decoded` is this message as another process decoded it, with this `now`. LedgerError and
         DatabaseError are faults: the caller rolls the batch back.
@@ -81,89 +85,108 @@ class Switch:
         try:
             fields = unpack(message) if decoded is None else decoded.fields
         except CodecError as error:
-            return self._refused(message, error.fields, error.response_code, error, session, now)
+            received = ReceivedMessage(message, error.fields, session, now)
+            return self._refuse(received, error.response_code, str(error))
+        received = ReceivedMessage(message, fields, session, now)
         if fields["t"] == "0810":
-            self._management.key_taken(fields, session)
+            self._management.take_key_answer(fields, session)
             return ()
         if not session.accepts(message, fields):
-            return self._refused(message, fields, "A0", "MAC is missing or wrong", session, now)
+            return self._refuse(received, "A0", "MAC is missing or wrong")
         if fields["t"] == "0830":
-            return self._management.cutting_over.heard(message, fields, session, now)
+            return self._management.cut_over.take_answer(received)
         try:
             question = question_of(fields, now) if decoded is None else decoded.question
         except CodecError as error:
-            return self._refused(message, error.fields, error.response_code, error, session, now)
+            received = ReceivedMessage(message, error.fields, session, now)
+            return self._refuse(received, error.response_code, str(error))
         if isinstance(question, NetworkMessage):
-            return self._managed(message, fields, question, session, now)
+            return self._manage(received, question)
         refusal = _out_of_order(question, session)
         if refusal is not None:
-            return self._refused(message, fields, "12", refusal, session, now)
+            return self._refuse(received, "12", refusal)
         if isinstance(question, Operation):
             if session.mac_key is None:
-                why = "operations need a MAC"
-                return self._refused(message, fields, "A0", why, session, now)
-            return self._operated(message, fields, question, session, now)
-        return self._answered(message, fields, question, session, now, decoded)
+                return self._refuse(received, "A0", "operations need a MAC")
+            return self._operate(received, question)
+        return self._answer(received, question, decoded)
 
     def announce(self, session: Session, now: datetime) -> tuple[bytes, ...]:
-        """What a connection is told when the network's business date has moved on."""
+        """The messages that announce a new business date to a connection."""
         if session.participant is None:
             return ()
-        return (self._management.cutting_over.announcement(session, now),)
+        return (self._management.cut_over.announcement(session, now),)
 
-    def farewell(self, session: Session, now: datetime) -> bytes | None:
-        """What tells a signed-on client that nothing new is taken here; None for others."""
-        return self._management.farewell(session, now)
+    def sign_off(self, session: Session, now: datetime) -> bytes | None:
+        """The message by which the switch signs off; None for a client that never signed on."""
+        return self._management.sign_off(session, now)
 
-    def _answered(
+    # -- payments and what follows them -----------------------------------------------------------
+
+    def _answer(
         self,
-        message: bytes,
-        fields: Fields,
+        received: ReceivedMessage,
         question: AuthorizationRequest | Reversal,
-        session: Session,
-        now: datetime,
         decoded: DecodedMessage | None,
     ) -> tuple[bytes, ...]:
         began = time.perf_counter()
+        session = received.session
         fault = None if self._faults is None else self._faults.for_question(question)
         if fault is not None and fault.drop == "request":
             return ()
-        request = question if isinstance(question, AuthorizationRequest) else question.request
+        request = question.request if isinstance(question, Reversal) else question
         key = message_key(
             request.transmitted_at, request.stan, request.acquirer, request.terminal_id
         )
         earlier = self._backend.store.message_by_key(key)
-        if isinstance(question, AuthorizationRequest) and _said_before(question, earlier):
+        if isinstance(question, AuthorizationRequest) and _is_repeated_advice(question, earlier):
             assert earlier is not None and earlier.response is not None
-            return (session.seal(_said_again(earlier.response, fields)),)
-        turn = self._backend.turn(now, session.pin_key, None if decoded is None else decoded.proof)
-        if fault is not None and fault.code is not None:
-            outcome = refuse(request, fault.code, f"fault: {fault.name}")
-        elif isinstance(question, Reversal):
-            outcome = self._reversing.answer(question, turn)
-        elif earlier is not None:
-            outcome = refuse(request, "94", "duplicate")
-        elif self._backend.store.is_forestalled(f"{key}|{request.forwarder}"):
-            outcome = refuse(request, "68", "reversed-before-it-came")
-        else:
-            outcome = self._decide(question, turn)
-        answer = session.seal(answer_fields(fields, outcome.response))
-        row = logged_message(
-            turn.seq,
-            turn.at_us,
-            session.peer,
-            fields["t"],
-            question,
-            None if isinstance(question, Reversal) or earlier is not None else key,
-            outcome,
-            message,
-            answer,
-            round((time.perf_counter() - began) * 1_000_000),
+            return (session.seal(_repeated_answer(earlier.response, received.fields)),)
+        context = self._backend.request_context(
+            request,
+            received.now,
+            pin_key=session.pin_key,
+            proof=None if decoded is None else decoded.proof,
         )
-        self._backend.store.add_message(row)
-        return (answer,) if fault is None else self._spoilt(answer, fault)
+        if fault is not None and fault.code is not None:
+            outcome = context.refuse(fault.code, f"fault: {fault.name}")
+        elif isinstance(question, Reversal):
+            outcome = self._reversals.answer(context)
+        elif earlier is not None:
+            outcome = context.refuse("94", "duplicate")
+        elif self._backend.store.is_forestalled(f"{key}|{request.forwarder}"):
+            outcome = context.refuse("68", "reversed-before-it-came")
+        else:
+            outcome = self._decide(context)
+        answer = session.seal(answer_fields(received.fields, outcome.response))
+        self._backend.store.add_message(
+            logged_message(
+                received,
+                question,
+                outcome,
+                answer,
+                seq=context.seq,
+                at_us=context.at_us,
+                key=None if isinstance(question, Reversal) or earlier is not None else key,
+                took_us=round((time.perf_counter() - began) * 1_000_000),
+            )
+        )
+        return (answer,) if fault is None else self._inject(fault, answer)
 
-    def _spoilt(self, answer: bytes, fault: Fault) -> tuple[bytes, ...]:
+    def _decide(self, context: RequestContext) -> Outcome:
+        kind = context.request.transaction_type
+        try:
+            if kind in _PURCHASES:
+                return self._purchases.answer(context)
+            if kind is TransactionType.OFFLINE_ADVICE:
+                return self._follow_ups.offline_advice(context)
+            return self._follow_ups.answer(context)
+        except IccError as error:
+            return context.refuse("30", str(error))
+        except PinBlockError as error:
+            return context.refuse("12", str(error))
+
+    def _inject(self, fault: Fault, answer: bytes) -> tuple[bytes, ...]:
         """What an injected fault leaves of an answer; the books are right all the same."""
         if fault.drop == "answer":
             return ()
@@ -171,108 +194,54 @@ class Switch:
             answer = answer[: len(answer) * 2 // 3]
         if fault.mac:
             answer = answer[:-1] + bytes((answer[-1] ^ 1,))
-        sent = (answer, answer) if fault.duplicate else (answer,)
+        answers = (answer, answer) if fault.duplicate else (answer,)
         if not fault.delay_ms:
-            return sent
-        self.delayed += [(fault.delay_ms, one) for one in sent]
+            return answers
+        self.delayed += [(fault.delay_ms, one) for one in answers]
         return ()
 
-    def _decide(self, request: AuthorizationRequest, turn: Turn) -> Outcome:
-        try:
-            if request.transaction_type in _FRESH:
-                return self._authorising.answer(request, turn)
-            if request.transaction_type is TransactionType.OFFLINE_ADVICE:
-                return self._following.offline(request, turn)
-            return self._following.answer(request, turn)
-        except IccError as error:
-            return refuse(request, "30", str(error))
-        except PinBlockError as error:
-            return refuse(request, "12", str(error))
+    # -- everything else --------------------------------------------------------------------------
 
-    def _managed(
-        self,
-        message: bytes,
-        fields: Fields,
-        question: NetworkMessage,
-        session: Session,
-        now: datetime,
-    ) -> tuple[bytes, ...]:
-        answers = self._management.answer(question, fields, session, now)
-        self._log_plain(message, fields, question, answers[0], session, now)
+    def _manage(self, received: ReceivedMessage, question: NetworkMessage) -> tuple[bytes, ...]:
+        answers = self._management.answer(received, question)
+        seq = self._backend.store.next_seq()
+        self._log(received, question, _plain_answer(answers[0], question.stan), answers[0], seq)
         return answers
 
-    def _operated(
-        self,
-        message: bytes,
-        fields: Fields,
-        question: Operation,
-        session: Session,
-        now: datetime,
-    ) -> tuple[bytes, ...]:
-        turn = self._backend.turn(now)
-        answer = self._operations.answer(question, turn)
-        sealed = session.seal(answer_fields(fields, answer))
-        self._log_plain(message, fields, question, sealed, session, now, turn.seq)
-        return (sealed,)
-
-    def _refused(
-        self,
-        message: bytes,
-        fields: Fields,
-        code: str,
-        why: object,
-        session: Session,
-        now: datetime,
-    ) -> tuple[bytes, ...]:
-        """A message that is no question: answered where type and STAN could be read."""
-        refusal = refusal_fields(fields, code)
-        if refusal is None:
-            raise Garbage(str(why))
-        answer = session.seal(refusal)
-        outcome = PlainAnswer(response_code=code, stan=int(refusal["11"]), content=str(why))
-        row = logged_message(
-            self._backend.store.next_seq(),
-            micros(now),
-            session.peer,
-            fields["t"],
-            None,
-            None,
-            outcome,
-            message,
-            answer,
-        )
-        self._backend.store.add_message(row)
+    def _operate(self, received: ReceivedMessage, question: Operation) -> tuple[bytes, ...]:
+        context = self._backend.context(received.now)
+        result = self._operations.answer(question, context)
+        answer = received.session.seal(answer_fields(received.fields, result))
+        self._log(received, question, _plain_answer(answer, question.stan), answer, context.seq)
         return (answer,)
 
-    def _log_plain(
+    def _refuse(self, received: ReceivedMessage, code: str, reason: str) -> tuple[bytes, ...]:
+        """Refuse a message that asks nothing, where its type and STAN could be read."""
+        refusal = refusal_fields(received.fields, code)
+        if refusal is None:
+            raise UnanswerableMessage(reason)
+        answer = received.session.seal(refusal)
+        outcome = PlainAnswer(response_code=code, stan=int(refusal["11"]), content=reason)
+        self._log(received, None, outcome, answer, self._backend.store.next_seq())
+        return (answer,)
+
+    def _log(
         self,
-        message: bytes,
-        fields: Fields,
-        question: NetworkMessage | Operation,
+        received: ReceivedMessage,
+        question: NetworkMessage | Operation | None,
+        outcome: PlainAnswer,
         answer: bytes,
-        session: Session,
-        now: datetime,
-        seq: int | None = None,
+        seq: int,
     ) -> None:
-        code = unpack(answer).get("39", "")
-        row = logged_message(
-            self._backend.store.next_seq() if seq is None else seq,
-            micros(now),
-            session.peer,
-            fields["t"],
-            question,
-            None,
-            PlainAnswer(response_code=code, stan=question.stan),
-            message,
-            answer,
+        self._backend.store.add_message(
+            logged_message(received, question, outcome, answer, seq=seq)
         )
-        self._backend.store.add_message(row)
 
 
 def _out_of_order(
     question: AuthorizationRequest | Reversal | Operation, session: Session
 ) -> str | None:
-    """Why a connection may not say this yet; None where it may."""
+    """Why a connection may not send this yet; None where it may."""
     if session.participant is None:
         return "not signed on"
     if isinstance(question, Operation):
@@ -286,8 +255,8 @@ def _out_of_order(
     return None
 
 
-def _said_before(request: AuthorizationRequest, earlier: MessageRow | None) -> bool:
-    """Whether this is an advice again: it gets the answer it had, where that was an answer."""
+def _is_repeated_advice(request: AuthorizationRequest, earlier: MessageRow | None) -> bool:
+    """Whether an advice is a repetition, which is answered as before, where it was answered."""
     return (
         earlier is not None
         and earlier.response is not None
@@ -297,9 +266,14 @@ def _said_before(request: AuthorizationRequest, earlier: MessageRow | None) -> b
     )
 
 
-def _said_again(logged: bytes, question: Fields) -> Fields:
-    """An answer out of the log, with what it repeats from the question put back in."""
+def _repeated_answer(logged: bytes, question: Fields) -> Fields:
+    """An answer out of the log; the log masks what it echoes, so that comes from the question."""
     earlier = unpack(logged, masked=True)
     code = PlainAnswer(response_code=earlier["39"], stan=0)
-    again = {name: held for name, held in earlier.items() if name not in _NOT_REPEATED}
-    return again | answer_fields(question, code)
+    answer = {name: value for name, value in earlier.items() if name not in _OWN_FIELDS}
+    return answer | answer_fields(question, code)
+
+
+def _plain_answer(answer: bytes, stan: int) -> PlainAnswer:
+    """What the log keeps of the answer to a network message or an operation: its code."""
+    return PlainAnswer(response_code=unpack(answer).get("39", ""), stan=stan)

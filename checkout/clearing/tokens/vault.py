@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from checkout.clearing.issuing.accounts import DemoToken
+from checkout.clearing.issuing.world import World
 from checkout.clearing.store import schema
 from checkout.clearing.store.store import Store
 from checkout.clearing.tokens.limited_use_keys import (
@@ -27,9 +27,6 @@ from checkout.clearing.tokens.token_service import (
     payment_account_reference,
 )
 from checkout.database import instant, micros
-
-if TYPE_CHECKING:
-    from checkout.clearing.issuing.world import World
 
 #: A phone holds a few keys at a time and may use them in any order.
 _KEYS_BEHIND = 5

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from checkout.clearing.authorisation.context import Backend
+from checkout.clearing.authorisation.backend import Backend
 from checkout.clearing.clock import SettableClock
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.hsm.pin import encrypt_pin_block
@@ -39,7 +39,7 @@ from checkout.clearing.store.sqlite import SqliteEngine
 from checkout.clearing.store.store import Store
 from checkout.clearing.switch.samples import CODE
 from checkout.clearing.switch.session import Session
-from checkout.clearing.switch.switch import Garbage, Switch
+from checkout.clearing.switch.switch import Switch, UnanswerableMessage
 from checkout.clearing.tokens.token_service import token_number
 from checkout.database import DatabaseError
 from checkout.money import Money
@@ -243,7 +243,7 @@ class Business:
         cut = message[: self.random.randint(0, len(message) - 1)]
         try:
             (answer,) = self.switch.receive(cut, self.session, self.clock())
-        except Garbage:
+        except UnanswerableMessage:
             return
         assert unpack(answer)["39"] == "30"
 
@@ -282,7 +282,7 @@ class Business:
             transmitted_at=self.clock(),
             participant="90020001",
         )
-        turn = self.backend.turn(self.clock())
+        turn = self.backend.context(self.clock())
         answer = self.switch._operations.answer(operation, turn)
         assert answer.response_code == "00", answer.content
         self.backend.store.commit()
@@ -370,7 +370,7 @@ class Business:
         sale = Money(amount_minor=request.amount_minor, currency=request.currency)
         holder = self.world.participants.holder_of(request.account)
         assert holder is not None
-        on = self.backend.turn(self.clock()).business_date
+        on = self.backend.context(self.clock()).business_date
         made = self.world.rates.amounts(
             sale, settlement="CNY", billing="CNY", participant=holder.id, on=on
         )

@@ -9,7 +9,7 @@ import pytest
 from checkout.clearing.authorisation.stand_in import (
     StandInError,
     StandInRule,
-    StoodIn,
+    StandInUsage,
     parse_stand_in,
     stand_in_decision,
     stand_in_rules,
@@ -47,15 +47,17 @@ def _up(network: Network, participant: str = "lane-bank") -> dict[str, int]:
 @pytest.mark.parametrize(
     ("amount", "before", "code"),
     [
-        (10_000, StoodIn(), "00"),
-        (10_001, StoodIn(), "91"),
-        (1, StoodIn(count=2, amount_minor=2), "00"),
-        (1, StoodIn(count=3, amount_minor=3), "91"),
-        (5_000, StoodIn(count=1, amount_minor=15_000), "00"),
-        (5_001, StoodIn(count=1, amount_minor=15_000), "91"),
+        (10_000, StandInUsage(), "00"),
+        (10_001, StandInUsage(), "91"),
+        (1, StandInUsage(count=2, amount_minor=2), "00"),
+        (1, StandInUsage(count=3, amount_minor=3), "91"),
+        (5_000, StandInUsage(count=1, amount_minor=15_000), "00"),
+        (5_001, StandInUsage(count=1, amount_minor=15_000), "91"),
     ],
 )
-def test_limits_hold_at_the_cap_and_one_fen_over(amount: int, before: StoodIn, code: str) -> None:
+def test_limits_hold_at_the_cap_and_one_fen_over(
+    amount: int, before: StandInUsage, code: str
+) -> None:
     from dataclasses import replace
 
     request = replace(CODE, amount_minor=amount, pin_block=None)
