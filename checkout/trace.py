@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 Nature = Literal["measured", "modelled", "waited"]
-Side = Literal["shop", "payer"]
+CertainParty = Literal["shop", "payer"]
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, rename={"source": "from", "target": "to"}):
@@ -19,8 +19,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, rename={"source": "from", 
 
     `at_ms` counts from the payment's first step; `bytes_sent` went from `source` to `target`,
     `bytes_received` came back; `took_ms` is the time from the first byte out to the last one in.
-    `detail` is the decoded content, card numbers already masked. `certain` names the side that knew
-    for sure, at the end of this step, that the money had changed hands.
+    `detail` is the decoded content, card numbers already masked. `certain` names the party that
+    knew for sure, at the end of this step, that the money had changed hands.
     """
 
     n: int
@@ -33,7 +33,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, rename={"source": "from", 
     took_ms: float = 0.0
     nature: Nature = "measured"
     detail: dict[str, Any] = msgspec.field(default_factory=dict)
-    certain: Side | None = None
+    certain: CertainParty | None = None
 
     @property
     def end_ms(self) -> float:
@@ -124,7 +124,7 @@ class Trace:
         took_ms: float = 0.0,
         nature: Nature = "measured",
         detail: dict[str, Any] | None = None,
-        certain: Side | None = None,
+        certain: CertainParty | None = None,
     ) -> None:
         """Add a step; without `at_ms` it began `took_ms` ago."""
         began = self.now_ms() - took_ms if at_ms is None else at_ms

@@ -89,11 +89,11 @@ def compare(
     place = load_scenario(scenario or DEFAULT_SCENARIO)
     bars = _Bars(progress)
     baskets = draw_baskets(place, payments, seed)
-    columns, stories = [], []
+    columns, samples = [], []
     with tempfile.TemporaryDirectory(prefix="checkout-compare-") as home:
         for way in WAYS:
             step = bars.add(way.title, payments)
-            column, story = run_way(
+            column, sample = run_way(
                 way,
                 baskets,
                 place,
@@ -103,7 +103,7 @@ def compare(
                 progress=step,
             )
             columns.append(column)
-            stories += [story] if story is not None else []
+            samples += [sample] if sample is not None else []
     faults: tuple[Row, ...] = ()
     attacks: tuple[Row, ...] = ()
     if matrices:
@@ -127,7 +127,7 @@ def compare(
         scenario=place.name,
         currency=place.currency,
         columns=tuple(columns),
-        stories=tuple(stories),
+        samples=tuple(samples),
         places=tuple(found_places),
         sweeps=tuple(sweeps),
         faults=faults,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from checkout.comparison.simulation.places import PlaceResult
 from checkout.comparison.simulation.sweep import Sweep
+from checkout.shop.payments.payment_times import Certain
 from checkout.trace import Step
 
 #: How a payer pays: scanning the shop's code, showing a code of one's own, tapping.
@@ -190,15 +191,14 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Story:
-    """One payment with its steps, to be shown beside another."""
+class SamplePayment:
+    """One payment of a way with its steps, to be shown beside those of the other ways."""
 
     title: str
     mode: CellMode
     amount: str
     steps: tuple[Step, ...]
-    shop_knows_ms: float | None
-    payer_knows_ms: float | None
+    certain: Certain
 
 
 Verdict = Literal["safe", "declined", "works", "repaired"]
@@ -288,7 +288,7 @@ class Comparison:
     scenario: str
     currency: str
     columns: tuple[Column, ...]
-    stories: tuple[Story, ...]
+    samples: tuple[SamplePayment, ...]
     places: tuple[PlaceResult, ...]
     sweeps: tuple[Sweep, ...]
     faults: tuple[Row, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from checkout.acceptance.qr.link import short_path
 from checkout.shop.payments.payments import Payment
-from checkout.trace import Side, Step, numbered
+from checkout.trace import CertainParty, Step, numbered
 from devices.phone.phone import Exchange, PhoneResult
 
 
@@ -28,7 +28,7 @@ def scan_steps(seen: PhoneResult, payment: Payment, picture_bytes: int) -> tuple
             source, target = "payer", "phone"
         else:
             source, target = "phone", "shop" if exchange.bytes_sent else "phone"
-        certain: Side | None = "payer" if exchange is last else None
+        certain: CertainParty | None = "payer" if exchange is last else None
         steps.append(exchange_step(exchange, source, target, certain=certain))
         if exchange.method == "POST":
             # The shop's clock began within this request; its steps lie inside it.
@@ -39,7 +39,7 @@ def scan_steps(seen: PhoneResult, payment: Payment, picture_bytes: int) -> tuple
 
 
 def exchange_step(
-    exchange: Exchange, source: str, target: str, *, certain: Side | None = None
+    exchange: Exchange, source: str, target: str, *, certain: CertainParty | None = None
 ) -> Step:
     """One exchange as a step, not numbered yet; codes and seals in its path are cut short."""
     detail = {}

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from flask import Flask
 
+from checkout.comparison.report.formatting import duration
 from checkout.money import Money
 from checkout.web import assets
 from checkout.web.context import current_shop
@@ -37,20 +38,6 @@ def decimal(amount_minor: int, currency: str) -> str:
     whole, dot, fraction = plain.partition(".")
     sign, digits = ("−", whole[1:]) if whole.startswith("-") else ("", whole)
     return f"{sign}{int(digits):,}{dot}{fraction}"
-
-
-def duration(elapsed_ms: float) -> str:
-    """Milliseconds as a person reads them: ``38.2 ms``, ``4.2 s``, ``2 min 5 s``."""
-    if elapsed_ms < 0.005:
-        return "0 ms"
-    if elapsed_ms < 100:
-        return f"{elapsed_ms:.{2 if elapsed_ms < 1 else 1}f} ms"
-    if elapsed_ms < 1000:
-        return f"{elapsed_ms:.0f} ms"
-    if elapsed_ms < 60_000:
-        return f"{elapsed_ms / 1000:.1f} s"
-    minutes, seconds = divmod(round(elapsed_ms / 1000), 60)
-    return f"{minutes} min {seconds} s"
 
 
 def size(count: int) -> str:

@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from checkout.comparison.report.html_builder import Markup, join, number, tag
+from markupsafe import Markup
+
+from checkout.comparison.report.markup import join, number, tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,20 @@ def span(ms: float | None) -> str:
     return f"{ms:.0f} ms" if ms >= 100 else f"{ms:.1f} ms"
 
 
+def duration(elapsed_ms: float) -> str:
+    """Milliseconds as a person reads them: ``38.2 ms``, ``4.2 s``, ``2 min 5 s``."""
+    if elapsed_ms < 0.005:
+        return "0 ms"
+    if elapsed_ms < 100:
+        return f"{elapsed_ms:.{2 if elapsed_ms < 1 else 1}f} ms"
+    if elapsed_ms < 1000:
+        return f"{elapsed_ms:.0f} ms"
+    if elapsed_ms < 60_000:
+        return f"{elapsed_ms / 1000:.1f} s"
+    minutes, seconds = divmod(round(elapsed_ms / 1000), 60)
+    return f"{minutes} min {seconds} s"
+
+
 def seconds(value: float) -> str:
     """Seconds, with a decimal where they are few."""
     return f"{value:.1f} s" if value < 100 else f"{value:.0f} s"

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from markupsafe import Markup
+
 from checkout.comparison.report.charts import Axis, Line, Part, bars, plot
 from checkout.comparison.report.formatting import count, share, span
-from checkout.comparison.report.html_builder import Markup, join, tag
+from checkout.comparison.report.markup import join, tag
 from checkout.comparison.report.matrix import matrix_table
 from checkout.comparison.report.places_section import overtaking_section, places_section
 from checkout.comparison.report.reference_section import models_section, reference_section
-from checkout.comparison.report.sequence_diagram import sequences
+from checkout.comparison.report.samples_section import samples_section
 from checkout.comparison.report.table import comparison_table
 from checkout.comparison.results import Column, Comparison
 
@@ -24,7 +26,7 @@ def html_page(found: Comparison) -> str:
     """The whole report."""
     sections: list[tuple[str, str, Markup]] = [
         ("glance", "At a glance", _glance(found)),
-        ("sale", "One sale, message by message", _stories(found)),
+        ("sale", "One sale, message by message", _samples(found)),
         ("time", "Where the time goes", _time(found)),
         ("money", "Who gets the money", _money(found)),
     ]
@@ -50,9 +52,9 @@ def html_page(found: Comparison) -> str:
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", "A code and a tap, side by side"),
-        tag("style", Markup(_CSS.read_text("utf-8"))),
+        tag("style", Markup(_CSS.read_text("utf-8"))),  # noqa: S704 - a file of this package
     )
-    return "<!doctype html>\n" + tag("html", head, tag("body", body), lang="en")
+    return f"<!doctype html>\n{tag('html', head, tag('body', body), lang='en')}"
 
 
 def _header(found: Comparison, sections: Sequence[tuple[str, str]]) -> Markup:
@@ -101,8 +103,8 @@ def _head(column: Column) -> Markup:
     )
 
 
-def _stories(found: Comparison) -> Markup:
-    if not found.stories:
+def _samples(found: Comparison) -> Markup:
+    if not found.samples:
         return tag("p", "No sale was approved, so there is none to show.")
     return join(
         tag(
@@ -112,7 +114,7 @@ def _stories(found: Comparison) -> Markup:
             "mark when shop and payer were certain of the money.",
             class_="note",
         ),
-        sequences(found.stories),
+        samples_section(found.samples),
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from checkout.comparison.report.charts import keyed
-from checkout.comparison.report.html_builder import Markup, tag
+from checkout.comparison.report.markup import tag
 from checkout.comparison.results import Cell, CellMode, Row
 
 #: Where a cell of each mode stands, with its heading.

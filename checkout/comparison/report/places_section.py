@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from markupsafe import Markup
+
 from checkout.comparison.report.charts import Axis, Part, Swing, bars, plot, tornado
 from checkout.comparison.report.formatting import limit, seconds, share
-from checkout.comparison.report.html_builder import Markup, join, tag
+from checkout.comparison.report.markup import join, tag
 from checkout.comparison.simulation.places import PlaceResult, WorldResult
 from checkout.comparison.simulation.scenarios import Scenario
 from checkout.comparison.simulation.sweep import Measure, Overtaking, Sensitivity, Sweep

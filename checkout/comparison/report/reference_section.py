@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from markupsafe import Markup
+
 from checkout.comparison.report.formatting import span
-from checkout.comparison.report.html_builder import Markup, join, tag
+from checkout.comparison.report.markup import join, tag
 from checkout.comparison.report.standards import ReferenceTable, reference_tables
 from checkout.comparison.simulation.timing_models import load_models
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from markupsafe import Markup
+
 from checkout.comparison.report.formatting import count, money, share, span
-from checkout.comparison.report.html_builder import Markup, tag
+from checkout.comparison.report.markup import tag
 from checkout.comparison.results import Column, Comparison
 
 _Read = Callable[[Column], str]

@@ -42,13 +42,13 @@ def as_json(found: Comparison) -> dict[str, Any]:
             "sweeps": {sweep.scenario: sweep.as_json() for sweep in found.sweeps},
             "stories": [
                 {
-                    "title": story.title,
-                    "mode": story.mode,
-                    "shop_knows_ms": story.shop_knows_ms,
-                    "payer_knows_ms": story.payer_knows_ms,
-                    "steps": [step.as_json() for step in story.steps],
+                    "title": sample.title,
+                    "mode": sample.mode,
+                    "shop_knows_ms": sample.certain.shop_ms,
+                    "payer_knows_ms": sample.certain.payer_ms,
+                    "steps": [step.as_json() for step in sample.steps],
                 }
-                for story in found.stories
+                for sample in found.samples
             ],
         },
     }

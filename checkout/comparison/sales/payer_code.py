@@ -19,7 +19,7 @@ from checkout.demo.payers import DEMO_PIN
 from checkout.demo.phone_steps import exchange_step
 from checkout.shop.orders.states import Order
 from checkout.shop.payments.payments import Payment, PaymentState
-from checkout.trace import Side, Step, numbered
+from checkout.trace import CertainParty, Step, numbered
 from devices.phone.payer_code import CodePhone, ShownCode
 from devices.phone.phone import (
     USER_AGENT,
@@ -214,7 +214,7 @@ def _steps(
     ]
     paid = payment is not None and payment.state is PaymentState.APPROVED
     for exchange in exchanges:
-        certain: Side | None = "payer" if paid and exchange is exchanges[-1] else None
+        certain: CertainParty | None = "payer" if paid and exchange is exchanges[-1] else None
         route = ("payer", "phone") if exchange.modelled else ("phone", "shop")
         steps.append(exchange_step(exchange, *route, certain=certain))
         if exchange.method == "POST":

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from checkout.acceptance.nfc.decoded_steps import decoded
-from checkout.comparison.results import CellMode, Column, Outcome, Sale, Story
+from checkout.comparison.results import CellMode, Column, Outcome, Sale, SamplePayment
 from checkout.comparison.sales.baskets import HOLDS, Basket
 from checkout.comparison.sales.payer_code import DARK_SCREEN, present_and_pay
 from checkout.comparison.sales.shop_code_and_tap import WRONG_PIN, Tried, scan_and_pay, tap_and_pay
@@ -23,6 +23,7 @@ from checkout.comparison.testbed.testbed import Loss, ServePages, Stand, open_st
 from checkout.demo.payers import DEMO_PIN, make_card
 from checkout.demo.provisioning import borrowed
 from checkout.shop.orders.states import Order, OrderState
+from checkout.shop.payments.payment_times import Certain
 from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.trace import Step
 from devices.nfc.contract import Card
@@ -106,8 +107,8 @@ def run_way(
     serve_pages: ServePages,
     seed: int,
     progress: Callable[[], None] | None = None,
-) -> tuple[Column, Story | None]:
-    """Pay every basket one way on a fresh database in `home`; the story is of an approved one."""
+) -> tuple[Column, SamplePayment | None]:
+    """Pay every basket one way on a fresh database in `home`; the sample is an approved sale."""
     with open_stand(home, f"{way.name}.db", scenario, serve_pages, seed=seed) as stand:
         for payer in sorted(set(HOLDS[way.name].values())):
             if way.mode == "nfc":
@@ -125,7 +126,7 @@ def run_way(
             books.close()
     sales = [_sale(way, basket, told, booked, seed) for basket, told in seen]
     column = Column(name=way.name, title=way.title, mode=way.mode, sales=tuple(sales))
-    return column, _story(way, scenario, seen, sales)
+    return column, _sample(way, scenario, seen, sales)
 
 
 def _sell(stand: Stand, way: WayRun, basket: Basket, scenario: Scenario) -> _Told:
@@ -253,22 +254,21 @@ def _modelled(
     return natures, shop_ms + before, payer_ms + before
 
 
-def _story(
+def _sample(
     way: WayRun,
     scenario: Scenario,
     seen: Sequence[tuple[Basket, _Told]],
     sales: Sequence[Sale],
-) -> Story | None:
+) -> SamplePayment | None:
     for (basket, told), sale in zip(seen, sales, strict=True):
         # The first sale warms everything up; a later one is more like all the rest.
         if sale.outcome != "approved" or sale.fault or (basket.number < 3 <= len(seen) - 1):
             continue
-        return Story(
+        return SamplePayment(
             title=way.title,
             mode=way.mode,
             amount=f"{scenario.currency} {basket.amount_minor / 100:.2f}",
             steps=decoded(told.steps),
-            shop_knows_ms=told.shop_ms,
-            payer_knows_ms=told.software_ms,
+            certain=Certain(shop_ms=told.shop_ms, payer_ms=told.software_ms),
         )
     return None

@@ -12,6 +12,7 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from flask.typing import ResponseReturnValue
 
 from checkout.acceptance.contract import Mode
+from checkout.comparison.report.sequence_diagram import draw_in_rows, side_of
 from checkout.demo.payers import DEMO_PIN
 from checkout.errors import ShopError
 from checkout.money import CURRENCIES, AmountError, Money
@@ -22,7 +23,6 @@ from checkout.shop.payments.payment_times import Certain, certain
 from checkout.web import codes, figures
 from checkout.web.context import current_shop
 from checkout.web.counter.pin_pad import may_carry_a_pin
-from checkout.web.diagram import draw, side_of
 from checkout.web.event_stream import event_stream
 from checkout.web.problems import Problem
 
@@ -243,7 +243,7 @@ def _story(payment: Payment | None) -> dict[str, Any]:
     return {
         "timed": figures.where_time_went(current_shop(), payment),
         "certain": certain(payment),
-        "diagram": draw([side_of(payment, "left", page=f"/compare?left={payment.id}")]),
+        "diagram": draw_in_rows([side_of(payment, "left", page=f"/compare?left={payment.id}")]),
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flask import Blueprint, render_template, request
 
 from checkout.acceptance.nfc.decoded_steps import decoded
+from checkout.comparison.report.sequence_diagram import draw_in_rows, parties_of, side_of
 from checkout.comparison.report.standards import reference_tables
 from checkout.errors import ShopError
 from checkout.shop.payments.pay_by_code import Payment, PaymentState
@@ -14,7 +15,6 @@ from checkout.shop.payments.payment_times import Certain, certain
 from checkout.trace import Step
 from checkout.web import figures as sources
 from checkout.web.context import current_shop
-from checkout.web.diagram import draw, parties_of, side_of
 
 blueprint = Blueprint("compare", __name__)
 
@@ -52,7 +52,7 @@ def show() -> str:
         },
         left=_shown(left),
         right=_shown(right),
-        diagram=draw(sides),
+        diagram=draw_in_rows(sides),
         groups=figures["groups"],
         stickers=figures["stickers"],
         count=figures["payments"],

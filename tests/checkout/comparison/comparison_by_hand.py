@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 
-from checkout.comparison.results import Cell, Column, Comparison, Row, Sale, Story
+from checkout.comparison.results import Cell, Column, Comparison, Row, Sale, SamplePayment
 from checkout.comparison.simulation.places import run_place
 from checkout.comparison.simulation.scenarios import load_scenario
 from checkout.comparison.simulation.sweep import sweep
+from checkout.shop.payments.payment_times import Certain
 from checkout.trace import Step
 
 HOSTILE = "<script>alert(1)</script> & \"quoted\" 'twice'"
@@ -48,7 +49,7 @@ def made_sale(way: str, basket: int, seed: int) -> Sale:
     )
 
 
-def made_story(mode: str, words: str = "page asked for") -> Story:
+def made_sample(mode: str, words: str = "page asked for") -> SamplePayment:
     """Eight steps on one axis."""
     tap = mode == "nfc"
     device = "card" if tap else "phone"
@@ -91,13 +92,12 @@ def made_story(mode: str, words: str = "page asked for") -> Story:
             took_ms=4.0,
         )
     )
-    return Story(
+    return SamplePayment(
         title="By tap" if tap else "By code",
         mode="nfc" if tap else "qr",
         amount="CNY 12.80",
         steps=tuple(steps),
-        shop_knows_ms=22.0,
-        payer_knows_ms=24.0 if tap else 31.0,
+        certain=Certain(shop_ms=22.0, payer_ms=24.0 if tap else 31.0),
     )
 
 
@@ -152,7 +152,7 @@ def made_comparison(*, places: tuple[str, ...] = (), customers: int = 4_000) -> 
         scenario="supermarket-rush",
         currency="CNY",
         columns=columns,
-        stories=(made_story("qr"), made_story("nfc", words=HOSTILE)),
+        samples=(made_sample("qr"), made_sample("nfc", words=HOSTILE)),
         places=tuple(run_place(one, seed=1, customers=customers) for one in scenarios),
         sweeps=tuple(sweep(one, seed=1, customers=customers) for one in scenarios),
         faults=made_rows()[:1],

@@ -19,6 +19,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from checkout import create_app
 from checkout.acceptance.contract import Mode
 from checkout.acceptance.nfc.decoded_steps import decoded
+from checkout.comparison.report.sequence_diagram import Side, draw_in_rows, parties_of, side_of
 from checkout.demo.payers import DEMO_PIN, make_card, payers
 from checkout.demo.phone_steps import scan_steps
 from checkout.processes.terminal import counter_till
@@ -35,8 +36,7 @@ from checkout.shop.payments.pay_by_code import Payment, PaymentState, Source
 from checkout.shop.payments.payment_times import certain
 from checkout.shop.shop import Shop
 from checkout.shop.till import Charge, Till
-from checkout.trace import Step, Trace, steps_to_json
-from checkout.web.diagram import Side, draw, parties_of, side_of
+from checkout.trace import Trace, steps_to_json
 from checkout.web.payer import phone_trace
 from devices.nfc.contract import Reader
 from devices.nfc.emulated import in_process, open_card
@@ -346,7 +346,7 @@ def test_arrows_come_in_the_order_of_the_steps_and_never_on_each_other(
 ) -> None:
     lay(till, shop, order)
     payment = only(shop, order)
-    drawn = str(draw([side_of(payment, "left")]))
+    drawn = str(draw_in_rows([side_of(payment, "left")]))
     labels = re.findall(r'href="#left-(\d+)"', drawn)
     assert [int(n) for n in labels] == sorted(int(n) for n in labels)
     ys = heights(drawn)
@@ -375,7 +375,7 @@ def test_a_long_wait_is_drawn_longer_but_never_off_the_page(
         for step in payment.steps
     )
     steps = [s.changed(took_ms=waited_s * 1000.0) if s.n == 2 else s for s in later]
-    drawn = str(draw([Side(key="left", mode="qr", title="", steps=steps)]))
+    drawn = str(draw_in_rows([Side(key="left", mode="qr", title="", steps=steps)]))
     ys = heights(drawn)
     assert ys == sorted(ys)
     assert max(ys) < 420
@@ -442,15 +442,6 @@ def test_the_pin_pad_tells_its_payer_too(
     last = payment.steps[-1]
     assert (last.source, last.target, last.certain) == ("counter", "payer", "payer")
     assert certain(payment).payer_ms >= certain(payment).shop_ms  # type: ignore[operator]
-
-
-def test_after_a_long_wait_the_ticks_say_what_was_added() -> None:
-    def step(n: int, at_ms: float) -> Step:
-        return Step(n=n, at_ms=at_ms, source="phone", target="shop", what=f"step {n}", bytes_sent=1)
-
-    side = Side(key="left", mode="qr", title="", steps=[step(1, 125_000.0), step(2, 125_012.5)])
-    said = re.findall(r'class="tick"[^>]*>([^<]+)<', str(draw([side])))
-    assert said == ["time", "2 min 5 s", "+12.5 ms"]
 
 
 def test_a_payment_that_has_just_begun_is_compared_with_no_steps(

@@ -9,10 +9,11 @@ import re
 from dataclasses import replace
 
 import pytest
+from markupsafe import Markup
 from rich.console import Console
 
 from checkout.comparison.report.html import html_page
-from checkout.comparison.report.html_builder import Markup, join, tag
+from checkout.comparison.report.markup import join, tag
 from checkout.comparison.report.text import as_json, print_report
 from checkout.comparison.results import Comparison
 from tests.checkout.comparison.comparison_by_hand import HOSTILE, made_comparison

@@ -1,18 +1,13 @@
-"""HTML and SVG built from elements, so that whatever is not markup is escaped."""
+"""HTML and SVG built from elements, so that all text that is not markup is escaped."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
 
+from markupsafe import Markup
+
 _VOID = frozenset({"br", "hr", "img", "meta", "link", "wbr"})
-
-
-class Markup(str):
-    """Text that is markup already and goes out as it is."""
-
-    __slots__ = ()
-
 
 Child = str | int | float | Markup | None | Iterable["Child"]
 
@@ -20,8 +15,8 @@ Child = str | int | float | Markup | None | Iterable["Child"]
 def tag(element: str, /, *children: Child, **attributes: str | int | float | bool | None) -> Markup:
     """One element; texts and attribute values are escaped, None and False are left out.
 
-    A trailing underscore lets an attribute bear a Python word (``class_``); other underscores
-    become hyphens.
+    A trailing underscore lets an attribute have the name of a Python keyword (``class_``); other
+    underscores become hyphens.
     """
     opened = "".join(
         _attribute(key, value)
@@ -29,13 +24,13 @@ def tag(element: str, /, *children: Child, **attributes: str | int | float | boo
         if value is not None and value is not False
     )
     if element in _VOID:
-        return Markup(f"<{element}{opened}>")
-    return Markup(f"<{element}{opened}>{join(*children)}</{element}>")
+        return _markup(f"<{element}{opened}>")
+    return _markup(f"<{element}{opened}>{join(*children)}</{element}>")
 
 
 def join(*children: Child) -> Markup:
-    """Children one after the other, what is not markup escaped."""
-    return Markup("".join(_flat(children)))
+    """Children one after the other; a child that is not markup is escaped."""
+    return _markup("".join(_flat(children)))
 
 
 def number(value: float, places: int = 1) -> str:
@@ -59,3 +54,7 @@ def _flat(children: Iterable[Child]) -> Iterable[str]:
 def _attribute(key: str, value: str | int | float | bool) -> str:
     name = key.rstrip("_").replace("_", "-")
     return f" {name}" if value is True else f' {name}="{escape(str(value), quote=True)}"'
+
+
+def _markup(text: str) -> Markup:
+    return Markup(text)  # noqa: S704 - its parts are element names, or were escaped
