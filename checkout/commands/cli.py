@@ -1,6 +1,6 @@
 """The command line: its options, its exit status, and one line for each fault.
 
-Exit status: 0 done, 1 an error told in one line, 2 usage, 3 declined or invalid, 4 outcome unknown.
+Exit status: 0 done, 1 an error in one line, 2 usage, 3 declined or invalid, 4 outcome unknown.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from checkout.config import Config
 
 
 class _Console(Console):
-    """Lets the command decide what a closed pipe means, as other tools in a pipe do."""
+    """A console that raises BrokenPipeError, so that `cli.py` ends the command."""
 
     def on_broken_pipe(self) -> None:
         """Called within the handling of a BrokenPipeError."""
@@ -29,7 +29,7 @@ def config_from(options: SimpleNamespace, **changes: Any) -> Config:
     """The Config that the options and the environment ask for."""
     names = ("database", "host", "port", "reader", "public_url", "https", "workers")
     given = {name: getattr(options, name, None) for name in names}
-    # Nothing and an empty text leave the default; zero does not: it is told what is wrong with it.
+    # None and an empty text leave the default. Zero is passed on: Config refuses it by name.
     asked = {name: value for name, value in given.items() if value is not None and value != ""}
     return Config(**(asked | changes))
 
@@ -41,7 +41,7 @@ def print_json(value: dict[str, Any] | list[Any]) -> None:
 
 
 def speaks_unicode() -> bool:
-    """Whether standard output takes every character."""
+    """Whether standard output can encode every character."""
     return (sys.stdout.encoding or "ascii").lower().replace("-", "").startswith("utf")
 
 
@@ -51,5 +51,5 @@ def shows_colour() -> bool:
 
 
 def console() -> Console:
-    """Where people read: standard output, plain where it is no terminal."""
+    """Standard output for people, without escape codes where it is no terminal."""
     return _Console(highlight=False, soft_wrap=True)

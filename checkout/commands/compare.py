@@ -10,7 +10,7 @@ from checkout.comparison import compare
 
 
 def run(options: SimpleNamespace) -> int:
-    """Run it over the pages that real phones use; what cannot work is said before it begins."""
+    """Check the options, then run the comparison over the pages that real phones use."""
     if options.payments < 1:
         raise CommandError(f"payments: expected one or more, got {options.payments}")
     for name in ("json", "html"):

@@ -9,7 +9,7 @@ from rich.table import Table
 from checkout.commands.common import console, print_json
 from checkout.demo.payers import DEMO_PIN, payers
 
-#: Columns below which a table would leave its last column a word a line.
+#: In a narrower terminal the last column of a table would hold one word a line.
 _TABLE_WIDTH = 78
 
 

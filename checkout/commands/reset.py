@@ -23,7 +23,7 @@ def run(options: SimpleNamespace) -> int:
         engine = open_engine(config.database_url)
         ours = inspect(engine).get_table_names()
         with engine.begin() as connection:
-            # The database may hold others' tables too; ours begin like this and nothing else does.
+            # The database may hold other tables too; only ours have these prefixes.
             for name in ours:
                 if name.startswith(("shop_", "clearing_", "web_")):
                     connection.exec_driver_sql(f'DROP TABLE "{name}" CASCADE')

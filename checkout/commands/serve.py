@@ -31,25 +31,26 @@ from checkout.shop.shop import Shop
 from checkout.web.access import credentials
 from devices.qr.symbol.rendering import terminal
 
-#: A command that is its own switch may just be ending.
+#: How long to wait for a command that runs its own switch to end.
 _OTHERS_END_WITHIN_S = 3.0
 
 
 def run(options: SimpleNamespace) -> int:
     """Serve until SIGTERM or Ctrl-C."""
-    config = config_from(options) if options.command else Config()
+    config = config_from(options)
     if config.port == 0:
         raise ConfigError("port", "expected 1 to 65535, got 0")
     check_port(config.host, config.port)
     check_path(config.reader)
-    Shop.open(config).close()  # database and keys: whatever is wrong with them is said here, once
+    # A fault that would end a child process is found here, and reported in one line.
+    Shop.open(config).close()
     check_alone(config)
-    tap.load(config.home, clock=wall_clock)  # as is what is wrong with its terminal data
-    rules_in(config.home)  # or with its rules
+    tap.load(config.home, clock=wall_clock)
+    rules_in(config.home)
     fresh = credentials.unshown_password(config.home)
     if config.https:
         certificate_files(config)
-    supervisor = Supervisor(config, say=_say)
+    supervisor = Supervisor(config, say=_report)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     supervisor.run(on_ready=lambda: announce(config, fresh))
@@ -57,7 +58,10 @@ def run(options: SimpleNamespace) -> int:
 
 
 def check_alone(config: Config) -> None:
-    """CommandError when another checkout serves this database; a command on it may just end."""
+    """CommandError when another checkout serves this database.
+
+    A command that runs its own switch is given some seconds to end.
+    """
     deadline = time.monotonic() + _OTHERS_END_WITHIN_S
     while find(config.home, config.database_url) is not None:
         if time.monotonic() >= deadline:
@@ -65,13 +69,13 @@ def check_alone(config: Config) -> None:
         time.sleep(0.1)
 
 
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
 
 
 def check_port(host: str, port: int) -> None:
-    """CommandError when nobody could listen there."""
+    """CommandError when this address and port cannot be listened on."""
     version6 = ":" in host
     with socket.socket(socket.AF_INET6 if version6 else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -102,7 +106,7 @@ def phone_url(config: Config) -> str:
 
 
 def announce(config: Config, fresh_password: str | None) -> None:
-    """Say where everything is; the code is what a phone scans to open its demo wallet."""
+    """Print the addresses, and a code that opens the demo wallet on a phone."""
     scheme = "https" if config.https else "http"
     out = console()
     phones = phone_url(config)
@@ -112,7 +116,7 @@ def announce(config: Config, fresh_password: str | None) -> None:
         out.print(f"Operator's password (shown this once): {fresh_password}")
     out.print(f"Merchant key for the API: {config.home / 'keys' / 'merchant-key'}")
     if config.https:
-        _tell_certificate(config)
+        _print_certificate(config)
     out.print()
     if speaks_unicode():
         sys.stdout.write(terminal(f"{phones}/wallet", colour=shows_colour()) + "\n")
@@ -124,8 +128,8 @@ def announce(config: Config, fresh_password: str | None) -> None:
         credentials.password_shown(config.home)
 
 
-def _tell_certificate(config: Config) -> None:
-    """How to accept a certificate that no authority vouches for."""
+def _print_certificate(config: Config) -> None:
+    """Print how to accept a certificate that no authority has signed."""
     certificate, _ = certificate_files(config)
     out = console()
     out.print(

@@ -23,19 +23,19 @@ def run(options: SimpleNamespace) -> int:
     """Close the settlement date, today's where none is named; closing twice changes nothing."""
     day = _date(options.date)
     config = config_from(options)
-    shop = Shop.open(config)  # the database, or a clear word about it
+    shop = Shop.open(config)  # raises in one line where the database cannot be used
     client = open_client(config.home, config.database_url)
     try:
-        told = client.operate("settle", {"date": day.isoformat()})
-        # A message holds the report of a small day; the tables hold every one.
-        told |= shop.books.settlement(day) or {}
+        report = client.operate("settle", {"date": day.isoformat()})
+        # A message holds the report of a small day only; the tables hold that of any day.
+        report |= shop.books.settlement(day) or {}
     finally:
         client.close()
         shop.close()
     if options.json:
-        print_json(told)
+        print_json(report)
     else:
-        _show(told, day)
+        _show(report, day)
     return 0
 
 
@@ -48,18 +48,18 @@ def _date(text: str | None) -> date:
     raise CommandError(f"date: expected YYYY-MM-DD, got {text!r}")
 
 
-def _show(told: dict[str, Any], day: date) -> None:
+def _show(report: dict[str, Any], day: date) -> None:
     out = console()
-    before = "had been closed before, nothing changed" if told.get("closed_before") else "closed"
+    before = "had been closed before, nothing changed" if report.get("closed_before") else "closed"
     out.print(f"Settlement date {day}: {before}")
-    if not told.get("positions"):
+    if not report.get("positions"):
         out.print("Nobody owes anybody anything: no sale fell on it.")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("house", "participant", "currency"):
         table.add_column(heading)
     table.add_column("receives", justify="right")
-    for position in told.get("positions", []):
+    for position in report.get("positions", []):
         net = Money(amount_minor=int(position["net_minor"]), currency=position["currency"])
         table.add_row(
             str(position.get("house", "")),

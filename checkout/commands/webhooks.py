@@ -20,9 +20,9 @@ from checkout.shop.webhooks.signing import SecretError, sign
 
 
 def run(options: SimpleNamespace) -> int:
-    """Take webhooks until interrupted.
+    """Receive webhooks until interrupted.
 
-    Without a secret it adds itself to the shop of this home, and goes from there when it ends.
+    Without a secret the receiver is added to the shop of this home, and removed when it ends.
     """
     if not 0 <= options.port <= 65535:
         raise CommandError(f"port: expected 0 to 65535, got {options.port}")
@@ -35,32 +35,32 @@ def run(options: SimpleNamespace) -> int:
     ready = threading.Event()
 
     def receive(headers: Mapping[str, str], body: bytes) -> Received:
-        # The URL comes before the secret: the shop has to know the one to tell the other.
+        # The shop makes the secret once it has the URL: until then no event can be verified.
         ready.wait()
         return receivers[0].receive(headers, body)
 
     with contextlib.ExitStack() as stack:
         try:
-            url = stack.enter_context(served(receive, port=options.port, told=_tell))
+            url = stack.enter_context(served(receive, port=options.port, told=_print_event))
         except OSError as error:
             raise CommandError(f"port {options.port}: {error.strerror or error}") from None
-        secret = options.secret or stack.enter_context(_added(options, url))
+        secret = options.secret or stack.enter_context(_registered(options, url))
         receivers.append(Receiver(secret))
         ready.set()
         known = "verifying with the secret given" if options.secret else "added to this shop"
-        _say(f"Listening on {url} ({known}; Ctrl-C stops)")
+        _print(f"Listening on {url} ({known}; Ctrl-C stops)")
         stop.wait()
     return 0
 
 
 @contextlib.contextmanager
-def _added(options: SimpleNamespace, url: str) -> Iterator[str]:
+def _registered(options: SimpleNamespace, url: str) -> Iterator[str]:
     """An endpoint of the shop for as long as this command runs; yields its secret."""
     shop = Shop.open(config_from(options, port=DEFAULT_PORT))
     try:
         endpoints = shop.webhooks.endpoints
         for each in endpoints.all():
-            if each.url == url:  # left by a receiver on this port that was killed
+            if each.url == url:  # a killed receiver on this port left it
                 endpoints.remove(each.id)
         endpoint, secret = endpoints.add(url)
         try:
@@ -78,15 +78,15 @@ def _check(secret: str) -> None:
         raise CommandError(str(error)) from None
 
 
-def _tell(received: Received) -> None:
+def _print_event(received: Received) -> None:
     now = datetime.now().strftime("%H:%M:%S")
     why = f": {received.why}" if received.verdict == "refused" else ""
     parts = [now, received.verdict + why, received.event_id, _in_words(received.event)]
-    _say("  ".join(part for part in parts if part))
+    _print("  ".join(part for part in parts if part))
 
 
 def _in_words(event: dict[str, Any]) -> str:
-    """Type, amount and reference, as far as the event has them."""
+    """Type, amount and reference, where the event has them."""
     try:
         order = event["data"]["order"]
         amount = Money(amount_minor=order["amount_minor"], currency=order["currency"])
@@ -95,6 +95,6 @@ def _in_words(event: dict[str, Any]) -> str:
         return str(event.get("type", "")) if isinstance(event, dict) else ""
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stdout.write("".join(c if c.isprintable() else "?" for c in line) + "\n")
     sys.stdout.flush()
