@@ -49,11 +49,12 @@ def run_python(program: str, folder: Path, *arguments: str) -> subprocess.Comple
         "devices.nfc.contract",
         "devices.nfc.emv.ber_tlv",
         "devices.nfc.kernel",
+        "devices.nfc.emulated",
         "devices.nfc.transcript.transcript",
         "devices.qr.codec",
     ],
 )
-def test_kernel_and_codecs_import_without_heavy_and_posix_modules(
+def test_kernel_card_and_codecs_import_without_heavy_and_posix_modules(
     module: str, tmp_path: Path
 ) -> None:
     blocked = dict.fromkeys((*HEAVY, *POSIX_ONLY))
