@@ -23,7 +23,6 @@ from checkout.clearing.hsm.icc_data import (
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.clearing.scheme.participants import Scheme
 from checkout.money import numeric_code
-from checkout.values import quick
 
 #: An ATC may run ahead by this much between two taps that the issuer sees: taps that never reached
 #: it (declined by the terminal, card pulled away) count too.
@@ -33,7 +32,6 @@ _KINDS = {0x00: "AAC", 0x40: "TC", 0x80: "ARQC"}
 _ASKED = ((0x9F02, 6), (0x9F03, 6), (0x9F1A, 2), (0x95, 5), (0x5F2A, 2), (0x9A, 3), (0x9C, 1))
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CryptogramVerdict:
     """What the issuer makes of one cryptogram.

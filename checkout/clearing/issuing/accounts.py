@@ -13,7 +13,6 @@ from typing import Any
 from checkout.clearing.scheme.participants import CardKind
 from checkout.clearing.scheme.rules import AccountClass
 from checkout.money import exponent, mask_account
-from checkout.values import quick
 
 
 class AccountStatus(StrEnum):
@@ -63,7 +62,6 @@ class Account:
         return mask_account(self.account)
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountState:
     """An account as its holder's books have it now.

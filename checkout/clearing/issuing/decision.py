@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 
+import msgspec
+
 from checkout.clearing.hsm.cryptogram import AtcVerdict, CryptogramVerdict
 from checkout.clearing.hsm.icc_data import CardholderVerification
 from checkout.clearing.hsm.pin import PinVerdict
@@ -14,7 +16,6 @@ from checkout.clearing.messages import AuthorizationRequest, EntryMode, Initiati
 from checkout.clearing.scheme.entry_mode_rules import Proof, needed_proofs
 from checkout.clearing.scheme.participants import CardKind
 from checkout.clearing.scheme.rules import RuleSet
-from checkout.values import quick
 
 #: What an account answers that may not be used.
 STATUS_CODES = {
@@ -46,9 +47,7 @@ _APPROVED = Decision(response_code="00")
 _APPROVED_UNVERIFIED = Decision(response_code="00", reason="cryptogram-unverifiable")
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """What the account has paid before, in minor units of its own currency.
 
     The day is the business date's, the year its calendar year; codes count per customer, amounts
@@ -62,9 +61,7 @@ class Usage:
     day_count: int = 0
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """What the payer and the card brought along; None where there was nothing to check.
 
     `limited_key_reason` says what is wrong with a phone's limited-use key, empty for nothing.

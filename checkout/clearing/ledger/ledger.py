@@ -9,11 +9,10 @@ writing the same thing twice is found out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from checkout.values import quick
+import msgspec
 
 LEGS_PER_ENTRY = 16
 
@@ -56,9 +55,7 @@ class Transfer(NamedTuple):
     purpose: str
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Balance:
+class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """Totals of one account in minor units; what a payer owns is credits less debits."""
 
     debits_pending: int = 0

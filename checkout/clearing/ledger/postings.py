@@ -10,22 +10,20 @@ netting does too.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
+
+import msgspec
 
 from checkout.clearing.ledger.ledger import Leg, Transfer
 from checkout.clearing.scheme.fees import FeeSplit
 from checkout.clearing.scheme.rules import House
-from checkout.values import quick
 
 #: What the bank's part of a top-up is for; it tells a top-up from everything else.
 TOP_UP_DRAWN = "top-up drawn"
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parties:
+class Parties(msgspec.Struct, frozen=True, kw_only=True):
     """Who stands around one payment, by participant id; amounts are in `currency`.
 
     `holder` keeps the payer's account, whose currency is `billing_currency`; `bank` and

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
+
+import msgspec
 
 from checkout.clearing.scheme.participants import CardKind
 from checkout.clearing.scheme.rules import House, Rules, RuleSet, part_of, rules_of_china
-from checkout.values import quick
 
 
-@quick
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FeeSplit:
+class FeeSplit(msgspec.Struct, frozen=True, kw_only=True):
     """One payment's amount taken apart; all in minor units of the payment's currency.
 
     In the four-party house the merchant pays interchange, the acquirer's network fee and the
