@@ -12,7 +12,6 @@ from typing import Any
 from checkout.acceptance.qr import signed_payload
 from checkout.acceptance.qr.code_kinds import Reading, best
 from checkout.acceptance.qr.link import build_link
-from checkout.commands import qr
 from checkout.commands.common import CommandError, config_from, console, print_json
 from checkout.commands.serve import phone_url
 from checkout.config import Merchant
@@ -22,19 +21,149 @@ from devices.qr import scanner
 from devices.qr.codec.mpm_objects import ADDITIONAL_RULES, LANGUAGE_RULES, ROOT_RULES
 from devices.qr.scanner import NotAnImage, ScanError
 from devices.qr.symbol import rendering, sticker_sheet
-from devices.qr.symbol.sticker_sheet import Sticker
+from devices.qr.symbol.sticker_sheet import FontError, Sticker
+
+#: Exit status of `qr read`.
+DONE, REFUSED = 0, 3
+
+_WRITTEN = (".png", ".svg")
+_PICTURES = frozenset(
+    {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".ppm", ".svg", ".heic", ".tif", ".tiff"}
+)
+_LONGEST_TEXT_FILE = 16_384
+_TEMPLATE_NAMES = {"62": "additional data", "64": "merchant in another language"}
+
+
+class CodeFileError(ValueError):
+    """A file that no code can be written to or read from; the message is one line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A code in a file: its `text`, the file, and the modules along one side."""
+
+    text: str
+    path: Path
+    modules: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """The code that was read, the texts of `others` in the picture, the exit status."""
+
+    reading: Reading
+    others: tuple[str, ...]
+    status: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {**self.reading.as_json(), "others": list(self.others)}
 
 
 def run(options: SimpleNamespace) -> int:
-    """Make or read."""
+    """Write a code or read one, as `options.qr_command` says; returns the exit status."""
     return _make(options) if options.qr_command == "make" else _read(options)
+
+
+def text_of_code(
+    *,
+    form: str,
+    code: str,
+    merchant: Merchant,
+    base_url: str,
+    key: bytes,
+    amount: Money | None = None,
+    currency: str = "CNY",
+    reference: str | None = None,
+    static: bool = False,
+) -> str:
+    """The text for the code of an order or of a sticker; `form` is `link` or `emv`.
+
+    A sticker's code may have a fixed amount; a code without an amount is a sticker's. `key` is the
+    shop's secret for EMV payloads. LinkError, CodecError where a value does not fit.
+    """
+    if form == "link":
+        return build_link(base_url, code)
+    if static or amount is None:
+        return signed_payload.static_payload(
+            merchant=merchant,
+            code=code,
+            currency=currency,
+            key=key,
+            amount=amount,
+            label=reference,
+        )
+    return signed_payload.dynamic_payload(
+        merchant=merchant, code=code, amount=amount, key=key, reference=reference
+    )
+
+
+def check_output(out: Path, *, static: bool = False) -> None:
+    """CodeFileError where no code can be written to a file with the ending of `out`."""
+    endings = (*_WRITTEN, ".pdf") if static else _WRITTEN
+    if out.suffix.lower() not in endings:
+        raise CodeFileError(f"out: expected a name that ends in {' or '.join(endings)}, got {out}")
+
+
+def write(text: str, out: Path, *, module_pixels: int = 10) -> Made:
+    """Write `text` as a QR code to a .png or .svg file; OSError where that fails."""
+    check_output(out)
+    if out.suffix.lower() == ".svg":
+        content = rendering.svg(text, module_pixels=module_pixels).encode()
+    else:
+        content = rendering.png(text, module_pixels=module_pixels)
+    out.write_bytes(content)
+    return Made(text=text, path=out, modules=len(rendering.modules(text)))
+
+
+def write_sticker(sticker: Sticker, out: Path, *, made_at: datetime) -> Made:
+    """Write a sticker to a .png or .svg file, or a sheet of six to a .pdf file.
+
+    FontError where no font of this machine has its words; OSError where the file cannot be written.
+    """
+    check_output(out, static=True)
+    suffix = out.suffix.lower()
+    if suffix == ".pdf":
+        out.write_bytes(sticker_sheet.sheet([sticker] * 6, made_at=made_at))
+    elif suffix == ".svg":
+        out.write_text(sticker_sheet.svg(sticker), encoding="utf-8")
+    else:
+        out.write_bytes(sticker_sheet.png(sticker))
+    return Made(text=sticker.text, path=out, modules=len(rendering.modules(sticker.text)))
+
+
+def read(source: str, *, lenient: bool = False) -> Read:
+    """Read a code from the picture or text file named `source`, or from `source` itself.
+
+    CodeFileError where the file is missing, ScanError where it is neither a picture nor a text, or
+    a picture without a code; the message names the file.
+    """
+    path = _file(source)
+    texts = (source,) if path is None else _texts(path)
+    reading = best(texts)
+    status = DONE if reading.accepted(lenient=lenient) else REFUSED
+    others = tuple(text for text in dict.fromkeys(texts) if text != reading.text)
+    return Read(reading=reading, others=others, status=status)
+
+
+def describe(found: Read) -> Iterator[str]:
+    """The result of `qr read` for people, line by line."""
+    reading = found.reading
+    yield f"{reading.kind}: {reading.verdict}"
+    for issue, place in zip(reading.issues, reading.places, strict=True):
+        yield f"  broken at {place}: {issue}"
+    yield from _fields(reading.fields, "")
+    if reading.kind == "other":
+        yield f"  text  {reading.text[:200]}"
+    for text in found.others:
+        yield f"also in the picture: {text[:200]}"
 
 
 def _make(options: SimpleNamespace) -> int:
     if not options.static and options.amount is None:
         raise AmountError("amount", "expected one, such as --amount 12.80, or --static")
     amount = None if options.amount is None else Money.parse(options.amount, options.currency)
-    qr.check_output(options.out, static=options.static)
+    check_output(options.out, static=options.static)
     config = config_from(options)
     shop = Shop.open(config)
     try:
@@ -63,9 +192,9 @@ def _order_code(shop: Shop, options: SimpleNamespace, amount: Money) -> Made:
     else:
         text = build_link(phone_url(shop.config), order.code)
     try:
-        return qr.write(text, options.out)
+        return write(text, options.out)
     except OSError:
-        shop.orders.cancel(order.id)  # nobody will ever see its code
+        shop.orders.cancel(order.id)  # its code is in no file
         raise
 
 
@@ -73,7 +202,7 @@ def _sticker(shop: Shop, options: SimpleNamespace, amount: Money | None) -> Made
     merchant = shop.config.merchant
     fixed = None if amount is None else amount.amount_minor
     code = shop.static_codes.create(options.label, options.currency, amount_minor=fixed)
-    text = qr.text_of_code(
+    text = text_of_code(
         form=options.format,
         code=code.code,
         merchant=merchant,
@@ -86,164 +215,25 @@ def _sticker(shop: Shop, options: SimpleNamespace, amount: Money | None) -> Made
     )
     sticker = Sticker(text=text, payee=merchant.name, number=code.printed)
     try:
-        return qr.write_sticker(sticker, options.out, made_at=datetime.now(UTC))
-    except OSError:
-        shop.static_codes.revoke(code.code)
+        return write_sticker(sticker, options.out, made_at=datetime.now(UTC))
+    except (OSError, FontError):
+        shop.static_codes.revoke(code.code)  # it is in no file
         raise
 
 
 def _read(options: SimpleNamespace) -> int:
-    found = qr.read(options.source, lenient=options.lenient)
+    found = read(options.source, lenient=options.lenient)
     if options.json:
         print_json(found.as_json())
     else:
         out = console()
-        for line in qr.describe(found):
+        for line in describe(found):
             out.print(line, markup=False)
     return found.status
 
 
-#: Exit status of `qr read`.
-DONE, REFUSED = 0, 3
-
-
-_WRITTEN = (".png", ".svg")
-
-
-_PICTURES = frozenset(
-    {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".ppm", ".svg", ".heic", ".tif", ".tiff"}
-)
-
-
-_LONGEST_TEXT_FILE = 16_384
-
-
-_TEMPLATE_NAMES = {"62": "additional data", "64": "merchant in another language"}
-
-
-class CodeFileError(ValueError):
-    """A file that a code cannot be written to or read from, in one line."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """A code that was written: the `text` in it, the file, and its size in modules."""
-
-    text: str
-    path: Path
-    modules: int
-
-    def as_json(self) -> dict[str, Any]:
-        """The same for `--json`."""
-        return {"text": self.text, "path": str(self.path), "modules": self.modules}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
-    """What `qr read` found: the code to go on with, the texts of `others`, the exit status."""
-
-    reading: Reading
-    others: tuple[str, ...]
-    status: int
-
-    def as_json(self) -> dict[str, Any]:
-        """The object that `--json` prints."""
-        return {**self.reading.as_json(), "others": list(self.others)}
-
-
-def text_of_code(
-    *,
-    form: str,
-    code: str,
-    merchant: Merchant,
-    base_url: str,
-    key: bytes,
-    amount: Money | None = None,
-    currency: str = "CNY",
-    reference: str | None = None,
-    static: bool = False,
-) -> str:
-    """The text for an order's code, or for a sticker's: `form` is link or emv.
-
-    A sticker's may have an amount of its own; a code without one is always a sticker's.
-    `key` is the shop's secret for EMV payloads. LinkError, CodecError where a value does not fit.
-    """
-    if form == "link":
-        return build_link(base_url, code)
-    if static or amount is None:
-        return signed_payload.static_payload(
-            merchant=merchant,
-            code=code,
-            currency=currency,
-            key=key,
-            amount=amount,
-            label=reference,
-        )
-    return signed_payload.dynamic_payload(
-        merchant=merchant, code=code, amount=amount, key=key, reference=reference
-    )
-
-
-def check_output(out: Path, *, static: bool = False) -> None:
-    """CodeFileError where `out` has an ending that cannot be written; nothing is made yet."""
-    endings = (*_WRITTEN, ".pdf") if static else _WRITTEN
-    if out.suffix.lower() not in endings:
-        raise CodeFileError(f"out: expected a name that ends in {' or '.join(endings)}, got {out}")
-
-
-def write(text: str, out: Path, *, module_pixels: int = 10) -> Made:
-    """Write `text` as a plain code to a .png or .svg file; OSError is the file's own."""
-    check_output(out)
-    if out.suffix.lower() == ".svg":
-        content = rendering.svg(text, module_pixels=module_pixels).encode()
-    else:
-        content = rendering.png(text, module_pixels=module_pixels)
-    out.write_bytes(content)
-    return Made(text=text, path=out, modules=len(rendering.modules(text)))
-
-
-def write_sticker(sticker: Sticker, out: Path, *, made_at: datetime) -> Made:
-    """Write a shop's sticker to a .png or .svg file, or a sheet of six to a .pdf."""
-    check_output(out, static=True)
-    suffix = out.suffix.lower()
-    if suffix == ".pdf":
-        out.write_bytes(sticker_sheet.sheet([sticker] * 6, made_at=made_at))
-    elif suffix == ".svg":
-        out.write_text(sticker_sheet.svg(sticker), encoding="utf-8")
-    else:
-        out.write_bytes(sticker_sheet.png(sticker))
-    return Made(text=sticker.text, path=out, modules=len(rendering.modules(sticker.text)))
-
-
-def read(source: str, *, lenient: bool = False) -> Read:
-    """Read a code from the picture or text file named `source`, or from `source` itself.
-
-    CodeFileError where a file is missing, ScanError where it is neither picture nor text, or a
-    picture without a code; each names the file.
-    """
-    path = _file(source)
-    texts = (source,) if path is None else _texts(path)
-    reading = best(texts)
-    status = DONE if reading.accepted(lenient=lenient) else REFUSED
-    others = tuple(text for text in dict.fromkeys(texts) if text != reading.text)
-    return Read(reading=reading, others=others, status=status)
-
-
-def describe(found: Read) -> Iterator[str]:
-    """The same for people, line by line."""
-    reading = found.reading
-    yield f"{reading.kind}: {reading.verdict}"
-    for issue, place in zip(reading.issues, reading.places, strict=True):
-        yield f"  broken at {place}: {issue}"
-    yield from _fields(reading.fields, "")
-    if reading.kind == "other":
-        yield f"  text  {reading.text[:200]}"
-    for text in found.others:
-        yield f"also in the picture: {text[:200]}"
-
-
 def _file(source: str) -> Path | None:
-    """The file that `source` names, None where it is the text itself."""
+    """The file that `source` names; None where `source` is the text of a code."""
     try:
         path = Path(source)
         if path.is_file():
@@ -255,7 +245,7 @@ def _file(source: str) -> Path | None:
     except ValueError as error:
         if isinstance(error, CodeFileError):
             raise
-        return None  # with a NUL: a text
+        return None  # it has a NUL: a text
     if path.suffix.lower() in _PICTURES and "://" not in source and "\n" not in source:
         raise CodeFileError(f"no such file: {source}")
     return None
@@ -282,7 +272,10 @@ def _unreadable(path: Path, why: str) -> NotAnImage:
 
 
 def _text_in(path: Path) -> str | None:
-    """A small text file's content less the mark and newline of editors; None for other files."""
+    """The text in a small text file; None for any other file.
+
+    The byte order mark and the last newline, which editors add, are left out.
+    """
     if path.suffix.lower() in _PICTURES or not 0 < path.stat().st_size <= _LONGEST_TEXT_FILE:
         return None
     try:

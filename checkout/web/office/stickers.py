@@ -14,7 +14,7 @@ from checkout.shop.payments.stickers import StaticCode
 from checkout.web import codes
 from checkout.web.context import current_shop
 from devices.qr.symbol import sticker_sheet
-from devices.qr.symbol.sticker_sheet import Sticker
+from devices.qr.symbol.sticker_sheet import FontError, Sticker
 
 blueprint = Blueprint("stickers", __name__)
 
@@ -54,11 +54,14 @@ def picture(code: str, form: str) -> Response:
     sticker = _sticker(shop.static_codes.get(code))
     if form == "svg":
         return Response(sticker_sheet.svg(sticker), mimetype="image/svg+xml")
-    if form == "png":
-        return Response(sticker_sheet.png(sticker), mimetype="image/png")
-    if form != "pdf":
+    if form not in ("png", "pdf"):
         raise NotFound
-    sheet = sticker_sheet.sheet([sticker] * _ON_A_SHEET, made_at=shop.orders.clock())
+    try:
+        if form == "png":
+            return Response(sticker_sheet.png(sticker), mimetype="image/png")
+        sheet = sticker_sheet.sheet([sticker] * _ON_A_SHEET, made_at=shop.orders.clock())
+    except FontError as error:
+        return make_response(_page(trouble=str(error)), 422)
     return Response(sheet, mimetype="application/pdf")
 
 

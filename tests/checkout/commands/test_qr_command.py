@@ -15,6 +15,7 @@ from checkout.commands import cli
 from checkout.config import Config
 from checkout.shop.shop import Shop
 from devices.qr import scanner
+from devices.qr.symbol import fonts
 
 
 @pytest.fixture
@@ -78,12 +79,9 @@ def test_a_sticker_is_kept_in_the_shop_and_readable(
     picture = out
     if ending == "pdf":
         assert out.read_bytes().startswith(b"%PDF-")
-        try:
-            subprocess.run(
-                ["pdftoppm", "-r", "100", "-png", str(out), str(tmp_path / "page")], check=True
-            )
-        except FileNotFoundError:
-            pytest.skip("no pdftoppm to draw the sheet with")
+        subprocess.run(
+            ["pdftoppm", "-r", "100", "-png", str(out), str(tmp_path / "page")], check=True
+        )
         picture = next(tmp_path.glob("page*.png"))
     texts = {found.text for found in scanner.read(picture)}
     assert len(texts) == 1
@@ -103,6 +101,25 @@ def test_a_sticker_may_ask_for_an_amount_of_its_own(
     assert (str(offer.amount), offer.dynamic) == ("CNY 15.00", False)
     (kept,) = shop.static_codes.all()
     assert (kept.code, kept.amount_minor) == (offer.code, 1500)
+
+
+@pytest.mark.parametrize("ending", ["png", "pdf"])
+def test_a_sticker_that_no_font_here_writes_is_an_error_and_is_revoked(
+    shop: Shop,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ending: str,
+) -> None:
+    monkeypatch.setattr(fonts, "_KNOWN_FONTS", ())
+    monkeypatch.setenv("PATH", "/nowhere")
+    fonts.font_for.cache_clear()
+    out = tmp_path / f"sticker.{ending}"
+    status, said, error = run(capsys, "make", "--static", "--label", "门口", "--out", out)
+    assert (status, said, error.count("\n")) == (1, "", 1)
+    assert "sticker: no font" in error
+    assert not out.exists()
+    assert [each.revoked for each in shop.static_codes.all()] == [True]
 
 
 @pytest.mark.parametrize(

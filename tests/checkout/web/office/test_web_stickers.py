@@ -14,6 +14,7 @@ from checkout.shop.payments.stickers import StaticCode
 from checkout.shop.shop import Shop
 from checkout.web import codes
 from devices.qr.scanner import read
+from devices.qr.symbol import fonts
 
 LAN = "http://192.0.2.10:8000"
 Pay = Callable[..., object]
@@ -147,3 +148,17 @@ def test_a_pasted_over_sticker_is_refused_before_anyone_confirms(
         answer = stranger.post("/wallet/scan", base_url=LAN, data={"text": text})
         assert answer.status_code == 422, text
         assert 'role="alert"' in answer.text
+
+
+@pytest.mark.parametrize("form", ["png", "pdf"])
+def test_a_sticker_that_no_font_here_writes_is_told_on_the_page(
+    client: FlaskClient, shop: Shop, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    made = shop.static_codes.create("门口")
+    monkeypatch.setattr(fonts, "_KNOWN_FONTS", ())
+    monkeypatch.setenv("PATH", "/nowhere")
+    fonts.font_for.cache_clear()
+    answer = client.get(f"/stickers/{made.code}.{form}")
+    assert answer.status_code == 422
+    assert "sticker: no font" in answer.text
+    assert client.get(f"/stickers/{made.code}.svg").status_code == 200
