@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import ceil
-from statistics import median
 
 from checkout.acceptance.contract import Mode
+from checkout.comparison.quantile import quantile
 from checkout.shop.orders.milestones import (
     CARD_SEEN,
     CODE_OPENED,
@@ -73,13 +72,13 @@ def sticker_ms(payment: Payment, moments: Sequence[Moment]) -> float | None:
 
 
 def spread(values: Iterable[float]) -> dict[str, float] | None:
-    """Median, 90th percentile (nearest rank) and maximum; None of nothing."""
+    """Median, 90th percentile and maximum; None where there are no values."""
     ordered = sorted(values)
     if not ordered:
         return None
     return {
-        "median": round(median(ordered), 3),
-        "p90": round(ordered[ceil(0.9 * len(ordered)) - 1], 3),
+        "median": round(quantile(ordered, 0.5), 3),
+        "p90": round(quantile(ordered, 0.9), 3),
         "max": round(ordered[-1], 3),
     }
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from checkout.comparison.quantile import quantile
 from checkout.comparison.simulation.places import PlaceResult
 from checkout.comparison.simulation.sweep import Sweep
 from checkout.shop.payments.payment_times import Certain
@@ -71,17 +72,13 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Spread | None:
-        """Nearest-rank quantiles; None of nothing."""
+        """The spread of some values; None where there are none."""
         ordered = sorted(values)
         if not ordered:
             return None
-
-        def rank(share: float) -> float:
-            return ordered[
-                min(len(ordered) - 1, max(0, -(-int(share * 1000 * len(ordered)) // 1000) - 1))
-            ]
-
-        return cls(median=rank(0.5), p95=rank(0.95), p99=rank(0.99))
+        return cls(
+            median=quantile(ordered, 0.5), p95=quantile(ordered, 0.95), p99=quantile(ordered, 0.99)
+        )
 
     def as_json(self) -> dict[str, float]:
         """Rounded to the microsecond where the unit is milliseconds."""

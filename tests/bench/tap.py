@@ -26,6 +26,7 @@ from typing import Any
 
 warnings.filterwarnings("ignore", message=".*TripleDES.*")
 
+from checkout.comparison.quantile import quantile  # noqa: E402
 from devices.nfc.contract import Card, Reader  # noqa: E402
 from devices.nfc.emulated import in_process, load_profile, open_card, personalise  # noqa: E402
 from devices.nfc.kernel import (  # noqa: E402
@@ -104,7 +105,7 @@ def measure(name: str, transport: str, rounds: int) -> dict[str, Any]:
         "tap_ms": round(tap, 3),
         "bare_ms": round(bare, 3),
         "ratio_median": round(tap / bare, 3),
-        "ratio_p99": round(_p99(taps) / _p99(bares), 3),
+        "ratio_p99": round(quantile(taps, 0.99) / quantile(bares, 0.99), 3),
     }
 
 
@@ -176,10 +177,6 @@ def serve(name: str, transport: str, home: str) -> int:
         emulator.present(open_card(name, Path(home)))
         while True:
             time.sleep(3600)
-
-
-def _p99(values: list[float]) -> float:
-    return sorted(values)[min(len(values) - 1, int(len(values) * 0.99))]
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from checkout.comparison.quantile import rank_of
 from checkout.comparison.simulation.lanes import ROWS, WAIT_BIN_S, Arrivals, Customers, Lane, Tally
 
 __all__ = [
@@ -80,7 +81,8 @@ class Queues:
         counted = np.cumsum(self.wait_bins)
         if counted[-1] == 0:
             return 0.0
-        return float(np.searchsorted(counted, share * counted[-1])) * WAIT_BIN_S
+        rank = rank_of(share, int(counted[-1]))
+        return float(np.searchsorted(counted, rank)) * WAIT_BIN_S
 
     def mean_wait_interval_s(self, z: float = 1.96) -> tuple[float, float]:
         """Confidence interval of the mean wait from the shops, which are independent."""
