@@ -61,12 +61,21 @@ def create_app(
 
 def _rooms() -> tuple[Room, ...]:
     from checkout.web.access import login
-    from checkout.web.api import orders_and_payments, webhooks as webhooks_api
+    from checkout.web.api import description, orders_and_payments, webhooks as webhooks_api
     from checkout.web.counter import counter, pin_pad, scan_payer_code
     from checkout.web.office import compare, disputes, network, stickers, webhooks
     from checkout.web.payer import my_code, pay, top_up, wallet
 
     return (
         *(login, counter, scan_payer_code, pin_pad, pay, wallet, top_up, my_code),
-        *(compare, stickers, network, disputes, webhooks, orders_and_payments, webhooks_api),
+        *(
+            compare,
+            stickers,
+            network,
+            disputes,
+            webhooks,
+            orders_and_payments,
+            webhooks_api,
+            description,
+        ),
     )

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from checkout import addresses
 from checkout.acceptance.qr import link
 from checkout.acceptance.qr.signed_payload import CodeRefused, open_payload
 from checkout.config import Config
-from checkout.shop.orders.states import Order
+from checkout.errors import ShopError
+from checkout.shop.orders.states import Order, OrderState
 from devices.qr.symbol import rendering
 
+if TYPE_CHECKING:
+    from checkout.shop.shop import Shop
+
+#: A code is renewed this long before it runs out.
+RENEW_BEFORE_S = 15
 # A laptop that changes networks gets the right address in its next code.
 _ADDRESS_KEPT_S = 15
 
@@ -42,9 +50,26 @@ def local_url(config: Config) -> str:
     return link.base_url("127.0.0.1" if anywhere else host, config.port, https=config.https)
 
 
-def link_of(config: Config, order: Order) -> str:
-    """The link that the order's present code opens."""
-    return link_to(config, order.code)
+def with_live_code(shop: Shop, order: Order) -> Order:
+    """`order` with a code that is good for a while yet; unchanged when it is not open."""
+    if order.state is not OrderState.OPEN:
+        return order
+    if order.code_expires_at - shop.orders.clock() > timedelta(seconds=renew_before_s(shop)):
+        return order
+    try:
+        return shop.orders.renew_code(order.id)
+    except ShopError:  # paid, cancelled or expired in this very moment
+        return shop.orders.get(order.id)
+
+
+def renew_before_s(shop: Shop) -> float:
+    """How long before it runs out a code is renewed: the one on the screen is always good."""
+    return min(RENEW_BEFORE_S, shop.config.code_ttl_s / 2)
+
+
+def text_of(shop: Shop, order: Order, *, emv: bool) -> str:
+    """What the order's present code says: the EMV payload or the link."""
+    return shop.emv_payload(order) if emv else link_to(shop.config, order.code)
 
 
 def link_to(config: Config, code: str) -> str:

@@ -1,52 +1,19 @@
-"""What the pages read from the other rooms, in the form in which they show it."""
+"""Figures of this shop's own sales, as the comparison and the order's page show them."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import DatabaseError
-
-from checkout.acceptance.qr.signed_payload import static_payload
 from checkout.comparison.live import Stretches, live_numbers, spread, sticker_ms, stretches
 from checkout.comparison.report.standards import reference_tables
 from checkout.shop.payments.pay_by_code import Payment, PaymentState
-from checkout.web import codes
 
 if TYPE_CHECKING:
     from checkout.shop.shop import Shop
 
 _PAYMENTS_COMPARED = 1000
-
-
-def static_codes(shop: Shop) -> list[dict[str, Any]]:
-    """The stickers that this shop has printed, each with what its symbol may hold."""
-    config = shop.config
-    return [
-        {
-            **each.as_json(),
-            "link": codes.link_to(config, each.code),
-            "emv": static_payload(
-                merchant=config.merchant,
-                code=each.code,
-                currency=each.currency,
-                key=shop.code_key,
-                amount=each.amount,
-                label=each.label,
-            ),
-        }
-        for each in shop.static_codes.all()
-    ]
-
-
-def settlement(shop: Shop, day: date) -> dict[str, Any] | None:
-    """The closed day's net positions and statements, None while it is open."""
-    try:
-        return shop.books.settlement(day)
-    except DatabaseError:  # the switch, which makes the tables, has not run on this database yet
-        return None
 
 
 def comparison(shop: Shop) -> dict[str, Any]:

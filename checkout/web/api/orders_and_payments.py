@@ -5,62 +5,79 @@ Every POST carries an `Idempotency-Key`; every failure is problem details (RFC 9
 
 from __future__ import annotations
 
-import re
-from datetime import date
-from typing import Any
-
-from flask import Blueprint, Response, jsonify, make_response, request, url_for
+from flask import Response, request, url_for
 from werkzeug.exceptions import NotFound
 
+from checkout.acceptance.qr.signed_payload import static_payload
 from checkout.shop.orders.milestones import SHOWN
 from checkout.shop.orders.states import Order, OrderState
-from checkout.shop.payments.pay_by_code import Payment
 from checkout.shop.payments.payer_codes import UserPaying
+from checkout.shop.payments.payments import Payment
+from checkout.shop.payments.stickers import StaticCode
 from checkout.shop.webhooks.events import payment_summary
-from checkout.web import codes, figures, openapi
-from checkout.web.api.requests import flag_field, once, required_field, text_field
+from checkout.web import codes, figures, settlements
+from checkout.web.api import bodies
+from checkout.web.api.operations import Answer, Operations, reply
 from checkout.web.context import current_shop
-from checkout.web.counter.counter import with_live_code
 from checkout.web.event_stream import event_stream
 from checkout.web.payer import phone_trace
-from checkout.web.problems import KINDS, PROBLEM_TYPES, Problem
+from checkout.web.problems import Problem
 
-blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
+api = Operations("api", tag="Orders")
+blueprint = api.blueprint
 
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_ORDER = Answer(description="The order.", body=bodies.Order)
+_PAYMENT = Answer(description="The payment.", body=bodies.Payment)
+_OUTCOME = ("clearing-unavailable", "outcome-unknown")
 
 
-@blueprint.post("/orders")
-def create_order() -> Response:
+@api.post(
+    "/orders",
+    "createOrder",
+    bodies.NewOrder,
+    {201: Answer(description="The order.", body=bodies.Order, located=True)},
+    problems=("amount", "currency", "reference"),
+)
+def create_order(body: bodies.NewOrder) -> Response:
     """Open an order."""
-
-    def work(body: dict[str, Any]) -> Response:
-        order = current_shop().orders.create(
-            amount_minor=required_field(body, "amount_minor"),
-            currency=text_field(body, "currency", required=True) or "",
-            reference=text_field(body, "reference"),
-            preauthorise=flag_field(body, "preauthorise"),
-        )
-        response = make_response(jsonify(order_json(order)), 201)
-        response.headers["Location"] = url_for("api.read_order", order_id=order.id)
-        return response
-
-    return once(work, {"amount_minor", "currency", "reference", "preauthorise"})
+    order = current_shop().orders.create(
+        amount_minor=body.amount_minor,
+        currency=body.currency,
+        reference=body.reference,
+        preauthorise=body.preauthorise,
+    )
+    location = url_for("api.read_order", order_id=order.id)
+    return reply(order_body(order), 201, location=location)
 
 
-@blueprint.get("/orders/<order_id>")
+@api.get("/orders/<order_id>", "readOrder", _ORDER, problems=("unknown-order",))
 def read_order(order_id: str) -> Response:
     """An order as it stands, with a live code while it is open."""
-    return jsonify(order_json(current_shop().orders.get(order_id)))
+    return reply(order_body(current_shop().orders.get(order_id)))
 
 
-@blueprint.get("/orders/<order_id>/events")
+@api.get(
+    "/orders/<order_id>/events",
+    "orderEvents",
+    Answer(description="Server-sent events.", media_types=("text/event-stream",)),
+    parameters=("lastEventId",),
+    problems=("unknown-order", "body"),
+)
 def order_events(order_id: str) -> Response:
-    """What happens to the order, as server-sent events."""
+    """What happens to the order, as server-sent events.
+
+    The stream begins with a snapshot of the order and goes on while the order can change.
+    """
     return event_stream(order_id)
 
 
-@blueprint.get("/orders/<order_id>/qr.<form>")
+@api.get(
+    "/orders/<order_id>/qr.<form>",
+    "orderPicture",
+    Answer(description="The picture.", media_types=("image/png", "image/svg+xml")),
+    parameters=("format",),
+    problems=("unknown-order", "field"),
+)
 def order_picture(order_id: str, form: str) -> Response:
     """The order's code as a picture, PNG or SVG, of its link or its EMV payload."""
     if form not in ("png", "svg"):
@@ -68,128 +85,154 @@ def order_picture(order_id: str, form: str) -> Response:
     wanted = request.args.get("format", "link")
     if wanted not in ("link", "emv"):
         raise Problem(kind="field", detail="format: expected link or emv", field="format")
-    config = current_shop().config
-    order = with_live_code(current_shop().orders.get(order_id))
+    order = codes.with_live_code(current_shop(), current_shop().orders.get(order_id))
     if order.state is OrderState.OPEN:
         current_shop().moments.once(SHOWN, order.id)
-    text = current_shop().emv_payload(order) if wanted == "emv" else codes.link_of(config, order)
-    drawn = codes.picture(text, form)
-    return Response(drawn.content, mimetype=drawn.media_type)
+    text = codes.text_of(current_shop(), order, emv=wanted == "emv")
+    picture = codes.picture(text, form)
+    return Response(picture.content, mimetype=picture.media_type)
 
 
-@blueprint.post("/orders/<order_id>/cancel")
-def cancel_order(order_id: str) -> Response:
+@api.post(
+    "/orders/<order_id>/cancel",
+    "cancelOrder",
+    bodies.NoFields,
+    {200: _ORDER},
+    problems=("unknown-order", "order-not-open", "order-busy", "too-soon"),
+)
+def cancel_order(_body: bodies.NoFields, order_id: str) -> Response:
     """Close an order that nobody has paid, also while the payer's PIN is waited for."""
-    return once(lambda body: jsonify(order_json(current_shop().payments.cancel(order_id))), set())
+    return reply(order_body(current_shop().payments.cancel(order_id)))
 
 
-@blueprint.post("/orders/<order_id>/refunds")
-def refund_order(order_id: str) -> Response:
+@api.post(
+    "/orders/<order_id>/refunds",
+    "refundOrder",
+    bodies.Refund,
+    {201: _PAYMENT},
+    problems=("unknown-order", "not-refundable", "order-busy", "amount", *_OUTCOME),
+)
+def refund_order(body: bodies.Refund, order_id: str) -> Response:
     """Give back all or part of a paid order."""
-
-    def work(body: dict[str, Any]) -> Response:
-        payment = current_shop().payments.refund(order_id, required_field(body, "amount_minor"))
-        return make_response(jsonify(payment_json(payment)), 201)
-
-    return once(work, {"amount_minor"})
+    return reply(payment_body(current_shop().payments.refund(order_id, body.amount_minor)), 201)
 
 
-@blueprint.post("/orders/<order_id>/capture")
-def capture_order(order_id: str) -> Response:
+@api.post(
+    "/orders/<order_id>/capture",
+    "captureOrder",
+    bodies.Capture,
+    {201: _PAYMENT},
+    problems=("unknown-order", "not-capturable", "order-busy", "amount", *_OUTCOME),
+)
+def capture_order(body: bodies.Capture, order_id: str) -> Response:
     """Complete a preauthorised order, wholly or to the amount given."""
-
-    def work(body: dict[str, Any]) -> Response:
-        payment = current_shop().payments.capture(order_id, body.get("amount_minor"))
-        return make_response(jsonify(payment_json(payment)), 201)
-
-    return once(work, {"amount_minor"})
+    return reply(payment_body(current_shop().payments.capture(order_id, body.amount_minor)), 201)
 
 
-@blueprint.post("/orders/<order_id>/payment-codes")
-def take_payment_code(order_id: str) -> Response:
-    """Pay the order by the code that the counter scanned from a payer's phone.
+@api.post(
+    "/orders/<order_id>/payment-codes",
+    "payByPayerCode",
+    bodies.PaymentCode,
+    {
+        201: _PAYMENT,
+        202: Answer(
+            description="The phone asks its payer for the PIN: read the payment again.",
+            body=bodies.UserPaying,
+            located=True,
+        ),
+    },
+    problems=(
+        "unknown-order",
+        "order-not-open",
+        "order-busy",
+        "already-paid",
+        "payer-code",
+        "used-payer-code",
+        "expired-payer-code",
+        *_OUTCOME,
+    ),
+)
+def take_payment_code(body: bodies.PaymentCode, order_id: str) -> Response:
+    """Pay the order by the code that the counter scanned from a payer's phone."""
+    emulated = phone_trace.is_emulated_phone()
+    paid = current_shop().present(order_id, body.text, emulated=emulated)
+    if not isinstance(paid, UserPaying):
+        return reply(payment_body(paid), 201)
+    waiting = _payment_json(paid.payment) | {"user_paying": paid.as_json()}
+    location = url_for("api.read_payment", payment_id=paid.payment.id)
+    return reply(bodies.typed(bodies.UserPaying, waiting), 202, location=location)
 
-    202 while the phone asks its payer for the PIN: the payment is to be read again.
-    """
 
-    def work(body: dict[str, Any]) -> Response:
-        text = text_field(body, "text", required=True, longest=512) or ""
-        paid = current_shop().present(order_id, text, emulated=phone_trace.is_emulated_phone())
-        if isinstance(paid, UserPaying):
-            return _user_paying(paid)
-        return make_response(jsonify(payment_json(paid)), 201)
-
-    return once(work, {"text"})
-
-
-@blueprint.get("/static-codes")
+@api.get(
+    "/static-codes",
+    "staticCodes",
+    Answer(description="All of them.", body=bodies.StaticCodes),
+    tag="Printed codes",
+)
 def static_codes() -> Response:
-    """The shop's printed stickers."""
-    return jsonify({"static_codes": figures.static_codes(current_shop())})
+    """The shop's printed stickers, each with what its symbol may hold."""
+    stickers = current_shop().static_codes.all()
+    return reply(bodies.StaticCodes(static_codes=[_static_code_body(each) for each in stickers]))
 
 
-@blueprint.get("/payments/<payment_id>")
+@api.get(
+    "/payments/<payment_id>",
+    "readPayment",
+    _PAYMENT,
+    tag="Payments",
+    problems=("unknown-payment",),
+)
 def read_payment(payment_id: str) -> Response:
     """One payment with its steps."""
-    return jsonify(payment_json(current_shop().payments.get(payment_id)))
+    return reply(payment_body(current_shop().payments.get(payment_id)))
 
 
-@blueprint.get("/comparison")
+@api.get(
+    "/comparison",
+    "comparison",
+    Answer(description="The figures.", body=bodies.Comparison),
+    tag="Reports",
+)
 def comparison() -> Response:
     """Code and tap side by side, from the payments of this shop; real and emulated apart."""
-    return jsonify(figures.comparison(current_shop()))
+    return reply(bodies.typed(bodies.Comparison, figures.comparison(current_shop())))
 
 
-@blueprint.get("/settlements/<day>")
+@api.get(
+    "/settlements/<day>",
+    "settlement",
+    Answer(description="The closed day.", body=bodies.Settlement),
+    tag="Reports",
+    problems=("unknown-settlement", "date"),
+)
 def settlement(day: str) -> Response:
     """The net positions of one settlement date."""
-    try:
-        wanted = date.fromisoformat(day) if _DATE.fullmatch(day) else None
-    except ValueError:
-        wanted = None
-    if wanted is None:
-        detail = f"date: expected a date such as 2026-01-31, got {day[:32]!r}"
-        raise Problem(kind="date", detail=detail, field="date")
-    found = figures.settlement(current_shop(), wanted)
-    if found is None:
-        raise Problem(kind="unknown-settlement", detail=f"date: {day} has not been closed yet.")
-    return jsonify(found)
+    return reply(bodies.typed(bodies.Settlement, settlements.report(current_shop(), day)))
 
 
-@blueprint.get("/openapi.json")
-def description() -> Response:
-    """This API as OpenAPI 3.1."""
-    return jsonify(openapi.document(codes.local_url(current_shop().config)))
-
-
-@blueprint.get("/problems/<kind>")
-def problem(kind: str) -> Response:
-    """What a problem type means."""
-    if kind not in KINDS:
-        raise NotFound
-    status, title = KINDS[kind]
-    return jsonify({"type": PROBLEM_TYPES + kind, "title": title, "status": status})
-
-
-def order_json(order: Order) -> dict[str, Any]:
+def order_body(order: Order) -> bodies.Order:
     """An order as the API shows it; `qr` is null once nobody can pay it."""
-    order = with_live_code(order)
-    shown = {**order.as_json(), "preauthorise": order.preauthorise, "qr": None}
+    shop = current_shop()
+    order = codes.with_live_code(shop, order)
+    qr = None
     if order.state is OrderState.OPEN:
-        config = current_shop().config
-        base = request.host_url.rstrip("/")
-        path = f"{base}/api/v1/orders/{order.id}/qr"
-        shown["qr"] = {
-            "link": codes.link_of(config, order),
-            "emv": current_shop().emv_payload(order),
+        path = f"{request.host_url.rstrip('/')}/api/v1/orders/{order.id}/qr"
+        qr = {
+            "link": codes.text_of(shop, order, emv=False),
+            "emv": codes.text_of(shop, order, emv=True),
             "png": f"{path}.png",
             "svg": f"{path}.svg",
         }
-    return shown
+    shown = order.as_json() | {"preauthorise": order.preauthorise, "qr": qr}
+    return bodies.typed(bodies.Order, shown)
 
 
-def payment_json(payment: Payment) -> dict[str, Any]:
+def payment_body(payment: Payment) -> bodies.Payment:
     """A payment as the API shows it, with its steps."""
+    return bodies.typed(bodies.Payment, _payment_json(payment))
+
+
+def _payment_json(payment: Payment) -> dict[str, object]:
     return {
         **payment_summary(payment),
         "started_at": payment.started_at.isoformat(timespec="milliseconds"),
@@ -198,8 +241,15 @@ def payment_json(payment: Payment) -> dict[str, Any]:
     }
 
 
-def _user_paying(waiting: UserPaying) -> Response:
-    shown = {**payment_json(waiting.payment), "user_paying": waiting.as_json()}
-    response = make_response(jsonify(shown), 202)
-    response.headers["Location"] = url_for("api.read_payment", payment_id=waiting.payment.id)
-    return response
+def _static_code_body(sticker: StaticCode) -> bodies.StaticCode:
+    shop = current_shop()
+    emv = static_payload(
+        merchant=shop.config.merchant,
+        code=sticker.code,
+        currency=sticker.currency,
+        key=shop.code_key,
+        amount=sticker.amount,
+        label=sticker.label,
+    )
+    shown = sticker.as_json() | {"link": codes.link_to(shop.config, sticker.code), "emv": emv}
+    return bodies.typed(bodies.StaticCode, shown)

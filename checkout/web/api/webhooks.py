@@ -2,90 +2,117 @@
 
 from __future__ import annotations
 
-from typing import Any
+from flask import Response, url_for
 
-from flask import Blueprint, Response, jsonify, make_response, url_for
-
-from checkout.web.api.requests import once, required_field
+from checkout.shop.webhooks.deliveries import Delivery
+from checkout.shop.webhooks.endpoints import Endpoint
+from checkout.web.api import bodies
+from checkout.web.api.operations import Answer, Operations, reply
 from checkout.web.context import current_shop
-from checkout.web.problems import Problem
 
-blueprint = Blueprint("api_webhooks", __name__, url_prefix="/api/v1")
+api = Operations("api_webhooks", tag="Webhooks")
+blueprint = api.blueprint
+
+_SECRET = "The endpoint and its secret, which no later answer shows."  # noqa: S105 - a text
+_ADD_PROBLEMS = ("url", "events", "endpoint-exists", "too-many-endpoints")
 
 
-@blueprint.post("/webhook-endpoints")
-def create_endpoint() -> Response:
+@api.post(
+    "/webhook-endpoints",
+    "createWebhookEndpoint",
+    bodies.NewWebhookEndpoint,
+    {201: Answer(description=_SECRET, body=bodies.WebhookEndpointSecret, located=True)},
+    problems=_ADD_PROBLEMS,
+    secret=True,
+)
+def create_endpoint(body: bodies.NewWebhookEndpoint) -> Response:
     """Add an endpoint; its secret is in this answer only."""
-
-    def work(body: dict[str, Any]) -> Response:
-        url = required_field(body, "url")
-        if not isinstance(url, str):
-            raise Problem(kind="field", detail="url: expected a text", field="url")
-        endpoint, secret = current_shop().webhooks.endpoints.add(url, _events(body))
-        response = make_response(jsonify({**endpoint.as_json(), "secret": secret}), 201)
-        response.headers["Location"] = url_for(
-            "api_webhooks.read_endpoint", endpoint_id=endpoint.id
-        )
-        return response
-
-    return once(work, {"url", "events"}, secret=True)
+    endpoint, secret = current_shop().webhooks.endpoints.add(body.url, body.events)
+    location = url_for("api_webhooks.read_endpoint", endpoint_id=endpoint.id)
+    return reply(_with_secret(endpoint, secret), 201, location=location)
 
 
-@blueprint.get("/webhook-endpoints")
+@api.get(
+    "/webhook-endpoints",
+    "webhookEndpoints",
+    Answer(description="All of them.", body=bodies.WebhookEndpoints),
+)
 def list_endpoints() -> Response:
     """Every endpoint."""
-    found = current_shop().webhooks.endpoints.all()
-    return jsonify({"webhook_endpoints": [each.as_json() for each in found]})
+    found = [_endpoint(each) for each in current_shop().webhooks.endpoints.all()]
+    return reply(bodies.WebhookEndpoints(webhook_endpoints=found))
 
 
-@blueprint.get("/webhook-endpoints/<endpoint_id>")
+@api.get(
+    "/webhook-endpoints/<endpoint_id>",
+    "readWebhookEndpoint",
+    Answer(description="The endpoint.", body=bodies.WebhookEndpoint),
+    problems=("unknown-endpoint",),
+)
 def read_endpoint(endpoint_id: str) -> Response:
     """One endpoint, without its secret."""
-    return jsonify(current_shop().webhooks.endpoints.get(endpoint_id).as_json())
+    return reply(_endpoint(current_shop().webhooks.endpoints.get(endpoint_id)))
 
 
-@blueprint.delete("/webhook-endpoints/<endpoint_id>")
+@api.delete(
+    "/webhook-endpoints/<endpoint_id>",
+    "removeWebhookEndpoint",
+    Answer(description="It is gone."),
+    problems=("unknown-endpoint",),
+)
 def remove_endpoint(endpoint_id: str) -> Response:
-    """Forget an endpoint and what was sent to it."""
+    """Remove an endpoint and the record of what was sent to it."""
     current_shop().webhooks.endpoints.remove(endpoint_id)
     return Response(status=204)
 
 
-@blueprint.post("/webhook-endpoints/<endpoint_id>/secret")
-def change_secret(endpoint_id: str) -> Response:
+@api.post(
+    "/webhook-endpoints/<endpoint_id>/secret",
+    "changeWebhookSecret",
+    bodies.NoFields,
+    {200: Answer(description=_SECRET, body=bodies.WebhookEndpointSecret)},
+    problems=("unknown-endpoint",),
+    secret=True,
+)
+def change_secret(_body: bodies.NoFields, endpoint_id: str) -> Response:
     """Make a new secret; for 24 h the one before signs as well."""
-
-    def work(_body: dict[str, Any]) -> Response:
-        endpoint, secret = current_shop().webhooks.endpoints.new_secret(endpoint_id)
-        return jsonify({**endpoint.as_json(), "secret": secret})
-
-    return once(work, set(), secret=True)
+    endpoint, secret = current_shop().webhooks.endpoints.new_secret(endpoint_id)
+    return reply(_with_secret(endpoint, secret))
 
 
-@blueprint.get("/webhook-endpoints/<endpoint_id>/deliveries")
+@api.get(
+    "/webhook-endpoints/<endpoint_id>/deliveries",
+    "webhookDeliveries",
+    Answer(description="The newest first.", body=bodies.WebhookDeliveries),
+    problems=("unknown-endpoint",),
+)
 def list_deliveries(endpoint_id: str) -> Response:
     """What was sent to an endpoint lately, each attempt with what came of it."""
     webhooks = current_shop().webhooks
     webhooks.endpoints.get(endpoint_id)
-    found = webhooks.deliveries.of_endpoint(endpoint_id)
-    return jsonify({"webhook_deliveries": [each.as_json() for each in found]})
+    found = [_delivery(each) for each in webhooks.deliveries.of_endpoint(endpoint_id)]
+    return reply(bodies.WebhookDeliveries(webhook_deliveries=found))
 
 
-@blueprint.post("/webhook-deliveries/<delivery_id>/replay")
-def replay_delivery(delivery_id: str) -> Response:
+@api.post(
+    "/webhook-deliveries/<delivery_id>/replay",
+    "replayWebhook",
+    bodies.NoFields,
+    {202: Answer(description="It is on its way.", body=bodies.WebhookDelivery)},
+    problems=("unknown-delivery", "endpoint-disabled"),
+)
+def replay_delivery(_body: bodies.NoFields, delivery_id: str) -> Response:
     """Send it again at once: the same event id, a new timestamp and signature."""
-
-    def work(_body: dict[str, Any]) -> Response:
-        found = current_shop().webhooks.deliveries.send_again(delivery_id)
-        return make_response(jsonify(found.as_json()), 202)
-
-    return once(work, set())
+    return reply(_delivery(current_shop().webhooks.deliveries.send_again(delivery_id)), 202)
 
 
-def _events(body: dict[str, Any]) -> list[str] | None:
-    events = body.get("events")
-    if events is None:
-        return None
-    if not isinstance(events, list) or not all(isinstance(each, str) for each in events):
-        raise Problem(kind="events", detail="events: expected a list of texts", field="events")
-    return events
+def _endpoint(endpoint: Endpoint) -> bodies.WebhookEndpoint:
+    return bodies.typed(bodies.WebhookEndpoint, endpoint.as_json())
+
+
+def _with_secret(endpoint: Endpoint, secret: str) -> bodies.WebhookEndpointSecret:
+    return bodies.typed(bodies.WebhookEndpointSecret, endpoint.as_json() | {"secret": secret})
+
+
+def _delivery(delivery: Delivery) -> bodies.WebhookDelivery:
+    return bodies.typed(bodies.WebhookDelivery, delivery.as_json())

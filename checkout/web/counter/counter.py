@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("counter", __name__)
 
-#: A code is renewed this long before it runs out, so that the one on the screen is always good.
-RENEW_BEFORE_S = 15
 _SALES_SHOWN = 8
 #: Without JavaScript an order's page looks again by itself this often.
 _LOOK_AGAIN_S = 4
@@ -162,12 +159,11 @@ def tap(order_id: str) -> ResponseReturnValue:
 @blueprint.get("/orders/<order_id>/code.svg")
 def code_picture(order_id: str) -> Response:
     """The order's present code; `?form=emv` for the EMV payload."""
-    config = current_shop().config
     order = current_shop().orders.get(order_id)
     if order.state is OrderState.OPEN:
         current_shop().moments.once(SHOWN, order.id)
     form = request.args.get("form", "link")
-    text = current_shop().emv_payload(order) if form == "emv" else codes.link_of(config, order)
+    text = codes.text_of(current_shop(), order, emv=form == "emv")
     drawn = codes.picture(text, "svg")
     return Response(drawn.content, mimetype=drawn.media_type)
 
@@ -184,31 +180,15 @@ def recent_sales() -> list[Sale]:
     ]
 
 
-def with_live_code(order: Order) -> Order:
-    """`order` with a code that is good for a while yet; as it is when it is not open."""
-    shop = current_shop()
-    if order.state is not OrderState.OPEN:
-        return order
-    if order.code_expires_at - shop.orders.clock() > timedelta(seconds=_renew_before_s()):
-        return order
-    try:
-        return shop.orders.renew_code(order.id)
-    except ShopError:  # paid, cancelled or run out in this very moment
-        return shop.orders.get(order.id)
-
-
-def _renew_before_s() -> float:
-    return min(RENEW_BEFORE_S, current_shop().config.code_ttl_s / 2)
-
-
 def _stage(order_id: str) -> dict[str, Any]:
     shop = current_shop()
-    order = with_live_code(shop.orders.get(order_id))
+    order = codes.with_live_code(shop, shop.orders.get(order_id))
     attempts = shop.payments.of_order(order_id)
     payment = None if order.payment_id is None else settled(order.payment_id)
     declined = [each for each in attempts if str(each.state) == "declined"]
     last_declined = declined[-1] if declined and order.state is OrderState.OPEN else None
     now = shop.orders.clock()
+    code_left_s = (order.code_expires_at - now).total_seconds()
     form = "emv" if request.args.get("form") == "emv" else "link"
     waits = order.state is OrderState.AUTHORIZING
     wait = shop.payments.waiting.of_order(order_id) if waits else None
@@ -222,7 +202,7 @@ def _stage(order_id: str) -> dict[str, Any]:
         "enrolment": None if last_declined is None else shop.enrolment.standing(last_declined),
         "attempts": attempts,
         "form": form,
-        "link": shop.emv_payload(order) if form == "emv" else codes.link_of(shop.config, order),
+        "link": codes.text_of(shop, order, emv=form == "emv"),
         "alt": codes.alt_of(shop.config, order),
         "reader": shop.terminal.status(),
         "cards": _cards(),
@@ -232,7 +212,7 @@ def _stage(order_id: str) -> dict[str, Any]:
         "pin_allowed": may_carry_a_pin(),
         "pin_trouble": request.args.get("pin"),
         "demo_pin": DEMO_PIN,
-        "renew_in_s": max((order.code_expires_at - now).total_seconds() - _renew_before_s(), 1),
+        "renew_in_s": max(code_left_s - codes.renew_before_s(shop), 1),
     }
 
 

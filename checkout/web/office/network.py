@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
 from typing import TypeVar
 
 from flask import Blueprint, redirect, render_template, request, url_for
@@ -15,7 +14,7 @@ from checkout.clearing.client.client import NoAnswer, NotSent, OperationFailed
 from checkout.clearing.queries import BookedAccount
 from checkout.clearing.scheme.business_date import settlement_date
 from checkout.clearing.scheme.participants import demo_participants
-from checkout.web import figures
+from checkout.web import settlements
 from checkout.web.context import current_shop
 from checkout.web.office.disputes import all_disputes, dispute_of
 from checkout.web.office.money_flow import flow_of
@@ -69,7 +68,7 @@ def show() -> str:
 @blueprint.post("/settlements")
 def settle() -> ResponseReturnValue:
     """Close a settlement date at the switch; closing it twice changes nothing."""
-    day = _day(request.form.get("date", ""))
+    day = settlements.parse_day(request.form.get("date", ""))
     try:
         current_shop().clearing().operate("settle", {"date": day.isoformat()})
     except (NotSent, NoAnswer) as error:
@@ -82,9 +81,7 @@ def settle() -> ResponseReturnValue:
 @blueprint.get("/settlements/<day>")
 def settlement(day: str) -> str:
     """Who receives and who owes for one closed date, and what the merchants get."""
-    report = figures.settlement(current_shop(), _day(day))
-    if report is None:
-        raise Problem(kind="unknown-settlement", detail=f"date: {day} has not been closed yet.")
+    report = settlements.report(current_shop(), day)
     return render_template("office/settlement.html", report=report)
 
 
@@ -113,14 +110,6 @@ def message(seq: int) -> str:
         flow=flow_of(postings),
         claim=dispute_of(said),
     )
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        detail = f"date: expected a date such as 2026-01-31, got {text[:32]!r}"
-        raise Problem(kind="date", detail=detail, field="date") from None
 
 
 def _wanted() -> str:

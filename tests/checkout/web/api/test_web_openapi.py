@@ -17,15 +17,15 @@ from schemathesis.checks import CHECKS
 
 from checkout import create_app
 from checkout.shop.shop import Shop
-from checkout.web import openapi
 from checkout.web.access.rate_limit import FailuresInMemory, RateLimit
+from checkout.web.api.description import document
 from checkout.web.context import RateLimits
 
 WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 def described() -> set[tuple[str, str]]:
-    paths = openapi.document("http://localhost:8000")["paths"]
+    paths = document("http://localhost:8000")["paths"]
     return {
         (method.upper(), path)
         for path, operations in paths.items()
@@ -44,12 +44,12 @@ def test_every_route_is_described_and_nothing_else(app: Flask) -> None:
 
 
 def test_every_reference_leads_somewhere() -> None:
-    document = openapi.document("http://localhost:8000")
+    description = document("http://localhost:8000")
 
     def look(node: object) -> None:
         if isinstance(node, dict):
             if "$ref" in node:
-                found: object = document
+                found: object = description
                 for part in str(node["$ref"]).removeprefix("#/").split("/"):
                     assert isinstance(found, dict)
                     found = found[part]
@@ -59,11 +59,11 @@ def test_every_reference_leads_somewhere() -> None:
             for inner in node:
                 look(inner)
 
-    look(document)
+    look(description)
 
 
 def test_every_post_demands_an_idempotency_key() -> None:
-    paths = openapi.document("http://localhost:8000")["paths"]
+    paths = document("http://localhost:8000")["paths"]
     for operations in paths.values():
         if "post" in operations:
             assert {"$ref": "#/components/parameters/idempotencyKey"} in operations["post"][
@@ -76,9 +76,9 @@ _LEFT_OUT = {"positive_data_acceptance"}
 
 
 def operations() -> list[str]:
-    document = openapi.document("http://localhost:8000")
+    description = document("http://localhost:8000")
     # A stream of events has no end to wait for.
-    found = (found for each in document["paths"].values() for found in each.values())
+    found = (found for each in description["paths"].values() for found in each.values())
     ids = [each["operationId"] for each in found if isinstance(each, dict)]
     return [each for each in ids if each != "orderEvents"]
 

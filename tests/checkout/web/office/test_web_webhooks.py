@@ -20,7 +20,7 @@ from checkout.shop.webhooks import tables
 from checkout.shop.webhooks.events import EventType
 from checkout.shop.webhooks.http import Outcome
 from checkout.shop.webhooks.worker import Courier
-from checkout.web import openapi
+from checkout.web.api.description import document
 from checkout.web.idempotency import answers
 
 URL = "http://127.0.0.1:9/hooks"
@@ -59,8 +59,8 @@ def deliver(shop: Shop, line: Line) -> int:
 
 
 def checked(schema: str, value: object) -> None:
-    document = openapi.document("http://localhost:8000")
-    whole = {"$ref": f"#/components/schemas/{schema}", "components": document["components"]}
+    description = document("http://localhost:8000")
+    whole = {"$ref": f"#/components/schemas/{schema}", "components": description["components"]}
     validator_for(whole, validate_formats=True).validate(value)
 
 
@@ -166,7 +166,7 @@ def test_what_is_sent_keeps_to_its_description_and_to_the_api_s_order(
 
 
 def test_every_event_type_is_described() -> None:
-    described = openapi.document("http://localhost:8000")["webhooks"]
+    described = document("http://localhost:8000")["webhooks"]
     assert described.keys() == {str(each) for each in EventType}
 
 
