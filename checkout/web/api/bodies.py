@@ -18,7 +18,7 @@ from checkout.shop.payments.payments import PaymentState
 from checkout.shop.webhooks.deliveries import DELIVERED, GIVEN_UP, PENDING, STOPPED
 from checkout.shop.webhooks.events import EventType
 from checkout.shop.webhooks.tables import URL_LENGTH
-from checkout.trace import Nature, Side
+from checkout.trace import CertainParty, Nature
 
 Body = TypeVar("Body", bound=Struct)
 
@@ -181,7 +181,7 @@ class Step(Struct, frozen=True, kw_only=True, rename={"source": "from", "target"
     bytes_received: Annotated[int, Meta(examples=[148])]
     took_ms: Milliseconds
     nature: Nature
-    certain: Side | UnsetType = UNSET
+    certain: CertainParty | UnsetType = UNSET
     detail: dict[str, Any] | UnsetType = UNSET
 
 
