@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
-from checkout.clearing.client.client import open_client
+from checkout.clearing.client.open_client import open_client
 from checkout.clearing.scheme.business_date import settlement_date
 from checkout.commands.common import CommandError, config_from, console, print_json
 from checkout.money import Money

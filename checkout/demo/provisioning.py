@@ -13,7 +13,8 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from checkout.clearing.client.client import NoAnswer, NotSent, OperationFailed, open_client
+from checkout.clearing.client.client import NoAnswer, NotSent, OperationFailed
+from checkout.clearing.client.open_client import open_client
 from checkout.clearing.hsm import tdes
 from checkout.clearing.hsm.keystore import KeyStore, KeyUsage, unwrap_key
 from devices.nfc.emulated import (

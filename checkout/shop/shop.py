@@ -11,7 +11,8 @@ from sqlalchemy.exc import IntegrityError
 
 from checkout.acceptance.qr.query_schedule import Rhythm
 from checkout.acceptance.qr.signed_payload import dynamic_payload
-from checkout.clearing.client.client import DEFAULT_PARTICIPANT, SwitchClient, open_client
+from checkout.clearing.client.client import DEFAULT_PARTICIPANT, SwitchClient
+from checkout.clearing.client.open_client import open_client
 from checkout.clearing.queries import ClearingReader
 from checkout.config import Config, make_home
 from checkout.database import open_engine

@@ -1,4 +1,4 @@
-"""The shop's end of the line to the switch: many threads, one connection, ISO 8583 both ways."""
+"""The shop's client of the switch: questions out, answers back, as ISO 8583 over one connection."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from checkout.clearing.client.connection import Elsewhere, Line, LineBroken, Lines, NotSent
-from checkout.clearing.hsm.keystore import KeyStore
+from checkout.clearing.client.connection import (
+    ConnectionBroken,
+    NotSent,
+    SwitchConnection,
+    SwitchGone,
+)
+from checkout.clearing.client.current_connection import CurrentConnection
 from checkout.clearing.hsm.pin import encrypt_pin_block
 from checkout.clearing.iso8583.codec import CodecError, Fields, answer_type
 from checkout.clearing.iso8583.dump import describe
@@ -30,19 +34,13 @@ from checkout.clearing.messages import (
     Question,
     Reversal,
 )
-from checkout.clearing.scheme.participants import Participant, demo_participants
-from checkout.clearing.switch.discovery import Address, SwitchRunning, find
-from checkout.clearing.switch.server import SwitchServer, log
-from checkout.database import DatabaseError
+from checkout.clearing.scheme.participants import Participant
+from checkout.clearing.switch.discovery import Address
 
-__all__ = ["Exchange", "NoAnswer", "NotSent", "OperationFailed", "SwitchClient", "open_client"]
+__all__ = ["Exchange", "NoAnswer", "NotSent", "OperationFailed", "SwitchClient"]
 
-#: PIN blocks remembered until they are sent; more than that are never on their way at once.
-_BLOCKS_KEPT = 1024
-
-#: Between two looks for a switch, and how long one may take to begin or to end.
-_AGAIN_S = 0.02
-_TURNOVER_S = 30.0
+#: PIN blocks remembered until they are sent; more than these are never under way at once.
+_BLOCKS_REMEMBERED = 1024
 
 DEFAULT_PARTICIPANT = "market-acquirer"
 Clock = Callable[[], datetime]
@@ -87,7 +85,7 @@ class Exchange:
 
 
 class SwitchClient:
-    """Speaks for one acquirer; safe for many threads, connects and signs on when first needed."""
+    """The client of one participant; safe for many threads, signs on when first needed."""
 
     def __init__(
         self,
@@ -99,12 +97,14 @@ class SwitchClient:
         on_close: Callable[[], None] | None = None,
     ) -> None:
         self._participant = participant
-        self._lines = Lines(address, participant.institution, zone_key, clock=clock)
+        self._connection = CurrentConnection(
+            address, participant.institution, zone_key, clock=clock
+        )
         self._clock = clock
         self._on_close = on_close
         self._lock = threading.Lock()
         self._stan = 0
-        self._blocks: dict[bytes, Line] = {}
+        self._blocks: dict[bytes, SwitchConnection] = {}
 
     def authorize(self, request: AuthorizationRequest, *, timeout_s: float = 10.0) -> Exchange:
         """Ask and wait; a decline is in the answer.
@@ -128,30 +128,30 @@ class SwitchClient:
             forwarder=request.forwarder,
         )
         reversal = Reversal(
-            request=_naming(request, original),
+            request=replace(request, original=original, pin_block=None, icc=None),
             reason=REVERSAL_REASONS.get(reason, REVERSAL_REASONS["shop"]),
         )
         return self._financial(reversal, request.terminal_id, timeout_s)
 
     def encrypt_pin(self, pin: str, account: str) -> bytes:
         """DE52 for this session: ISO 9564 format 0. Raises NotSent or PinBlockError."""
-        line = self._lines.current(10.0)
-        while not line.promise():
-            line = self._lines.current(10.0)
-        assert line.pin_key is not None
-        block = encrypt_pin_block(pin, account, line.pin_key)
+        connection = self._connection.get(10.0)
+        while not connection.reserve():
+            connection = self._connection.get(10.0)
+        assert connection.pin_key is not None
+        block = encrypt_pin_block(pin, account, connection.pin_key)
         with self._lock:
-            self._blocks[block] = line
-            forgotten = [
+            self._blocks[block] = connection
+            oldest = [
                 self._blocks.pop(next(iter(self._blocks)))
-                for _ in range(len(self._blocks) - _BLOCKS_KEPT)
+                for _ in range(len(self._blocks) - _BLOCKS_REMEMBERED)
             ]
-        for other in forgotten:
-            other.release()
+        for forgotten in oldest:
+            forgotten.release()
         return block
 
-    def _line_of(self, block: bytes | None) -> Line | None:
-        """The line that a PIN block was made for, the only one where it can be read.
+    def _connection_of(self, block: bytes | None) -> SwitchConnection | None:
+        """The connection whose session made a PIN block: only there can the switch read it.
 
         NotSent where that session is over; None where there is no such block.
         """
@@ -164,7 +164,7 @@ class SwitchClient:
         return made_for
 
     def echo(self, *, timeout_s: float = 5.0) -> float:
-        """Milliseconds that the switch takes to answer an echo; raises NotSent or NoAnswer."""
+        """Milliseconds until the switch answers an echo; raises NotSent or NoAnswer."""
         message = NetworkMessage(
             function=NetworkFunction.ECHO,
             stan=self._next_stan(),
@@ -178,7 +178,7 @@ class SwitchClient:
     def operate(
         self, name: str, arguments: dict[str, Any] | None = None, *, timeout_s: float = 60.0
     ) -> dict[str, Any]:
-        """Have the switch do a back-office operation and return what it says.
+        """Have the switch do a back-office operation; returns its result.
 
         Raises OperationFailed, NotSent or NoAnswer.
         """
@@ -191,10 +191,10 @@ class SwitchClient:
         )
         fields, _, _, _ = self._exchange(operation, "", timeout_s)
         answer: PlainAnswer = plain_answer_of(fields)
-        told: dict[str, Any] = json.loads(answer.content or "{}")
+        result: dict[str, Any] = json.loads(answer.content or "{}")
         if answer.response_code != "00":
-            raise OperationFailed(str(told.get("error", f"{name}: {answer.response_code}")))
-        return told
+            raise OperationFailed(str(result.get("error", f"{name}: {answer.response_code}")))
+        return result
 
     def wait_until_idle(self, *, timeout_s: float = 10.0) -> None:
         """Return once no answer waits to be sent.
@@ -211,7 +211,7 @@ class SwitchClient:
         """Hang up, and stop the switch where this process started it; safe to call twice."""
         with self._lock:
             on_close, self._on_close = self._on_close, None
-        self._lines.close()
+        self._connection.close()
         if on_close is not None:
             on_close()
 
@@ -234,23 +234,23 @@ class SwitchClient:
     ) -> tuple[Fields, bytes, bytes, float]:
         fields = fields_of(question)
         block = question.pin_block if isinstance(question, AuthorizationRequest) else None
-        bound = self._line_of(block)
+        reserved = self._connection_of(block)
         expected = (answer_type(fields["t"]) or "", fields["11"], terminal)
         deadline = time.monotonic() + timeout_s
         while True:
-            line = bound or self._lines.current(timeout_s)
+            connection = reserved or self._connection.get(timeout_s)
             began = time.perf_counter()
             try:
-                sent, received, answer = line.ask(
-                    fields, expected, timeout_s, promised=bound is not None
+                sent, received, answer = connection.ask(
+                    fields, expected, timeout_s, reserved=reserved is not None
                 )
-            except LineBroken as error:
-                self._lines.drop(line)
+            except ConnectionBroken as error:
+                self._connection.drop(connection)
                 raise NoAnswer(str(error)) from None
-            except Elsewhere:
-                if bound is not None or time.monotonic() >= deadline:
+            except SwitchGone:
+                if reserved is not None or time.monotonic() >= deadline:
                     raise
-                continue  # nothing was sent: the next switch may be asked
+                continue  # nothing was sent, so the next switch may be asked
             return answer, sent, received, (time.perf_counter() - began) * 1000
 
     def _next_stan(self) -> int:
@@ -258,74 +258,3 @@ class SwitchClient:
         with self._lock:
             self._stan = self._stan % 999_999 + 1
             return self._stan
-
-
-def open_client(
-    home: Path,
-    database_url: str,
-    *,
-    start: bool = True,
-    clock: Clock = lambda: datetime.now(UTC),
-    participant: str = DEFAULT_PARTICIPANT,
-) -> SwitchClient:
-    """A client of the running switch of this database.
-
-    With `start`, one is started in this process where none runs, now or when that of another
-    command has ended, and stopped, after answering what it was sent, when the client is closed.
-    Raises DatabaseError or KeyStoreError.
-    """
-    found = demo_participants().by_id[participant]
-    keys = KeyStore(home)
-    stops: list[Callable[[], None]] = []
-
-    def address() -> Address | None:
-        deadline = time.monotonic() + _TURNOVER_S
-        while True:
-            there = find(home, database_url)
-            if there is not None or not start:
-                return there
-            from checkout.clearing.client.client import OwnSwitch
-
-            try:
-                stops.append(OwnSwitch(home, database_url, clock=clock).stop)
-            except SwitchRunning:
-                # Another process has the seat and no address: it begins, or it ends. Look again.
-                if time.monotonic() >= deadline:
-                    return None
-                time.sleep(_AGAIN_S)
-
-    def stop() -> None:
-        while stops:
-            stops.pop()()
-
-    if start:
-        address()
-    return SwitchClient(
-        address, found, lambda: keys.zone_key(participant), clock=clock, on_close=stop
-    )
-
-
-def _naming(request: AuthorizationRequest, original: OriginalElements) -> AuthorizationRequest:
-    return replace(request, original=original, pin_block=None, icc=None)
-
-
-class OwnSwitch:
-    """Runs from construction until `stop`; SwitchRunning where there is one already."""
-
-    def __init__(self, home: Path, database_url: str, *, clock: Clock) -> None:
-        self._stop = threading.Event()
-        self._server = SwitchServer.open(home, database_url, clock=clock)
-        self._thread = threading.Thread(target=self._run, name="switch", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._server.run(self._stop)
-        except DatabaseError as error:
-            log.error("%s", error)
-
-    def stop(self) -> None:
-        """Answer what has arrived, then end."""
-        self._stop.set()
-        self._server.wake()
-        self._thread.join()

@@ -70,7 +70,7 @@ class DecodeAhead:
             del fresh[max(_MOST - len(self._under_way), 0) :]
             if fresh:
                 send(self.process.line, encode(DecodeTask(now=now, messages=fresh)))
-        except (OSError, EOFError, msgspec.MsgspecError) as error:
+        except (OSError, msgspec.MsgspecError) as error:
             self._lose(error)
         else:
             self._under_way += fresh
@@ -83,7 +83,7 @@ class DecodeAhead:
         if self._decoded[message] is None:
             try:
                 self._receive()
-            except (OSError, EOFError, msgspec.MsgspecError) as error:
+            except (OSError, msgspec.MsgspecError) as error:
                 self._lose(error)
         return self._decoded.pop(message, None)
 

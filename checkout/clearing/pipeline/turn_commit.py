@@ -82,7 +82,7 @@ class TurnCommit(Generic[ClientT]):
         """Take the writer's report on its turn, or note that the writer has ended."""
         writer = self._backend.store.writer
         if self._under_way is None and writer is not None and writer.has_message():
-            writer.discard(EOFError())
+            writer.discard(ConnectionError("it has ended"))
         self.finish()
         self.watch_writer()
 

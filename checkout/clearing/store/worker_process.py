@@ -19,6 +19,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from checkout.sockets import receive_exactly
+
 LENGTH_BYTES = 8
 #: A worker that sends nothing for this long is ended.
 PATIENCE_S = 30.0
@@ -35,19 +37,8 @@ def send(line: socket.socket, content: bytes) -> None:
 
 
 def receive(line: socket.socket) -> bytes:
-    """The next frame; EOFError where the other end is closed, OSError where it stays silent."""
-    return bytes(_exactly(line, int.from_bytes(_exactly(line, LENGTH_BYTES))))
-
-
-def _exactly(line: socket.socket, count: int) -> bytearray:
-    arrived = bytearray(count)
-    room = memoryview(arrived)
-    while room:
-        length = line.recv_into(room)
-        if not length:
-            raise EOFError
-        room = room[length:]
-    return arrived
+    """The next frame; ConnectionError where the other end is closed, OSError where it is silent."""
+    return receive_exactly(line, int.from_bytes(receive_exactly(line, LENGTH_BYTES)))
 
 
 def run_worker(serve: Callable[[socket.socket], None]) -> None:
@@ -56,7 +47,7 @@ def run_worker(serve: Callable[[socket.socket], None]) -> None:
     # which finishes its turns first, closes the socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    with contextlib.suppress(EOFError, OSError), socket.socket(fileno=0) as line:
+    with contextlib.suppress(OSError), socket.socket(fileno=0) as line:
         serve(line)
 
 
@@ -95,9 +86,9 @@ class WorkerProcess:
 
     @property
     def line(self) -> socket.socket:
-        """The socket to the worker; EOFError where there is none."""
+        """The socket to the worker; ConnectionError where there is none."""
         if self._line is None:
-            raise EOFError
+            raise ConnectionError("no process is running")
         return self._line
 
     def is_ready(self, *, start: bool) -> bool:
@@ -110,7 +101,7 @@ class WorkerProcess:
             if not self._ready and self.has_message():
                 receive(self.line)
                 self._ready = True
-        except (OSError, EOFError) as error:
+        except OSError as error:
             self.discard(error)
         return self._ready
 

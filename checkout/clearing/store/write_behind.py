@@ -46,7 +46,7 @@ class WriteBehindEngine:
         turn = pickle.dumps(statements, pickle.HIGHEST_PROTOCOL)
         try:
             send(self.writer.line, turn)
-        except (OSError, EOFError) as error:
+        except OSError as error:
             self.writer.discard(error)
             return False
         self._under_way = (turn, message)
@@ -62,7 +62,7 @@ class WriteBehindEngine:
         try:
             reply = receive(self.writer.line).decode()
             failure = DatabaseError(reply) if reply else None
-        except (OSError, EOFError) as error:
+        except OSError as error:
             self.writer.discard(error)
             failure = self._write_lost_turn(turn, message)
         self._under_way, self._failure = None, failure

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from checkout.sockets import receive_exactly
+
 Direction = Literal["question", "answer"]
 Address = tuple[str, int]
 
@@ -116,8 +118,8 @@ class Gate:
     def _pump(self, source: socket.socket, target: socket.socket, direction: Direction) -> None:
         with contextlib.suppress(OSError):
             while True:
-                head = _exactly(source, 2)
-                body = _exactly(source, int.from_bytes(head))
+                head = receive_exactly(source, 2)
+                body = receive_exactly(source, int.from_bytes(head))
                 passed = self._let_through(direction, body)
                 if passed is not None:
                     target.sendall(len(passed).to_bytes(2) + passed)
@@ -144,13 +146,3 @@ class Gate:
         with self._lock:
             self.passed[(direction, message_type)] += 1
         return body if found is None or found.alter is None else found.alter(body)
-
-
-def _exactly(source: socket.socket, count: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < count:
-        arrived = source.recv(count - len(parts))
-        if not arrived:
-            raise OSError("closed")
-        parts += arrived
-    return bytes(parts)

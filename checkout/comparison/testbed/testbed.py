@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from checkout.acceptance.nfc import terminal as tap
-from checkout.clearing.client.client import Exchange, NoAnswer, SwitchClient, open_client
+from checkout.clearing.client.client import Exchange, NoAnswer, SwitchClient
+from checkout.clearing.client.open_client import open_client
 from checkout.clearing.issuing.accounts import DemoWorld, demo_accounts
 from checkout.clearing.issuing.world import World
 from checkout.clearing.messages import AuthorizationRequest

@@ -24,6 +24,7 @@ from checkout.clearing.client.client import NoAnswer, NotSent, SwitchClient
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.comparison.trials.rig import Rig
 from checkout.shop import till
+from checkout.sockets import receive_exactly
 from devices.nfc.contract import Card, CardDescription
 from devices.nfc.kernel import TapResult
 from devices.phone.phone import Answer, HttpNetwork
@@ -182,7 +183,7 @@ class RelayedCard:
         """There and back."""
         began = time.perf_counter()
         self._near.sendall(len(command).to_bytes(2) + command)
-        answer = _exactly(self._near, int.from_bytes(_exactly(self._near, 2)))
+        answer = receive_exactly(self._near, int.from_bytes(receive_exactly(self._near, 2)))
         self.took_ms += (time.perf_counter() - began) * 1000
         return answer
 
@@ -195,20 +196,10 @@ class RelayedCard:
     def _far_side(end: socket.socket, card: Card, added_s: float) -> None:
         with end, contextlib.suppress(OSError):
             while True:
-                command = _exactly(end, int.from_bytes(_exactly(end, 2)))
+                command = receive_exactly(end, int.from_bytes(receive_exactly(end, 2)))
                 time.sleep(added_s)
                 answer = card.transceive(command)
                 end.sendall(len(answer).to_bytes(2) + answer)
-
-
-def _exactly(end: socket.socket, count: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < count:
-        arrived = end.recv(count - len(parts))
-        if not arrived:
-            raise OSError("closed")
-        parts += arrived
-    return bytes(parts)
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from checkout.clearing.client.client import NotSent, SwitchClient, open_client
+from checkout.clearing.client.client import NotSent, SwitchClient
+from checkout.clearing.client.open_client import open_client
 from checkout.clearing.clock import SettableClock
 from checkout.clearing.iso8583.codec import frame, pack, unpack
 from checkout.clearing.iso8583.requests import fields_of

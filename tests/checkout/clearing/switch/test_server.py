@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from checkout.clearing.client.client import NoAnswer, NotSent, SwitchClient, open_client
+from checkout.clearing.client.client import NoAnswer, NotSent, SwitchClient
+from checkout.clearing.client.open_client import open_client
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.iso8583.codec import Fields, frame, pack, unpack
 from checkout.clearing.iso8583.requests import fields_of

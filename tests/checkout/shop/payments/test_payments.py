@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from checkout.clearing.client.client import Exchange, NoAnswer, NotSent, SwitchClient, open_client
+from checkout.clearing.client.client import Exchange, NoAnswer, NotSent, SwitchClient
+from checkout.clearing.client.open_client import open_client
 from checkout.config import Config
 from checkout.database import open_engine
 from checkout.demo.payers import DEMO_PIN
@@ -324,7 +325,7 @@ def test_a_pin_encrypted_for_a_session_that_is_over_is_never_sent(till: Till) ->
     tries_before = till.pay(till.order()).response_code
 
     def reconnect(ask: Callable[[], Exchange]) -> Exchange:
-        line = till.client._lines._line
+        line = till.client._connection._current
         assert line is not None
         line.close()
         return ask()

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from checkout.clearing.client.client import Exchange, NoAnswer, NotSent, SwitchClient, open_client
+from checkout.clearing.client.client import Exchange, NoAnswer, NotSent, SwitchClient
+from checkout.clearing.client.open_client import open_client
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.config import Config
 from checkout.errors import ShopError
