@@ -1,7 +1,7 @@
 """The addresses at which a phone on the same network reaches this machine.
 
-Asks the kernel only: no packet leaves. A datagram socket is connected to an address of the
-documentation ranges to learn which source the default route would use.
+No packet leaves the machine. A datagram socket that is connected to an address of the
+documentation ranges shows which source address the default route would use.
 """
 
 from __future__ import annotations
@@ -9,31 +9,26 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import socket
-import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Links that no phone is on: bridges of containers and virtual machines, tunnels.
+import ifaddr
+
+# Interfaces without phones: bridges of containers and virtual machines, tunnels.
 _VIRTUAL = ("br-", "cni", "docker", "flannel", "lxc", "lxd", "podman", "tap", "tun", "utun",
             "veth", "vboxnet", "virbr", "vmnet", "wg", "zt", "tailscale", "ppp")  # fmt: skip
 _DOCUMENTATION = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
-_SIOCGIFCONF = 0x8912
-_IFREQ_BYTES = 40 if struct.calcsize("P") == 8 else 32
 _IF_INET6 = Path("/proc/net/if_inet6")
+_IFA_F_TEMPORARY = 0x01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interface:
-    """One address of this machine and the network interface that has it ("" where unknown)."""
+    """One address of this machine and its network interface's name ("" where unknown)."""
 
     name: str
     address: str
-
-    @property
-    def version(self) -> int:
-        """4 or 6."""
-        return ipaddress.ip_address(self.address).version
 
 
 def lan_addresses() -> tuple[str, ...]:
@@ -51,11 +46,21 @@ def lan_address() -> str:
 
 
 def interfaces() -> tuple[Interface, ...]:
-    """Every address of this machine, loopback included, as the system lists them."""
-    found = [*_ipv4_interfaces(), *_ipv6_interfaces()]
-    known = {each.address for each in found}
-    named = {each for each in _by_host_name() if each not in known}
-    return (*found, *(Interface(name="", address=each) for each in sorted(named)))
+    """Every address of this machine, loopback included, as the system lists them.
+
+    Without temporary IPv6 addresses (RFC 8981), which change from day to day.
+    """
+    try:
+        adapters = list(ifaddr.get_adapters())
+    except OSError:
+        return ()
+    temporary = _temporary_addresses()
+    found = (
+        Interface(name=adapter.nice_name, address=ip.ip if isinstance(ip.ip, str) else ip.ip[0])
+        for adapter in adapters
+        for ip in adapter.ips
+    )
+    return tuple(each for each in found if each.address not in temporary)
 
 
 def rank(found: Iterable[Interface], default_sources: Sequence[str]) -> tuple[str, ...]:
@@ -63,7 +68,7 @@ def rank(found: Iterable[Interface], default_sources: Sequence[str]) -> tuple[st
     the default route's before others, private before public; the rest in the order given.
 
     A tunnel's address comes last even where the default route leads through it: the phone
-    beside the counter is on the Wi-Fi, not in the tunnel.
+    beside the counter is on the Wi-Fi and cannot reach the tunnel.
     """
     candidates = list(found)
     known = {each.address for each in candidates}
@@ -101,50 +106,14 @@ def _default_sources() -> tuple[str, ...]:
     return tuple(sources)
 
 
-def _ipv4_interfaces() -> list[Interface]:
-    """Linux: the SIOCGIFCONF list (netdevice(7)); elsewhere nothing."""
+def _temporary_addresses() -> set[str]:
+    """Linux: the addresses that /proc/net/if_inet6 flags as temporary; elsewhere none."""
     try:
-        import array
-        import fcntl
-
-        room = array.array("B", bytes(_IFREQ_BYTES * 256))
-        start, length = room.buffer_info()
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            answer = fcntl.ioctl(probe, _SIOCGIFCONF, struct.pack("iP", length, start))
-    except (ImportError, OSError):
-        return []
-    used = int(struct.unpack("iP", answer)[0])
-    listing = room.tobytes()[:used]
-    return [
-        Interface(
-            name=entry[:16].split(b"\0", 1)[0].decode("ascii", "replace"),
-            address=socket.inet_ntoa(entry[20:24]),
-        )
-        for entry in (listing[i : i + _IFREQ_BYTES] for i in range(0, used, _IFREQ_BYTES))
-    ]
-
-
-def _ipv6_interfaces() -> list[Interface]:
-    """Linux: /proc/net/if_inet6, less temporary addresses that change from day to day."""
-    try:
-        lines = _IF_INET6.read_text("ascii").splitlines()
+        lines = [line.split() for line in _IF_INET6.read_text("ascii").splitlines()]
     except (OSError, UnicodeDecodeError):
-        return []
-    found = []
-    for line in lines:
-        fields = line.split()
-        if len(fields) == 6 and not int(fields[4], 16) & 0x01:  # IFA_F_TEMPORARY
-            address = ipaddress.IPv6Address(bytes.fromhex(fields[0]))
-            found.append(Interface(name=fields[5], address=str(address)))
-    return found
-
-
-def _by_host_name() -> list[str]:
-    """What the host's own name stands for: the only list outside Linux."""
-    if _IF_INET6.exists():
-        return []
-    try:
-        answers = socket.getaddrinfo(socket.gethostname(), None)
-    except OSError:
-        return []
-    return [str(answer[4][0]).partition("%")[0] for answer in answers]
+        return set()
+    return {
+        str(ipaddress.IPv6Address(bytes.fromhex(fields[0])))
+        for fields in lines
+        if len(fields) == 6 and int(fields[4], 16) & _IFA_F_TEMPORARY
+    }

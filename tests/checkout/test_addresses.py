@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from pathlib import Path
 
+import ifaddr
 import pytest
 
 from checkout import addresses
@@ -55,3 +57,29 @@ def test_every_address_found_can_be_bound_on_this_machine() -> None:
         family = socket.AF_INET6 if ipaddress.ip_address(text).version == 6 else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as bound:
             bound.bind((text, 0))
+
+
+def test_temporary_ipv6_addresses_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ips = [("fd00::20", 0, 0), ("fd00::99", 0, 0)]
+    adapter = ifaddr.Adapter("wlan0", "wlan0", [ifaddr.IP(ip, 64, "wlan0") for ip in ips])
+    listing = tmp_path / "if_inet6"
+    listing.write_text(
+        "fd000000000000000000000000000020 02 40 00 80    wlan0\n"
+        "fd000000000000000000000000000099 02 40 00 01    wlan0\n"
+    )
+    monkeypatch.setattr(ifaddr, "get_adapters", lambda: [adapter])
+    monkeypatch.setattr(addresses, "_IF_INET6", listing)
+    assert addresses.interfaces() == (interface("wlan0", "fd00::20"),)
+
+
+def test_a_machine_whose_interfaces_cannot_be_listed_still_has_its_default_route(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken() -> list[ifaddr.Adapter]:
+        raise OSError("no netlink here")
+
+    monkeypatch.setattr(ifaddr, "get_adapters", broken)
+    monkeypatch.setattr(addresses, "_default_sources", lambda: ("10.0.0.9",))
+    assert addresses.lan_addresses() == ("10.0.0.9",)
