@@ -43,8 +43,7 @@ from checkout.clearing.hsm.cryptogram import verify_arqc
 from checkout.clearing.hsm.icc_data import read_icc, write_icc
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.iso8583.codec import frame, pack, pack_plainly, unpack, unpack_plainly
-from checkout.clearing.iso8583.requests import fields_of, question_of
-from checkout.clearing.iso8583.responses import answer_fields
+from checkout.clearing.iso8583.field_map import answer_fields, fields_of, question_of
 from checkout.clearing.issuing.accounts import Account, DemoWorld
 from checkout.clearing.issuing.world import World
 from checkout.clearing.messages import (

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from checkout.clearing.authorisation.stand_in import StandInUsage
 from checkout.clearing.iso8583.codec import pack
-from checkout.clearing.iso8583.requests import fields_of
+from checkout.clearing.iso8583.field_map import fields_of
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.clearing.store import schema
 from checkout.clearing.store.store import Store

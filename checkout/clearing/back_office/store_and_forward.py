@@ -6,7 +6,7 @@ from checkout.clearing.authorisation.backend import Backend
 from checkout.clearing.authorisation.context import MessageContext, RequestContext
 from checkout.clearing.hsm.icc_data import IccError
 from checkout.clearing.iso8583.codec import unpack
-from checkout.clearing.iso8583.requests import question_of
+from checkout.clearing.iso8583.field_map import question_of
 from checkout.clearing.ledger.ledger import Status
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.clearing.store import schema

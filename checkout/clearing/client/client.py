@@ -20,8 +20,7 @@ from checkout.clearing.client.current_connection import CurrentConnection
 from checkout.clearing.hsm.pin import encrypt_pin_block
 from checkout.clearing.iso8583.codec import CodecError, Fields, answer_type
 from checkout.clearing.iso8583.dump import describe
-from checkout.clearing.iso8583.requests import fields_of
-from checkout.clearing.iso8583.responses import plain_answer_of, response_of
+from checkout.clearing.iso8583.field_map import SHAPES, fields_of, plain_answer_of, response_of
 from checkout.clearing.messages import (
     REVERSAL_REASONS,
     AuthorizationRequest,
@@ -121,7 +120,7 @@ class SwitchClient:
         `reason` is one of REVERSAL_REASONS. Raises NotSent or NoAnswer.
         """
         original = OriginalElements(
-            message_type=fields_of(request)["t"],
+            message_type=SHAPES[request.transaction_type][0],
             stan=request.stan,
             transmitted_at=request.transmitted_at,
             acquirer=request.acquirer,

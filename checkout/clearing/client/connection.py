@@ -15,7 +15,7 @@ from datetime import datetime
 from checkout.clearing.hsm.keystore import KeyStoreError, KeyUsage, unwrap_key
 from checkout.clearing.iso8583 import mac
 from checkout.clearing.iso8583.codec import LENGTH_BYTES, CodecError, Fields, frame, pack, unpack
-from checkout.clearing.iso8583.requests import fields_of, question_of
+from checkout.clearing.iso8583.field_map import fields_of, question_of
 from checkout.clearing.messages import NetworkFunction, NetworkMessage, SessionKey
 from checkout.clearing.switch.discovery import Address
 from checkout.sockets import receive_exactly

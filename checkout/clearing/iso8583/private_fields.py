@@ -1,26 +1,27 @@
 """The fields with an inner layout: DE48 and DE63 usages, DE54 amounts, DE60 conditions, DE90.
 
 The letters TK and the sub-fields 60.7 and 60.11 carry what they carry at UnionPay; the exact
-positions are this backend's own and are printed by `checkout switch --spec`.
+positions are this backend's own, and `checkout switch --spec` prints them.
 """
 
 from __future__ import annotations
 
 import re
 from datetime import date, datetime
+from enum import StrEnum
 
 from checkout.clearing.messages import Initiation, OriginalElements
 
 #: Position, length and meaning of every part of DE60, in order.
 CONDITIONS: tuple[tuple[str, int, str], ...] = (
     ("60.1", 4, "reason of a reversal, advice or dispute; 0000 none"),
-    ("60.2", 1, "kind of account; 0 not told"),
+    ("60.2", 1, "kind of account; 0 not given"),
     ("60.3", 1, "what the terminal can read: 5 contact chip, 6 contactless, 0 codes"),
-    ("60.4", 1, "state of the chip; 0 not told"),
+    ("60.4", 1, "state of the chip; 0 not given"),
     ("60.5", 1, "partial approval taken; 0 no"),
-    ("60.6", 2, "kind of terminal; 00 not told"),
+    ("60.6", 2, "kind of terminal; 00 not given"),
     ("60.7", 1, "no-PIN flag: 1 small amount, none asked"),
-    ("60.8", 1, "how far the chip was authenticated; 0 not told"),
+    ("60.8", 1, "how far the chip was authenticated; 0 not given"),
     ("60.9", 2, "electronic commerce indicator; 00 none"),
     ("60.10", 1, "interaction; 0 not told"),
     (
@@ -29,6 +30,10 @@ CONDITIONS: tuple[tuple[str, int, str], ...] = (
         "initiation: 0 card, 1 static, 2 dynamic, 3 payer's code, 4 online; medium; class",
     ),
 )
+#: DE60.1 of a message without a reason, and of a reversal after a time-out.
+NO_REASON = "0000"
+TIME_OUT = "4021"
+
 CONDITIONS_LENGTH = sum(length for _, length, _ in CONDITIONS)
 
 _INITIATION_DIGIT = {
@@ -42,28 +47,37 @@ _DIGIT_INITIATION = {digit: initiation for initiation, digit in _INITIATION_DIGI
 _CONDITIONS_FORM = re.compile(r"[0-9]{18}", re.ASCII)
 
 
+class Usage(StrEnum):
+    """The letters of a usage in DE48 or DE63."""
+
+    KEY_BLOCK = "NK"  # DE48: a session's new key
+    OPERATION = "OP"  # DE48: the name of a back-office operation
+    PAYMENT_TOKEN = "TK"  # DE63 of a request  # noqa: S105
+    MASKED_ACCOUNT = "MA"  # DE63 of a response
+
+
 class LayoutError(ValueError):
     """An inner layout that can't be read; the message says what was expected."""
 
 
-def conditions(*, initiation: Initiation, no_pin: bool, reason: str = "0000") -> str:
+def conditions(*, initiation: Initiation, no_pin: bool, reason: str = NO_REASON) -> str:
     """DE60 of a request."""
     reader = "6" if initiation is Initiation.CARD else "0"
     flag = "1" if no_pin else "0"
     return f"{reason}0{reader}0000{flag}0000{_INITIATION_DIGIT[initiation]}00"
 
 
-def read_conditions(text: str) -> tuple[Initiation, bool, str]:
-    """Initiation, no-PIN flag and reason out of DE60; LayoutError where it is malformed."""
+def read_conditions(text: str) -> tuple[Initiation, bool]:
+    """Initiation and no-PIN flag out of DE60; LayoutError where it is malformed."""
     if _CONDITIONS_FORM.fullmatch(text) is None:
         raise LayoutError(f"expected {CONDITIONS_LENGTH} digits")
     initiation = _DIGIT_INITIATION.get(text[15])
     if initiation is None or text[10] not in "01":
         raise LayoutError("expected 60.7 as 0 or 1 and 60.11 to begin with 0 to 4")
-    return initiation, text[10] == "1", text[:4]
+    return initiation, text[10] == "1"
 
 
-def usage(letters: str, content: str) -> str:
+def usage(letters: Usage, content: str) -> str:
     """One usage of DE48 or DE63: two letters, length in three digits, content."""
     if len(content) > 999:
         raise LayoutError(f"{letters}: expected at most 999 characters")
@@ -80,7 +94,7 @@ def read_usages(text: str) -> dict[str, str]:
             raise LayoutError(f"expected two letters and three digits at character {at}")
         end = at + 5 + int(digits)
         if end > len(text) or letters in found:
-            raise LayoutError(f"{letters}: content is cut off or stands twice")
+            raise LayoutError(f"{letters}: expected its whole content, and only once")
         found[letters] = text[at + 5 : end]
         at = end
     return found
@@ -88,11 +102,16 @@ def read_usages(text: str) -> dict[str, str]:
 
 def payment_token(requestor: str | None, cryptogram: bytes | None) -> str:
     """TK of a request: eleven digits of token requestor, then the cryptogram in hex."""
-    return usage("TK", (requestor or "").rjust(11, "0") + (cryptogram or b"").hex().upper())
+    return usage(
+        Usage.PAYMENT_TOKEN, (requestor or "").rjust(11, "0") + (cryptogram or b"").hex().upper()
+    )
 
 
-def read_payment_token(content: str) -> tuple[str | None, bytes | None]:
-    """Token requestor and cryptogram out of TK; LayoutError where it is malformed."""
+def read_payment_token(text: str) -> tuple[str | None, bytes | None]:
+    """Token requestor and cryptogram out of DE63, None for what is not there; LayoutError."""
+    content = read_usages(text).get(Usage.PAYMENT_TOKEN)
+    if content is None:
+        return None, None
     requestor, cryptogram = content[:11], content[11:]
     if len(requestor) != 11 or not (requestor.isascii() and requestor.isdigit()):
         raise LayoutError("TK: expected eleven digits of token requestor first")
@@ -151,7 +170,7 @@ def read_date(text: str, now: datetime) -> date:
 
 
 def read_instant(text: str, now: datetime) -> datetime:
-    """MMDDhhmmss as the instant in UTC nearest to `now`; the year is not told on the wire."""
+    """MMDDhhmmss as the instant in UTC nearest to `now`; DE7 has no year."""
     month, day, hour, minute, second = (int(text[at : at + 2]) for at in range(0, 10, 2))
     best: datetime | None = None
     for year in (now.year, now.year - 1, now.year + 1):

@@ -19,7 +19,7 @@ from checkout.clearing.hsm.decoded_proof import DecodedProof, decoded_proof
 from checkout.clearing.hsm.icc_data import IccError
 from checkout.clearing.hsm.keystore import KeyStore, KeyStoreError
 from checkout.clearing.iso8583.codec import CodecError, Fields, unpack
-from checkout.clearing.iso8583.requests import question_of
+from checkout.clearing.iso8583.field_map import question_of
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.clearing.scheme.participants import Scheme
 from checkout.clearing.store.worker_process import receive, run_worker, send

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 
 from checkout.clearing.iso8583.codec import LENGTH_BYTES, MAX_MESSAGE, CodecError, frame, unpack
-from checkout.clearing.iso8583.responses import refusal_fields
+from checkout.clearing.iso8583.field_map import refusal_fields
 from checkout.clearing.switch.session import Session
 
 READ_BYTES = 1 << 16

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from checkout.clearing.authorisation.backend import Backend
-from checkout.clearing.iso8583.requests import fields_of
+from checkout.clearing.iso8583.field_map import fields_of
 from checkout.clearing.messages import NetworkFunction, NetworkMessage, PlainAnswer
 from checkout.clearing.switch.message_log import ReceivedMessage, logged_message
 from checkout.clearing.switch.session import Session

@@ -7,8 +7,7 @@ from datetime import datetime
 from checkout.clearing.authorisation.backend import Backend
 from checkout.clearing.hsm.keystore import KeyUsage, wrap_key
 from checkout.clearing.iso8583.codec import Fields
-from checkout.clearing.iso8583.requests import fields_of
-from checkout.clearing.iso8583.responses import answer_fields
+from checkout.clearing.iso8583.field_map import answer_fields, fields_of
 from checkout.clearing.messages import (
     NetworkFunction,
     NetworkMessage,

@@ -8,8 +8,7 @@ from datetime import UTC, date, datetime
 
 from checkout.clearing.hsm.icc_data import write_icc
 from checkout.clearing.iso8583.codec import Fields
-from checkout.clearing.iso8583.requests import fields_of
-from checkout.clearing.iso8583.responses import answer_fields
+from checkout.clearing.iso8583.field_map import answer_fields, fields_of
 from checkout.clearing.messages import (
     AuthorizationRequest,
     AuthorizationResponse,

@@ -7,10 +7,10 @@ from typing import Any
 
 from checkout.clearing.iso8583.codec import Fields, frame, pack
 from checkout.clearing.iso8583.dump import describe
+from checkout.clearing.iso8583.field_map import SHAPES, fields_of
 from checkout.clearing.iso8583.fields import ANSWERS, FIELDS, REQUIRED
 from checkout.clearing.iso8583.mac import mac_field
 from checkout.clearing.iso8583.private_fields import CONDITIONS
-from checkout.clearing.iso8583.requests import SHAPES, fields_of
 from checkout.clearing.messages import RESPONSE_TEXTS, REVERSAL_REASONS, NetworkFunction
 from checkout.clearing.scheme.participants import demo_participants
 from checkout.clearing.switch.fault_injection import CUSTOMARY_ENDINGS

@@ -17,8 +17,7 @@ from checkout.clearing.back_office.operations import Operations
 from checkout.clearing.hsm.icc_data import IccError
 from checkout.clearing.hsm.pin import PinBlockError
 from checkout.clearing.iso8583.codec import CodecError, Fields, unpack
-from checkout.clearing.iso8583.requests import question_of
-from checkout.clearing.iso8583.responses import answer_fields, refusal_fields
+from checkout.clearing.iso8583.field_map import answer_fields, question_of, refusal_fields
 from checkout.clearing.messages import (
     AuthorizationRequest,
     NetworkMessage,

@@ -19,7 +19,7 @@ from checkout.clearing.client.client import Exchange, SwitchClient
 from checkout.clearing.clock import SettableClock
 from checkout.clearing.hsm.icc_data import write_icc
 from checkout.clearing.hsm.keystore import KeyStore
-from checkout.clearing.iso8583.requests import SHAPES
+from checkout.clearing.iso8583.field_map import SHAPES
 from checkout.clearing.issuing.world import World
 from checkout.clearing.messages import (
     AuthorizationRequest,

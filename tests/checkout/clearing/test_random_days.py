@@ -20,8 +20,7 @@ from checkout.clearing.clock import SettableClock
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.hsm.pin import encrypt_pin_block
 from checkout.clearing.iso8583.codec import pack, unpack
-from checkout.clearing.iso8583.requests import SHAPES, fields_of
-from checkout.clearing.iso8583.responses import response_of
+from checkout.clearing.iso8583.field_map import SHAPES, fields_of, response_of
 from checkout.clearing.issuing.accounts import Account, DemoWorld
 from checkout.clearing.issuing.world import World
 from checkout.clearing.ledger.ledger import Balance, check_trial_balance

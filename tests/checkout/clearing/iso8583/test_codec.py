@@ -18,9 +18,14 @@ from checkout.clearing.iso8583.codec import (
     unpack,
 )
 from checkout.clearing.iso8583.dump import describe
+from checkout.clearing.iso8583.field_map import (
+    answer_fields,
+    fields_of,
+    question_of,
+    refusal_fields,
+    response_of,
+)
 from checkout.clearing.iso8583.mac import mac_field, pack_with_mac, verify
-from checkout.clearing.iso8583.requests import fields_of, question_of
-from checkout.clearing.iso8583.responses import answer_fields, refusal_fields, response_of
 from checkout.clearing.messages import (
     AuthorizationRequest,
     AuthorizationResponse,

@@ -14,8 +14,8 @@ from checkout.clearing.iso8583.codec import (
     unpack,
     unpack_plainly,
 )
+from checkout.clearing.iso8583.field_map import fields_of
 from checkout.clearing.iso8583.fields import BY_NUMBER, FieldSpec, Form, Length
-from checkout.clearing.iso8583.requests import fields_of
 from checkout.clearing.messages import Question
 from checkout.clearing.switch.samples import TAP, answer_to, questions
 

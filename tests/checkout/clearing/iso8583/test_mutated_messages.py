@@ -11,8 +11,7 @@ from contextlib import closing
 import pytest
 
 from checkout.clearing.iso8583.codec import MAX_MESSAGE, CodecError, frame, pack, unpack
-from checkout.clearing.iso8583.requests import fields_of
-from checkout.clearing.iso8583.responses import refusal_fields
+from checkout.clearing.iso8583.field_map import fields_of, refusal_fields
 from checkout.clearing.messages import NetworkFunction
 from checkout.clearing.switch.samples import questions
 from checkout.clearing.switch.server import SwitchServer

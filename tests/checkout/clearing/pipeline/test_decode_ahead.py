@@ -19,7 +19,7 @@ from checkout.clearing.hsm.cryptogram import ChipProof, chip_proof
 from checkout.clearing.hsm.decoded_proof import chip_proof_of
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.iso8583.codec import Fields, frame, pack, unpack
-from checkout.clearing.iso8583.requests import fields_of, question_of
+from checkout.clearing.iso8583.field_map import fields_of, question_of
 from checkout.clearing.messages import (
     AuthorizationRequest,
     NetworkFunction,

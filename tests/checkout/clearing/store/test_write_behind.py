@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from checkout.clearing.iso8583.codec import Fields, frame, pack, unpack
-from checkout.clearing.iso8583.requests import fields_of
+from checkout.clearing.iso8583.field_map import fields_of
 from checkout.clearing.messages import AuthorizationRequest, NetworkFunction, NetworkMessage
 from checkout.clearing.store import schema, worker_process
 from checkout.clearing.store.engine import Statement

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from checkout.clearing.iso8583.codec import Fields
-from checkout.clearing.iso8583.requests import fields_of
+from checkout.clearing.iso8583.field_map import fields_of
 from checkout.clearing.messages import (
     NetworkFunction,
     OriginalElements,

@@ -15,7 +15,7 @@ from checkout.clearing.client.client import NotSent, SwitchClient
 from checkout.clearing.client.open_client import open_client
 from checkout.clearing.clock import SettableClock
 from checkout.clearing.iso8583.codec import frame, pack, unpack
-from checkout.clearing.iso8583.requests import fields_of
+from checkout.clearing.iso8583.field_map import fields_of
 from checkout.clearing.messages import NetworkFunction, NetworkMessage
 from checkout.clearing.queries import ClearingReader
 from checkout.clearing.switch import discovery

@@ -16,7 +16,7 @@ from checkout.clearing.client.client import NoAnswer, NotSent, SwitchClient
 from checkout.clearing.client.open_client import open_client
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.iso8583.codec import Fields, frame, pack, unpack
-from checkout.clearing.iso8583.requests import fields_of
+from checkout.clearing.iso8583.field_map import fields_of
 from checkout.clearing.messages import NetworkFunction, NetworkMessage, Operation, SessionKey
 from checkout.clearing.scheme.participants import demo_participants
 from checkout.clearing.switch.discovery import SwitchRunning, find, take_seat
