@@ -17,6 +17,7 @@ from checkout.comparison.report.text import as_json, print_report
 from checkout.comparison.results import Column, Comparison, Row
 from checkout.comparison.sales.baskets import draw_baskets
 from checkout.comparison.sales.runs import WAYS, run_way
+from checkout.comparison.simulation.country import run_country
 from checkout.comparison.simulation.distributions import TableError
 from checkout.comparison.simulation.places import run_place
 from checkout.comparison.simulation.scenarios import Scenario, load_scenario, load_scenarios
@@ -120,6 +121,10 @@ def compare(
         step()
         sweeps.append(sweep(one, seed=seed, measured=measured))
         step()
+    country = None
+    if simulated and scenario is None:
+        done = bars.counting("A country's day")
+        country = run_country(seed=seed, measured=measured, progress=done)
     return Comparison(
         payments=payments,
         seed=seed,
@@ -130,6 +135,7 @@ def compare(
         samples=tuple(samples),
         places=tuple(found_places),
         sweeps=tuple(sweeps),
+        country=country,
         faults=faults,
         attacks=attacks,
         notes=_notes(columns),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from checkout.comparison.quantile import quantile
+from checkout.comparison.simulation.country import CountryDay
 from checkout.comparison.simulation.places import PlaceResult
 from checkout.comparison.simulation.sweep import Sweep
 from checkout.shop.payments.payment_times import Certain
@@ -288,6 +289,7 @@ class Comparison:
     samples: tuple[SamplePayment, ...]
     places: tuple[PlaceResult, ...]
     sweeps: tuple[Sweep, ...]
+    country: CountryDay | None = None
     faults: tuple[Row, ...] = ()
     attacks: tuple[Row, ...] = ()
     notes: Sequence[str] = ()

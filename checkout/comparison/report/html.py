@@ -11,11 +11,16 @@ from checkout.comparison.report.charts import Axis, Line, Part, bars, plot
 from checkout.comparison.report.formatting import count, share, span
 from checkout.comparison.report.markup import join, tag
 from checkout.comparison.report.matrix import matrix_table
-from checkout.comparison.report.places_section import overtaking_section, places_section
+from checkout.comparison.report.places_section import (
+    country_section,
+    overtaking_section,
+    places_section,
+)
 from checkout.comparison.report.reference_section import models_section, reference_section
 from checkout.comparison.report.samples_section import samples_section
 from checkout.comparison.report.table import comparison_table
 from checkout.comparison.results import Column, Comparison
+from checkout.comparison.simulation.country import CountryDay
 
 _CSS = Path(__file__).with_name("page.css")
 
@@ -34,6 +39,8 @@ def html_page(found: Comparison) -> str:
         sections.append(("overtaking", "Where taps overtake codes", _overtaking(found)))
     if found.places:
         sections.append(("places", "Eight places", _places(found)))
+    if found.country is not None:
+        sections.append(("country", "A country's day", _country(found.country)))
     if found.faults:
         sections.append(("faults", "When something fails", _faults(found)))
     if found.attacks:
@@ -250,6 +257,19 @@ def _places(found: Comparison) -> Markup:
             "only what the shop takes differs.",
         ),
         places_section(found.places, found.sweeps),
+    )
+
+
+def _country(day: CountryDay) -> Markup:
+    return join(
+        tag(
+            "p",
+            f"All eight kinds of place at once, with {count(day.fates.arrived)} customers: about "
+            "as many as China's mobile payments a day in the third quarter of 2015 (4.5 billion in "
+            "92 days). How many customers come to which kind of place is assumed; so is how many "
+            "of its shops take codes and taps, each as it stands.",
+        ),
+        country_section(day),
     )
 
 

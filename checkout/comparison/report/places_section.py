@@ -9,7 +9,8 @@ from markupsafe import Markup
 from checkout.comparison.report.charts import Axis, Part, Swing, bars, plot, tornado
 from checkout.comparison.report.formatting import limit, seconds, share
 from checkout.comparison.report.markup import join, tag
-from checkout.comparison.simulation.places import PlaceResult, WorldResult
+from checkout.comparison.simulation.country import CountryDay
+from checkout.comparison.simulation.places import Fates, PlaceResult, WorldResult
 from checkout.comparison.simulation.scenarios import Scenario
 from checkout.comparison.simulation.sweep import Measure, Overtaking, Sensitivity, Sweep
 
@@ -169,7 +170,7 @@ def _place(place: PlaceResult, found: Sweep | None) -> Markup:
         tag("h3", scenario.title, id=f"place-{scenario.name}"),
         tag("p", scenario.story, class_="note"),
         bars(
-            {title: _fates(result) for title, result in worlds.items()},
+            {title: _fates(Fates.of([result])) for title, result in worlds.items()},
             label=f"{scenario.title}: customers by what became of them",
             full=1.0,
         ),
@@ -178,18 +179,18 @@ def _place(place: PlaceResult, found: Sweep | None) -> Markup:
     )
 
 
-def _fates(result: WorldResult) -> list[Part]:
-    came = max(result.arrived, 1)
-    fates = (
-        ("paid by code", "qr", result.modes.get("qr", 0)),
-        ("paid by tap", "nfc", result.modes.get("nfc", 0)),
-        ("paid cash", "cash", result.modes.get("cash", 0)),
-        ("lost: nothing to pay with", "lost", result.unable),
-        ("lost: gave up waiting or paying", "gave-up", result.impatient + result.abandoned),
+def _fates(fates: Fates) -> list[Part]:
+    came = max(fates.arrived, 1)
+    kinds = (
+        ("paid by code", "qr", fates.by_code),
+        ("paid by tap", "nfc", fates.by_tap),
+        ("paid cash", "cash", fates.by_cash),
+        ("lost: nothing to pay with", "lost", fates.unable),
+        ("lost: gave up waiting or paying", "gave-up", fates.gave_up),
     )
     return [
         Part(title=title, kind=kind, value=part / came, shown=share(part / came))
-        for title, kind, part in fates
+        for title, kind, part in kinds
     ]
 
 
@@ -261,6 +262,16 @@ def _swing(one: Sensitivity, currency: str) -> Swing:
         low=100 * one.lead_low,
         high=100 * one.lead_high,
     )
+
+
+def country_section(day: CountryDay) -> Markup:
+    """The whole country and each kind of place in it: customers by what became of them."""
+    rows = {"All": _fates(day.fates)}
+    for place in day.places:
+        fates = Fates.of(place.worlds.values())
+        part = share(fates.arrived / max(day.fates.arrived, 1))
+        rows[f"{place.scenario.title} ({part} of all)"] = _fates(fates)
+    return bars(rows, label="A country's customers by what became of them", full=1.0)
 
 
 def measure_title(measure: Measure) -> str:

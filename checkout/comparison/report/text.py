@@ -8,11 +8,13 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from checkout.comparison.report.formatting import limit, seconds, share
+from checkout.comparison.report.formatting import count, limit, seconds, share
 from checkout.comparison.report.matrix import MODE_TITLES, absent_words, cell_of, verdict_words
 from checkout.comparison.report.standards import reference_tables
 from checkout.comparison.report.table import table_rows
 from checkout.comparison.results import Cell, Column, Comparison, Row, Spread
+from checkout.comparison.simulation.country import CountryDay
+from checkout.comparison.simulation.places import Fates
 
 
 def as_json(found: Comparison) -> dict[str, Any]:
@@ -39,6 +41,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
                 }
                 for place in found.places
             },
+            "country": None if found.country is None else found.country.as_json(),
             "sweeps": {sweep.scenario: sweep.as_json() for sweep in found.sweeps},
             "stories": [
                 {
@@ -106,6 +109,9 @@ def print_report(found: Comparison, out: Console) -> None:
     if found.places:
         out.print()
         out.print(_places_table(found))
+    if found.country is not None:
+        out.print()
+        out.print(_country_table(found.country))
     for title, rows in (("faults", found.faults), ("attacks", found.attacks)):
         if rows:
             out.print()
@@ -150,6 +156,20 @@ def _places_table(found: Comparison) -> Table:
             shown = limit(sales.limits_minor[at], scenario.currency)
             answer = "never" if needed is None else f"{share(needed)} (limit {shown})"
         table.add_row(place.scenario.title, *served, *waits, answer)
+    return table
+
+
+def _country_table(day: CountryDay) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    headings = ("a country's day", "customers", "by code", "by tap", "cash", "lost")
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if index == 0 else "right")
+    rows = [("all", day.fates)]
+    rows += [(place.scenario.title, Fates.of(place.worlds.values())) for place in day.places]
+    for title, fates in rows:
+        parts = (fates.by_code, fates.by_tap, fates.by_cash, fates.unable + fates.gave_up)
+        shares = (share(part / max(fates.arrived, 1)) for part in parts)
+        table.add_row(title, count(fates.arrived), *shares)
     return table
 
 

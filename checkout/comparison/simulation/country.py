@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 
 from checkout.comparison.simulation.costs import fees_by_rules
-from checkout.comparison.simulation.places import WorldResult, summarise
+from checkout.comparison.simulation.places import Fates, PlaceResult, summarise
 from checkout.comparison.simulation.queues import simulate_mix
 from checkout.comparison.simulation.scenarios import Scenario, load_scenarios
 from checkout.comparison.simulation.traffic import (
@@ -26,11 +26,25 @@ PAYMENTS_A_DAY = 49_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Share:
-    """One scenario's part of the day: which world its shops are in, and what came of it."""
+class CountryDay:
+    """The day of a country: each scenario with the worlds that its shops are in."""
 
-    scenario: Scenario
-    result: WorldResult
+    places: tuple[PlaceResult, ...]
+
+    @property
+    def fates(self) -> Fates:
+        """All customers of the country, by what became of them."""
+        return Fates.of(result for place in self.places for result in place.worlds.values())
+
+    def as_json(self) -> dict[str, object]:
+        """The day as the JSON report has it."""
+        return {
+            "all": self.fates.as_json(),
+            "places": {
+                place.scenario.name: Fates.of(place.worlds.values()).as_json()
+                for place in self.places
+            },
+        }
 
 
 def worlds_as_they_stand(scenario: Scenario) -> dict[World, float]:
@@ -51,27 +65,42 @@ def run_country(
     fees: Fees = fees_by_rules,
     measured: Measured | None = None,
     workers: int = 1,
-    progress: Callable[[float], None] | None = None,
-) -> tuple[Share, ...]:
+    progress: Callable[[int, int], None] | None = None,
+) -> CountryDay:
     """Run about `customers` customers over all scenarios, as equipped as their files say.
 
-    `workers` processes share the scenarios, with the same result. `progress` hears the share of
-    the customers done.
+    `workers` processes share the scenarios, with the same result. `progress` is called with
+    the number of scenarios that are done, and of all.
     """
-    # Those with many customers a shop first: they are the longest, since arrays go across shops.
-    scenarios = sorted(load_scenarios(), key=lambda one: -one.arrivals.expected)
-    tasks = [(scenario, seed, customers, fees, measured) for scenario in scenarios]
-    shares: list[Share] = []
+    # The scenarios with many customers a shop take longest, since arrays go across shops: they
+    # start first.
+    scenarios = sorted(load_scenarios(), key=lambda scenario: -scenario.arrivals.expected)
+    tasks = [
+        _Task(scenario=scenario, seed=seed, customers=customers, fees=fees, measured=measured)
+        for scenario in scenarios
+    ]
+    places: list[PlaceResult] = []
     with _map(workers) as run_all:
-        for scenario, found in zip(scenarios, run_all(_run_scenario, tasks), strict=True):
-            shares.extend(found)
+        for done, place in enumerate(run_all(_run_scenario, tasks), 1):
+            places.append(place)
             if progress is not None:
-                progress(scenario.weight)
-    return tuple(shares)
+                progress(done, len(tasks))
+    return CountryDay(places=tuple(sorted(places, key=lambda place: -place.scenario.weight)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """One scenario to run; goes to another process where there are several."""
+
+    scenario: Scenario
+    seed: int
+    customers: int
+    fees: Fees
+    measured: Measured | None
 
 
 @contextmanager
-def _map(workers: int) -> Iterator[Callable[..., Iterable[list[Share]]]]:
+def _map(workers: int) -> Iterator[Callable[..., Iterable[PlaceResult]]]:
     if workers == 1:
         yield map
         return
@@ -79,31 +108,40 @@ def _map(workers: int) -> Iterator[Callable[..., Iterable[list[Share]]]]:
         yield pool.map
 
 
-def _run_scenario(
-    task: tuple[Scenario, int, int, Fees, Measured | None],
-) -> list[Share]:
-    scenario, seed, customers, fees, measured = task
-    people = draw_people(scenario, seed)
+def _run_scenario(task: _Task) -> PlaceResult:
+    scenario = task.scenario
+    people = draw_people(scenario, task.seed)
     shops: dict[World, int] = {}
     for world, part in worlds_as_they_stand(scenario).items():
-        count = round(customers * scenario.weight * part / scenario.arrivals.expected)
+        count = round(task.customers * scenario.weight * part / scenario.arrivals.expected)
         if count:
             shops[world] = count
     if not shops:
-        return []
+        return PlaceResult(scenario=scenario, worlds={})
     drawn: Drawn = {}
-    traffic = [
-        draw_traffic(scenario, world, people, seed=seed, fees=fees, measured=measured, drawn=drawn)
+    traffic = {
+        world: draw_traffic(
+            scenario,
+            world,
+            people,
+            seed=task.seed,
+            fees=task.fees,
+            measured=task.measured,
+            drawn=drawn,
+        )
         for world in shops
-    ]
+    }
     found = simulate_mix(
-        [one.customers for one in traffic],
+        [drawn_traffic.customers for drawn_traffic in traffic.values()],
         list(shops.values()),
         scenario.arrivals,
         counters=scenario.counters,
-        seed=seed,
+        seed=task.seed,
     )
-    return [
-        Share(scenario=scenario, result=summarise(scenario, world, one, queues))
-        for world, one, queues in zip(shops, traffic, found, strict=True)
-    ]
+    return PlaceResult(
+        scenario=scenario,
+        worlds={
+            world: summarise(scenario, world, traffic[world], queues)
+            for world, queues in zip(shops, found, strict=True)
+        },
+    )

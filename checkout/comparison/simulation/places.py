@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 from checkout.comparison.simulation.costs import fees_by_rules
 from checkout.comparison.simulation.queues import BLOCK, Queues, simulate_variants
@@ -106,8 +106,37 @@ class WorldResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fates:
+    """Customers by what became of them: paid one way or the other, or lost."""
+
+    arrived: int
+    by_code: int
+    by_tap: int
+    by_cash: int
+    unable: int  # had nothing that the shop takes
+    gave_up: int  # left the line, or gave up while paying
+
+    @classmethod
+    def of(cls, results: Iterable[WorldResult]) -> Fates:
+        """The customers of some runs together."""
+        runs = list(results)
+        return cls(
+            arrived=sum(run.arrived for run in runs),
+            by_code=sum(run.modes.get("qr", 0) for run in runs),
+            by_tap=sum(run.modes.get("nfc", 0) for run in runs),
+            by_cash=sum(run.modes.get("cash", 0) for run in runs),
+            unable=sum(run.unable for run in runs),
+            gave_up=sum(run.impatient + run.abandoned for run in runs),
+        )
+
+    def as_json(self) -> dict[str, int]:
+        """The counts as the JSON report has them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlaceResult:
-    """One scenario in all its worlds, by name of the world."""
+    """One scenario in its worlds, by name of the world."""
 
     scenario: Scenario
     worlds: Mapping[World, WorldResult]

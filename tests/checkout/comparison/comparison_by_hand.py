@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from checkout.comparison.results import Cell, Column, Comparison, Row, Sale, SamplePayment
+from checkout.comparison.simulation.country import run_country
 from checkout.comparison.simulation.places import run_place
 from checkout.comparison.simulation.scenarios import load_scenario
 from checkout.comparison.simulation.sweep import sweep
@@ -130,7 +131,9 @@ def made_rows() -> tuple[Row, ...]:
     )
 
 
-def made_comparison(*, places: tuple[str, ...] = (), customers: int = 4_000) -> Comparison:
+def made_comparison(
+    *, places: tuple[str, ...] = (), customers: int = 4_000, country: bool = False
+) -> Comparison:
     """Everything that a report can show."""
     columns = tuple(
         Column(
@@ -155,6 +158,7 @@ def made_comparison(*, places: tuple[str, ...] = (), customers: int = 4_000) -> 
         samples=(made_sample("qr"), made_sample("nfc", words=HOSTILE)),
         places=tuple(run_place(one, seed=1, customers=customers) for one in scenarios),
         sweeps=tuple(sweep(one, seed=1, customers=customers) for one in scenarios),
+        country=run_country(seed=1, customers=customers) if country else None,
         faults=made_rows()[:1],
         attacks=made_rows()[1:],
         notes=("Made by hand.",),

@@ -21,7 +21,7 @@ from tests.checkout.comparison.comparison_by_hand import HOSTILE, made_compariso
 
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
-    return made_comparison(places=("taxi",))
+    return made_comparison(places=("taxi",), country=True)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,8 @@ def test_light_dark_and_print_are_provided_for(page: str) -> None:
 
 
 def test_every_section_of_the_comparison_is_on_the_page(page: str) -> None:
-    for name in ("glance", "sale", "time", "money", "overtaking", "places", "faults", "attacks"):
+    sections = ("glance", "sale", "time", "money", "overtaking", "places", "country", "faults")
+    for name in (*sections, "attacks"):
         assert f'id="{name}"' in page
     assert "EMV Book 3, 6.5.8" in page
     assert "Deutsche Bundesbank" in page
@@ -97,6 +98,30 @@ def test_the_question_is_answered_place_by_place(page: str) -> None:
     assert "taps overtake at" in answers
     assert "CNY\N{NO-BREAK SPACE}1000" in answers
     assert ">codes lead<" in answers or ">taps lead<" in answers
+
+
+def test_a_countrys_day_is_in_page_text_and_json(comparison: Comparison, page: str) -> None:
+    day = comparison.country
+    assert day is not None
+    section = page[page.index('id="country"') : page.index('id="faults"')]
+    assert f"with {day.fates.arrived:,} customers".replace(",", " ") in section
+    out = io.StringIO()
+    print_report(comparison, Console(file=out, width=140, highlight=False))
+    shown = out.getvalue()
+    assert "a country's day" in shown
+    for place in day.places:
+        assert place.scenario.title in section
+        assert place.scenario.title in shown
+    assert as_json(comparison)["measured"]["country"] == day.as_json()
+
+
+def test_without_a_country_there_is_no_section_of_it(comparison: Comparison) -> None:
+    alone = replace(comparison, country=None)
+    out = io.StringIO()
+    print_report(alone, Console(file=out, width=140, highlight=False))
+    assert 'id="country"' not in html_page(alone)
+    assert "a country's day" not in out.getvalue()
+    assert as_json(alone)["measured"]["country"] is None
 
 
 def test_a_cell_that_cannot_be_says_why_on_every_side(comparison: Comparison) -> None:
@@ -113,7 +138,7 @@ def test_a_cell_that_cannot_be_says_why_on_every_side(comparison: Comparison) ->
 def test_json_is_one_object_that_names_what_was_measured(comparison: Comparison) -> None:
     shown = json.loads(json.dumps(as_json(comparison)))
     assert shown["run"]["payments"] == 60
-    assert set(shown["measured"]) == {"ways", "scenarios", "sweeps", "stories"}
+    assert set(shown["measured"]) == {"ways", "scenarios", "country", "sweeps", "stories"}
     tap = shown["ways"]["tap"]
     assert tap["approved"] + tap["declined"] == tap["sales"]
     assert sum(tap["income_minor"].values()) == tap["sold_minor"]

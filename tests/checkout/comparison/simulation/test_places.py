@@ -9,7 +9,7 @@ import pytest
 
 from checkout.comparison.simulation.costs import fees_by_rules, no_fees
 from checkout.comparison.simulation.country import run_country, worlds_as_they_stand
-from checkout.comparison.simulation.places import run_place
+from checkout.comparison.simulation.places import Fates, run_place
 from checkout.comparison.simulation.scenarios import Scenario, load_scenario, load_scenarios
 from checkout.comparison.simulation.sweep import Sweep, sweep
 from checkout.comparison.simulation.timing_models import load_models
@@ -123,9 +123,21 @@ def test_a_sweep_finds_what_a_run_of_its_own_finds(swept: Sweep, taxi: Scenario)
 
 def test_a_country_shares_its_shops_out_as_they_stand(taxi: Scenario) -> None:
     assert sum(worlds_as_they_stand(taxi).values()) == pytest.approx(1.0)
-    shares = run_country(seed=1, customers=400_000, fees=no_fees)
-    came = sum(share.result.arrived for share in shares)
-    assert came == pytest.approx(400_000, rel=0.1)
+    day = run_country(seed=1, customers=400_000, fees=no_fees)
+    assert day.fates.arrived == pytest.approx(400_000, rel=0.1)
+    weights = [place.scenario.weight for place in day.places]
+    assert weights == sorted(weights, reverse=True)
+    assert sum(weights) == pytest.approx(1.0)
+
+
+def test_every_customer_of_a_country_paid_or_was_lost() -> None:
+    day = run_country(seed=1, customers=100_000, fees=no_fees)
+    for fates in [day.fates, *(Fates.of(place.worlds.values()) for place in day.places)]:
+        counts = fates.as_json()
+        assert counts.pop("arrived") == sum(counts.values())
+    shown = day.as_json()
+    assert shown["all"] == day.fates.as_json()
+    assert set(shown["places"]) == {place.scenario.name for place in day.places}  # type: ignore[call-overload]
 
 
 @pytest.mark.long
