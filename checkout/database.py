@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import Dialect, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -135,6 +135,15 @@ def open_engine(url: str | Path, *, pool_size: int = 8) -> Engine:
         connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False},
     )
 
+    @event.listens_for(engine, "do_connect")
+    def _never_create(
+        _dialect: Dialect,
+        _entry: ConnectionPoolEntry,
+        arguments: list[str],
+        options: dict[str, Any],
+    ) -> None:
+        arguments[:], options["uri"] = [_existing_file(path)], True
+
     @event.listens_for(engine, "connect")
     def _configure(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
         configure_sqlite(connection)
@@ -151,12 +160,25 @@ def open_sqlite(url: str | Path) -> sqlite3.Connection:
     prepare_sqlite(path)
     try:
         connection = sqlite3.connect(
-            path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None, check_same_thread=False
+            _existing_file(path),
+            uri=True,
+            timeout=BUSY_TIMEOUT_MS / 1000,
+            isolation_level=None,
+            check_same_thread=False,
         )
         configure_sqlite(connection)
     except sqlite3.Error as error:
         raise DatabaseError(f"database {path}: {error}") from None
     return connection
+
+
+def _existing_file(path: Path) -> str:
+    """The SQLite URI of a file that must exist.
+
+    By a plain path, the next connection of any process would begin a new, empty database in place
+    of one that was deleted under a running checkout.
+    """
+    return f"{path.as_uri()}?mode=rw"
 
 
 def configure_sqlite(connection: sqlite3.Connection) -> None:

@@ -62,8 +62,7 @@ def run_web(config: Config) -> None:
 
         certificate = certificate_files(config)
     Granian(
-        "checkout.processes.roles:web_app",
-        factory=True,
+        "checkout",  # a name for its messages; the workers load the app by `web_app`
         address=config.host,
         port=config.port,
         interface=Interfaces.WSGI,
@@ -75,7 +74,7 @@ def run_web(config: Config) -> None:
         log_level=LogLevels.error,
         ssl_cert=certificate[0] if certificate else None,
         ssl_key=certificate[1] if certificate else None,
-    ).serve()
+    ).serve(target_loader=web_app, wrap_loader=False)
 
 
 def web_app() -> Flask:

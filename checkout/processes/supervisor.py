@@ -10,12 +10,12 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from checkout.child_process import module_command, module_environment
 from checkout.config import ENVIRONMENT, Config, encode_config
 from checkout.database import DatabaseFile
 
@@ -95,14 +95,14 @@ class Supervisor:
     def _start(self, role: _Role) -> None:
         ready_in, ready_out = os.pipe()
         alive_in, alive_out = os.pipe()
-        environment = os.environ | {
+        settings = {
             ENVIRONMENT: encode_config(self._config),
             "CHECKOUT_READY_FD": str(ready_out),
             "CHECKOUT_ALIVE_FD": str(alive_in),
         }
         role.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-m", "checkout.processes.roles", role.name],
-            env=environment,
+            module_command("checkout.processes.roles", role.name),
+            env=module_environment(settings),
             pass_fds=(ready_out, alive_in),
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is the supervisor's to hand on

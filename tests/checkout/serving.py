@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,16 @@ def free_port() -> int:
 class Serving:
     """A running checkout; `stop` ends it with SIGTERM and returns how long that took."""
 
-    def __init__(self, home: Path, *options: str) -> None:
+    def __init__(
+        self, home: Path, *options: str, python: Sequence[str] = (sys.executable,)
+    ) -> None:
         self.home = home
         self.port = free_port()
         self.origin = f"http://localhost:{self.port}"
         self._said = home.parent / f"said-{self.port}.txt"
         with self._said.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "checkout", "serve", "--port", str(self.port), *options],
+                [*python, "-m", "checkout", "serve", "--port", str(self.port), *options],
                 env=os.environ | {"CHECKOUT_HOME": str(home)},
                 stdin=subprocess.DEVNULL,
                 stdout=out,

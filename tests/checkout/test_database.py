@@ -137,3 +137,15 @@ def test_file_that_is_taken_away_or_replaced_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="was replaced"):
         watched.check()
     DatabaseFile("postgresql://nobody@nowhere/none").check()
+
+
+def test_a_connection_begins_no_new_file_in_place_of_a_deleted_one(tmp_path: Path) -> None:
+    path = tmp_path / "checkout with spaces?.db"
+    engine = open_engine(path)
+    with engine.connect() as first:
+        first.execute(text("SELECT 1"))
+        path.unlink()
+        with pytest.raises(OperationalError, match="unable to open"):
+            engine.connect()
+    engine.dispose()
+    assert not path.exists()

@@ -15,9 +15,9 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
+
+from checkout.child_process import module_command, module_environment
 
 from checkout.sockets import receive_exactly
 
@@ -28,7 +28,6 @@ PATIENCE_S = 30.0
 MAX_FAILURES = 3
 
 log = logging.getLogger("checkout.switch")
-_PACKAGES = str(Path(__file__).resolve().parents[3])
 
 
 def send(line: socket.socket, content: bytes) -> None:
@@ -66,7 +65,7 @@ class WorkerProcess:
         held: tuple[int, ...] = (),
         patience_s: float = PATIENCE_S,
     ) -> None:
-        self._command = [sys.executable, "-m", module, *arguments]
+        self._command = module_command(module, *arguments)
         self._first, self._held, self._patience_s = first, held, patience_s
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
@@ -137,7 +136,7 @@ class WorkerProcess:
                 stdin=its_end.fileno(),
                 stdout=subprocess.DEVNULL,
                 pass_fds=self._held,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(_package_paths())},
+                env=module_environment(),
             )
         except BaseException:
             line.close()
@@ -157,8 +156,3 @@ class WorkerProcess:
 def _cores() -> int:
     """How many processors this process may use; with one, a worker would only be in the way."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _package_paths() -> list[str]:
-    """Where a worker looks for modules: this installation first, then PYTHONPATH."""
-    return [_PACKAGES, *filter(None, (os.environ.get("PYTHONPATH"),))]

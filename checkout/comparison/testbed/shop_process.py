@@ -8,12 +8,12 @@ import resource
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from checkout.child_process import module_command, module_environment
 from checkout.config import ENVIRONMENT, Config, encode_config
 
 _READY_S = 20.0
@@ -34,9 +34,9 @@ class ShopProcess:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "checkout.processes.roles", "web"],
-            env=os.environ | {ENVIRONMENT: encode_config(self._config)},
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            module_command("checkout.processes.roles", "web"),
+            env=module_environment({ENVIRONMENT: encode_config(self._config)}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -104,10 +104,10 @@ def sell_in_child(
     `started` is called at once; with `full` it never has room on the disk. Without room for a new
     order, nothing is sold.
     """
-    command = [sys.executable, "-m", "checkout", "pay", "--mode", mode, "--amount", amount]
+    sale = ("pay", "--mode", mode, "--amount", amount, "--payer", payer, "--json")
     child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        [*command, "--payer", payer, "--json"],
-        env=os.environ | {"CHECKOUT_HOME": str(config.home)},
+        module_command("checkout", *sale),
+        env=module_environment({"CHECKOUT_HOME": str(config.home)}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
-import sys
 import threading
 import time
 
+from checkout.child_process import module_command, module_environment
 from checkout.clearing.switch.discovery import find
 from checkout.clearing.switch.server import SwitchServer
 from checkout.comparison.testbed.testbed import RunningClock
@@ -32,9 +31,9 @@ class SwitchProcess:
 
     def start(self) -> None:
         """Start it and wait until it listens."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "checkout.processes.roles", "switch"],
-            env=os.environ | {ENVIRONMENT: encode_config(self._config)},
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            module_command("checkout.processes.roles", "switch"),
+            env=module_environment({ENVIRONMENT: encode_config(self._config)}),
             stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -112,10 +113,19 @@ def test_a_pipe_that_closes_early_is_no_error(tmp_path: Path) -> None:
     assert piped.stderr == ""
 
 
-def test_checkout_whose_database_is_taken_away_stops_at_once_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("supervisor", ["watches", "comes-late"])
+def test_checkout_whose_database_is_taken_away_stops_at_once_in_one_line(
+    tmp_path: Path, supervisor: str
+) -> None:
     serving = Serving(tmp_path / "home", "--reader", "none")
     try:
+        if supervisor == "comes-late":  # meanwhile workers open connections for what they are asked
+            serving.process.send_signal(signal.SIGSTOP)
         (serving.home / "checkout.db").unlink()
+        if supervisor == "comes-late":
+            with ThreadPoolExecutor(8) as browsers:
+                list(browsers.map(lambda _: serving.call("GET", "/static-codes"), range(16)))
+            serving.process.send_signal(signal.SIGCONT)
         assert serving.process.wait(10) == 1
         (line,) = [one for one in serving.said.splitlines() if "the file was deleted" in one]
         assert line.startswith("checkout serve: database ")
