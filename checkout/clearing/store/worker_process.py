@@ -18,7 +18,6 @@ import subprocess
 from collections.abc import Callable
 
 from checkout.child_process import module_command, module_environment
-
 from checkout.sockets import receive_exactly
 
 LENGTH_BYTES = 8
