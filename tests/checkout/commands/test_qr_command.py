@@ -6,12 +6,13 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from checkout.acceptance.qr.link import parse_link
 from checkout.acceptance.qr.signed_payload import open_payload
-from checkout.commands import cli
+from checkout.commands import cli, qr
 from checkout.config import Config
 from checkout.shop.shop import Shop
 from devices.qr import scanner
@@ -165,3 +166,26 @@ def test_what_cannot_be_read_is_told_in_one_line(
     assert (status, said, error.count("\n")) == (1, "", 1)
     status, said, _ = run(capsys, "read", "000201", "--json")
     assert (status, json.loads(said)["verdict"]) == (3, "invalid")
+
+
+def corpus(mode: str) -> list[dict[str, Any]]:
+    """The payloads of `mpm` or `cpm` in the project's corpus, and in a shared one beside it."""
+    root = Path(__file__).resolve().parents[3]
+    cases = json.loads((root / "tests" / "vectors" / "qr" / f"{mode}.json").read_text("utf-8"))
+    shared = root.parent / "shared" / "vectors" / "qr" / "corpus.json"
+    return cases + (json.loads(shared.read_text("utf-8"))[mode] if shared.exists() else [])
+
+
+@pytest.mark.parametrize("mode", ["mpm", "cpm"])
+def test_read_names_kind_and_verdict_of_every_payload_of_the_corpus(mode: str) -> None:
+    for case in corpus(mode):
+        found = qr.read(case["payload"])
+        verdict = case.get("verdict", "strict" if case.get("valid") else "invalid")
+        if found.reading.kind == f"emv-{mode}":
+            assert found.reading.verdict == verdict, case["scheme"]
+        else:  # its first object is missing, so nothing shows what it was meant to be
+            assert verdict != "strict", case["scheme"]
+            verdict = found.reading.verdict
+        assert found.status == (0 if verdict == "strict" else 3)
+        lenient = qr.read(case["payload"], lenient=True)
+        assert lenient.status == (3 if verdict == "invalid" else 0)
