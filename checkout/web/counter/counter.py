@@ -70,7 +70,7 @@ def create() -> ResponseReturnValue:
 
 def _keypad(*, trouble: str | None = None, form: Any = None) -> str:
     return render_template(
-        "office/keypad.html",
+        "counter/keypad.html",
         currencies=sorted(CURRENCIES, key=lambda code: code != "CNY"),
         places={code: places for code, (_, places) in CURRENCIES.items()},
         sales=recent_sales(),
@@ -82,14 +82,14 @@ def _keypad(*, trouble: str | None = None, form: Any = None) -> str:
 @blueprint.get("/sales")
 def sales() -> str:
     """The latest sales alone, for the page that shows them already."""
-    return render_template("office/_sales.html", sales=recent_sales())
+    return render_template("counter/_sales.html", sales=recent_sales())
 
 
 @blueprint.get("/orders/<order_id>")
 def show(order_id: str) -> str:
     """One order: its code and the reader while it is open, then what became of it."""
     return render_template(
-        "office/order.html",
+        "counter/order.html",
         sales=recent_sales(),
         look_again_s=_LOOK_AGAIN_S,
         **_stage(order_id),
@@ -99,7 +99,7 @@ def show(order_id: str) -> str:
 @blueprint.get("/orders/<order_id>/stage")
 def stage(order_id: str) -> str:
     """The changing part of the order's page."""
-    return render_template("office/_stage.html", **_stage(order_id))
+    return render_template("counter/_stage.html", **_stage(order_id))
 
 
 @blueprint.get("/orders/<order_id>/events")

@@ -41,7 +41,7 @@ def scan(order_id: str) -> ResponseReturnValue:
         said = str(trouble)
     if said is None:
         return redirect(url_for("counter.show", order_id=order_id), 303)
-    page = render_template("office/customer_code.html", order_id=order_id, trouble=said)
+    page = render_template("counter/scan_payer_code.html", order_id=order_id, trouble=said)
     return make_response(page, 422)
 
 

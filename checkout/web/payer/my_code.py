@@ -56,7 +56,7 @@ def show() -> ResponseReturnValue:
     if onward is not None:
         return redirect(onward, 303)
     return render_template(
-        "payer/code.html", payer=payer, look_again_s=_LOOK_AGAIN_S, **_code(payer)
+        "payer/my_code.html", payer=payer, look_again_s=_LOOK_AGAIN_S, **_code(payer)
     )
 
 
@@ -65,7 +65,7 @@ def show() -> ResponseReturnValue:
 def part() -> str:
     """The changing part of that page."""
     payer = chosen_payer()
-    return render_template("payer/_code.html", payer=payer, **_code(payer))
+    return render_template("payer/_my_code.html", payer=payer, **_code(payer))
 
 
 @blueprint.get("/code/state")

@@ -40,7 +40,7 @@ def form(
         return make_response(page, 410)
     return phone_trace.form_page(
         lambda opened: render_template(
-            "payer/sticker.html",
+            "payer/pay_sticker.html",
             sticker=sticker,
             accounts=accounts(),
             first=payer or chosen_payer().name,
