@@ -1,10 +1,9 @@
-"""Disputes as the back office moves them: chargeback, representment, the network's final word."""
+"""The steps of a dispute: chargeback, representment, the network's final decision."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from datetime import date
+from collections.abc import Mapping
 from typing import Any
 
 from checkout.clearing.authorisation.backend import Backend
@@ -17,10 +16,11 @@ from checkout.clearing.settlement.disputes import (
     Dispute,
     DisputeError,
     DisputeReason,
-    DisputeState,
     DisputeStep,
     charge_back,
     decide_finally,
+    dispute_as_json,
+    dispute_from_json,
     lapse,
     represent,
 )
@@ -32,21 +32,21 @@ from checkout.database import day_number
 _NO_SALES = ("refund", "void", "settlement", "opening", "top-up", "top-up-return")
 
 
-class DisputeDesk:
-    """Takes disputes through their steps; one at a time for each sale."""
+class DisputeOperations:
+    """Takes a dispute over a sale, named by its `rrn`, one step on; a sale has one dispute.
+
+    Every method raises DisputeError where there is no such sale, or the step doesn't follow.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._sales = OriginalSales(backend)
 
-    def charge_back(
-        self, rrn: str, reason: DisputeReason, amount_minor: int | None, context: MessageContext
-    ) -> Dispute:
-        """The issuer takes a sale's money back, all that is left of it unless told otherwise.
-
-        DisputeError where there is no such sale, or it can't be disputed (any more).
-        """
-        sale = self._sale(rrn)
+    def charge_back(self, arguments: Mapping[str, Any], context: MessageContext) -> dict[str, Any]:
+        """The issuer takes a sale's money back: `amount_minor`, by default all that is left."""
+        reason = DisputeReason(arguments.get("reason", DisputeReason.FRAUD))
+        amount_minor = arguments.get("amount_minor")
+        sale = self._sale(str(arguments["rrn"]))
         known = self._dispute(sale.entry.id)
         if known is not None:
             raise DisputeError(f"payment: its dispute is {known.state}")
@@ -55,27 +55,28 @@ class DisputeDesk:
             str(sale.entry.id),
             paid_minor=sale.entry.amount_minor,
             refunded_minor=sale.refunded_minor,
-            amount_minor=left if amount_minor is None else amount_minor,
+            amount_minor=left if amount_minor is None else int(amount_minor),
             reason=reason,
             sold_on=sale.sold_on,
             on=context.business_date,
         )
         return self._take(sale, step, "chargeback", context)
 
-    def represent(self, rrn: str, context: MessageContext) -> Dispute:
+    def represent(self, arguments: Mapping[str, Any], context: MessageContext) -> dict[str, Any]:
         """The acquirer answers a chargeback with evidence."""
-        sale, dispute = self._disputed(rrn)
+        sale, dispute = self._disputed(str(arguments["rrn"]))
         return self._take(sale, represent(dispute, on=context.business_date), REPRESENTED, context)
 
-    def decide(self, rrn: str, *, for_payer: bool, context: MessageContext) -> Dispute:
-        """The network's final word on a represented dispute."""
-        sale, dispute = self._disputed(rrn)
+    def decide(self, arguments: Mapping[str, Any], context: MessageContext) -> dict[str, Any]:
+        """The network decides a represented dispute for good, `for_payer` or for the merchant."""
+        for_payer = arguments["for_payer"] is True
+        sale, dispute = self._disputed(str(arguments["rrn"]))
         step = decide_finally(dispute, for_payer=for_payer, on=context.business_date)
         return self._take(sale, step, "final-chargeback", context)
 
-    def lapse(self, rrn: str, context: MessageContext) -> Dispute:
-        """What silence means once an answer is overdue; nothing before."""
-        sale, dispute = self._disputed(rrn)
+    def lapse(self, arguments: Mapping[str, Any], context: MessageContext) -> dict[str, Any]:
+        """Decide against the side whose answer is overdue; changes nothing before that."""
+        sale, dispute = self._disputed(str(arguments["rrn"]))
         return self._take(sale, lapse(dispute, on=context.business_date), "", context)
 
     # -- parts ----------------------------------------------------------------------------------
@@ -102,20 +103,21 @@ class DisputeDesk:
         rows = self._backend.store.query(
             "SELECT details FROM clearing_disputes WHERE entry = ?", (entry_id,)
         )
-        return _read(rows[0][0]) if rows else None
+        return dispute_from_json(json.loads(rows[0][0])) if rows else None
 
-    def _take(self, sale: Sale, step: DisputeStep, kind: str, context: MessageContext) -> Dispute:
+    def _take(
+        self, sale: Sale, step: DisputeStep, kind: str, context: MessageContext
+    ) -> dict[str, Any]:
+        """Store a step, with the entry that moves its money; returns the dispute for the answer."""
         if step.movement is not None:
             self._move(sale, step, kind, context)
-        dispute = step.dispute
-        details: dict[str, Any] = asdict(dispute)
-        details["answer_by"] = dispute.answer_by.isoformat() if dispute.answer_by else None
-        row = (sale.entry.id, dispute.state.value, json.dumps(details))
+        details = dispute_as_json(step.dispute)
+        row = (sale.entry.id, step.dispute.state.value, json.dumps(details))
         self._backend.store.put(schema.PUT_DISPUTE, str(sale.entry.id), row)
-        return dispute
+        return {name: details[name] for name in ("state", "amount_minor", "reason", "answer_by")}
 
     def _move(self, sale: Sale, step: DisputeStep, kind: str, context: MessageContext) -> None:
-        """Book one step: back to the payer, or to the merchant again, with the fees' part."""
+        """Enter a step: back to the payer, or to the merchant again, with its fees."""
         entry, amount = sale.entry, step.dispute.amount_minor
         split = returned(
             split_of(entry.amount_minor, sale.house, sale.transfers),
@@ -160,15 +162,3 @@ class DisputeDesk:
             initiation=entry.initiation,
         )
         self._backend.store.enter(moved, transfers_of(context.seq, legs))
-
-
-def _read(details: str) -> Dispute:
-    held = json.loads(details)
-    due = held["answer_by"]
-    return Dispute(
-        payment_id=held["payment_id"],
-        amount_minor=held["amount_minor"],
-        reason=DisputeReason(held["reason"]),
-        state=DisputeState(held["state"]),
-        answer_by=None if due is None else date.fromisoformat(due),
-    )

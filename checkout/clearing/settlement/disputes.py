@@ -1,10 +1,11 @@
-"""What may follow a sale: refunds within what was paid, and disputes step by step."""
+"""The steps of a dispute over a sale, and how each moves the money. No I/O."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
+from typing import Any
 
 from checkout.clearing.settlement.netting import Movement
 
@@ -14,7 +15,7 @@ ANSWER_DAYS = 30
 
 
 class DisputeState(StrEnum):
-    """Where a dispute stands; the last two are final."""
+    """How far a dispute has come; the last two are final."""
 
     CHARGED_BACK = "charged-back"
     REPRESENTED = "represented"
@@ -32,7 +33,7 @@ class DisputeReason(StrEnum):
 
 
 class DisputeError(ValueError):
-    """A step that doesn't follow from where the dispute stands, or comes too late."""
+    """A step that doesn't follow from the dispute's state, or comes too late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +49,33 @@ class Dispute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputeStep:
-    """A dispute after a step and how the step moves the money; None where it stays."""
+    """A dispute after a step and how the step moves the money; None where it moves none."""
 
     dispute: Dispute
     movement: Movement | None
+
+
+def dispute_as_json(dispute: Dispute) -> dict[str, Any]:
+    """A dispute as the tables store it."""
+    return {
+        "payment_id": dispute.payment_id,
+        "amount_minor": dispute.amount_minor,
+        "reason": dispute.reason.value,
+        "state": dispute.state.value,
+        "answer_by": None if dispute.answer_by is None else dispute.answer_by.isoformat(),
+    }
+
+
+def dispute_from_json(fields: dict[str, Any]) -> Dispute:
+    """The dispute that `dispute_as_json` wrote."""
+    answer_by = fields["answer_by"]
+    return Dispute(
+        payment_id=fields["payment_id"],
+        amount_minor=fields["amount_minor"],
+        reason=DisputeReason(fields["reason"]),
+        state=DisputeState(fields["state"]),
+        answer_by=None if answer_by is None else date.fromisoformat(answer_by),
+    )
 
 
 def charge_back(
@@ -91,7 +115,7 @@ def represent(dispute: Dispute, *, on: date) -> DisputeStep:
 
 
 def decide_finally(dispute: Dispute, *, for_payer: bool, on: date) -> DisputeStep:
-    """The network's word on a represented dispute; moves the money only if the payer wins."""
+    """The network decides a represented dispute; money moves only if the payer wins."""
     _expect(dispute, DisputeState.REPRESENTED, on)
     state = DisputeState.FINAL_FOR_PAYER if for_payer else DisputeState.FINAL_FOR_MERCHANT
     return DisputeStep(

@@ -27,32 +27,32 @@ from checkout.clearing.store.rows import EntryRow
 from checkout.database import day_number
 
 
-class ClosingError(ValueError):
+class EndOfDayError(ValueError):
     """A day that can't be closed; the message says why."""
 
 
-class Closing:
+class EndOfDay:
     """Closes business dates in order; a date that is closed gives its report again."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
     def close(self, on: date, context: MessageContext) -> dict[str, Any]:
-        """Close a business date and return its report; ClosingError for one that can't be.
+        """Close a business date and return its report; EndOfDayError for one that can't be.
 
         What is pending by then is posted, holds that have run out expire, positions are netted by
         house, participant and currency, and settled. A wallet operator then keeps in its
-        client-money account what its payers have stored with it. Closing again changes nothing.
+        client-money account what its payers have stored with it. EndOfDay again changes nothing.
         """
         store, day = self._backend.store, day_number(on)
         known = self._report_of(day)
         if known is not None:
             return known | {"closed_before": True}
         if on > settlement_date(context.now):
-            raise ClosingError(f"{on.isoformat()} has not begun")
+            raise EndOfDayError(f"{on.isoformat()} has not begun")
         closed = self._backend.closed_through()
         if closed is not None and on < closed:
-            raise ClosingError(f"{on.isoformat()} was passed over: {closed.isoformat()} is closed")
+            raise EndOfDayError(f"{on.isoformat()} was passed over: {closed.isoformat()} is closed")
         at = (context.at_us, day, context.seq)
         store.resolve_many(
             "e.expires_us IS NOT NULL AND e.expires_us <= ?", (at[0],), Status.EXPIRED, at
