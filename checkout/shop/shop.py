@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from checkout.acceptance.qr.query_schedule import Rhythm
 from checkout.acceptance.qr.signed_payload import dynamic_payload
 from checkout.clearing.client.client import DEFAULT_PARTICIPANT, SwitchClient
 from checkout.clearing.client.open_client import open_client
@@ -27,6 +26,7 @@ from checkout.shop.payments.disputes import DisputedOrders
 from checkout.shop.payments.enrolment import Enrolment
 from checkout.shop.payments.pay_by_code import Payment, Payments
 from checkout.shop.payments.payer_codes import UserPaying
+from checkout.shop.payments.query_schedule import Rhythm
 from checkout.shop.payments.stickers import StaticCodes
 from checkout.shop.payments.top_ups import TopUps
 from checkout.shop.reader_status import ReaderDesk

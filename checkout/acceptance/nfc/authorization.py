@@ -1,4 +1,7 @@
-"""What the terminal read from a card becomes one AuthorizationRequest; the twin of the code's."""
+"""What the terminal read from a card becomes one AuthorizationRequest.
+
+Twin of `checkout.acceptance.qr.authorization`.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,10 @@ SURROGATE_RANGE = "999999"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What one tap left behind: of a demo card all of it, of a real one next to nothing.
+    """What a tap gives: the account for DE2 and, from a demo card, all that the issuer checks.
 
-    `pan` is the account for DE2, and `shown` is what people may see of the card's number. Where it
-    is a `real` card, `pan` is a surrogate, and nothing else that the card said is in here.
+    `shown` is what people may see of the card's number. The `pan` of a `real` card is a surrogate,
+    and no other answer of that card is in here.
     """
 
     decision: Decision
@@ -44,9 +47,9 @@ class Evidence:
 
 
 def is_real(pan: str) -> bool:
-    """Whether a card number could be anyone's: it is outside the demo's ranges.
+    """Whether a card number could belong to someone: it is outside the demo's ranges.
 
-    A number in the range of surrogates is taken for a real one too: no card of the demo has one.
+    A number in the range of surrogates counts as real too, since no card of the demo has one.
     """
     return not pan.startswith(DEMO_RANGE) or pan.startswith(SURROGATE_RANGE)
 
@@ -58,7 +61,7 @@ def surrogate(pan: str, fingerprint: Callable[[str], int]) -> str:
 
 
 def last_four(pan: str) -> str:
-    """All that people see of a real card's number."""
+    """A real card's number as people may see it: its last four digits."""
     return "*" * (len(pan) - 4) + pan[-4:]
 
 
@@ -73,7 +76,7 @@ def authorization(
     pin_block: bytes | None = None,
     preauthorise: bool = False,
 ) -> AuthorizationRequest:
-    """The question to the backend, or the advice of what the card approved; DE22 is 07x."""
+    """The request to the clearing backend, or the advice of an offline approval; DE22 is 07x."""
     if evidence.decision == "approved-offline":
         what = TransactionType.OFFLINE_ADVICE
     elif preauthorise:

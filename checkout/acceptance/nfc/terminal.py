@@ -1,4 +1,4 @@
-"""One tap at this terminal: walk the card, keep the story, sort out what it means for a sale."""
+"""One tap at this terminal: walk the card, record the steps, and tell what it means for a sale."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ _DECISIONS: dict[Outcome, Decision] = {
     Outcome.OFFLINE_DECLINED: "declined",
 }
 
-#: What the counter shows for outcomes that are no payment yet: reader state and sentence.
-_AGAIN: dict[Outcome, tuple[str, str]] = {
+#: What the payer is to do after an outcome without evidence: reader state and sentence.
+_INSTRUCTIONS: dict[Outcome, tuple[str, str]] = {
     Outcome.SEE_PHONE: ("see-phone", "verify on the phone, then tap it again"),
     Outcome.TRY_AGAIN: ("retry", "present the same card again"),
     Outcome.TRY_ANOTHER_CARD: ("retry", "this card cannot be used here: try another"),
@@ -59,19 +59,19 @@ _AGAIN: dict[Outcome, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terminal:
-    """What this terminal knows before a card comes: its data, its CA keys, its clock."""
+    """What this terminal has before a card comes: its data, its CA keys, its clock."""
 
     data: TerminalData
     ca_keys: CaKeyRing
     clock: Callable[[], datetime]
     random_bytes: Callable[[int], bytes] = field(default=secrets.token_bytes)
-    built_in: bool = True  # the data is the package's own, not the operator's file
+    built_in: bool = True  # the data is the package's, not from the operator's file
 
     def data_for(self, reader: Reader | None) -> TerminalData:
-        """Its data on this reader. A real card must not spend from its own offline purse here.
+        """The terminal data to use on this reader.
 
-        Only an operator's own file can allow that; what the package brings asks real readers'
-        cards to go online, always.
+        A card on a real reader must not spend from its offline purse here, so the package's data
+        has a floor limit of 0 there. Only an operator's file can allow offline approvals.
         """
         if self.built_in and reader is not None and not reader.emulated:
             return self.data.with_limits(floor=0)
@@ -92,9 +92,9 @@ def load(
     naming the field, OSError or UnicodeDecodeError for a file of keys that can't be read.
     """
     own = ca_keys is None
-    mine = home / TERMINAL_FILE
+    operators = home / TERMINAL_FILE
     if terminal is None:
-        terminal = mine if mine.exists() else "china"
+        terminal = operators if operators.exists() else "china"
     path = home / "keys" / "ca-public.json" if ca_keys is None else ca_keys
     text = path.read_text("utf-8-sig") if not own or path.exists() else "[]"
     return Terminal(
@@ -138,35 +138,36 @@ def walk(
 ) -> TapResult:
     """Read one card; every exchange goes into the trace, masked.
 
-    A recording on a TranscriptReader is asked what was asked when it was made.
+    A recording on a TranscriptReader is read under the conditions of its recording, which stand in
+    place of `transaction` and of the terminal's data.
     """
     began = 0.0 if trace is None else trace.now_ms()
     data = terminal.data_for(reader)
-    asked: dict[str, Any] = {"transaction": transaction, "terminal": data}
+    conditions: dict[str, Any] = {"transaction": transaction, "terminal": data}
     if isinstance(reader, TranscriptReader):
-        asked = reader.conditions(transaction, terminal.data).arguments()
+        conditions = reader.conditions(transaction, terminal.data).arguments()
     result = run_tap(
         card,
-        **asked,
+        **conditions,
         ca_keys=terminal.ca_keys,
         random_bytes=terminal.random_bytes,
         clock=time.perf_counter,
         resume=resume,
     )
     if trace is not None:
-        record(trace, result, began)
+        record_steps(trace, result, began)
     return result
 
 
-def record(trace: Trace, result: TapResult, began_ms: float) -> None:
-    """Add the tap's exchanges to a payment's story, one step each, card data masked.
+def record_steps(trace: Trace, result: TapResult, began_ms: float) -> None:
+    """Add the tap's exchanges to a payment's steps, one step each, card data masked.
 
-    Of a card that is not the demo's own the content stays out: name, sizes and status word only.
+    Of a card that is not one of the demo's, a step has name, sizes and status word only.
     """
     at_ms = began_ms
     foreign = result.pan is None or is_real(result.pan)
     for exchange in result.masked_exchanges():
-        told = {
+        content = {
             "command": exchange.command.hex().upper(),
             "response": exchange.response.hex().upper(),
         }
@@ -178,7 +179,7 @@ def record(trace: Trace, result: TapResult, began_ms: float) -> None:
             received=len(exchange.response),
             at_ms=at_ms,
             took_ms=exchange.elapsed_ms,
-            detail={"status": told["response"][-4:]} if foreign else told,
+            detail={"status": content["response"][-4:]} if foreign else content,
         )
         at_ms += exchange.elapsed_ms
     if result.pan is not None and foreign:
@@ -190,11 +191,11 @@ def record(trace: Trace, result: TapResult, began_ms: float) -> None:
             at_ms=at_ms,
         )
     if result.same_card is not None:
-        back = "the card of the torn tap is back" if result.same_card else "another card came"
-        trace.record("terminal", "shop", back, at_ms=at_ms)
+        which = "the card of the torn tap is back" if result.same_card else "another card came"
+        trace.record("terminal", "shop", which, at_ms=at_ms)
 
 
-def _once() -> Callable[[str], int]:
+def _unrepeatable_fingerprint() -> Callable[[str], int]:
     key = secrets.token_bytes(32)
     return lambda text: int.from_bytes(hmac.digest(key, text.encode(), "sha256"), "big")
 
@@ -203,8 +204,8 @@ def evidence(result: TapResult, fingerprint: Callable[[str], int] | None = None)
     """What goes to the shop for a tap that decides something; None where it must be repeated.
 
     A real card's number becomes a surrogate here, by the keyed hash `fingerprint` (without one, by
-    a key that nobody will have again), and all else that it said stays behind. What such a card
-    approved offline is asked online: its own purse is not ours to empty.
+    a key that is used once), and its other answers stay behind. An offline approval by such a card
+    becomes an online request: its own purse is not ours to empty.
     """
     decision = _DECISIONS.get(result.outcome)
     if decision is None:
@@ -215,7 +216,7 @@ def evidence(result: TapResult, fingerprint: Callable[[str], int] | None = None)
         return Evidence(
             decision="declined" if decision == "declined" else "online",
             scheme=scheme,
-            pan=surrogate(pan, _once() if fingerprint is None else fingerprint),
+            pan=surrogate(pan, _unrepeatable_fingerprint() if fingerprint is None else fingerprint),
             no_pin=result.no_pin,
             shown=last_four(pan),
             real=True,
@@ -235,5 +236,4 @@ def evidence(result: TapResult, fingerprint: Callable[[str], int] | None = None)
 
 def instruction(result: TapResult) -> tuple[str, str]:
     """Reader state and sentence for the payer, for an outcome without evidence."""
-    state, sentence = _AGAIN[result.outcome]
-    return state, sentence
+    return _INSTRUCTIONS[result.outcome]

@@ -1,4 +1,7 @@
-"""What a payer confirms on a phone becomes one AuthorizationRequest; the twin of the tap's."""
+"""What a payer confirms on a phone becomes one AuthorizationRequest.
+
+Twin of `checkout.acceptance.nfc.authorization`.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,11 @@ _INITIATION = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Consent:
-    """What a payer agreed to: which account, and the PIN block when a PIN was entered."""
+class Evidence:
+    """What a payer's confirmation gives: an account, and a PIN block where a PIN was typed.
+
+    `expiry` is YYMM; `code_kind` is the kind of code that led to the confirmation.
+    """
 
     account: str
     expiry: str | None
@@ -35,7 +41,7 @@ class Consent:
 
 
 def authorization(
-    consent: Consent,
+    evidence: Evidence,
     *,
     amount_minor: int,
     currency: str,
@@ -43,21 +49,21 @@ def authorization(
     merchant: Merchant,
     preauthorise: bool = False,
 ) -> AuthorizationRequest:
-    """The question to the clearing backend; DE22 is 03x, as integrators of QR payments use it."""
+    """The request to the clearing backend; DE22 is 03x, as integrators of QR payments use it."""
     return AuthorizationRequest(
         transaction_type=(
             TransactionType.PREAUTHORISATION if preauthorise else TransactionType.PURCHASE
         ),
-        account=consent.account,
-        expiry=consent.expiry,
-        pan_sequence=consent.pan_sequence,
+        account=evidence.account,
+        expiry=evidence.expiry,
+        pan_sequence=evidence.pan_sequence,
         amount_minor=amount_minor,
         currency=currency,
         stan=numbers.stan,
         rrn=numbers.rrn,
         transmitted_at=numbers.transmitted_at,
         entry_mode=EntryMode.BARCODE,
-        initiation=_INITIATION[consent.code_kind],
+        initiation=_INITIATION[evidence.code_kind],
         acquirer=merchant.acquirer,
         forwarder=merchant.forwarder,
         terminal_id=merchant.terminal_id,
@@ -65,6 +71,6 @@ def authorization(
         merchant_name=merchant.name_and_place,
         mcc=merchant.mcc,
         country=merchant.country,
-        pin_block=consent.pin_block,
-        no_pin=consent.pin_block is None,
+        pin_block=evidence.pin_block,
+        no_pin=evidence.pin_block is None,
     )

@@ -1,4 +1,4 @@
-"""One reading for any code: which kind it is, whether it keeps its rules, and what it says."""
+"""Reads any code: its kind, whether it keeps the rules of that kind, and its fields."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from devices.qr.codec.verdict import Verdict
 
 
 class Kind(StrEnum):
-    """What a text turned out to be."""
+    """The kind of code that a text is."""
 
     EMV_MPM = "emv-mpm"
     EMV_CPM = "emv-cpm"
@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a text is and says.
+    """A text that was read.
 
     `fields` maps ids to values, templates to nested objects; `places` are the positions that
     belong to `issues`, one each.
@@ -56,13 +56,13 @@ class Reading:
         }
 
 
-# Whose barcode: the digits that each house's payer codes begin with, and how many there are.
+# The payer codes of each house: the digits that they begin with, and how many there are.
 _BARCODES = (
     ("wechat", re.compile(r"1[0-5][0-9]{16}")),
     ("alipay", re.compile(r"(?:2[5-9]|30)[0-9]{14,22}")),
     ("unionpay", re.compile(r"62[0-9]{17}")),
 )
-# Whose link: scheme and host of the codes that the wallets' own payment pages stand behind.
+# The links of each wallet: scheme and host of its payment pages.
 _WALLETS = (
     ("wechat", re.compile(r"weixin://wxpay/", re.IGNORECASE)),
     ("wechat", re.compile(r"wxp://", re.IGNORECASE)),
@@ -70,14 +70,14 @@ _WALLETS = (
     ("unionpay", re.compile(r"https://qr\.95516\.com/", re.IGNORECASE)),
     ("upi", re.compile(r"upi://pay\?", re.IGNORECASE)),
 )
-# A merchant-presented payload, whole or damaged: it begins as one, or ends as one.
+# A merchant-presented payload, also a damaged one: it begins as one, or ends as one.
 _MPM = re.compile(r".{0,10}00020[0-9]|[0-9]{4}.*6304.{4}\s*$", re.DOTALL)
 
 
 def read(text: str) -> Reading:
-    """Tell what `text` is and read it; never raises for what it says."""
-    for each in _IN_TURN:
-        reading = each(text)
+    """Find out what kind of code `text` is and read it; never raises, whatever the text."""
+    for reader in _READERS:
+        reading = reader(text)
         if reading is not None:
             return reading
     finding = "not a payment code of a kind known here"
@@ -87,8 +87,11 @@ def read(text: str) -> Reading:
 
 
 def best(texts: Sequence[str]) -> Reading:
-    """Of several codes in one picture the one to go on with: what pays before what does not,
-    what keeps its rules before what breaks them, then in the order given; ValueError for none."""
+    """The code to go on with, of several in one picture; ValueError for none.
+
+    A code that keeps its rules comes before one that breaks them, then a kind that pays before one
+    that does not, then the order given.
+    """
     order = [Kind.EMV_MPM, Kind.EMV_CPM, Kind.LINK, Kind.BARCODE, Kind.OTHER]
     verdicts = [Verdict.STRICT, Verdict.NONCONFORMING, Verdict.INVALID]
     if not texts:
@@ -158,7 +161,7 @@ def _web_address(text: str, url: str) -> Reading | None:
     return Reading(kind=Kind.LINK, verdict=Verdict.STRICT, text=text, fields={"url": url})
 
 
-_IN_TURN: tuple[Callable[[str], Reading | None], ...] = (
+_READERS: tuple[Callable[[str], Reading | None], ...] = (
     _barcode,
     _consumer_presented,
     _link,

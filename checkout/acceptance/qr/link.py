@@ -1,8 +1,8 @@
 """The short link inside a dynamic code: what a phone's own camera opens.
 
-Scheme, host and code are upper case, which a QR symbol packs 5.5 bits to the character: a
-smaller symbol that scans from further away. Codes are unguessable, not signed: the shop looks
-each one up and says what it stands for before the payer confirms.
+Scheme, host and code are upper case: a QR symbol packs such characters into 5.5 bits each, so it
+is smaller and scans from further away. A code is unguessable and not signed: the shop looks it up
+and shows what it stands for before the payer confirms.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def short_path(path: str) -> str:
 
 
 def normalise_code(text: str) -> str:
-    """A code as it was made, from any case, with spaces or dashes, 0 for O, 1 for I, 8 for B.
+    """The code in `text`, in any case, with spaces or dashes, with 0 for O, 1 for I or 8 for B.
 
     LinkError where it cannot be a code.
     """

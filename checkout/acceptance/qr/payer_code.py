@@ -1,9 +1,9 @@
 """What a payer's phone shows for the counter to scan: nineteen digits, new every minute.
 
-99, six digits that hide which account it is, eleven that prove it. No network has the prefix.
-The same digits stand as 5A in an EMV consumer-presented payload, under an application
-identifier of the unregistered kind, beside a longer proof. Whoever accepts a code must keep the
-digits as used: within its minutes it is good once.
+The digits are 99, a prefix that no network has; six that hide which account it is; eleven that
+prove it. An EMV consumer-presented payload carries the same digits as 5A, under an application
+identifier of the unregistered kind, with a longer proof. A code is good once: whoever accepts it
+must store its digits as used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from devices.qr.codec.cpm import Application, ConsumerPresented
 
 #: Seconds for which one code is shown.
 STEP_S = 60
-#: Codes of this many minutes ago are still taken: the payer showed it just before it changed.
+#: Codes of so many minutes ago are still taken: a payer may show one just before it changes.
 GRACE_STEPS = 1
 #: Application identifier of the payload: F begins the identifiers that nobody registers
 #: (ISO/IEC 7816-5), the rest is the project's name in ASCII.
@@ -30,14 +30,14 @@ AID = b"\xf0LANE1"
 _PREFIX = "99"
 _DIGITS = re.compile(r"99[0-9]{17}")
 _HANDLES, _PROOFS = 10**6, 10**11
-_REMEMBERED_STEPS = 24 * 60  # how far back a code is told from a stranger's: `expired`
+_REMEMBERED_STEPS = 24 * 60  # older codes are `unknown`, not `expired`
 _SHORTEST_KEY = 16
 
 RefusedKind = Literal["unknown", "expired"]
 
 
 class PayerCodeRefused(ValueError):
-    """A scanned text that pays nothing: `unknown` to this house, or `expired`."""
+    """A scanned text that pays nothing: no code of an account here (`unknown`), or `expired`."""
 
     def __init__(self, kind: RefusedKind, message: str) -> None:
         super().__init__(message)
@@ -56,13 +56,13 @@ class PayerCode:
 
     @property
     def spoken(self) -> str:
-        """The digits in groups of four, to be read out."""
+        """The digits in groups of four, to be read aloud."""
         return " ".join(re.findall(".{1,4}", self.digits))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundPayer:
-    """Whose code it was: `account` as it was registered; keep `digits` as used."""
+    """The account that a code belongs to, as it was registered; `digits` are to be stored as used."""
 
     account: str
     digits: str
@@ -72,7 +72,7 @@ class FoundPayer:
 class PayerCodes:
     """Makes and recognises the codes of `accounts`, names or numbers of any form.
 
-    `key` is the house's secret, 16 bytes or more. Nothing is kept: the same key, accounts and
+    `key` is the house's secret, 16 bytes or more. Nothing is stored: the same key, accounts and
     minute give the same code.
     """
 
@@ -101,16 +101,16 @@ class PayerCodes:
         )
 
     def find(self, scanned: str, now: datetime) -> FoundPayer:
-        """Whose code was scanned, from the barcode's digits or the EMV payload.
+        """The payer whose code was scanned, as the barcode's digits or as the EMV payload.
 
-        PayerCodeRefused where it is nobody's, or shown too long ago.
+        PayerCodeRefused for a code of no account, or one that was shown too long ago.
         """
         digits, proof = _taken_apart(scanned)
         present = _step(now)
         for step in range(present + 1, present - _REMEMBERED_STEPS, -1):
             handle = self._unmasked(digits, step)
             account = self._accounts.get(handle)
-            # One comparison in constant time a minute: nothing to learn from how long it takes.
+            # Compared in constant time: how long it takes must not show how many digits were right.
             if account is None or not hmac.compare_digest(self._digits(handle, step), digits):
                 continue
             if proof is not None and not hmac.compare_digest(

@@ -1,8 +1,8 @@
-"""The shop's own EMV codes: bound to merchant, amount and order, and proof against change.
+"""The shop's own EMV codes: a keyed tag binds each to its merchant, amount and order.
 
-The template 26 holds our own identifier, so no real wallet takes the code for its own:
-01 merchant id, 02 the order's or sticker's code (unguessable, looked up by the shop), 03 a tag
-over everything else in the payload. A changed amount, another merchant's name or a code lifted
+Template 26 holds this project's identifier, so that no real wallet takes the code for its own, and
+01 merchant id, 02 the order's or sticker's code (unguessable, looked up by the shop), 03 the tag
+over everything else in the payload. A changed amount, another merchant's name or a code copied
 into a stranger's sticker is refused before the payer sees a price.
 """
 
@@ -43,10 +43,10 @@ class CodeRefused(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What a payer is asked to confirm, as the code says it and the tag vouches for.
+    """What a code asks its payer to confirm; the tag has been checked.
 
-    `amount` is None where the payer types it; `code` is for the shop to look up, which also
-    tells whether it is still live.
+    `amount` is None where the payer types it. The shop looks `code` up, and so finds out whether
+    it is still live.
     """
 
     code: str

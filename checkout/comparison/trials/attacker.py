@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 from checkout.acceptance.nfc.authorization import Evidence, authorization
 from checkout.acceptance.qr.authorization import (
     CodeKind,
-    Consent,
+    Evidence as CodeEvidence,
     authorization as code_authorization,
 )
 from checkout.clearing.client.client import NoAnswer, NotSent, SwitchClient
@@ -91,7 +91,7 @@ def code_question(
     """A question to the switch as if somebody had paid by code from `account`."""
     block = None if pin is None else rig.stand.client.encrypt_pin(pin, account)
     return code_authorization(
-        Consent(
+        CodeEvidence(
             account=account, expiry=expiry, pan_sequence="001", code_kind=kind, pin_block=block
         ),
         amount_minor=amount_minor,

@@ -15,11 +15,10 @@ from checkout.acceptance.contract import Mode
 from checkout.acceptance.nfc.authorization import Evidence, authorization as tap_authorization
 from checkout.acceptance.qr.authorization import (
     CodeKind,
-    Consent,
+    Evidence as CodeEvidence,
     authorization as code_authorization,
 )
 from checkout.acceptance.qr.payer_code import PayerCodes
-from checkout.acceptance.qr.query_schedule import Rhythm
 from checkout.clearing.client.client import NotSent, SwitchClient
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.config import Merchant
@@ -34,6 +33,7 @@ from checkout.shop.payments.authorisation import Attempt, Attempts
 from checkout.shop.payments.payer_codes import Presented
 from checkout.shop.payments.payments import Payment, PaymentRecords, PaymentState, Source
 from checkout.shop.payments.pin_entry import PIN, Waiting
+from checkout.shop.payments.query_schedule import Rhythm
 from checkout.shop.payments.refunds import AfterSale
 from checkout.shop.payments.reversals import Repeats
 from checkout.trace import Trace
@@ -173,7 +173,7 @@ class Payments:
     def _question(
         self, attempt: Attempt, who: Payer, kind: CodeKind, pin_block: bytes | None
     ) -> AuthorizationRequest:
-        consent = Consent(
+        evidence = CodeEvidence(
             account=who.account,
             expiry=who.expiry,
             pan_sequence=who.pan_sequence,
@@ -181,7 +181,7 @@ class Payments:
             pin_block=pin_block,
         )
         return code_authorization(
-            consent,
+            evidence,
             amount_minor=attempt.order.amount_minor,
             currency=attempt.order.currency,
             numbers=attempt.numbers,

@@ -18,7 +18,6 @@ from sqlalchemy.exc import IntegrityError
 
 from checkout.acceptance.contract import Mode
 from checkout.acceptance.qr.payer_code import PayerCode, PayerCodeRefused, PayerCodes
-from checkout.acceptance.qr.query_schedule import Rhythm, next_due, steps
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.database import instant, micros
 from checkout.demo.payers import Payer, payer as find_payer
@@ -31,6 +30,7 @@ from checkout.shop.orders.states import Order
 from checkout.shop.payments.authorisation import Attempt, Attempts
 from checkout.shop.payments.payments import Payment, PaymentRecords, PaymentState, Source
 from checkout.shop.payments.pin_entry import NOT_IN_TIME, Wait, Waiting
+from checkout.shop.payments.query_schedule import Rhythm, next_due, steps
 from checkout.trace import Step as PaymentStep, Trace, steps_to_json
 
 #: The currency of the amount up to which no PIN is asked; codes in others always wait for it.

@@ -93,7 +93,7 @@ def test_what_a_real_card_approved_offline_is_asked_online() -> None:
 def test_the_story_tells_of_a_real_card_names_sizes_and_status_only() -> None:
     for pan, content in ((DEMO, True), (REAL, False)):
         trace = Trace()
-        tap.record(trace, result(pan), 0.0)
+        tap.record_steps(trace, result(pan), 0.0)
         first = trace.steps()[0]
         assert (first.bytes_sent, first.bytes_received) == (5, 14)
         assert ("response" in first.detail) is content

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from checkout.acceptance.qr.query_schedule import Rhythm, Step, next_due, steps
+from checkout.shop.payments.query_schedule import Rhythm, Step, next_due, steps
 
 START = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
