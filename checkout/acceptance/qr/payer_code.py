@@ -62,7 +62,7 @@ class PayerCode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundPayer:
-    """The account that a code belongs to, as it was registered; `digits` are to be stored as used."""
+    """The account that a code belongs to, as it was registered; store `digits` as used."""
 
     account: str
     digits: str
