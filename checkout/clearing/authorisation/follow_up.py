@@ -1,4 +1,4 @@
-"""What follows a sale: void, refund, completion and void of a pre-authorisation, offline advice."""
+"""What follows a sale: void, refund, completion, void of a pre-authorisation, offline advice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _T = TransactionType
 
 
 class FollowUps:
-    """Answers requests that speak of an earlier one, which DE90 names."""
+    """Answers requests about an earlier one, which DE90 names."""
 
     def __init__(self, backend: Backend, purchases: PurchaseAuthorisation) -> None:
         self._backend = backend
@@ -29,7 +29,7 @@ class FollowUps:
         self._top_ups = TopUps(backend)
 
     def answer(self, context: RequestContext) -> Outcome:
-        """Find the original, check that this may follow it, and book it."""
+        """Find the original, check that this may follow it, and enter it."""
         request = context.request
         if not 0 < request.amount_minor < ABSURD_MINOR:
             return context.refuse("13", "amount-not-positive-or-absurd")
@@ -90,7 +90,7 @@ class FollowUps:
         return context.approve()
 
     def _complete(self, context: RequestContext, sale: Sale) -> Outcome:
-        """MessageContext a hold into a sale, of less, of as much or of a little more."""
+        """Turn a hold into a sale, of up to 115 percent of its amount."""
         request = context.request
         if not sale.is_hold or sale.status is not Status.PENDING:
             return context.refuse("12", f"original-{sale.status}")
@@ -158,15 +158,14 @@ class FollowUps:
         return context.approve()
 
     def offline_advice(self, context: RequestContext) -> Outcome:
-        """What the card approved by itself: booked if its certificate is right, funds or not."""
+        """Enter what the card approved by itself if its certificate (TC) is right, funds or not."""
         request = context.request
         routed = self._backend.routing.route(context)
         if isinstance(routed, TokenRefusal):
             return context.refuse(routed.response_code, routed.reason)
         if request.icc is None:
             return context.refuse("30", "no-certificate")
-        authorisation = self._backend.account_holders.identify(routed)
-        decision = authorisation.decision
+        decision = self._backend.account_holders.identify(routed).decision
         if not decision.approved:
             return context.refuse(decision.response_code, decision.reason)
         self._purchases.enter_approved_elsewhere(routed)

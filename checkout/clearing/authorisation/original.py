@@ -1,4 +1,4 @@
-"""An earlier sale as it stands now: what became of it, what was given back, who stood around it."""
+"""An earlier sale as it stands now: its state, what was refunded, and the parties to it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from checkout.database import date_of
 
 DISPUTED = ("chargeback", "final-chargeback")
 REPRESENTED = "representment"
-#: What gives a top-up back, in whole or in part.
+#: Kind of entry that gives a top-up back, in whole or in part.
 TOP_UP_RETURN = "top-up-return"
 _BACKWARD = (
     TransactionType.REFUND,
@@ -31,11 +31,11 @@ _BACKWARD = (
     TransactionType.PREAUTHORISATION_VOID,
     TOP_UP_RETURN,
 )
-#: Kinds of entry that give money back, and whose reversal takes it again.
+#: Kinds of entry that give money back; their reversal takes it again.
 RETURNS = (TransactionType.REFUND, TOP_UP_RETURN)
-#: What undoes a sale, or a refund, that has been posted.
+#: Kinds of entry that undo a posted sale or refund.
 CONTRA = ("reversal", "refund-reversal")
-#: What a void took back and the void's own reversal put in again.
+#: Kind of the entry by which the reversal of a void enters the sale anew.
 REINSTATED = "reinstated"
 
 
@@ -62,17 +62,17 @@ class Sale:
 
     @property
     def is_backward(self) -> bool:
-        """Whether it is no sale at all but gives something back itself."""
+        """Whether it is not a sale but itself gives something back."""
         return self.entry.kind in _BACKWARD
 
     @property
     def is_top_up(self) -> bool:
-        """Whether it is no sale either, but brought money into a wallet."""
+        """Whether it is not a sale but brought money into a wallet."""
         return is_top_up(self.transfers)
 
     @property
     def house(self) -> House:
-        """Which house it went through."""
+        """The house that it went through."""
         return House(self.entry.house)
 
     @property
@@ -82,7 +82,7 @@ class Sale:
 
 
 class OriginalSales:
-    """Looks earlier messages up and works out what may still follow them."""
+    """Finds the sales that later messages name, and works out what those come to."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -90,7 +90,7 @@ class OriginalSales:
     def named_by(self, request: AuthorizationRequest, original: OriginalElements) -> Sale | None:
         """The approved original that `request` names; None where there is none of this acquirer.
 
-        A sale that was completed, or taken back and put in again, is found in its latest form.
+        A sale that was completed, or voided and reinstated, is found as its latest entry.
         """
         key = message_key(
             original.transmitted_at, original.stan, original.acquirer, request.terminal_id
@@ -110,7 +110,7 @@ class OriginalSales:
         return self.sale(self.latest(entry))
 
     def is_own(self, message: MessageRow, request: AuthorizationRequest) -> bool:
-        """Whether who forwards `request` has sent that message: nobody undoes what is another's."""
+        """Whether the forwarder of `request` sent that message: nobody may undo another's."""
         sender = self._backend.participants.by_institution.get(request.forwarder)
         return sender is not None and sender.id == message.peer
 
@@ -122,7 +122,7 @@ class OriginalSales:
         for one in store.followers(entry.id):
             if store.status(one) is Status.VOIDED:
                 continue
-            if one.kind in CONTRA:  # posted and undone: no longer to be built upon
+            if one.kind in CONTRA:  # posted and undone: nothing more may follow it
                 status = Status.VOIDED
             elif one.kind in RETURNS and not self._undone(one):
                 refunded += one.amount_minor
@@ -144,7 +144,7 @@ class OriginalSales:
         return any(one.kind in CONTRA for one in self._backend.store.followers(refund.id))
 
     def parties(self, sale: Sale, request: AuthorizationRequest) -> Parties:
-        """Who stands around something that follows `sale`, in proportion to its amount."""
+        """The parties to a request that follows `sale`, with its amount as it is billed."""
         account = payer_of(sale.transfers)
         linked = account if sale.linked else None
         entry = sale.entry
@@ -188,7 +188,7 @@ class OriginalSales:
         self.count(sale, sale.sold_on, -sale.entry.billing_minor)
 
     def latest(self, entry: EntryRow) -> EntryRow:
-        """Follow completions and reinstatements to what stands for the sale now."""
+        """The entry that stands for the sale now, after its completions and reinstatements."""
         for one in self._backend.store.followers(entry.id):
             replaces = one.kind in (
                 TransactionType.COMPLETION,
@@ -200,16 +200,14 @@ class OriginalSales:
         return entry
 
     def _billed(self, sale: Sale, request: AuthorizationRequest) -> int:
-        """The payer's side of an amount: all refunds together give back what was billed."""
+        """The amount in the payer's currency; all refunds together come to what was billed."""
         entry = sale.entry
         if entry.billing_currency == entry.currency:
             return request.amount_minor
         if request.transaction_type is TransactionType.REFUND:
-            before = sale.refunded_billing_minor
-            upto = _share(
-                entry.billing_minor, sale.refunded_minor + request.amount_minor, entry.amount_minor
-            )
-            return max(upto - before, 0)
+            refunded = sale.refunded_minor + request.amount_minor
+            billed = _share(entry.billing_minor, refunded, entry.amount_minor)
+            return max(billed - sale.refunded_billing_minor, 0)
         return _share(entry.billing_minor, request.amount_minor, entry.amount_minor)
 
 

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from checkout.clearing.issuing.decision import Decision
 
-#: Days from the sale within which a refund, and a chargeback, are taken; demo terms.
+#: Days from the sale within which refunds and chargebacks are accepted; demo terms.
 REFUND_DAYS = 365
 
 
@@ -21,7 +21,7 @@ def refund_decision(
 ) -> Decision:
     """Whether a refund fits what is left of a payment; amounts in its currency's minor units.
 
-    What is being disputed can't be refunded as well: the payer would get it twice.
+    A disputed amount can't be refunded as well: the payer would get it twice.
     """
     if refund_minor <= 0:
         return Decision(response_code="13", reason="amount-not-positive")

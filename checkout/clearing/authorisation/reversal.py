@@ -1,4 +1,4 @@
-"""Reversals: undo a message whatever became of it, once, however often it is asked."""
+"""Reversals: undo a message once, whatever became of it and however often that is asked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COMPLETING = {_T.COMPLETION, _T.COMPLETION_ADVICE}
 
 
 class Reversals:
-    """Answers 0420; the same reversal again gets the same answer and moves nothing."""
+    """Answers 0420; a repeated reversal gets the same answer and moves nothing."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -41,7 +41,7 @@ class Reversals:
         )
         message = self._backend.store.message_by_key(key)
         if message is None:
-            # The original may still be on its way: then it is refused when it arrives.
+            # The original may still be on its way. It is then refused when it arrives.
             self._backend.store.forestall(f"{key}|{request.forwarder}", context.at_us)
             return context.refuse("25", "original-not-here-yet")
         if not self._sales.is_own(message, request):
@@ -68,21 +68,21 @@ class Reversals:
             return context.refuse("12", "top-up-is-spent")
         self._recount(sale)
         if sale.status is not Status.PENDING:
-            self._contra(context, sale)
+            self._enter_contra(context, sale)
             return _undone(context)
         self._backend.resolve(context, latest, Status.VOIDED)
         if entry.kind in _COMPLETING and entry.original is not None:
             self._enter_anew(context, entry.original)  # the money is held as before
         return _undone(context)
 
-    def _contra(self, context: RequestContext, sale: Sale) -> None:
-        """What has been posted is undone by an entry the other way round."""
+    def _enter_contra(self, context: RequestContext, sale: Sale) -> None:
+        """Undo what has been posted by an entry in the other direction."""
         kind = "refund-reversal" if sale.entry.kind in RETURNS else "reversal"
         legs = reversed_legs(sale.transfers, "reversed")
         self._copy(context, sale.entry, legs, kind)
 
     def _reinstate(self, context: RequestContext, void: EntryRow) -> Outcome:
-        """The void itself is undone: what it took back stands again, as a new entry."""
+        """Undo a void: enter the sale that it took back anew."""
         assert void.original is not None
         followers = self._backend.store.followers(void.original)
         if any(one.kind == REINSTATED for one in followers):
@@ -94,16 +94,12 @@ class Reversals:
         entry = self._backend.store.entry(entry_id)
         assert entry is not None
         transfers = self._backend.store.transfers(entry.id)
-        again = self._copy(context, entry, _legs_of(transfers), REINSTATED)
-        sale = self._sales.sale(again)
+        copy = self._copy(context, entry, _legs_of(transfers), REINSTATED)
+        sale = self._sales.sale(copy)
         self._sales.count(sale, context.business_date, entry.billing_minor)
 
     def _copy(
-        self,
-        context: RequestContext,
-        entry: EntryRow,
-        legs: tuple[Leg, ...],
-        kind: str,
+        self, context: RequestContext, entry: EntryRow, legs: tuple[Leg, ...], kind: str
     ) -> EntryRow:
         return self._backend.enter(
             context,
@@ -120,7 +116,7 @@ class Reversals:
         )
 
     def _recount(self, sale: Sale) -> None:
-        """Limits get back what the original used up, or lose again what a refund gave back."""
+        """Give the payer's limits back what a sale used up, or take back what a refund returned."""
         refund = sale.entry.kind in RETURNS
         self._sales.count(sale, sale.sold_on, sale.entry.billing_minor * (1 if refund else -1))
 

@@ -14,7 +14,7 @@ from checkout.clearing.messages import AuthorizationRequest, TransactionType
 
 
 class StandInError(ValueError):
-    """The rules' file says something that cannot be; the message names the entry."""
+    """An entry of the rules' file that can't be used; the message names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ def stand_in_rules() -> Mapping[str, StandInRule]:
 
 
 def parse_stand_in(text: str) -> Mapping[str, StandInRule]:
-    """Read rules from TOML; StandInError names the entry at fault."""
+    """Read rules from TOML; StandInError names the wrong entry."""
     rules: dict[str, StandInRule] = {}
     for entry in tomllib.loads(text).get("stand_in", ()):
         try:

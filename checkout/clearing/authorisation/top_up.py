@@ -1,7 +1,7 @@
 """Top-ups of stored balances: from the payer's bank account into the wallet, and back again.
 
-A top-up is posted as soon as it is approved, since a balance is there to be spent; what gives it
-back waits for the close of the day like every other refund. Neither house takes a fee for it.
+A top-up is posted as soon as it is approved, so that the balance can be spent at once. Its refund
+waits for the close of the day like every other. Neither house takes a fee for it.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from checkout.clearing.wallet_operator import bank_decision, top_up_decision
 
 
 class TopUps:
-    """Answers what a wallet operator asks for its payers; nobody else may."""
+    """Answers wallet operators, each for its own payers; no other participant may ask."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
 
     def answer(self, routed: RoutedRequest) -> Outcome:
-        """Draw on the bank account and credit the balance at once; the payer proves to be it."""
+        """Draw on the bank account and credit the balance, once the payer is identified."""
         context, request = routed.context, routed.request
         operator = self._operator(request)
         if operator is None:
@@ -67,22 +67,16 @@ class TopUps:
         return context.approve()
 
     def give_back(self, context: RequestContext, top_up: Sale) -> Outcome:
-        """A void or refund of a top-up: from what is left of the balance to the bank account."""
+        """A void or refund of a top-up: from the rest of the balance to the bank account."""
         request = context.request
         operator = self._operator(request)
         if operator is None or operator.id != top_up.entry.holder:
             return context.refuse("12", "only-its-operator-gives-a-top-up-back")
         if top_up.status is not Status.POSTED:
             return context.refuse("12", f"original-{top_up.status}")
-        if request.transaction_type is TransactionType.VOID:
-            if top_up.sold_on != context.business_date:
-                return context.refuse("12", "another-day-needs-a-refund")
-            if top_up.refunded_minor:
-                return context.refuse("12", "original-refunded")
-            if request.amount_minor != top_up.entry.amount_minor:
-                return context.refuse("13", "a-void-takes-the-whole")
-        elif request.transaction_type is not TransactionType.REFUND:
-            return context.refuse("12", "a-top-up-is-voided-or-refunded")
+        refusal = _check_kind(context, top_up)
+        if refusal is not None:
+            return refusal
         decision = refund_decision(
             paid_minor=top_up.entry.amount_minor,
             refunded_minor=top_up.refunded_minor,
@@ -121,11 +115,11 @@ class TopUps:
     # -- parts ----------------------------------------------------------------------------------
 
     def _operator(self, request: AuthorizationRequest) -> Participant | None:
-        """The wallet operator that asks, for itself."""
-        found = self._backend.participants.by_institution.get(request.acquirer)
-        if found is None or found.role is not Role.WALLET_OPERATOR:
+        """The wallet operator that asks for itself; None for any other participant."""
+        participant = self._backend.participants.by_institution.get(request.acquirer)
+        if participant is None or participant.role is not Role.WALLET_OPERATOR:
             return None
-        return found if request.forwarder == request.acquirer else None
+        return participant if request.forwarder == request.acquirer else None
 
     def _enter(
         self, routed: RoutedRequest, operator: Participant, source: str, bank: Participant
@@ -157,8 +151,8 @@ class TopUps:
         request: AuthorizationRequest,
         bank: Participant | None = None,
     ) -> Parties:
-        found = bank or self._backend.participants.holder_of(source)
-        assert found is not None
+        bank = bank or self._backend.participants.holder_of(source)
+        assert bank is not None
         return Parties(
             account=wallet,
             billing_currency=request.currency,
@@ -167,15 +161,31 @@ class TopUps:
             acquirer=operator.id,
             merchant=request.merchant_id,
             currency=request.currency,
-            bank=found.id,
+            bank=bank.id,
             linked_account=source,
         )
 
 
-def spent_since(backend: Backend, top_up: Sale) -> bool:
-    """Whether a top-up that is to be undone is no longer there in its whole."""
-    if not is_top_up(top_up.transfers) or top_up.entry.kind == TOP_UP_RETURN:
+def spent_since(backend: Backend, sale: Sale) -> bool:
+    """Whether this is a top-up and the balance no longer has the whole of it."""
+    if not is_top_up(sale.transfers) or sale.entry.kind == TOP_UP_RETURN:
         return False
-    entry = top_up.entry
-    held = backend.store.balance(payer_account(entry.payer, entry.currency))
-    return held.available < entry.amount_minor
+    entry = sale.entry
+    balance = backend.store.balance(payer_account(entry.payer, entry.currency))
+    return balance.available < entry.amount_minor
+
+
+def _check_kind(context: RequestContext, top_up: Sale) -> Outcome | None:
+    """Refuse a void that is late, partial or second, and anything but a void or a refund."""
+    request = context.request
+    if request.transaction_type is TransactionType.REFUND:
+        return None
+    if request.transaction_type is not TransactionType.VOID:
+        return context.refuse("12", "a-top-up-is-voided-or-refunded")
+    if top_up.sold_on != context.business_date:
+        return context.refuse("12", "another-day-needs-a-refund")
+    if top_up.refunded_minor:
+        return context.refuse("12", "original-refunded")
+    if request.amount_minor != top_up.entry.amount_minor:
+        return context.refuse("13", "a-void-takes-the-whole")
+    return None

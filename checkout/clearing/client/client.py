@@ -106,7 +106,7 @@ class SwitchClient:
         self._blocks: dict[bytes, SwitchConnection] = {}
 
     def authorize(self, request: AuthorizationRequest, *, timeout_s: float = 10.0) -> Exchange:
-        """Ask and wait; a decline is in the answer.
+        """Send a request and wait for the answer; a decline is in the answer.
 
         Raises NotSent (nothing left this machine) or NoAnswer (the caller must reverse).
         """

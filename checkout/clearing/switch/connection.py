@@ -1,7 +1,8 @@
-"""One TCP connection of the switch: bytes in, whole messages out, answers back, all bounded."""
+"""One client's TCP connection at the switch: buffers of limited size for messages and answers."""
 
 from __future__ import annotations
 
+import selectors
 import socket
 from collections.abc import Iterator
 
@@ -10,35 +11,39 @@ from checkout.clearing.iso8583.field_map import refusal_fields
 from checkout.clearing.switch.session import Session
 
 READ_BYTES = 1 << 16
-#: Unread messages and unsent answers of one connection; beyond them it isn't read any more.
+#: Bytes of unread messages, and of unsent answers; a connection with as many is not read further.
 MAX_INPUT = 1 << 20
 MAX_OUTPUT = 1 << 20
-WRONG_LENGTH = -1
+_WRONG_LENGTH = -1
 
 
-class Connection:
-    """Buffers of one client; `over` once it is to be closed, `reason` why."""
+class ClientConnection:
+    """Buffers of one client. `reason` says why the switch gave the connection up; else it is empty.
+
+    `owed` counts turns that hold a message of this client, decided and not yet answered;
+    `watched_events` are those that the server's selector watches the socket for.
+    """
 
     def __init__(self, accepted: socket.socket, name: str) -> None:
         self.socket = accepted
         self.session = Session(name=name)
         self.reason = ""
-        self.watched = 1
-        self.owed = 0  # turns with a message of this client that are decided and not yet answered
+        self.watched_events = selectors.EVENT_READ
+        self.owed = 0
         self._input = bytearray()
         self._output = bytearray()
         self._ended = False
         self._broken = False
 
     @property
-    def over(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether nothing more will come or go."""
-        finished = not (self._output or self.waiting or self.owed)
-        return self._broken or (self._ended and finished)
+        pending = self._output or self.has_message or self.owed
+        return self._broken or (self._ended and not pending)
 
     @property
     def has_output(self) -> bool:
-        """Whether answers wait for room."""
+        """Whether answers wait to be sent."""
         return bool(self._output)
 
     @property
@@ -48,14 +53,14 @@ class Connection:
         return not (self._ended or full)
 
     @property
-    def waiting(self) -> bool:
+    def has_message(self) -> bool:
         """Whether a whole message lies in the buffer."""
         if len(self._input) < LENGTH_BYTES:
             return False
         return len(self._input) >= LENGTH_BYTES + int.from_bytes(self._input[:LENGTH_BYTES])
 
     def read(self) -> None:
-        """Take what has arrived."""
+        """Take the bytes that have arrived."""
         if not self.may_read:
             return
         try:
@@ -71,7 +76,7 @@ class Connection:
             self._ended = True
 
     def messages(self, most: int, taken: list[bytes]) -> Iterator[bytes]:
-        """Whole messages without their length, noted in `taken`, until it holds `most`.
+        """Take whole messages without their length, adding them to `taken` until it holds `most`.
 
         A length that can't be ends the connection.
         """
@@ -79,7 +84,7 @@ class Connection:
         try:
             while len(taken) < most and not self._broken and not self.reason:
                 end = self._end_of_message(at)
-                if end == WRONG_LENGTH:
+                if end == _WRONG_LENGTH:
                     length = int.from_bytes(self._input[at : at + LENGTH_BYTES])
                     self.give_up(f"a message of {length} bytes")
                     break
@@ -90,35 +95,35 @@ class Connection:
                 taken.append(message)
                 yield message
         finally:
-            # Taken once, even where deciding it went wrong: else it would come again for ever.
+            # Even where deciding a message failed: else it would be taken again for ever.
             del self._input[:at]
 
-    def following(self, most: int) -> list[bytes]:
-        """At most so many of the whole messages that wait, which stay."""
-        found: list[bytes] = []
+    def waiting_messages(self, most: int) -> list[bytes]:
+        """At most so many of the whole messages in the buffer, which stay there."""
+        waiting: list[bytes] = []
         at, end = 0, self._end_of_message(0)
-        while len(found) < most and at < end <= len(self._input):
-            found.append(bytes(self._input[at + LENGTH_BYTES : end]))
+        while len(waiting) < most and at < end <= len(self._input):
+            waiting.append(bytes(self._input[at + LENGTH_BYTES : end]))
             at, end = end, self._end_of_message(end)
-        return found
+        return waiting
 
     def _end_of_message(self, at: int) -> int:
-        """Where the message that begins there ends; 0 where its length has not come yet."""
+        """Where the message that begins at `at` ends; 0 where its length has not come yet."""
         head = self._input[at : at + LENGTH_BYTES]
         if len(head) < LENGTH_BYTES:
             return 0
         length = int.from_bytes(head)
-        return at + LENGTH_BYTES + length if 0 < length <= MAX_MESSAGE else WRONG_LENGTH
+        return at + LENGTH_BYTES + length if 0 < length <= MAX_MESSAGE else _WRONG_LENGTH
 
-    def answer(self, messages: tuple[bytes, ...]) -> None:
-        """Queue answers for sending."""
+    def queue(self, messages: tuple[bytes, ...]) -> None:
+        """Queue messages for sending."""
         for message in messages:
             self._output += frame(message)
 
-    def refusals(self, taken: list[bytes]) -> tuple[bytes, ...]:
-        """What to say when a turn could not be written: 96 to each of its messages."""
+    def refusals(self, messages: list[bytes]) -> tuple[bytes, ...]:
+        """The answers to messages whose turn could not be written: 96 to each."""
         answers: list[bytes] = []
-        for message in taken:
+        for message in messages:
             try:
                 refusal = refusal_fields(unpack(message), "96")
             except CodecError:
@@ -128,7 +133,7 @@ class Connection:
         return tuple(answers)
 
     def flush(self) -> None:
-        """Send as much as goes now."""
+        """Send as much as the socket takes now."""
         while self._output and not self._broken:
             try:
                 sent = self.socket.send(self._output)
@@ -140,11 +145,11 @@ class Connection:
             del self._output[:sent]
 
     def give_up(self, reason: str) -> None:
-        """Close this connection; what it still had to say is not heard."""
+        """Close this connection once its answers are sent; what it sent besides is dropped."""
         self.reason = reason
         self._ended = True
         self._input.clear()
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         self.socket.close()

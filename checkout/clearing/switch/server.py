@@ -1,12 +1,13 @@
 """The switch as a process: one thread, one loop, many connections.
 
-Each turn takes what has arrived from every connection, decides all of it, writes it in one durable
-commit and only then answers. A large turn is written beside, by another process, while the next one
-is decided; its answers wait for that. Nothing is handed between threads.
+Each turn takes the messages that have arrived from every connection, decides all of them, writes
+them in one durable commit, and only then sends the answers. Another process writes a large turn
+while the switch decides the next one. Nothing is handed between threads.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import heapq
 import itertools
@@ -30,34 +31,39 @@ from checkout.clearing.store.engine import Engine
 from checkout.clearing.store.opening import open_clearing_engine
 from checkout.clearing.store.store import Store
 from checkout.clearing.store.write_behind import WriteBehindEngine
-from checkout.clearing.switch.connection import Connection
+from checkout.clearing.switch.connection import ClientConnection
 from checkout.clearing.switch.discovery import Address, Seat, take_seat
 from checkout.clearing.switch.fault_injection import Faults
 from checkout.clearing.switch.switch import Switch, UnanswerableMessage
 from checkout.database import DatabaseFile, is_postgresql
 
 Clock = Callable[[], datetime]
+ClientTurn = Turn[ClientConnection]
+TakenMessage = tuple[ClientConnection, bytes]
 log = logging.getLogger("checkout.switch")
 
-#: Messages decided in one turn, shared out to the connections that have some; the rest waits for
-#: the next one, which is decided while this one is written.
+#: Messages decided in one turn, in equal shares for the connections that have some. The rest waits
+#: for the next turn, which is decided while this one is written.
 TURN_MESSAGES = 32
-#: A turn of so many messages shows that other processes are worth having beside this one.
+#: A turn of so many messages makes it worth starting the processes that decode and write.
 BUSY_FROM = 16
+#: How long a stopping switch still answers, and how long its signed-on clients may be silent first.
 DRAIN_S = 3.0
-#: The first of a turn are decided before anything of them could have been read elsewhere.
-_AT_ONCE = 2
-_WORTH_ASKING = 2
-_LOOK_S = 0.5
-#: How long a client that was told to go may be silent before it is hung up on.
-_FAREWELL_S = 1.0
+_SIGN_OFF_S = 1.0
+#: A stopping switch without signed-on clients waits this long for what is still arriving.
+_QUIET_S = 0.04
+#: The first messages of a turn are decided before another process could have decoded them.
+_DECODED_HERE = 2
+#: Fewer messages than these are not worth a request to the decoding process.
+_WORTH_DECODING_AHEAD = 2
+#: How often to look whether the database's file is still there.
+_FILE_CHECK_S = 0.5
 
 
 class SwitchServer:
-    """Listens, answers, and is the only one that does so for its database.
+    """Listens and answers; there is one for each database.
 
-    `bind` is host and port, port 0 for any free one. Make one with `open`; `run` returns when
-    `stop` is set and what had arrived has been answered.
+    Make one with `open`. `run` returns when `stop` is set and what had arrived has been answered.
     """
 
     def __init__(
@@ -75,17 +81,19 @@ class SwitchServer:
         self._seat = seat
         self.clock = clock
         self._selector = selectors.DefaultSelector()
-        self._connections: set[Connection] = set()
-        self._backlog: set[Connection] = set()  # with more messages than one turn takes
+        self._connections: set[ClientConnection] = set()
+        self._backlog: set[ClientConnection] = (
+            set()
+        )  # connections with more messages than a turn takes
         self._waker, self._wake_end = socket.socketpair()
-        self._served = 0
-        self._held_back: list[HeldBack[Connection]] = []
+        self._answered = 0
+        self._held_back: list[HeldBack[ClientConnection]] = []  # a heap: the first due comes first
         self._order = itertools.count()
         self._commit = TurnCommit(backend, self._selector, self._turn_ended)
         self._decode_ahead = DecodeAhead(backend.home, backend.participants)
         self._date = backend.business_date(clock())
         self._file = DatabaseFile(database_url)
-        self._file.check()  # remembers it as it is now
+        self._file.check()  # the first check remembers the file
 
     @classmethod
     def open(
@@ -100,6 +108,8 @@ class SwitchServer:
         faults: Faults | None = None,
     ) -> SwitchServer:
         """Take the seat, open the books, listen and publish the address.
+
+        `bind` is host and port, port 0 for any free one.
 
         Raises SwitchRunning, DatabaseError, KeyStoreError, RulesError (of `rules.toml` in `home`),
         or OSError where the port is taken.
@@ -131,32 +141,33 @@ class SwitchServer:
     def run(self, stop: threading.Event, ready: Callable[[Address], None] | None = None) -> None:
         """Serve until `stop` is set, then answer what has arrived and close.
 
-        DatabaseError where the database's file is taken away: nothing could be kept any more.
+        Raises DatabaseError where the database's file is removed while it runs.
         """
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._selector.register(self._wake_end, selectors.EVENT_READ)
         if ready is not None:
             ready(self.address)
         try:
-            look_at = 0.0
+            check_at = 0.0
             while not stop.is_set():
-                if time.monotonic() >= look_at:
-                    look_at = time.monotonic() + _LOOK_S
+                if time.monotonic() >= check_at:
+                    check_at = time.monotonic() + _FILE_CHECK_S
                     self._file.check()
-                self._turn(0.2)
+                self._run_turn(0.2)
             self._drain()
         finally:
             self._close()
 
     def wake(self) -> None:
         """Make `run` look at `stop` at once; from any thread."""
-        with_suppressed_error(lambda: self._waker.send(b"\0"))
+        with contextlib.suppress(OSError):
+            self._waker.send(b"\0")
 
     # -- one turn -------------------------------------------------------------------------------
 
-    def _turn(self, timeout_s: float) -> None:
-        arrived: list[Connection] = []
-        for key, events in self._selector.select(self._patience(timeout_s)):
+    def _run_turn(self, timeout_s: float) -> None:
+        arrived: list[ClientConnection] = []
+        for key, events in self._selector.select(self._wait_s(timeout_s)):
             if key.fileobj is self._listener:
                 self._accept()
             elif key.fileobj is self._wake_end:
@@ -164,7 +175,7 @@ class SwitchServer:
             elif key.data is None:
                 self._commit.writer_readable()
             else:
-                connection: Connection = key.data
+                connection: ClientConnection = key.data
                 if events & selectors.EVENT_WRITE:
                     connection.flush()
                 if events & selectors.EVENT_READ:
@@ -177,25 +188,25 @@ class SwitchServer:
         else:
             self._cut_over(self.clock())
         if self._held_back:
-            self._release()
+            self._send_delayed()
 
-    def _patience(self, timeout_s: float) -> float:
-        """How long to wait for something to arrive: not at all where something is there."""
+    def _wait_s(self, timeout_s: float) -> float:
+        """How long to wait for messages: not at all where some are here already."""
         if self._backlog:
             return 0.0
         if self._held_back:
             return min(max(self._held_back[0][0] - time.monotonic(), 0.0), timeout_s)
         return timeout_s
 
-    def _release(self) -> None:
-        """Send the answers that a fault held back long enough."""
+    def _send_delayed(self) -> None:
+        """Send the answers that an injected fault has delayed, as they fall due."""
         now = time.monotonic()
         while self._held_back and self._held_back[0][0] <= now:
             _, _, connection, answer = heapq.heappop(self._held_back)
             self._backend.in_flight -= 1
             if connection in self._connections:
-                connection.answer((answer,))
-                self._tend(connection)
+                connection.queue((answer,))
+                self._update(connection)
 
     def _accept(self) -> None:
         self._commit.watch_writer()
@@ -206,13 +217,13 @@ class SwitchServer:
                 return
             accepted.setblocking(False)
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = Connection(accepted, f"{peer[0]}:{peer[1]}")
+            connection = ClientConnection(accepted, f"{peer[0]}:{peer[1]}")
             self._connections.add(connection)
             self._selector.register(accepted, selectors.EVENT_READ, connection)
 
-    def _decide(self, arrived: list[Connection]) -> None:
-        """Decide everything, see to it that it is written, answer once it is."""
-        turn = Turn[Connection]()
+    def _decide(self, arrived: list[ClientConnection]) -> None:
+        """Decide what has arrived, have it written, and answer where it is durable already."""
+        turn = ClientTurn()
         now = self.clock()
         self._cut_over(now)
         share = max(TURN_MESSAGES // len(arrived), 1)
@@ -227,33 +238,27 @@ class SwitchServer:
             durable = self._commit.commit(
                 turn, busy=len(taken) >= BUSY_FROM, is_idle=lambda: not self._more_waits(turn)
             )
-        except Exception as error:  # whatever it is, the switch goes on without that turn
+        except Exception as error:  # whatever it is, the switch goes on without this turn
             self._commit.roll_back(turn, error)
         else:
             if durable:
                 self._answer(turn, durable)
-        self._cut_over(now)  # one of these may have closed the date
+        self._cut_over(now)  # a message of this turn may have closed the date
         for connection in arrived:
-            self._tend(connection)
+            self._update(connection)
 
     def _request_decoding(
-        self,
-        turn: Turn[Connection],
-        taken: list[tuple[Connection, bytes]],
-        share: int,
-        now: datetime,
+        self, turn: ClientTurn, taken: list[TakenMessage], share: int, now: datetime
     ) -> None:
-        """Have what waits for the next turn read meanwhile, and of this one what was not yet."""
-        soon = [message for _, message in taken[_AT_ONCE:]]
+        """Have the later messages of this turn, and those of the next one, decoded meanwhile."""
+        soon = [message for _, message in taken[_DECODED_HERE:]]
         for connection in turn.messages:
-            soon += connection.following(share)
-        if len(soon) >= _WORTH_ASKING:
+            soon += connection.waiting_messages(share)
+        if len(soon) >= _WORTH_DECODING_AHEAD:
             self._decode_ahead.request(soon, now, busy=len(taken) >= BUSY_FROM)
 
-    def _decide_all(
-        self, turn: Turn[Connection], taken: list[tuple[Connection, bytes]], now: datetime
-    ) -> None:
-        given_up: set[Connection] = set()
+    def _decide_all(self, turn: ClientTurn, taken: list[TakenMessage], now: datetime) -> None:
+        given_up: set[ClientConnection] = set()
         for connection, message in taken:
             if connection in given_up:
                 continue
@@ -272,48 +277,48 @@ class SwitchServer:
             self._switch.delayed.clear()
 
     def _cut_over(self, now: datetime) -> None:
-        """Tell everyone signed on when the business date has moved on."""
+        """Announce the business date to every participant once it has moved on."""
         on = self._backend.business_date(now)
         if on == self._date:
             return
-        self._commit.finish()  # what was decided before is told before
+        self._commit.finish()  # what was decided before is answered before
         forward, self._date = on > self._date, on
         for connection in tuple(self._connections) if forward else ():
-            connection.answer(self._switch.announce(connection.session, now))
-            self._backlog.add(connection)  # sent with what this turn answers, or by the next one
+            connection.queue(self._switch.announce(connection.session, now))
+            self._backlog.add(connection)  # so that this turn or the next one sends it
 
-    def _more_waits(self, turn: Turn[Connection]) -> bool:
-        return any(one.waiting for one in turn.messages) or bool(self._selector.select(0))
+    def _more_waits(self, turn: ClientTurn) -> bool:
+        return any(one.has_message for one in turn.messages) or bool(self._selector.select(0))
 
-    def _answer(self, turn: Turn[Connection], durable: bool) -> None:
-        """Let the answers of a turn go where it is durable; 96 to all of it where nothing is."""
+    def _answer(self, turn: ClientTurn, durable: bool) -> None:
+        """Queue a durable turn's answers, or 96 to each message of one that was rolled back."""
         for connection in turn.messages:
             connection.owed -= 1
         if durable:
             for connection, sealed in turn.answers:
-                connection.answer(sealed)
-                self._served += len(sealed)
+                connection.queue(sealed)
+                self._answered += len(sealed)
             for held in turn.held_back:
                 heapq.heappush(self._held_back, held)
         else:
             self._backend.in_flight -= len(turn.held_back)
             for connection, taken in turn.messages.items():
                 refusals = connection.refusals(taken)
-                connection.answer(refusals)
-                self._served += len(refusals)
+                connection.queue(refusals)
+                self._answered += len(refusals)
 
-    def _turn_ended(self, turn: Turn[Connection], durable: bool) -> None:
-        """What became of a turn that was under way, or rolled back."""
+    def _turn_ended(self, turn: ClientTurn, durable: bool) -> None:
+        """Answer a turn that was under way or was rolled back."""
         self._answer(turn, durable)
         for connection in turn.messages:
-            self._tend(connection)
+            self._update(connection)
 
-    def _tend(self, connection: Connection) -> None:
-        """Send what goes, watch for room where it doesn't, close what is over."""
+    def _update(self, connection: ClientConnection) -> None:
+        """Send what the socket takes, watch it for more, or close a connection that is finished."""
         if connection not in self._connections:
             return
         connection.flush()
-        if connection.over:
+        if connection.is_finished:
             if connection.reason:
                 log.warning("%s: closed, %s", connection.session.peer, connection.reason)
             self._selector.unregister(connection.socket)
@@ -321,22 +326,22 @@ class SwitchServer:
             self._backlog.discard(connection)
             connection.close()
             return
-        if connection.waiting:
+        if connection.has_message:
             self._backlog.add(connection)
-        wanted = selectors.EVENT_READ if connection.may_read else 0
+        events = selectors.EVENT_READ if connection.may_read else 0
         if connection.has_output:
-            wanted |= selectors.EVENT_WRITE
-        if wanted != connection.watched:
-            connection.watched = wanted
-            self._selector.modify(connection.socket, wanted or selectors.EVENT_WRITE, connection)
+            events |= selectors.EVENT_WRITE
+        if events != connection.watched_events:
+            connection.watched_events = events
+            self._selector.modify(connection.socket, events or selectors.EVENT_WRITE, connection)
 
     # -- the end --------------------------------------------------------------------------------
 
     def _drain(self) -> None:
-        """No new connections; sign off, answer what is still sent, then go.
+        """Take no new connections, sign off, answer what still arrives, and end.
 
-        A client hangs up when it has read the 0820. Until then it may send, and is answered: what
-        reached a switch that closed unread would be in doubt.
+        A client hangs up when it has read the 0820. Until then its messages are answered: one that
+        reached the switch but was never read would leave its sender in doubt.
         """
         self._seat.withdraw()
         self._accept()
@@ -344,21 +349,21 @@ class SwitchServer:
         self._listener.close()
         now = self.clock()
         for connection in tuple(self._connections):
-            farewell = self._switch.sign_off(connection.session, now)
-            if farewell is not None:
-                connection.answer((farewell,))
-                self._tend(connection)
+            sign_off = self._switch.sign_off(connection.session, now)
+            if sign_off is not None:
+                connection.queue((sign_off,))
+                self._update(connection)
         deadline = time.monotonic() + DRAIN_S
         quiet_since = time.monotonic()
         while time.monotonic() < deadline:
-            served = self._served
-            self._turn(0.02)
-            if self._served != served or any(
-                one.has_output or one.waiting or one.owed for one in self._connections
+            answered = self._answered
+            self._run_turn(0.02)
+            if self._answered != answered or any(
+                one.has_output or one.has_message or one.owed for one in self._connections
             ):
                 quiet_since = time.monotonic()
-            told = any(one.session.participant is not None for one in self._connections)
-            if time.monotonic() - quiet_since >= (_FAREWELL_S if told else 0.04):
+            signed_on = any(one.session.participant is not None for one in self._connections)
+            if time.monotonic() - quiet_since >= (_SIGN_OFF_S if signed_on else _QUIET_S):
                 break
         self._commit.finish()
 
@@ -382,18 +387,10 @@ def _engine(database_url: str, seat: Seat) -> Engine:
 
 
 def tune_process() -> None:
-    """For a process that is a switch and nothing else: look for garbage rarely.
+    """For a process that is a switch and nothing else: collect garbage rarely.
 
-    A payment makes hundreds of small values and no cycles; what was there at the start stays.
+    A payment makes hundreds of small values and no cycles, and what exists at the start stays.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-def with_suppressed_error(action: Callable[[], object]) -> None:
-    """Run something whose failure means only that the other side has gone."""
-    try:
-        action()
-    except OSError:
-        return
