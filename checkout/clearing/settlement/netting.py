@@ -1,9 +1,9 @@
-"""The close of the day: which date a payment belongs to, who owes whom, what a merchant gets."""
+"""What a day's payments come to: who owes whom, and what each merchant gets. No I/O."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -13,7 +13,7 @@ from checkout.clearing.scheme.rules import House
 
 
 class Movement(StrEnum):
-    """Which way a settled row goes: sales forward, all that takes money back backward."""
+    """What a settled payment is. Sales move money forward; what takes money back moves it back."""
 
     SALE = "sale"
     REFUND = "refund"
@@ -134,32 +134,44 @@ def legs(payment: SettledPayment) -> tuple[PositionLeg, ...]:
     )
 
 
-def net(payments: Iterable[SettledPayment]) -> tuple[NetPosition, ...]:
-    """Net positions by house, participant and currency, sorted; each currency sums to zero."""
-    received: dict[tuple[House, str, str], int] = defaultdict(int)
-    owed: dict[tuple[House, str, str], int] = defaultdict(int)
-    count: dict[tuple[House, str, str], int] = defaultdict(int)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayClose:
+    """What a day comes to.
+
+    Positions are sorted by house, participant and currency, and those of a currency add up to zero
+    in each house. Statements are sorted by house, merchant and currency.
+    """
+
+    positions: tuple[NetPosition, ...]
+    statements: tuple[MerchantStatement, ...]
+
+
+def close_day(payments: Iterable[SettledPayment]) -> DayClose:
+    """Net a day's payments in Python, reading them once.
+
+    `netting_engine.close_day` comes to the same where they are too many for that.
+    """
+    positions: dict[tuple[House, str, str], list[int]] = defaultdict(lambda: [0] * 3)
+    merchants: dict[tuple[House, str, str], list[int]] = defaultdict(lambda: [0] * 6)
     for payment in payments:
+        house = payment.split.house
         for leg in legs(payment):
-            key = (payment.split.house, leg.participant, leg.currency)
-            count[key] += 1
-            if leg.amount_minor > 0:
-                received[key] += leg.amount_minor
-            else:
-                owed[key] -= leg.amount_minor
-    positions = tuple(
-        NetPosition(
-            house=house,
-            participant=party,
-            currency=currency,
-            received_minor=received[house, party, currency],
-            owed_minor=owed[house, party, currency],
-            count=count[house, party, currency],
-        )
-        for house, party, currency in sorted(count)
-    )
-    assert_balanced(positions)
-    return positions
+            _add_leg(positions[house, leg.participant, leg.currency], leg.amount_minor)
+        if payment.merchant:  # a top-up has none
+            _add_payment(merchants[house, payment.merchant, payment.currency], payment)
+    close = DayClose(positions=_positions(positions), statements=_statements(merchants))
+    assert_balanced(close.positions)
+    return close
+
+
+def net(payments: Iterable[SettledPayment]) -> tuple[NetPosition, ...]:
+    """The net positions alone."""
+    return close_day(payments).positions
+
+
+def statements(payments: Iterable[SettledPayment]) -> tuple[MerchantStatement, ...]:
+    """The merchants' statements alone."""
+    return close_day(payments).statements
 
 
 def assert_balanced(positions: Iterable[NetPosition]) -> None:
@@ -171,19 +183,37 @@ def assert_balanced(positions: Iterable[NetPosition]) -> None:
         assert total == 0, f"{house} positions in {currency} are off by {total}"
 
 
-def statements(payments: Iterable[SettledPayment]) -> tuple[MerchantStatement, ...]:
-    """What each merchant sold, gave back, paid in fees and is paid out, sorted."""
-    totals: dict[tuple[House, str, str], list[int]] = defaultdict(lambda: [0] * 6)
-    for payment in payments:
-        if not payment.merchant:
-            continue  # a top-up
-        split, sign = payment.split, payment.movement.sign
-        row = totals[split.house, payment.merchant, payment.currency]
-        at = 0 if sign > 0 else 2
-        row[at] += 1
-        row[at + 1] += split.amount_minor
-        row[4] += sign * split.merchant_fee_minor
-        row[5] += sign * split.merchant_minor
+def _add_leg(row: list[int], amount_minor: int) -> None:
+    """Add to what is received, what is owed (both above zero) and how many legs there are."""
+    row[0 if amount_minor > 0 else 1] += abs(amount_minor)
+    row[2] += 1
+
+
+def _positions(rows: Mapping[tuple[House, str, str], list[int]]) -> tuple[NetPosition, ...]:
+    return tuple(
+        NetPosition(
+            house=house,
+            participant=participant,
+            currency=currency,
+            received_minor=received,
+            owed_minor=owed,
+            count=count,
+        )
+        for (house, participant, currency), (received, owed, count) in sorted(rows.items())
+    )
+
+
+def _add_payment(row: list[int], payment: SettledPayment) -> None:
+    """Add to count and amount of sales, count and amount of returns, fees and payout."""
+    split, sign = payment.split, payment.movement.sign
+    at = 0 if sign > 0 else 2
+    row[at] += 1
+    row[at + 1] += split.amount_minor
+    row[4] += sign * split.merchant_fee_minor
+    row[5] += sign * split.merchant_minor
+
+
+def _statements(rows: Mapping[tuple[House, str, str], list[int]]) -> tuple[MerchantStatement, ...]:
     return tuple(
         MerchantStatement(
             house=house,
@@ -196,5 +226,5 @@ def statements(payments: Iterable[SettledPayment]) -> tuple[MerchantStatement, .
             fees_minor=row[4],
             payout_minor=row[5],
         )
-        for (house, merchant, currency), row in sorted(totals.items())
+        for (house, merchant, currency), row in sorted(rows.items())
     )

@@ -1,21 +1,22 @@
-"""The day's netting where rows no longer fit a Python loop: Ibis on DuckDB, on Spark unchanged.
+"""The netting of a day with very many rows, inside a database engine: Ibis on DuckDB or Spark.
 
-Needs the extra `netting` (or `spark`). Rates every row by the rules of its date and sums inside
-the engine, and agrees with `fees` and `settlement` to the minor unit.
+Needs the extra `netting` (or `spark`). The engine sums the rows, and can rate them by the rules of
+their dates. Its results equal those of `fees` and `netting` to the minor unit.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
-from checkout.clearing.scheme.fees import FeeSplit
 from checkout.clearing.scheme.participants import CardKind
 from checkout.clearing.scheme.rules import GENERAL, MILLION, House, Rules, RulesError, Tariff
 from checkout.clearing.settlement.netting import (
+    DayClose,
     MerchantStatement,
     Movement,
     NetPosition,
@@ -46,6 +47,7 @@ _FEES = (
     "operator_minor",
     "bank_minor",
 )
+_fees_of = attrgetter(*_FEES)
 #: Columns of a rated row, which `close_day` takes.
 RATED = {
     **{name: kind for name, kind in UNRATED.items() if name not in ("card_kind", "mcc")},
@@ -65,8 +67,8 @@ _PARTS = (
     ("acquirer_minor", "acquirer_ppm", "acquirer_cap_minor"),
 )
 _NO_CAP = 2**62
-# What moves by one row: to the acquirer, to the network, from the holder, from a holder abroad in
-# its own currency, from a linked bank to the operator.
+# What one row moves: to the acquirer, to the network, from the holder, from a holder abroad in its
+# own currency, from a linked bank to the operator.
 _LEGS = ("paid", "kept", "owed", "abroad", "between")
 
 
@@ -74,11 +76,16 @@ class NettingUnavailable(Exception):
     """The extra `netting` is not installed."""
 
 
+def is_installed() -> bool:
+    """Whether the extra `netting` is there: Ibis, and DuckDB as its engine."""
+    return all(importlib.util.find_spec(name) is not None for name in ("ibis", "duckdb"))
+
+
 def rated_rows(payments: Iterable[SettledPayment]) -> Any:
     """Payments with their fees as an Ibis table in memory, in the columns of `RATED`."""
     rows = [_row(one) for one in payments]
-    columns = {name: [row[name] for row in rows] for name in RATED}
-    return memory_table(columns, RATED)
+    columns = list(zip(*rows, strict=True)) or [()] * len(RATED)
+    return memory_table(dict(zip(RATED, columns, strict=True)), RATED)
 
 
 def memory_table(columns: Mapping[str, Sequence[Any]], schema: Mapping[str, str]) -> Any:
@@ -129,19 +136,11 @@ def rate(unrated: Any, rules: Rules) -> Any:
     return joined.mutate(**found).select(*RATED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DayClose:
-    """What a day comes to: who owes whom, and what each merchant gets."""
-
-    positions: tuple[NetPosition, ...]
-    statements: tuple[MerchantStatement, ...]
-
-
 def close_day(rated: Any) -> DayClose:
     """Net a table with the columns of `RATED` in its engine, reading it once.
 
-    The rows are first summed by merchant and parties; positions and statements both follow from
-    those sums, which are few.
+    The engine sums the rows by merchant and parties. Positions and statements both follow from
+    those few sums.
     """
     groups = _totals(_ibis(), rated).to_pyarrow().to_pylist()
     positions = _positions(groups)
@@ -158,24 +157,25 @@ def _ibis() -> Any:
         ) from None
 
 
-def _row(payment: SettledPayment) -> dict[str, Any]:
-    split: FeeSplit = payment.split
+def _row(payment: SettledPayment) -> tuple[Any, ...]:
+    """A payment in the order of `RATED`."""
+    split = payment.split
     abroad = payment.holder_currency not in (None, payment.currency)
-    return {
-        "settlement_date": payment.settlement_date,
-        "house": split.house.value,
-        "movement": payment.movement.value,
-        "amount_minor": split.amount_minor,
-        "currency": payment.currency,
-        "merchant": payment.merchant,
-        "holder": payment.holder,
-        "network": payment.network,
-        "acquirer": payment.acquirer or "",
-        "bank": payment.bank or "",
-        **{name: getattr(split, name) for name in _FEES},
-        "holder_currency": payment.holder_currency if abroad else payment.currency,
-        "holder_amount_minor": (payment.holder_amount_minor or 0) if abroad else 0,
-    }
+    return (
+        payment.settlement_date,
+        split.house.value,
+        payment.movement.value,
+        split.amount_minor,
+        payment.currency,
+        payment.merchant,
+        payment.holder,
+        payment.network,
+        payment.acquirer or "",
+        payment.bank or "",
+        *_fees_of(split),
+        payment.holder_currency if abroad else payment.currency,
+        (payment.holder_amount_minor or 0) if abroad else 0,
+    )
 
 
 def _tariff_columns(rules: Rules) -> tuple[dict[str, list[Any]], dict[str, str]]:
@@ -219,7 +219,7 @@ def _part(ibis: Any, amount: Any, ppm: Any) -> Any:
 
 
 def _totals(ibis: Any, rated: Any) -> Any:
-    """Sums by merchant and parties: of each leg what is received, what is owed and how many."""
+    """Sums by merchant and parties: for each leg the amount in, the amount out and the count."""
     forward = [one.value for one in Movement if one.sign > 0]
     sign = ibis.ifelse(rated.movement.isin(forward), 1, -1).cast("int64")
     owed = rated.amount_minor - rated.interchange_minor + rated.network_from_issuer_minor
@@ -288,7 +288,7 @@ def _positions(groups: Iterable[dict[str, Any]]) -> tuple[NetPosition, ...]:
 
 
 def _sides(house: House, group: dict[str, Any]) -> Iterator[tuple[str, str, str, bool]]:
-    """Participant, currency and leg of a group; the flag where it is the leg's other side."""
+    """Participant, currency and leg of a group; True for whoever pays what the leg's owner gets."""
     here, there = group["currency"], group["holder_currency"]
     if house is House.THREE_PARTY:
         if group["linked_bank"]:

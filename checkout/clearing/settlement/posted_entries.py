@@ -61,6 +61,17 @@ class PostedDay:
                 if transfers and entry.kind not in _APART:
                     yield self._payment(entry, transfers)
 
+    def ended(self) -> dict[str, int]:
+        """How many entries were posted and how many expired, by status."""
+        return dict(
+            self._backend.store.query(
+                "SELECT status, count(*) FROM clearing_resolutions "
+                "WHERE business_date > ? AND business_date <= ? AND status <> 'voided' "
+                "GROUP BY status",
+                (self._before, self._day),
+            )
+        )
+
     def positions(self) -> Amounts:
         """What the ledger's position accounts say: positive is to be received."""
         return self._totals("position/")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, date, datetime
 from typing import Any
@@ -13,9 +14,13 @@ import pytest
 from checkout.clearing.client.client import OperationFailed
 from checkout.clearing.ledger.ledger import Status
 from checkout.clearing.messages import TransactionType
+from checkout.clearing.settlement import end_of_day, netting_engine
+from checkout.clearing.settlement.netting import DayClose, SettledPayment, close_day
 from tests.checkout.clearing.network import CREDIT, DEBIT, PIN, QUICK, VISA, WALLET, Network
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::UserWarning", "ignore::FutureWarning"
+)
 _T = TransactionType
 DAY = date(2026, 3, 2)
 
@@ -69,6 +74,42 @@ def test_after_the_close_positions_and_merchants_are_squared(network: Network) -
         assert one["payout_minor"] == one["sales_minor"] - one["returns_minor"] - one["fees_minor"]
     assert sum(payouts.values()) == sum(one["payout_minor"] for one in report["merchants"])
     network.reader.trial_balance()
+
+
+def test_large_day_is_netted_inside_the_engine_to_the_same_figures(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("duckdb")
+    monkeypatch.setattr(end_of_day, "LARGE_DAY", 1)
+    engine, read, closes = netting_engine.close_day, netting_engine.rated_rows, []
+
+    def both(payments: Iterable[SettledPayment]) -> object:
+        rows = list(payments)
+        closes.append(close_day(rows))
+        return read(rows)
+
+    def recorded(rated: object) -> DayClose:
+        closes.append(engine(rated))
+        return closes[-1]
+
+    monkeypatch.setattr(netting_engine, "rated_rows", both)
+    monkeypatch.setattr(netting_engine, "close_day", recorded)
+    _a_days_business(network)
+    report = _settle(network)
+    in_python, in_engine = closes
+    assert in_python == in_engine and in_python.positions and in_python.statements
+    assert len(report["positions"]) == len(in_engine.positions)
+
+
+@pytest.mark.parametrize(("large", "installed"), [(1, False), (1_000_000, True)])
+def test_day_is_netted_in_python_when_it_is_small_or_the_extra_is_missing(
+    network: Network, monkeypatch: pytest.MonkeyPatch, large: int, installed: bool
+) -> None:
+    monkeypatch.setattr(end_of_day, "LARGE_DAY", large)
+    monkeypatch.setattr(netting_engine, "is_installed", lambda: installed)
+    monkeypatch.setattr(netting_engine, "rated_rows", lambda _: pytest.fail("in the engine"))
+    _a_days_business(network)
+    assert _settle(network)["positions"]
 
 
 def test_closing_twice_changes_nothing(network: Network) -> None:
