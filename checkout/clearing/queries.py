@@ -1,6 +1,6 @@
-"""What everyone else may read of the clearing tables: postings, messages, accounts, books.
+"""What other rooms may read of the clearing tables; only the switch writes them.
 
-Each call opens its own read; nothing here writes. Card numbers come out masked.
+Every call reads on a connection of its own. Card numbers come out masked.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 
 from checkout.clearing.iso8583.dump import describe
 from checkout.clearing.ledger.ledger import LEGS_PER_ENTRY, Balance, Status, check_trial_balance
-from checkout.clearing.settlement.disputes import DisputeReason, DisputeState
+from checkout.clearing.settlement.disputes import DisputeReason, DisputeState, dispute_from_json
 from checkout.database import date_of, day_number, instant
 from checkout.money import mask_account
 
@@ -37,7 +37,7 @@ class Posting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedMessage:
-    """One question and answer of the switch's log."""
+    """One request and its response in the switch's log."""
 
     seq: int
     at: datetime
@@ -57,13 +57,13 @@ class LoggedMessage:
     response: bytes | None
 
     def dump(self) -> dict[str, Any]:
-        """Question and answer, field by field."""
+        """Request and response, field by field."""
         answer = describe(self.response) if self.response else None
         return {"request": describe(self.request), "response": answer}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BookedAccount:
+class LedgerAccount:
     """One ledger account with its totals; the number in its name masked."""
 
     name: str
@@ -71,7 +71,7 @@ class BookedAccount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BookedEntry:
+class LedgerEntry:
     """One business event: a sale, a hold, a refund, a void, a settlement."""
 
     id: int
@@ -88,6 +88,19 @@ class BookedEntry:
     holder: str
     merchant: str
     rrn: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaleDispute:
+    """The dispute over a sale; `entry` is the sale's, the amount in minor units of `currency`."""
+
+    entry: int
+    rrn: str
+    state: DisputeState
+    amount_minor: int
+    currency: str
+    reason: DisputeReason
+    answer_by: date | None  # None once it is final
 
 
 class ClearingReader:
@@ -111,19 +124,19 @@ class ClearingReader:
     def messages(
         self, *, limit: int = 100, after: int = 0, rrn: str | None = None, search: str = ""
     ) -> tuple[LoggedMessage, ...]:
-        """The newest messages first; `after` a seq for what came since, `search` in any column."""
-        sql, given = _MESSAGES + "WHERE seq > :after ", {"after": after, "limit": limit}
-        more: dict[str, Any] = dict(given)
+        """The newest messages first: those `after` a seq, of an RRN, with a text in any column."""
+        sql = _MESSAGES + "WHERE seq > :after "
+        parameters: dict[str, Any] = {"after": after, "limit": limit}
         if rrn is not None:
             sql += "AND rrn = :rrn "
-            more["rrn"] = rrn
+            parameters["rrn"] = rrn
         if search:
             sql += (
                 "AND (rrn LIKE :like OR account LIKE :like OR kind LIKE :like OR peer LIKE :like "
                 "OR response_code = :search OR merchant LIKE :like OR message_type = :search) "
             )
-            more |= {"search": search, "like": f"%{search}%"}
-        rows = self._rows(sql + "ORDER BY seq DESC LIMIT :limit", **more)
+            parameters |= {"search": search, "like": f"%{search}%"}
+        rows = self._rows(sql + "ORDER BY seq DESC LIMIT :limit", **parameters)
         return tuple(_message(row) for row in rows)
 
     def message(self, seq: int) -> LoggedMessage | None:
@@ -131,24 +144,24 @@ class ClearingReader:
         found = self._rows(_MESSAGES + "WHERE seq = :seq", seq=seq)
         return _message(found[0]) if found else None
 
-    def entries(self, *, limit: int = 100, rrn: str | None = None) -> tuple[BookedEntry, ...]:
+    def entries(self, *, limit: int = 100, rrn: str | None = None) -> tuple[LedgerEntry, ...]:
         """The newest business events first."""
         condition = "" if rrn is None else "WHERE e.rrn = :rrn "
         sql = _ENTRIES + condition + "ORDER BY e.id DESC LIMIT :limit"
         given: dict[str, Any] = {"limit": limit} if rrn is None else {"limit": limit, "rrn": rrn}
         return tuple(_entry(row) for row in self._rows(sql, **given))
 
-    def accounts(self, prefix: str = "") -> tuple[BookedAccount, ...]:
+    def accounts(self, prefix: str = "") -> tuple[LedgerAccount, ...]:
         """Every ledger account whose name begins so, with its totals, sorted by name."""
         found = balances(lambda sql: self._rows(sql))
         return tuple(
-            BookedAccount(name=masked_name(name), balance=balance)
+            LedgerAccount(name=masked_name(name), balance=balance)
             for name, balance in sorted(found.items())
             if name.startswith(prefix)
         )
 
     def available(self, account: str, currency: str) -> int:
-        """What one payer's account holds that is not held for something, in minor units."""
+        """What one payer's account may spend without its credit line, in minor units."""
         found = self._rows(
             "SELECT credits_posted - debits_posted - debits_pending FROM clearing_balances b "
             "JOIN clearing_accounts a ON a.id = b.account WHERE a.name = :name",
@@ -183,6 +196,10 @@ class ClearingReader:
             held["payment_token"] = mask_account(held.pop("number"))
             shown.append(held | {"account": mask_account(held["account"])})
         return tuple(shown)
+
+    def disputes(self) -> tuple[SaleDispute, ...]:
+        """Every dispute, that over the newest sale first."""
+        return tuple(_dispute(row) for row in self._rows(_DISPUTES))
 
     def is_enrolled(self, account: str) -> bool:
         """Whether that surrogate of a real card has a demo account."""
@@ -240,6 +257,10 @@ _ENTRIES = (
     "e.payer, e.amount_minor, e.currency, e.acquirer, e.holder, e.merchant, e.rrn "
     "FROM clearing_entries e LEFT JOIN clearing_resolutions r ON r.entry = e.id "
 )
+_DISPUTES = (
+    "SELECT d.entry, e.rrn, e.currency, d.details FROM clearing_disputes d "
+    "JOIN clearing_entries e ON e.id = d.entry ORDER BY d.entry DESC"
+)
 _MESSAGES = (
     "SELECT seq, at_us, peer, message_type, kind, account, amount_minor, currency, "
     "response_code, reason, rrn, stan, terminal, merchant, request, response "
@@ -274,10 +295,10 @@ def _message(row: Any) -> LoggedMessage:
     )
 
 
-def _entry(row: Any) -> BookedEntry:
+def _entry(row: Any) -> LedgerEntry:
     number, kind, house, status, at_us, day, original, payer, *rest = row
     amount_minor, currency, acquirer, holder, merchant, rrn = rest
-    return BookedEntry(
+    return LedgerEntry(
         id=number,
         kind=kind,
         house=house,
@@ -295,40 +316,15 @@ def _entry(row: Any) -> BookedEntry:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BookedDispute:
-    """One dispute; `entry` is the sale's, the amount is in minor units of `currency`."""
-
-    entry: int
-    rrn: str
-    state: DisputeState
-    amount_minor: int
-    currency: str
-    reason: DisputeReason
-    answer_by: date | None  # None once it is final
-
-
-def disputes(engine: Engine) -> tuple[BookedDispute, ...]:
-    """Every dispute, the newest sale first; the tables must be there (DatabaseError else)."""
-    with engine.connect() as connection:
-        rows = connection.execute(
-            text(
-                "SELECT d.entry, e.rrn, e.currency, d.details FROM clearing_disputes d "
-                "JOIN clearing_entries e ON e.id = d.entry ORDER BY d.entry DESC"
-            )
-        ).all()
-    return tuple(_dispute(*row) for row in rows)
-
-
-def _dispute(entry: int, rrn: str, currency: str, details: str) -> BookedDispute:
-    held = json.loads(details)
-    due = held["answer_by"]
-    return BookedDispute(
+def _dispute(row: Any) -> SaleDispute:
+    entry, rrn, currency, details = row
+    dispute = dispute_from_json(json.loads(details))
+    return SaleDispute(
         entry=entry,
         rrn=rrn,
-        state=DisputeState(held["state"]),
-        amount_minor=held["amount_minor"],
+        state=dispute.state,
+        amount_minor=dispute.amount_minor,
         currency=currency,
-        reason=DisputeReason(held["reason"]),
-        answer_by=None if due is None else date.fromisoformat(due),
+        reason=dispute.reason,
+        answer_by=dispute.answer_by,
     )

@@ -1,13 +1,11 @@
-"""Orders whose payment is disputed: the shop follows what the clearing's dispute desk decides."""
+"""Orders whose payment is disputed: the shop follows the dispute in the clearing backend."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from sqlalchemy import Engine, case, select, update
 from sqlalchemy.exc import DatabaseError
 
-from checkout.clearing.queries import BookedDispute, disputes
+from checkout.clearing.queries import ClearingReader, SaleDispute
 from checkout.clearing.settlement.disputes import DisputeState
 from checkout.shop import tables
 from checkout.shop.orders.events import add_event
@@ -24,12 +22,12 @@ class DisputedOrders:
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
-        self._known: tuple[BookedDispute, ...] = ()
+        self._known: tuple[SaleDispute, ...] = ()
 
-    def sweep(self, read: Callable[[Engine], tuple[BookedDispute, ...]] = disputes) -> int:
+    def sweep(self) -> int:
         """Bring the orders up to where their disputes stand; returns how many changed."""
         try:
-            found = read(self._engine)
+            found = ClearingReader(self._engine).disputes()
         except DatabaseError:  # no switch has run on this database yet
             return 0
         if found == self._known:
@@ -38,7 +36,7 @@ class DisputedOrders:
         self._known = found
         return changed
 
-    def _follow(self, dispute: BookedDispute) -> bool:
+    def _follow(self, dispute: SaleDispute) -> bool:
         """Mark the order of one dispute; False where it is marked already or is another shop's."""
         orders, payments = tables.orders, tables.payments
         lost = dispute.state in _LOST

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DatabaseError
 
 from checkout.clearing.client.client import NoAnswer, NotSent, OperationFailed
-from checkout.clearing.queries import BookedDispute, LoggedMessage, disputes
+from checkout.clearing.queries import ClearingReader, LoggedMessage, SaleDispute
 from checkout.clearing.settlement.disputes import DisputeState
 from checkout.money import AmountError, Money
 from checkout.web.context import current_shop
@@ -37,10 +37,10 @@ _NEXT = {
 }
 
 
-def all_disputes() -> tuple[BookedDispute, ...]:
+def all_disputes() -> tuple[SaleDispute, ...]:
     """Every dispute; none before the switch has run on this database."""
     try:
-        return disputes(current_shop().engine)
+        return ClearingReader(current_shop().engine).disputes()
     except DatabaseError:
         return ()
 

@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DatabaseError
 
 from checkout.clearing.client.client import NoAnswer, NotSent, OperationFailed
-from checkout.clearing.queries import BookedAccount
+from checkout.clearing.queries import LedgerAccount
 from checkout.clearing.scheme.business_date import settlement_date
 from checkout.clearing.scheme.participants import demo_participants
 from checkout.web import settlements
@@ -116,7 +116,7 @@ def _wanted() -> str:
     return request.args.get("q", "").strip()[:64]
 
 
-def _line(account: BookedAccount) -> Line:
+def _line(account: LedgerAccount) -> Line:
     totals = account.balance
     return Line(
         name=account.name,

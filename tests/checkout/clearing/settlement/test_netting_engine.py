@@ -11,11 +11,10 @@ import pytest
 from checkout.clearing.scheme.fees import fees, returned
 from checkout.clearing.scheme.participants import CardKind
 from checkout.clearing.scheme.rules import House, RulesError, rules_of_china
-from checkout.clearing.settlement.netting import Movement, SettledPayment, net, statements
+from checkout.clearing.settlement.netting import DayClose, Movement, SettledPayment, net, statements
 from checkout.clearing.settlement.netting_engine import (
     RATED,
     UNRATED,
-    DayClose,
     close_day,
     memory_table,
     rate,

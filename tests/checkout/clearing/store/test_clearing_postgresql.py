@@ -11,7 +11,7 @@ import pytest
 
 from checkout.clearing.ledger.ledger import Status
 from checkout.clearing.messages import TransactionType
-from checkout.clearing.queries import disputes
+from checkout.clearing.queries import ClearingReader
 from checkout.clearing.store.opening import open_clearing_engine
 from checkout.database import DatabaseError, open_engine
 from tests.checkout.clearing.network import DEBIT, PIN, WALLET, Network, running_network, signed_on
@@ -89,7 +89,7 @@ def test_top_up_is_kept_apart_and_a_dispute_and_the_cut_over_are_read(postgres: 
     report = postgres.client.operate("settle")
     assert [one["moved_minor"] for one in report["client_money"]] == [100_00]
     engine = open_engine(postgres.url)
-    (found,) = disputes(engine)
+    (found,) = ClearingReader(engine).disputes()
     engine.dispose()
     assert (found.rrn, found.amount_minor, found.state) == (sale.rrn, 500, "charged-back")
     postgres.client.echo()
