@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 from checkout.commands.common import config_from
 from checkout.demo.payers import make_card
-from checkout.demo.provisioning import opened
+from checkout.demo.provisioning import own_service
 from devices.nfc.emulated import load_profile, open_card
 from devices.nfc.emulated.serve import serve_card
 
@@ -18,7 +18,7 @@ def run(options: SimpleNamespace) -> int:
     """Present the card until SIGTERM or Ctrl-C; the first line out is the path for `--reader`."""
     config = config_from(options)
     profile = load_profile(options.name)
-    service = opened(config.home, config.database_url)
+    service = own_service(config.home, config.database_url)
     make_card(options.name, config.home, service=service)
     card = open_card(profile.name, config.home)
     stop = threading.Event()

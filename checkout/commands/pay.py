@@ -66,9 +66,9 @@ def _withdraw(shop: Shop, order: Order) -> None:
 def _pay(shop: Shop, config: Config, options: SimpleNamespace, order: Order, who: Payer) -> Payment:
     pin = options.pin or DEMO_PIN
     if options.mode == "qr":
-        from checkout.commands.pay_qr import pay_by_code
+        from checkout.commands.pay_qr import pay_order_by_code
 
-        return pay_by_code(shop, order, who, pin)
+        return pay_order_by_code(shop, order, who, pin)
     from checkout.commands.pay_nfc import pay_order_by_tap
 
     path = options.reader or ("emulated" if options.payer else "auto")

@@ -1,4 +1,4 @@
-"""The tap of `checkout pay --mode nfc`."""
+"""`checkout pay --mode nfc`: a card on the reader, emulated or real, pays the order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from checkout.acceptance.nfc.terminal import instruction, load
 from checkout.config import Config
 from checkout.demo.emulated_reader import EmulatedReader, choose_reader
 from checkout.demo.payers import Payer, payer_of_account
-from checkout.demo.provisioning import borrowed
+from checkout.demo.provisioning import shared_service
 from checkout.errors import ShopError
 from checkout.shop.orders.states import Order
 from checkout.shop.payments.payments import Payment, PaymentState
@@ -25,11 +25,11 @@ def pay_order_by_tap(
     shop: Shop, config: Config, order: Order, who: Payer, pin: str, path: str
 ) -> Payment:
     """Wait for one card and settle the order with it; a torn tap may be tried again."""
-    reader = choose_reader(path, config.home, borrowed(shop.clearing))
+    reader = choose_reader(path, config.home, shared_service(shop.clearing))
     try:
         cashier = _CommandCashier(shop, order, pin)
         if isinstance(reader, EmulatedReader):
-            reader.lay(who.name)
+            reader.place_card(who.name)
             cashier.may_tap_again = False  # nobody is there to present the card a second time
         else:
             sys.stderr.write(f"{reader.name}: tap a card for {order.amount}\n")

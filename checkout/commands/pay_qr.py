@@ -1,4 +1,4 @@
-"""The code of `checkout pay --mode qr`: a picture, a phone that reads it, and its HTTP."""
+"""`checkout pay --mode qr`: an emulated phone reads the order's code and pays over HTTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from devices.phone.phone import Phone, PhoneError
 from devices.qr.symbol.rendering import png
 
 
-def pay_by_code(shop: Shop, order: Order, who: Payer, pin: str) -> Payment:
+def pay_order_by_code(shop: Shop, order: Order, who: Payer, pin: str) -> Payment:
     """Show the order's code as a picture to an emulated phone, which pays over HTTP."""
     with payer_pages(shop) as origin:
         picture = png(build_link(origin, order.code))

@@ -11,7 +11,7 @@ from checkout.acceptance.nfc.terminal import Terminal, load
 from checkout.commands.common import CommandError, config_from, console, print_json
 from checkout.demo.emulated_reader import EmulatedReader, choose_reader
 from checkout.demo.payers import DEFAULT_PAYER
-from checkout.demo.provisioning import opened
+from checkout.demo.provisioning import own_service
 from checkout.money import Money
 from checkout.shop.till import Tap, read_card
 from devices.nfc.kernel import Outcome, TapResult
@@ -24,11 +24,11 @@ def run(options: SimpleNamespace) -> int:
     """Wait for a card, walk it, show what came of it."""
     config = config_from(options)
     amount = Money.parse(options.amount, options.currency)
-    service = opened(config.home, config.database_url)
+    service = own_service(config.home, config.database_url)
     reader = choose_reader(options.reader, config.home, service)
     try:
         if isinstance(reader, EmulatedReader):
-            reader.lay(DEFAULT_PAYER)
+            reader.place_card(DEFAULT_PAYER)
         terminal = _terminal(options, config.home)
         if not options.json and not reader.emulated:
             sys.stderr.write(f"{reader.name}: tap a card for {amount}\n")

@@ -1,4 +1,4 @@
-"""Which reader a `--reader` path means, and the emulated one for where none is plugged in.
+"""Which reader a `--reader` path means, and the emulated reader for where none is plugged in.
 
 Paths: `auto`, `emulated`, `none`, `transcript:FILE`, and every path of `devices.nfc.reader.path`.
 """
@@ -19,7 +19,7 @@ from devices.nfc.transcript.transcript import TranscriptReader
 
 
 class EmulatedReader:
-    """A PN532 on a pseudo-terminal in this process, driven by nfcpy, and cards to lay on it.
+    """A PN532 on a pseudo-terminal in this process, driven by nfcpy, and cards to place on it.
 
     Card and air are emulated; the frames between host and reader, and the driver, are real.
     """
@@ -33,7 +33,7 @@ class EmulatedReader:
         except BaseException:
             self._chip.close()
             raise
-        self._laid: EmulatedCard | None = None
+        self._placed: EmulatedCard | None = None
 
     @property
     def name(self) -> str:
@@ -53,30 +53,30 @@ class EmulatedReader:
     @property
     def card(self) -> EmulatedCard | None:
         """The card that lies on the reader."""
-        return self._laid
+        return self._placed
 
-    def lay(self, name: str) -> EmulatedCard:
-        """Lay the emulated card `name` on the reader, in place of the one there.
+    def place_card(self, name: str) -> EmulatedCard:
+        """Place the emulated card `name` on the reader, instead of the one that lies there.
 
-        One of the demo's is made where it is missing, a phone by the token service; any other must
-        have been made before. Raises CardFileError, CardInUse or ProfileError.
+        A card of the demo is made where it is missing, a phone by the token service; any other card
+        must have been made before. Raises CardFileError, CardInUse or ProfileError.
         """
-        if self._laid is not None and self._laid.name == name:
-            self.take_away()  # a phone on a reader can't be given keys
+        if self._placed is not None and self._placed.name == name:
+            self.remove_card()  # a phone on a reader can't be given keys
         if name in profile_names():
             make_card(name, self._home, service=self._service)
-        self.take_away()
-        # A card that another reader holds is waited for as a card is, by looking again.
+        self.remove_card()
+        # Wait for no lock: a card that another reader holds is found once that reader is done.
         card = open_card(name, self._home, lock_timeout_s=0.0)
-        self._laid = card
+        self._placed = card
         self._chip.present(card)
         return card
 
-    def take_away(self) -> None:
+    def remove_card(self) -> None:
         """Leave the reader empty."""
-        if self._laid is not None:
+        if self._placed is not None:
             self._chip.remove()
-            self._laid = None
+            self._placed = None
 
     def wait_for_card(self, timeout_s: float) -> Card | None:
         """See the contract."""
@@ -96,7 +96,7 @@ class EmulatedReader:
 
     def close(self) -> None:
         """See the contract."""
-        self.take_away()
+        self.remove_card()
         self._reader.close()
         self._chip.close()
 
@@ -105,8 +105,8 @@ def choose_reader(path: str, home: Path, service: TokenService | None = None) ->
     """Open the reader that `path` means; TransportError says in one line why it cannot be.
 
     `auto` takes a USB reader where one is plugged in and usable, else the emulated one. A reader
-    that is plugged in but cannot be used is an error, not a reason to emulate one. Phones laid
-    on an emulated reader get their keys by `service` (see make_card).
+    that is plugged in but cannot be used is an error, not a reason to emulate one. Phones on an
+    emulated reader get their keys by `service` (see make_card).
     """
     if path == "none":
         raise TransportError("no-reader", "reader: switched off with --reader none")
@@ -130,6 +130,6 @@ def choose_reader(path: str, home: Path, service: TokenService | None = None) ->
 
 
 def check_path(path: str) -> None:
-    """TransportError for a path that can mean no reader, whatever will be plugged in."""
+    """TransportError for a path that cannot mean any reader, whatever is plugged in later."""
     if path not in ("auto", "emulated", "none") and not path.startswith("transcript:"):
         parse_path(path)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from checkout.acceptance.contract import Mode
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.config import Config, make_home
-from checkout.demo.provisioning import TokenService, opened, provision
+from checkout.demo.provisioning import TokenService, own_service, provision
 from checkout.errors import ShopError
 from checkout.money import mask_account
 from devices.nfc.emulated import ensure_authority, load_profile, personalise, profile_names
@@ -158,6 +158,8 @@ def make_card(name: str, home: Path, *, service: TokenService | None = None) -> 
     make_home(home)
     ensure_authority(home)
     if profile.phone is not None:
-        return provision(profile, home, service or opened(home, Config(home=home).database_url))
+        return provision(
+            profile, home, service or own_service(home, Config(home=home).database_url)
+        )
     key = KeyStore(home).card_key(profile.pan, profile.pan_sequence)
     return personalise(profile, card_key=key, home=home)

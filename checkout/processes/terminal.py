@@ -14,7 +14,7 @@ from checkout.config import Config
 from checkout.database import one_line
 from checkout.demo.emulated_reader import EmulatedReader, choose_reader
 from checkout.demo.payers import payer_of_account
-from checkout.demo.provisioning import borrowed
+from checkout.demo.provisioning import shared_service
 from checkout.errors import ShopError
 from checkout.shop.orders.milestones import CARD_SEEN
 from checkout.shop.payments.payments import Payment, PaymentState
@@ -50,7 +50,7 @@ def run(config: Config, stop: threading.Event, *, ready: Callable[[], None]) -> 
     courier.start()
     try:
         till = counter_till(shop)
-        service = borrowed(shop.clearing)
+        service = shared_service(shop.clearing)
         ready()
         till.run(lambda: choose_reader(config.reader, config.home, service), stop)
     finally:
@@ -128,14 +128,14 @@ class CounterCashier(Cashier):
         if name is None:
             return
         try:
-            reader.lay(name)
+            reader.place_card(name)
         except (ProfileError, CardInUse, CardFileError) as error:
             self.report(reader, "retry", str(error))
 
     def remove_card(self, reader: Reader) -> None:
         """An emulated card is lifted as soon as it has been read."""
         if isinstance(reader, EmulatedReader):
-            reader.take_away()
+            reader.remove_card()
 
     def report(self, reader: Reader | None, state: str, message: str) -> None:
         """Show the reader's state; repeated each second, so that silence means it is gone."""

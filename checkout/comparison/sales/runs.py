@@ -21,7 +21,7 @@ from checkout.comparison.testbed.faulty_devices import FadingNetwork, LeavingCar
 from checkout.comparison.testbed.ledger_audit import Booked, Books
 from checkout.comparison.testbed.testbed import Loss, ServePages, Stand, open_stand
 from checkout.demo.payers import DEMO_PIN, make_card
-from checkout.demo.provisioning import borrowed
+from checkout.demo.provisioning import shared_service
 from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.payment_times import Certain
 from checkout.shop.payments.payments import Payment, PaymentState
@@ -112,7 +112,7 @@ def run_way(
     with open_stand(home, f"{way.name}.db", scenario, serve_pages, seed=seed) as stand:
         for payer in sorted(set(HOLDS[way.name].values())):
             if way.mode == "nfc":
-                make_card(payer, home, service=borrowed(lambda: stand.client))
+                make_card(payer, home, service=shared_service(lambda: stand.client))
         seen: list[tuple[Basket, _Told]] = []
         for basket in baskets:
             stand.clock.set_to(basket.number + 1)
@@ -164,7 +164,7 @@ def _try(stand: Stand, way: WayRun, order: Order, payer: str, fault: str | None)
         return present_and_pay(stand, order, payer, pin=pin, scanned=seen, as_till=False)
 
     def leaving(card: Card) -> Card:
-        return LeavingCard(card, after=2, leave=stand.reader.take_away)
+        return LeavingCard(card, after=2, leave=stand.reader.remove_card)
 
     return tap_and_pay(stand, order, payer, pin=pin, wrap=leaving if gone else None)
 

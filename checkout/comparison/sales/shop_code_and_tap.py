@@ -129,7 +129,7 @@ def tap_and_pay(
     except TransportError as error:
         return _no_payment(cashier.trace, str(error), error.reason)
     finally:
-        stand.reader.take_away()
+        stand.reader.remove_card()
     assert cashier.tried is not None
     return cashier.tried
 
@@ -156,7 +156,7 @@ class _MeasuringCashier(Cashier):
         self._pin = pin
         self._wrap = wrap
         self._taps_left = 2 if again else 1
-        self._laid = laid
+        self._placed = laid
         self._began_ms = 0.0
         self.trace = Trace()
         self.tried: Tried | None = None
@@ -167,9 +167,9 @@ class _MeasuringCashier(Cashier):
 
     def place_card(self, reader: Reader) -> None:
         """Lay the payer's card, once for each tap."""
-        if not self._laid:
-            self._stand.reader.lay(self._payer)
-            self._laid = True
+        if not self._placed:
+            self._stand.reader.place_card(self._payer)
+            self._placed = True
             self._began_ms = self.trace.now_ms()
 
     def card_found(self, card: Card) -> tuple[Card, Trace]:
@@ -186,13 +186,13 @@ class _MeasuringCashier(Cashier):
 
     def remove_card(self, reader: Reader) -> None:
         """The payer takes the card back."""
-        self._stand.reader.take_away()
+        self._stand.reader.remove_card()
 
     def settle(self, charge: Charge, tap: Tap) -> Verdict:
         """Pay with the card, or have it tapped again; what it came to is `tried`."""
         self._taps_left -= 1
         if tap.evidence is None and self._taps_left:
-            self._laid = False
+            self._placed = False
             state, message = instruction(tap.result)
             return Verdict(state=state, message=message, signal="failure")
         self.tried = self._pay(charge, tap)

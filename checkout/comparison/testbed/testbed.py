@@ -30,7 +30,7 @@ from checkout.config import Config, Merchant
 from checkout.database import open_engine
 from checkout.demo.emulated_reader import EmulatedReader
 from checkout.demo.payers import make_card
-from checkout.demo.provisioning import borrowed
+from checkout.demo.provisioning import shared_service
 from checkout.encryption import secret_file
 from checkout.money import numeric_code
 from checkout.shop.shop import Shop, prepare_tables
@@ -170,7 +170,7 @@ def open_stand(
         stack.callback(client.close)
         shop = Shop(config, engine, clearing=lambda: cast(SwitchClient, client), clock=clock)
         stack.callback(shop.close)
-        reader = EmulatedReader(home, borrowed(lambda: cast(SwitchClient, client)))
+        reader = EmulatedReader(home, shared_service(lambda: cast(SwitchClient, client)))
         stack.callback(reader.close)
         yield Stand(
             config=config,

@@ -50,7 +50,7 @@ class Asked:
 def read_card(rig: Rig, payer: str, amount_minor: int) -> tuple[TapResult, Evidence | None]:
     """Walk a card as a terminal does, for any amount, and keep what it gave."""
     reader = rig.stand.reader
-    reader.lay(payer)
+    reader.place_card(payer)
     try:
         tap = till.read_card(
             rig.stand.terminal,
@@ -60,7 +60,7 @@ def read_card(rig: Rig, payer: str, amount_minor: int) -> tuple[TapResult, Evide
             card_within_s=5.0,
         )
     finally:
-        reader.take_away()
+        reader.remove_card()
     return tap.result, tap.evidence
 
 

@@ -128,7 +128,7 @@ def pulled_away(scene: Scene) -> Cell:
     """The card goes after three commands."""
 
     def leaving(card: Card) -> Card:
-        return LeavingCard(card, after=3, leave=scene.rig.stand.reader.take_away)
+        return LeavingCard(card, after=3, leave=scene.rig.stand.reader.remove_card)
 
     scene.pay(wrap=leaving, again=False)
     scene.pay_again()

@@ -29,7 +29,7 @@ from checkout.config import Config
 from checkout.database import open_engine
 from checkout.demo.emulated_reader import EmulatedReader
 from checkout.demo.payers import DEFAULT_PAYER, make_card
-from checkout.demo.provisioning import borrowed
+from checkout.demo.provisioning import shared_service
 from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.payer_codes import PresentedRecords
 from checkout.shop.payments.payments import Payment, PaymentState
@@ -78,7 +78,7 @@ class Rig:
 
     def new_reader(self) -> None:
         """Plug a reader in where the last one was pulled out."""
-        service = borrowed(lambda: self.stand.client)
+        service = shared_service(lambda: self.stand.client)
         self.stand.reader = EmulatedReader(self.stand.config.home, service)
 
     @contextmanager
@@ -170,7 +170,7 @@ def open_rig(serve_pages: ServePages, *, in_process: bool = False) -> Iterator[R
             shop=shop,
             client=client,
             terminal=terminal.load(home, clock=clock),
-            reader=EmulatedReader(home, borrowed(lambda: client)),
+            reader=EmulatedReader(home, shared_service(lambda: client)),
             origin=stack.enter_context(serve_pages(shop)),
             database_url=config.database_url,
         )

@@ -26,7 +26,7 @@ def test_a_card_on_another_reader_is_taken_once_it_is_free(tmp_path: Path) -> No
         )
 
     try:
-        reader.lay("unionpay-debit")
+        reader.place_card("unionpay-debit")
         elsewhere = open_card("unionpay-debit", tmp_path)
         elsewhere.power_on()
         with pytest.raises(CardGone):

@@ -16,7 +16,7 @@ from checkout.clearing.client.client import OperationFailed
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.config import Config
 from checkout.demo.payers import make_card, payer
-from checkout.demo.provisioning import NotProvisioned, Operates, TokenService, borrowed
+from checkout.demo.provisioning import NotProvisioned, OperationClient, TokenService, shared_service
 from checkout.processes.terminal import counter_till
 from checkout.shop.shop import Shop
 from checkout.shop.till import Charge, Till
@@ -38,7 +38,7 @@ class Asked:
 
     @property
     def service(self) -> TokenService:
-        return borrowed(lambda: self)
+        return shared_service(lambda: self)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def advance(shop: Shop, name: str, action: str) -> None:
     shop.clearing().operate("advance-token", given)
 
 
-def nobody() -> AbstractContextManager[Operates]:
+def nobody() -> AbstractContextManager[OperationClient]:
     raise AssertionError("the token service was asked")
 
 
