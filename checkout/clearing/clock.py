@@ -12,7 +12,7 @@ def wall_clock() -> datetime:
 
 
 class SettableClock:
-    """Calls to it give the time; `set_to` and `advance` move it, it runs on from there."""
+    """A call returns the time; `set_to` and `advance` move it, and it runs on from there."""
 
     def __init__(self, base: Callable[[], datetime] = wall_clock) -> None:
         self._base = base
@@ -23,11 +23,11 @@ class SettableClock:
         return (self._base() + self._offset).astimezone(UTC)
 
     def set_to(self, instant: datetime) -> None:
-        """Make it `instant` now; ValueError for a time without a zone."""
+        """Set the clock to `instant`; ValueError for a time without a zone."""
         if instant.tzinfo is None:
             raise ValueError("instant: expected a time with a zone")
         self._offset = instant - self._base()
 
     def advance(self, by: timedelta) -> None:
-        """Move it; backwards too, which real clocks do as well."""
+        """Move the clock; backwards too, as real clocks do."""
         self._offset += by

@@ -1,7 +1,7 @@
-"""What the shop asks of the clearing backend and what it hears back, as frozen values.
+"""The questions that the clearing backend answers, and its answers, as frozen values.
 
-These values are what every room inside works with; `iso8583.py` turns them into bytes at the edge.
-Field numbers (DE) are those of ISO 8583:1987 as UnionPay uses them.
+Every room of clearing works with these values; `iso8583` turns them into bytes and back. Field
+numbers (DE) are those of ISO 8583:1987 as UnionPay uses them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class TransactionType(StrEnum):
 
 
 class EntryMode(StrEnum):
-    """How the account number came in: the first two digits of DE22."""
+    """How the account number was entered: the first two digits of DE22."""
 
     MANUAL = "01"
     BARCODE = "03"
@@ -49,7 +49,7 @@ class Initiation(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginalElements:
-    """DE90: which message a reversal, void, refund or completion speaks of."""
+    """DE90: the message that a reversal, void, refund or completion is about."""
 
     message_type: str  # "0200"
     stan: int
@@ -152,13 +152,13 @@ RESPONSE_TEXTS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reversal:
-    """0420: undo `request` whatever became of it; `request.original` names it (DE90)."""
+    """0420: undo `request`, whatever became of it; `request.original` names it (DE90)."""
 
     request: AuthorizationRequest
     reason: str = "4021"  # DE60.1: 4021 time-out, 4000 customer, 4001 card gone, 4354 other
 
 
-#: What `SwitchClient.reverse` may give as the reason -> DE60.1.
+#: DE60.1 by the reason that `SwitchClient.reverse` is given.
 REVERSAL_REASONS: dict[str, str] = {
     "customer": "4000",
     "card-gone": "4001",
@@ -196,12 +196,12 @@ class NetworkMessage:
     participant: str  # DE33
     session_key: SessionKey | None = None  # DE53
     key_block: str | None = None  # DE48 NK: TR-31 under the participant's zone key
-    settlement_date: date | None = None  # DE15, of a cut-over that the network tells of
+    settlement_date: date | None = None  # DE15, of a cut-over that the network announces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """0600: what the back office asks the switch, the only writer of the clearing tables."""
+    """0600: an operation that the back office asks of the switch, the only writer of the tables."""
 
     name: str  # DE48 OP
     arguments: str  # JSON, DE120 to DE123

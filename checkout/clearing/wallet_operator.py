@@ -1,7 +1,7 @@
-"""The three-party house: one operator between payer, merchant and, at most, a linked bank.
+"""The three-party house: one operator between payer and merchant, with a linked bank at most.
 
 Its payment accounts have classes of their own (notice 43/2015): I at most 1,000 in all, II
-100,000 and III 200,000 a year, for payments out of the balance. They are not the banks' classes.
+100,000 and III 200,000 a year, for payments from the balance. They are not the banks' classes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from checkout.clearing.scheme.rules import RuleSet
 
 
 class Source(StrEnum):
-    """Where the money of a wallet payment comes from."""
+    """What pays for a wallet payment."""
 
     BALANCE = "balance"
     LINKED_BANK = "linked-bank"
@@ -27,7 +27,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalletDecision:
-    """The operator's answer, and where the money comes from."""
+    """The operator's decision, and what pays."""
 
     decision: Decision
     source: Source
@@ -51,9 +51,9 @@ def decide_wallet_payment(
 ) -> WalletDecision:
     """Decide a payment at the operator; amounts are the account's own currency.
 
-    An account that names a linked bank account draws on it (quick payment): the operator checks
-    payer and PIN once, and the bank then checks its own account's state, limits and funds. All
-    others pay out of their balance, within the limits of their class.
+    An account with a linked bank account draws on that (quick payment): the operator checks payer
+    and PIN once, then the bank checks its own account's state, limits and funds. All other accounts
+    pay from their balance, within the limits of their class.
     """
     if request.initiation is Initiation.CARD:
         refused = Decision(response_code="57", reason="wallet-has-no-card")
@@ -97,10 +97,10 @@ def decide_wallet_payment(
 def top_up_decision(
     state: AccountState, bank: Decision, *, amount_minor: int, rules: RuleSet
 ) -> Decision:
-    """Whether money may come from a bank account into the balance; the bank has decided already.
+    """Whether a balance may be topped up; `bank` is what the bank account's holder has decided.
 
-    The classes limit what is paid out (notice 43/2015). So no balance may grow beyond what its
-    class could still pay out: all that is left of class I's whole, a year's worth of II and III.
+    The classes limit payments (notice 43/2015), so a balance may not grow beyond what its class can
+    still pay: what is left of class I's limit on the whole, or a year's limit of II and III.
     """
     if amount_minor <= 0:
         return Decision(response_code="13", reason="amount-not-positive")
@@ -129,7 +129,7 @@ def bank_decision(
     rules: RuleSet,
     business_date: date,
 ) -> Decision:
-    """The linked bank's own checks; who the payer is, it takes the operator's word for."""
+    """The linked bank's own checks; it relies on the operator for who the payer is."""
     drawn = replace(
         request,
         entry_mode=EntryMode.ECOMMERCE,
@@ -148,5 +148,5 @@ def bank_decision(
 
 
 def _with_funds(state: AccountState, amount_minor: int) -> AccountState:
-    """The same account as if its balance sufficed: a quick payment doesn't touch it."""
+    """The same account as if its balance sufficed: a quick payment doesn't use it."""
     return replace(state, balance_minor=state.held_minor + amount_minor)

@@ -90,7 +90,7 @@ class TokenOperations:
         )
         transport = self._backend.keys.zone_key("token-service")
         for one in issued:
-            self._backend.vault.keep_key(one.record)
+            self._backend.vault.store_key(one.record)
         self._backend.store.put_number(name, issued[-1].record.serial)
         return {
             "issued_us": context.at_us,
@@ -132,7 +132,7 @@ class TokenOperations:
         return self._backend.keys.card_key(token.number, _KEY_PSN)
 
     def _store(self, token: PaymentToken) -> dict[str, Any]:
-        self._backend.vault.keep(token)
+        self._backend.vault.store_token(token)
         return {
             "payment_token": token.number,
             "account": mask_account(token.account),

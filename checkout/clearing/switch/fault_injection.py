@@ -1,8 +1,8 @@
 """Injected faults: which messages go wrong, and how. Off unless someone asks for a rule file.
 
-A rule matches fields of the question; what it does happens at the switch's edge, so that the books
-stay right whatever the wire does. With `customary_amounts` the last two digits of the amount choose
-the answer, as on many simulators: ...05, 51, 54, 55, 61, 91, 94 and 96.
+A rule matches fields of the question. Its fault happens between switch and wire, so that the books
+stay right whatever the client sees. With `customary_amounts` the last two digits of the amount
+choose the answer, as on many simulators: ...05, 51, 54, 55, 61, 91, 94 and 96.
 """
 
 from __future__ import annotations
@@ -57,21 +57,21 @@ class Fault:
 
 
 class Faults:
-    """The rules in force, with how often each has worked; the first that fits is taken."""
+    """The rules in force, with how often each has been used; the first that fits is used."""
 
     def __init__(self, rules: tuple[Fault, ...] = (), *, customary_amounts: bool = False) -> None:
         self._rules = rules
         self._customary = customary_amounts
-        self._worked = [0] * len(rules)
+        self._used = [0] * len(rules)
 
     def for_question(self, question: AuthorizationRequest | Reversal) -> Fault | None:
-        """The fault that befalls this question; None for none. Counts as one of `times`."""
+        """The fault for this question, which counts as one of its `times`; None for no fault."""
         known = _known_fields(question)
         for at, rule in enumerate(self._rules):
-            if rule.times and self._worked[at] >= rule.times:
+            if rule.times and self._used[at] >= rule.times:
                 continue
-            if all(_fits(key, wanted, known) for key, wanted in rule.match.items()):
-                self._worked[at] += 1
+            if all(_fits(key, expected, known) for key, expected in rule.match.items()):
+                self._used[at] += 1
                 return rule
         ending = known["amount_minor"][-2:].zfill(2)
         if self._customary and known["type"] != "reversal" and ending in CUSTOMARY_ENDINGS:
@@ -131,7 +131,7 @@ def _rule(entry: Any, at: int) -> Fault:
             raise FaultsError(f"{name}: {key}: expected a whole number, got {number!r}")
     return Fault(
         name=name,
-        match={key: str(wanted) for key, wanted in match.items()},
+        match={key: str(expected) for key, expected in match.items()},
         code=code,
         delay_ms=entry.get("delay_ms", 0),
         drop=entry.get("drop"),
@@ -159,9 +159,9 @@ def _known_fields(question: AuthorizationRequest | Reversal) -> dict[str, str]:
     }
 
 
-def _fits(key: str, wanted: str, known: dict[str, str]) -> bool:
+def _fits(key: str, expected: str, known: dict[str, str]) -> bool:
     if key == "amount_ends":
-        return known["amount_minor"].zfill(len(wanted)).endswith(wanted)
-    if key == "account" and wanted.endswith("*"):
-        return known["account"].startswith(wanted[:-1])
-    return known[key] == wanted
+        return known["amount_minor"].zfill(len(expected)).endswith(expected)
+    if key == "account" and expected.endswith("*"):
+        return known["account"].startswith(expected[:-1])
+    return known[key] == expected

@@ -1,4 +1,4 @@
-"""One example of every message, made by the code itself; for the specification and for tests."""
+"""One example of every message, for the specification and for tests."""
 
 from __future__ import annotations
 
@@ -142,8 +142,8 @@ def answer_to(question: Question) -> Fields:
         )
         return answer_fields(fields_of(question), plain)
     if isinstance(question, Operation):
-        told = PlainAnswer(response_code="00", stan=question.stan, content='{"in_flight": 0}')
-        return answer_fields(fields_of(question), told)
+        result = PlainAnswer(response_code="00", stan=question.stan, content='{"in_flight": 0}')
+        return answer_fields(fields_of(question), result)
     request = question.request if isinstance(question, Reversal) else question
     answer = replace(_APPROVED, stan=request.stan, rrn=request.rrn)
     if request.icc is not None:
@@ -159,17 +159,19 @@ def _management() -> Iterator[tuple[str, Question]]:
     )
     yield "sign-on", plain
     yield "echo", replace(plain, function=NetworkFunction.ECHO, stan=2)
-    told = replace(plain, stan=3, settlement_date=date(2026, 3, 3))
+    announced = replace(plain, stan=3, settlement_date=date(2026, 3, 3))
     yield (
         "cut-over begins, from the switch",
-        replace(told, function=NetworkFunction.CUT_OVER_START),
+        replace(announced, function=NetworkFunction.CUT_OVER_START),
     )
-    ends = replace(told, function=NetworkFunction.CUT_OVER_END, stan=4)
+    ends = replace(announced, function=NetworkFunction.CUT_OVER_END, stan=4)
     yield "cut-over ends, from the switch", ends
-    asked = replace(plain, function=NetworkFunction.KEY_RESET, stan=5, session_key=SessionKey.MAC)
-    yield "key-reset request", asked
+    key_reset = replace(
+        plain, function=NetworkFunction.KEY_RESET, stan=5, session_key=SessionKey.MAC
+    )
+    yield "key-reset request", key_reset
     block = "D0112M3TC00E0000" + "0123456789ABCDEF" * 6
-    yield "key reset, from the switch", replace(asked, stan=6, key_block=block)
+    yield "key reset, from the switch", replace(key_reset, stan=6, key_block=block)
     yield (
         "back-office operation",
         Operation(name="idle", arguments="{}", stan=7, transmitted_at=WHEN, participant="90020001"),

@@ -1,4 +1,4 @@
-"""`checkout switch --spec`: the messages as this program speaks them, made from its own tables."""
+"""`checkout switch --spec`: the messages of this switch, described from its own tables."""
 
 from __future__ import annotations
 
@@ -59,31 +59,31 @@ _SIGNING_ON = """\
 The network alone moves its business date: at 23:00 in Shanghai, or earlier when a date is closed
 (`checkout settle`). Every answer says in DE15 which date it belongs to; so does every 0830.
 
-1. Whoever is signed on gets an 0820 from the switch with DE70 = 201 and the new date in DE15, ahead
-   of the first answer that carries it. What was asked before and is answered later has the new
-   date too: the answer counts.
+1. Every participant that is signed on gets an 0820 from the switch with DE70 = 201 and the new date
+   in DE15, ahead of the first answer that carries it. A request sent before and answered later has
+   the new date too: the answer's date counts.
 2. Answer it with an 0830: the same DE7, 11, 33 and 70, and DE39 = 00. An 0820 with DE70 = 202
-   follows and is answered alike. Who says nothing stays signed on, and its business goes on.
-3. Who was away at cut-over sees the date in the answer to its sign-on, and may send 201 and then
-   202 itself; it hears 00. A 201 before the network has moved on, and a 202 without a 201, are
-   answered 12, with the date that holds in DE15.
+   follows and is answered alike. A participant that doesn't answer stays signed on and goes on.
+3. A participant that was away at cut-over sees the date in the answer to its sign-on, and may send
+   201 and then 202 itself; both are answered 00. A 201 before the network has moved on, and a 202
+   without a 201, are answered 12, with the current date in DE15.
 
 ## Rules of conversation
 
-- A request is the same one if DE7, 11, 32 and 41 are: again it is answered 94. An advice (0220 or
-  0221) again gets the answer it had.
+- Two requests are the same if DE7, 11, 32 and 41 are: the second is answered 94. A repeated advice
+  (0220 or 0221) gets its first answer again.
 - A reversal (0420 or 0421) names its original in DE90. 00: the original does not stand (any more).
-  25: it has not come; should it come later, it is answered 68. Repeat until you are answered: it
-  takes effect once.
+  25: it has not come; should it come later, it is answered 68. Repeat a reversal until you are
+  answered: it takes effect once.
 - A void needs the whole amount on the same business date; a refund takes any part on any day.
 - A pre-authorisation holds for 30 days and is completed once, to at most 115 %.
-- What follows a message (0420, void, refund, completion) is taken from the participant that sent
-  the original and from no other: a reversal of another's is answered 12, the rest 25.
-- A number that is typed (DE22 01x) or given online (81x) pays with what proves its payer: a
-  cryptogram in DE55, or a payment token's in DE63 under TK. By itself it is answered 57, unless
+- A message that follows another (0420, void, refund, completion) must come from the participant
+  that sent the original: from any other, a reversal is answered 12, the rest 25.
+- A number that is typed (DE22 01x) or given online (81x) needs something that proves its payer: a
+  cryptogram in DE55, or a payment token's in DE63 under TK. Without one it is answered 57, unless
   an agreement in the rules says otherwise.
-- A top-up is the wallet operator's own: DE32 and DE33 name it, DE2 is its payer's account, DE52 the
-  payer's PIN. Voided or refunded it goes back to the bank account, as long as it is not spent.
+- Only a wallet operator tops up: DE32 and DE33 name it, DE2 is its payer's account, DE52 that
+  payer's PIN. A void or refund gives the money back to the bank account, unless it is spent.
 - Malformed fields are answered 30, unknown types and kinds 12, a wrong order (not signed on, DE33
   not yours) 12, absurd amounts 13.
 """
@@ -104,9 +104,9 @@ _DISPUTES = """\
 ## Disputes
 
 No message of this table carries a dispute. In the network that this one is modelled on, chargeback
-and representment are worked out after the clearing, in files and at the network's dispute desk, not
-by an online question that has to be answered within seconds. So they are operations of the back
-office here (0600 with OP `charge-back`, `represent`, `decide`, `lapse`), booked, netted and settled
+and representment happen after the clearing, in files and at the network's dispute desk, not in an
+online request that has to be answered within seconds. So they are operations of the back office
+here (0600 with OP `charge-back`, `represent`, `decide`, `lapse`), booked, netted and settled
 like everything else. An 0422 or 0620 is answered 12, like every question that is not in the table.
 """
 

@@ -1,7 +1,7 @@
-"""What phones get: limited-use keys that run out, and what a secure element is written with.
+"""Limited-use keys for phones, and the personalisation of a phone's secure element.
 
 A phone without a secure element never holds the key of its payment token, only keys derived from
-it that work a few times or a few days: what malware steals is soon worth nothing.
+it that work for a few payments or a few days: what malware steals is soon worth nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from checkout.clearing.hsm.card_keys import limited_use_key
 from checkout.clearing.hsm.keystore import KeyUsage, wrap_key
 from checkout.clearing.tokens.token_service import PaymentToken, TokenError, TokenState
 
-#: Payments that one limited-use key is good for, its life, and how few uses left are too few.
+#: Payments that one limited-use key is good for, its days, and the uses left at which more are due.
 LIMITED_USES = 5
 LIMITED_DAYS = 5
 REPLENISH_AT_USES = 2
@@ -25,7 +25,7 @@ SINGLE_USE_BATCH = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitedKey:
-    """What the token service remembers of one key it gave out; never the key itself."""
+    """What the token service stores of a key that it issued; never the key itself."""
 
     payment_token: str = field(repr=False)
     serial: int
@@ -41,7 +41,7 @@ class LimitedKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedKey:
-    """A key on its way to the phone, with what is remembered of it."""
+    """A key on its way to the phone, with what is stored of it."""
 
     key: bytes = field(repr=False)
     record: LimitedKey
@@ -49,7 +49,7 @@ class IssuedKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyVerdict:
-    """Whether a key may be used once more; `record` is what to keep after this use.
+    """Whether a key may be used once more; `record` is what to store after this use.
 
     `reason` is empty, `key-unknown`, `key-used-up` or `key-expired`; `replenish` says that the
     phone should be given new keys.
@@ -125,10 +125,10 @@ def use_key(record: LimitedKey | None, *, now: datetime, others_left: int = 0) -
 
 
 def serial_reason(uses_before: int) -> str:
-    """Why a limited-use key that has made so many payments makes no more; empty if it may.
+    """Why a limited-use key with so many payments may make no more; empty if it may.
 
-    For an issuer that sees serial numbers alone: however a phone counts, a key that was copied
-    off it is soon used up.
+    For an issuer that sees only serial numbers: whatever the phone counts, a copied key is soon
+    used up.
     """
     return "key-used-up" if uses_before >= LIMITED_USES else ""
 
@@ -147,7 +147,7 @@ def personalise_secure_element(
     aid: bytes,
     pan_sequence: str = "01",
 ) -> Personalisation:
-    """Make up what a secure-element phone is written with for an active payment token.
+    """Make up the data that a secure element gets for an active payment token.
 
     `transport_key` (32 bytes, AES) is shared by the service manager and the secure element alone.
     """

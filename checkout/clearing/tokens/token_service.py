@@ -1,6 +1,6 @@
-"""The token service provider: payment tokens, where they work, and how they are taken back.
+"""The token service provider: payment tokens, where each works, and the account behind it.
 
-The life of a payment token is requested, verified, active, suspended and active again, deleted.
+A payment token is requested, verified, active, perhaps suspended and active again, and deleted.
 EMV Payment Tokenisation Specification, Technical Framework.
 """
 
@@ -81,7 +81,7 @@ _STEPS: dict[tuple[TokenAction, TokenState], TokenState] = {
 
 
 class TokenError(ValueError):
-    """A step that a payment token can't take from where it is."""
+    """A step that a payment token can't take in its state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ class PaymentToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detokenised:
-    """What the network hands to the issuer: the account and all about the payment token."""
+    """What the network passes to the issuer: the account, and all about the payment token."""
 
     account: str = field(repr=False)
     payment_token: str = field(repr=False)
@@ -138,7 +138,7 @@ def request_token(
 ) -> PaymentToken | TokenRefusal:
     """A requestor asks for a payment token of an account; the issuer has yet to verify the payer.
 
-    `number` is a free one from `token_number`, `reference` from `payment_account_reference`.
+    `number` is an unused one from `token_number`, `reference` from `payment_account_reference`.
     """
     if domain.value not in requestor.domains:
         return TokenRefusal(response_code="57", reason="requestor-not-allowed-domain")
@@ -183,8 +183,8 @@ def detokenise(
 ) -> Detokenised | TokenRefusal:
     """Find the account behind a payment token, if it is used where it may be.
 
-    `token` is what stands under the request's account number, None if nothing does. A stolen
-    token number is worth nothing elsewhere: the domain is checked before the issuer hears of it.
+    `token` is the payment token of the request's account number, None if there is none. A stolen
+    token number is worth nothing elsewhere: its domain is checked before the issuer is asked.
     """
     if token is None or token.state is TokenState.DELETED:
         return TokenRefusal(response_code="14", reason="token-unknown")
@@ -218,17 +218,17 @@ def token_number(serial: int, *, prefix: str = TOKEN_PREFIX) -> str:
 
 
 def payment_account_reference(account: str, secret: bytes) -> str:
-    """29 characters that stand for an account and give nothing of its number away (DE56).
+    """29 characters that stand for an account without giving its number away (DE56).
 
-    Four characters of the issuing controller, then 25 made from a keyed hash, so that the account
-    can't be found by trying numbers. EMVCo, Payment Account Reference.
+    Four characters of the issuing controller, then 25 of a keyed hash, so that nobody can find the
+    account by trying numbers. EMVCo, Payment Account Reference.
     """
-    rest = int.from_bytes(hmac.digest(secret, account.encode("ascii"), "sha256"))
-    shown = ""
+    number = int.from_bytes(hmac.digest(secret, account.encode("ascii"), "sha256"))
+    letters = ""
     for _ in range(25):
-        rest, at = divmod(rest, len(_LETTERS))
-        shown += _LETTERS[at]
-    return "9999" + shown
+        number, at = divmod(number, len(_LETTERS))
+        letters += _LETTERS[at]
+    return "9999" + letters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +244,7 @@ def token_cryptogram(token_key: bytes, request: AuthorizationRequest, atc: int, 
     """14 bytes of DE63 for an online payment: ATC (2), unpredictable number (4), MAC (8).
 
     The MAC (ISO/IEC 9797-1, algorithm 3, padding 2) under the session key of this ATC covers the
-    payment token, amount, currency, merchant, ATC and number, so that it pays one merchant once.
+    payment token, amount, currency, merchant, ATC and number, so it pays one merchant once.
     """
     session = common_session_key(token_key, atc.to_bytes(2) + bytes(6))
     signed = f"{request.account}{request.amount_minor:012}{numeric_code(request.currency)}"

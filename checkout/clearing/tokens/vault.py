@@ -1,4 +1,4 @@
-"""The token vault: which payment token stands for which account, kept in the clearing tables."""
+"""The token vault: which payment token stands for which account, in the clearing tables."""
 
 from __future__ import annotations
 
@@ -49,23 +49,23 @@ class Vault:
         self._keys: dict[str, dict[int, LimitedKey]] = {}
 
     def provision_demo(self, now: datetime) -> None:
-        """Put the demo world's payment tokens in, where they are missing."""
+        """Store the demo world's payment tokens that are missing."""
         del now
         known = {row[0] for row in self._store.query("SELECT number FROM clearing_tokens")}
         for number, one in self._world.accounts.payment_tokens.items():
             if number not in known:
-                self.keep(self._demo_token(one))
+                self.store_token(self._demo_token(one))
 
     def find(self, number: str) -> PaymentToken | None:
-        """The payment token of a number; None for one that was never given out."""
+        """The payment token of a number; None for one that was never issued."""
         if number not in self._tokens:
             read = "SELECT details FROM clearing_tokens WHERE number = ?"
             rows = self._store.query(read, (number,), flushed=False)  # memory has all under way
             self._tokens[number] = _read(rows[0][0]) if rows else None
         return self._tokens[number]
 
-    def keep(self, token: PaymentToken) -> None:
-        """Write a payment token as it is now."""
+    def store_token(self, token: PaymentToken) -> None:
+        """Store a payment token as it is now."""
         self._tokens[token.number] = token
         details = json.dumps(asdict(token), sort_keys=True)
         self._store.put(
@@ -77,8 +77,8 @@ class Vault:
     def use_key(self, number: str, serial: int, now: datetime) -> KeyVerdict:
         """Count one payment on a phone's limited-use key.
 
-        A key that a phone was personalised with is put on record when it is first seen, unless it
-        is older than what is known or far ahead: what was used up can't come back.
+        A key that a phone was personalised with is stored when it is first seen, unless its serial
+        is older than the known ones or far ahead: a key that was used up can't come back.
         """
         record = self._known_keys(number).get(serial)
         if record is None and self._may_be_new(number, serial):
@@ -90,11 +90,11 @@ class Vault:
             )
         verdict = use_key(record, now=now)
         if verdict.valid and verdict.record is not None:
-            self.keep_key(verdict.record)
+            self.store_key(verdict.record)
         return verdict
 
-    def keep_key(self, record: LimitedKey) -> None:
-        """Write what is known of a phone's key; never the key."""
+    def store_key(self, record: LimitedKey) -> None:
+        """Store what is known of a phone's key; never the key."""
         self._known_keys(record.payment_token)[record.serial] = record
         row = (
             record.payment_token,
