@@ -26,6 +26,9 @@ from checkout.money import AmountError
 _LONGEST_WAIT_S = 86_400
 _SHELLS = ("bash", "zsh", "fish")
 _INTERRUPTED = 130
+_ON_WINDOWS = sys.platform == "win32"
+#: Commands that start the switch or look for it: it needs POSIX locks, polls and signals.
+_POSIX_COMMANDS = ("serve", "switch", "pay", "settle", "compare", "reset")
 
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -371,6 +374,9 @@ def _run(command: str, options: dict[str, Any]) -> int:
 
     A module is imported when its command is called: `checkout payers` loads no reader and no page.
     """
+    if _ON_WINDOWS and command in _POSIX_COMMANDS:
+        sys.stderr.write(f"checkout {command}: needs Linux or macOS\n")
+        return 1
     module = importlib.import_module(f"checkout.commands.{command}")
     run: Callable[[SimpleNamespace], int] = module.run
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:

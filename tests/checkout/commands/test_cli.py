@@ -50,6 +50,17 @@ def test_the_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert version == "unknown" or version[0].isdigit()
 
 
+@pytest.mark.parametrize("command", ["serve", "switch", "pay", "compare"])
+def test_on_windows_a_command_that_needs_another_system_says_so_in_one_line(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_ON_WINDOWS", True)
+    needed = ["--mode", "qr", "--amount", "1"] if command == "pay" else []
+    assert cli.main([command, *needed]) == 1
+    assert capsys.readouterr().err == f"checkout {command}: needs Linux or macOS\n"
+    assert cli.main(["payers", "--json"]) == 0  # the others go on
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_completion_script_is_printed(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["completion", shell]) == 0
