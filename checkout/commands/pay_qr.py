@@ -18,7 +18,7 @@ from checkout.shop.orders.states import Order
 from checkout.shop.payments.pay_by_code import Payment
 from checkout.shop.shop import Shop
 from checkout.web.context import RateLimits
-from devices.phone.phone import Phone, PhoneError
+from devices.phone import Phone, PhoneError
 from devices.qr.symbol.rendering import png
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from checkout.acceptance.qr.link import short_path
 from checkout.shop.payments.payments import Payment
 from checkout.trace import CertainParty, Step, numbered
-from devices.phone.phone import Exchange, PhoneResult
+from devices.phone import Exchange, PhoneResult
 
 
 def scan_steps(seen: PhoneResult, payment: Payment, picture_bytes: int) -> tuple[Step, ...]:

@@ -1,32 +1,30 @@
-"""The emulated phone the other way round: it shows its own code, and the counter scans that.
+"""An emulated phone that shows its payment code, which the counter scans.
 
-The code is fetched from the wallet's page while there is a network; on the screen it needs none.
-Whether it was scanned, and whether a PIN is wanted, the phone learns by asking, as the page's
-script does.
+It needs a network to fetch the code from the wallet's page, and none to show it. It polls the
+wallet, as that page's script does, to learn whether the code was scanned and a PIN is wanted.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from html.parser import HTMLParser
 from urllib.parse import urljoin
 
-from devices.phone.browser import Exchange, HttpNetwork, Network, PhoneError, Story, Visit
+from devices.phone.browser import Browser, Exchange, HttpNetwork, Network, PhoneError, Timeline
 from devices.phone.phone import Human, PhoneResult
 
-#: The demo phone remembers the account that was chosen last, as its browser does.
+# The cookie in which a browser stores the account that was chosen last.
 _ACCOUNT_COOKIE = "checkout_payer"
-_SVG = "data:image/svg+xml;base64,"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownCode:
-    """What stands on the screen: `picture` is the QR symbol as SVG, `digits` the barcode's text."""
+    """The code on the screen: `picture` is the QR symbol as SVG, `digits` the barcode's text.
+
+    `since` is when the page was opened, in the wallet's own form.
+    """
 
     picture: bytes
     digits: str
@@ -34,7 +32,7 @@ class ShownCode:
 
 
 class CodePhone:
-    """A phone in the hand of one payer, at the wallet's pages under `origin`."""
+    """A phone in the hand of one payer, with the wallet's pages under `origin`."""
 
     def __init__(
         self,
@@ -49,83 +47,73 @@ class CodePhone:
         self._origin = origin
         self._pin = pin
         self._human = human or Human()
-        self._story = Story(monotonic)
-        self._visit = Visit(
-            network or HttpNetwork(), self._story, cookie=f"{_ACCOUNT_COOKIE}={payer}"
+        self._timeline = Timeline(monotonic)
+        self._browser = Browser(
+            network or HttpNetwork(), self._timeline, cookie=f"{_ACCOUNT_COOKIE}={payer}"
         )
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
-        """What has been said so far."""
-        return tuple(self._story.exchanges)
+        """The exchanges so far."""
+        return self._timeline.exchanges
 
     def show(self) -> ShownCode:
-        """Open the payment code; PhoneError where the network or the page is of no use."""
-        answer = self._visit.ask(urljoin(self._origin, "/wallet/code"), "open the payment code")
-        page = _CodePage(answer.body.decode("utf-8", "replace"))
-        if not page.picture or not page.digits:
-            raise PhoneError("page: it shows no payment code")
-        return ShownCode(picture=page.picture, digits=page.digits, since=page.since)
+        """Fetch the payment code; PhoneError where there is no answer, or no code in it."""
+        page = self._browser.get(urljoin(self._origin, "/wallet/code"), "open the payment code")
+        if not page.symbol or not page.digits:
+            raise PhoneError("page: expected a payment code")
+        return ShownCode(picture=page.symbol, digits=page.digits, since=page.since)
 
     def follow(self, shown: ShownCode) -> PhoneResult:
-        """Ask what became of the code: type the PIN where one is wanted, read the result.
+        """Ask whether the code was scanned; then type the PIN where it is wanted.
 
-        `outcome` is ``shown`` while nobody has scanned it. PhoneError as for `show`.
+        `outcome` is ``shown`` while nobody has scanned the code. PhoneError as for `show`.
         """
-        go = self._asked(shown)
-        if go is None:
-            return PhoneResult(
-                outcome="shown",
-                text="",
-                url=self._visit.url,
-                exchanges=self.exchanges,
+        next_page = self._next_page(shown)
+        if next_page is None:
+            return self._result("shown", "")
+        page = self._browser.get(urljoin(self._origin, next_page), "follow to where it leads")
+        form = page.form
+        if form is not None:
+            self._timeline.record_modelled("read payee and amount", self._human.read_ms)
+            self._timeline.record_modelled("type the PIN", self._human.pin_ms)
+            target = urljoin(self._browser.url, form.action)
+            page = self._browser.post(
+                target, {**form.hidden, "pin": self._pin}, "confirm with the PIN"
             )
-        page = self._visit.get(urljoin(self._origin, go), "follow to where it leads")
-        asked = page.form is not None
-        if page.form is not None:
-            self._story.model("read payee and amount", self._human.read_ms)
-            self._story.model("type the PIN", self._human.pin_ms)
-            fields = {**page.form.hidden, "pin": self._pin}
-            target = urljoin(self._visit.url, page.form.action)
-            page = self._visit.post(target, fields, "confirm with the PIN")
-        return PhoneResult(
-            outcome=page.outcome or "refused",
-            text=" ".join(page.said.split()),
-            url=self._visit.url,
+        return self._result(
+            page.outcome or "refused",
+            page.text,
             payment=page.payment,
             response_code=page.response_code,
-            exchanges=self.exchanges,
-            pin_asked=asked,
+            pin_asked=form is not None,
         )
 
-    def _asked(self, shown: ShownCode) -> str | None:
+    def _next_page(self, shown: ShownCode) -> str | None:
+        """The path of the page that follows the scan; None while there was none."""
         address = urljoin(self._origin, f"/wallet/code/state?since={shown.since}")
-        answer = self._visit.ask(address, "ask whether the code was scanned")
+        answer = self._browser.fetch(address, "ask whether the code was scanned")
         try:
             go = json.loads(answer.body)["go"]
         except (ValueError, KeyError, TypeError):
             raise PhoneError(f"page: no answer but HTTP {answer.status}") from None
         return go if isinstance(go, str) else None
 
-
-class _CodePage(HTMLParser):
-    """The parts of the code's page that an eye, or a scanner, takes in."""
-
-    def __init__(self, markup: str) -> None:
-        super().__init__()
-        self.picture = b""
-        self.digits = ""
-        self.since = ""
-        self.feed(markup)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = {name: value or "" for name, value in attrs}
-        self.digits = attributes.get("data-digits", self.digits)
-        self.since = attributes.get("data-since", self.since)
-        source = attributes.get("src", "")
-        # The barcode stands above the symbol; the last picture is the symbol.
-        if tag == "img" and source.startswith(_SVG):
-            try:
-                self.picture = base64.b64decode(source.removeprefix(_SVG))
-            except binascii.Error:
-                raise PhoneError("page: its picture can't be read") from None
+    def _result(
+        self,
+        outcome: str,
+        text: str,
+        *,
+        payment: str | None = None,
+        response_code: str | None = None,
+        pin_asked: bool = True,
+    ) -> PhoneResult:
+        return PhoneResult(
+            outcome=outcome,
+            text=text,
+            url=self._browser.url,
+            payment=payment,
+            response_code=response_code,
+            exchanges=self.exchanges,
+            pin_asked=pin_asked,
+        )

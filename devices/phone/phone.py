@@ -1,7 +1,7 @@
-"""The emulated phone: reads the picture of a code, then speaks the same HTTP as a real phone.
+"""The emulated phone: scans the shop's code, then pays over HTTP as a real phone does.
 
-It knows nothing of the shop but what its pages say: it follows the form, types the PIN and reads
-the result. The time that a person would take is modelled apart and never slept.
+All that it knows of the shop is in the shop's pages: it fills in the form, types the PIN and reads
+the result. The time that a person would take is modelled and reported; the phone does not wait.
 """
 
 from __future__ import annotations
@@ -13,35 +13,20 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 from devices.phone.browser import (
-    USER_AGENT,
-    Answer,
+    Browser,
     Exchange,
-    Form,
     HttpNetwork,
     Network,
-    Page,
     PhoneError,
-    Story,
-    Visit,
+    Timeline,
 )
+from devices.phone.page import Form, Page
 from devices.qr.scanner import ScanError, read_all
-
-__all__ = [
-    "USER_AGENT",
-    "Answer",
-    "Exchange",
-    "HttpNetwork",
-    "Human",
-    "Network",
-    "Phone",
-    "PhoneError",
-    "PhoneResult",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Human:
-    """Times that a person takes, in milliseconds; a model, so nobody waits for them.
+    """The times that a person takes, in milliseconds. They are a model: nobody waits for them.
 
     The defaults are estimates: aiming the camera, reading payee and amount, typing six digits at
     about three a second (Card, Moran and Newell, The Psychology of Human-Computer Interaction,
@@ -54,17 +39,17 @@ class Human:
 
     @property
     def pin_ms(self) -> float:
-        """Thinking of the PIN, typing six digits, pressing the button."""
+        """Recall the PIN, type six digits, press the button."""
         return self.read_ms + 7 * self.digit_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhoneResult:
-    """What the payer sees in the end.
+    """What the payer sees at the end.
 
     `outcome` is paid, declined, unknown, reversed, wrong-pin, expired, used or refused;
-    `modelled_ms` is the part of `exchanges` that a person would have taken; `pin_asked` whether the
-    PIN was wanted at all.
+    `modelled_ms` is the time in `exchanges` that a person would have taken; `pin_asked` is whether
+    the page wanted a PIN.
     """
 
     outcome: str
@@ -77,14 +62,14 @@ class PhoneResult:
 
     @property
     def modelled_ms(self) -> float:
-        """Milliseconds that the model of the phone's user added."""
+        """Milliseconds that the model of a person added."""
         return sum(each.took_ms for each in self.exchanges if each.modelled)
 
 
 class Phone:
-    """A phone in the hand of one payer, who picks the account `payer` and types `pin`.
+    """A phone in the hand of one payer, who chooses the account `payer` and types `pin`.
 
-    `amount` is what the payer types at a printed code, such as ``12.80``.
+    `amount` is what the payer types for a printed code, such as ``12.80``.
     """
 
     def __init__(
@@ -117,53 +102,55 @@ class Phone:
         return texts.pop()
 
     def pay(self, picture: bytes | Path, *, fresh: bool = True) -> PhoneResult:
-        """Scan, look, confirm with the PIN, read the result.
+        """Scan the code, open its page, confirm with the PIN, read the result.
 
-        With `fresh` a code that has run out is exchanged for a fresh one, as its page offers.
-        PhoneError where the picture, the page or the network is of no use.
+        With `fresh` the phone asks for a fresh code where the page of an expired one offers that.
+        PhoneError where the picture has no code, there is no answer, or the form is not as
+        expected.
         """
-        story = Story(self._monotonic)
-        began = story.now_ms()
+        timeline = Timeline(self._monotonic)
+        started_ms = timeline.now_ms()
         url = self.scan(picture)
-        story.add("read the picture of the code", began)
-        story.model("aim the camera at the code", self._human.aim_ms)
-        return self._pay_at(url, story, fresh=fresh)
+        timeline.record("read the picture of the code", started_ms)
+        timeline.record_modelled("aim the camera at the code", self._human.aim_ms)
+        return self._pay_at(url, timeline, fresh=fresh)
 
-    def open(self, url: str, *, fresh: bool = True) -> PhoneResult:
-        """Pay at an address that some other camera has read."""
-        return self._pay_at(url, Story(self._monotonic), fresh=fresh)
+    def pay_at(self, url: str, *, fresh: bool = True) -> PhoneResult:
+        """As `pay`, at an address that another camera has read."""
+        return self._pay_at(url, Timeline(self._monotonic), fresh=fresh)
 
-    def _pay_at(self, url: str, story: Story, *, fresh: bool) -> PhoneResult:
-        visit = Visit(self._network, story)
-        page = visit.get(url, "open the page of the code")
+    def _pay_at(self, url: str, timeline: Timeline, *, fresh: bool) -> PhoneResult:
+        browser = Browser(self._network, timeline)
+        page = browser.get(url, "open the page of the code")
         if fresh and page.outcome == "expired" and page.fresh_link is not None:
-            page = visit.get(urljoin(visit.url, page.fresh_link), "ask for a fresh code")
+            page = browser.get(urljoin(browser.url, page.fresh_link), "ask for a fresh code")
         if page.form is None:
-            return self._result(page, visit, story)
-        typed = self._typed_amount(page.form, story)
-        story.model("read payee and amount", self._human.read_ms)
-        story.model("type the PIN", self._human.pin_ms)
+            return self._result(page, browser, timeline)
+        typed = self._typed_amount(page.form, timeline)
+        timeline.record_modelled("read payee and amount", self._human.read_ms)
+        timeline.record_modelled("type the PIN", self._human.pin_ms)
         if self._payer not in page.form.payers:
             raise PhoneError(f"payer: the page offers no account called {self._payer!r}")
         fields = {**page.form.hidden, **typed, "payer": self._payer, "pin": self._pin}
-        target = urljoin(visit.url, page.form.action)
-        return self._result(visit.post(target, fields, "confirm the payment"), visit, story)
+        target = urljoin(browser.url, page.form.action)
+        page = browser.post(target, fields, "confirm the payment")
+        return self._result(page, browser, timeline)
 
-    def _typed_amount(self, form: Form, story: Story) -> dict[str, str]:
+    def _typed_amount(self, form: Form, timeline: Timeline) -> dict[str, str]:
         if not form.asks_amount:
             return {}
         if self._amount is None:
             raise PhoneError("amount: the page asks for one, such as 12.80")
-        story.model("type the amount", self._human.digit_ms * len(self._amount))
+        timeline.record_modelled("type the amount", self._human.digit_ms * len(self._amount))
         return {"amount": self._amount}
 
-    def _result(self, page: Page, visit: Visit, story: Story) -> PhoneResult:
+    def _result(self, page: Page, browser: Browser, timeline: Timeline) -> PhoneResult:
         outcome = page.outcome or ("wrong-pin" if page.pin_refused else "refused")
         return PhoneResult(
             outcome=outcome,
-            text=" ".join(page.said.split()),
-            url=visit.url,
+            text=page.text,
+            url=browser.url,
             payment=page.payment,
             response_code=page.response_code,
-            exchanges=tuple(story.exchanges),
+            exchanges=timeline.exchanges,
         )

@@ -14,7 +14,7 @@ from sqlalchemy import update
 from checkout.shop import tables
 from checkout.shop.orders.states import OrderState
 from checkout.web.counter import counter as counter_pages
-from devices.phone.phone import Phone
+from devices.phone import Phone
 from devices.qr.scanner import read
 from tests.browser.filming import film
 
@@ -272,7 +272,7 @@ def test_the_emulated_phone_speaks_what_the_real_one_speaks(windows, served) -> 
 
 def test_every_page_fits_a_phone_and_asks_nobody_else(windows, served) -> None:
     order = served.shop.orders.create(amount_minor=1280, currency="CNY")
-    Phone("unionpay-debit").open(f"{served.lan}/p/{order.code}")
+    Phone("unionpay-debit").pay_at(f"{served.lan}/p/{order.code}")
     page = windows.open(served.here, phone=True)
     for path in ("/", f"/orders/{order.id}", "/compare", "/network", "/wallet", "/wallet/scan"):
         page.goto(served.here + path)
@@ -285,7 +285,7 @@ def test_every_page_fits_a_phone_and_asks_nobody_else(windows, served) -> None:
 
 def test_a_message_of_the_diagram_opens_to_what_it_said(windows, served) -> None:
     order = served.shop.orders.create(amount_minor=1280, currency="CNY")
-    Phone("unionpay-debit").open(f"{served.lan}/p/{order.code}")
+    Phone("unionpay-debit").pay_at(f"{served.lan}/p/{order.code}")
     payment = served.shop.payments.of_order(order.id)[0]
     page = windows.open(f"{served.here}/compare?left={payment.id}")
     page.locator("svg a", has_text="purchase").first.click()

@@ -18,7 +18,7 @@ from checkout import create_app
 from checkout.addresses import lan_address
 from checkout.config import Config
 from checkout.shop.shop import Shop
-from devices.phone.phone import Phone, PhoneError
+from devices.phone import Phone, PhoneError
 
 CODE_TTL_S = 2
 

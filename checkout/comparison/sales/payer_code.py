@@ -20,15 +20,16 @@ from checkout.demo.phone_steps import exchange_step
 from checkout.shop.orders.states import Order
 from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.trace import CertainParty, Step, numbered
-from devices.phone.payer_code import CodePhone, ShownCode
-from devices.phone.phone import (
+from devices.phone import (
     USER_AGENT,
     Answer,
+    CodePhone,
     Exchange,
     HttpNetwork,
     Network,
     PhoneError,
     PhoneResult,
+    ShownCode,
 )
 from devices.qr.scanner import NoCode, read
 

@@ -19,7 +19,7 @@ from checkout.trace import Step, Trace
 from devices.nfc.contract import Card, Reader, TransportError
 from devices.nfc.emulated.air.timing_model import ModelledTime, modelled_ms
 from devices.nfc.kernel import TapResult
-from devices.phone.phone import Exchange, HttpNetwork, Network, Phone, PhoneError, PhoneResult
+from devices.phone import Exchange, HttpNetwork, Network, Phone, PhoneError, PhoneResult
 from devices.qr.symbol.rendering import png
 
 WRONG_PIN = "654321"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from devices.nfc.contract import Card, CardDescription
-from devices.phone.phone import Answer, HttpNetwork
+from devices.phone import Answer, HttpNetwork
 
 
 class FadingNetwork:

@@ -27,7 +27,7 @@ from checkout.shop import till
 from checkout.sockets import receive_exactly
 from devices.nfc.contract import Card, CardDescription
 from devices.nfc.kernel import TapResult
-from devices.phone.phone import Answer, HttpNetwork
+from devices.phone import Answer, HttpNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ from checkout.comparison.trials.defence import Stop
 from checkout.comparison.trials.rig import AMOUNT_MINOR, Scene
 from checkout.demo.payers import payer as find_payer
 from checkout.shop.orders.states import OrderState
-from devices.phone.phone import Answer, Phone, PhoneResult
+from devices.phone import Answer, Phone, PhoneResult
 from devices.qr.codec.mpm_tlv import with_crc
 from devices.qr.symbol.rendering import png
 
@@ -162,7 +162,7 @@ def phished(scene: Scene) -> Cell:
     """A page that looks like the shop's gathers account and PIN; the thief pays with them."""
     caught: list[dict[str, str]] = []
     with lying_page(caught) as origin:
-        Phone(scene.payer).open(f"{origin}/p/{scene.order.code}")
+        Phone(scene.payer).pay_at(f"{origin}/p/{scene.order.code}")
     scene.payer_saw.append("a page that says paid")
     tried = scene.pay(pin=caught[0]["pin"])
     return tried_cell(scene, tried, loss=code_loss(scene.rig, scene.payer))

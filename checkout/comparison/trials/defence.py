@@ -13,8 +13,8 @@ from checkout.demo.payers import payer as find_payer
 from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.trace import Step
 from devices.nfc.kernel import TapResult
-from devices.phone.browser import Page
-from devices.phone.phone import Answer, Exchange
+from devices.phone import Answer, Exchange
+from devices.phone.page import Page
 
 if TYPE_CHECKING:
     from checkout.comparison.trials.attacker import Asked
@@ -103,8 +103,8 @@ def of_taken(taken: Taken) -> Stop:
 
 def of_answer(method: str, path: str, answer: Answer) -> Stop:
     """The shop, by what it answered to a request of the attacker's own making."""
-    page = Page(answer.body.decode("utf-8", "replace"))
-    told = " ".join(page.said.split())
+    page = Page(answer.body)
+    told = page.text
     if page.outcome and page.outcome != "problem":
         told = page.outcome
     by = "the shop" if answer.status >= 400 else "nobody"

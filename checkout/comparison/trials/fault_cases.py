@@ -16,7 +16,7 @@ from checkout.comparison.testbed.faulty_devices import (
 from checkout.comparison.trials.rig import DEAR_MINOR, TIMEOUT_S, Scene
 from checkout.shop.orders.states import OrderState
 from devices.nfc.contract import Card
-from devices.phone.payer_code import ShownCode
+from devices.phone import ShownCode
 
 # -- between phone, shop and switch ---------------------------------------------------------------
 

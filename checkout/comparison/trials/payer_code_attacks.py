@@ -17,7 +17,7 @@ from checkout.comparison.trials.attack_verdict import THIEF, judged, payer_code_
 from checkout.comparison.trials.attacker import Ears, ask, code_question
 from checkout.comparison.trials.rig import AMOUNT_MINOR, Scene
 from checkout.demo.payers import payer as find_payer
-from devices.phone.payer_code import CodePhone, ShownCode
+from devices.phone import CodePhone, ShownCode
 from devices.qr.scanner import read
 
 #: What a till takes that told its customer 12.80: as much as goes without a PIN.

@@ -22,7 +22,7 @@ from checkout.comparison.trials.rig import Scene
 from checkout.shop.webhooks.receiver import Receiver, served
 from checkout.shop.webhooks.signing import TIMESTAMP, TOLERANCE_S, TakenIds
 from checkout.shop.webhooks.worker import Courier
-from devices.phone.phone import Answer, HttpNetwork
+from devices.phone import Answer, HttpNetwork
 
 _NOT_PASSED_ON = frozenset({"host", "content-length", "connection", "accept-encoding"})
 

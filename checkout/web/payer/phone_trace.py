@@ -27,7 +27,7 @@ from checkout.web.access.signed_values import sign, verify
 from checkout.web.context import current_shop
 
 _PURPOSE = "opened"
-#: What the emulated phone (`devices.phone.phone`) calls itself.
+#: What the emulated phone (`devices.phone`) calls itself.
 USER_AGENT = "checkout-emulated-phone"
 _LONGEST_S = 900.0
 _PLACE = "@@opened@@"

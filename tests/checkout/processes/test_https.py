@@ -15,7 +15,7 @@ import pytest
 
 from checkout.addresses import lan_address
 from checkout.processes.certificate import fingerprint_of
-from devices.phone.phone import HttpNetwork, Phone
+from devices.phone import HttpNetwork, Phone
 from tests.checkout.serving import Serving
 
 
@@ -81,6 +81,6 @@ def test_a_phone_on_the_lan_address_pays_over_tls(serving: Serving, certificate:
     order = json.loads(ask(serving, certificate, "/api/v1/orders", body))
     assert order["qr"]["link"].startswith(f"HTTPS://{lan_address()}:{serving.port}/P/")
     phone = Phone("unionpay-debit", network=HttpNetwork(certificate=certificate))
-    assert phone.open(order["qr"]["link"]).outcome == "paid"
+    assert phone.pay_at(order["qr"]["link"]).outcome == "paid"
     paid = ask(serving, certificate, f"/api/v1/orders/{order['id']}", host=lan_address())
     assert json.loads(paid)["state"] == "paid"

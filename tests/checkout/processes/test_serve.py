@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from devices.phone.phone import Phone
+from devices.phone import Phone
 from tests.checkout.serving import Serving, alive, events, free_port
 
 
@@ -52,7 +52,7 @@ def wait_for_state(serving: Serving, order_id: str, state: str) -> None:
 
 
 def pay_by_code(serving: Serving, order: dict) -> str:  # type: ignore[type-arg]
-    return Phone("unionpay-credit").open(local(serving, order)).outcome
+    return Phone("unionpay-credit").pay_at(local(serving, order)).outcome
 
 
 def local(serving: Serving, order: dict) -> str:  # type: ignore[type-arg]

@@ -40,7 +40,7 @@ from checkout.trace import Trace, steps_to_json
 from checkout.web.payer import phone_trace
 from devices.nfc.contract import Reader
 from devices.nfc.emulated import in_process, open_card
-from devices.phone.phone import USER_AGENT, Phone
+from devices.phone import USER_AGENT, Phone
 from devices.qr.symbol.rendering import png
 from tests.checkout.web.conftest import LAN, Clock
 
@@ -157,7 +157,7 @@ def test_the_emulated_phone_is_known_by_what_it_calls_itself(
     origin: str, shop: Shop, order: Order
 ) -> None:
     assert phone_trace.USER_AGENT == USER_AGENT
-    assert Phone("unionpay-debit").open(f"{origin}/p/{order.code}").outcome == "paid"
+    assert Phone("unionpay-debit").pay_at(f"{origin}/p/{order.code}").outcome == "paid"
     assert only(shop, order).emulated is True
 
 
@@ -177,7 +177,7 @@ def test_a_sale_counts_in_its_own_group_only(
     pay(shop.orders.create(amount_minor=100).code)
     assert group(client, "qr", emulated=False)["live"]["sales"] == before[False] + 1
     assert group(client, "qr", emulated=True)["live"]["sales"] == before[True]
-    Phone("unionpay-debit").open(f"{origin}/p/{shop.orders.create(amount_minor=100).code}")
+    Phone("unionpay-debit").pay_at(f"{origin}/p/{shop.orders.create(amount_minor=100).code}")
     assert group(client, "qr", emulated=False)["live"]["sales"] == before[False] + 1
     assert group(client, "qr", emulated=True)["live"]["sales"] == before[True] + 1
 
@@ -188,7 +188,7 @@ def test_a_real_phone_that_only_looked_does_not_time_an_emulated_sale(
     order = shop.orders.create(amount_minor=100)
     stranger.get(f"/p/{order.code}", base_url=LAN)
     clock.advance(20)
-    Phone("unionpay-debit").open(f"{origin}/p/{order.code}")
+    Phone("unionpay-debit").pay_at(f"{origin}/p/{order.code}")
     page = client.get(f"/orders/{order.id}").text
     assert [float(said) for said in stretches_said(page)[1:2]] == [pytest.approx(20, abs=4)]
 
@@ -491,7 +491,7 @@ def test_a_sale_by_sticker_is_timed_apart_from_the_page_to_the_money(
     assert after.get(True) == before.get(True)
     assert group(client, "qr", emulated=False)["live"]["sales"] == codes
 
-    Phone("unionpay-credit", amount="4.00").open(f"{origin}/p/{sticker.code}")
+    Phone("unionpay-credit", amount="4.00").pay_at(f"{origin}/p/{sticker.code}")
     last = stickers(client)
     assert last[True]["sales"] == before.get(True, {"sales": 0})["sales"] + 1
     assert last[False] == after[False]

@@ -10,7 +10,7 @@ import pytest
 import qrcode
 from PIL import Image
 
-from devices.phone.phone import Answer, HttpNetwork, Human, Phone, PhoneError
+from devices.phone import Answer, HttpNetwork, Human, Phone, PhoneError
 
 FORM = """<main><form data-pay method=post action="/p/ABC">
 <input type=hidden name=submission value=n1><input type=hidden name=opened value=o1>
@@ -66,22 +66,26 @@ def test_a_persons_time_is_modelled_apart_and_nobody_waits_for_it() -> None:
 
 
 def test_a_code_that_ran_out_is_exchanged_for_a_fresh_one() -> None:
-    expired = '<main><p data-outcome="expired"></p><a href="/p/OLD/fresh">fresh</a></main>'
+    expired = (
+        '<main><p data-outcome="expired"></p><a href="/p/OLD/fresh" data-fresh>fresh</a></main>'
+    )
     network = Script((410, {}, expired), (200, {}, FORM), (200, {}, PAID))
-    assert Phone("bob", network=network).open("http://192.0.2.1/p/OLD").outcome == "paid"
+    assert Phone("bob", network=network).pay_at("http://192.0.2.1/p/OLD").outcome == "paid"
     assert network.asked[1][1] == "http://192.0.2.1/p/OLD/fresh"
 
 
 def test_without_leave_to_ask_for_a_fresh_code_it_stops_at_the_old_one() -> None:
-    expired = '<main><p data-outcome="expired"></p><a href="/p/OLD/fresh">fresh</a></main>'
+    expired = (
+        '<main><p data-outcome="expired"></p><a href="/p/OLD/fresh" data-fresh>fresh</a></main>'
+    )
     network = Script((410, {}, expired))
-    result = Phone("bob", network=network).open("http://192.0.2.1/p/OLD", fresh=False)
+    result = Phone("bob", network=network).pay_at("http://192.0.2.1/p/OLD", fresh=False)
     assert result.outcome == "expired"
 
 
 def test_a_refused_pin_is_an_outcome() -> None:
     again = FORM.replace("name=pin>", 'name=pin aria-invalid="true"><p>wrong</p>')
-    result = Phone("bob", network=Script((200, {}, FORM), (403, {}, again))).open(
+    result = Phone("bob", network=Script((200, {}, FORM), (403, {}, again))).pay_at(
         "http://a.example/p/A"
     )
     assert result.outcome == "wrong-pin"
@@ -90,13 +94,13 @@ def test_a_refused_pin_is_an_outcome() -> None:
 
 def test_an_account_that_the_page_does_not_offer_is_a_fault() -> None:
     with pytest.raises(PhoneError, match="payer: the page offers no account called 'eve'"):
-        Phone("eve", network=Script((200, {}, FORM))).open("http://a.example/p/A")
+        Phone("eve", network=Script((200, {}, FORM))).pay_at("http://a.example/p/A")
 
 
 def test_a_circle_of_redirects_ends() -> None:
     around = [(302, {"location": "/p/A"}, "")] * 10
     with pytest.raises(PhoneError, match="redirects"):
-        Phone("bob", network=Script(*around)).open("http://a.example/p/A")
+        Phone("bob", network=Script(*around)).pay_at("http://a.example/p/A")
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", picture("x")[:200]])
@@ -124,9 +128,9 @@ def test_two_codes_in_one_picture_are_nobodys_guess() -> None:
 @pytest.mark.parametrize("url", ["weixin://wxpay/bizpayurl?pr=1", "file:///etc/passwd", "6212345"])
 def test_only_http_is_opened(url: str) -> None:
     with pytest.raises(PhoneError, match="expected http or https"):
-        Phone("bob").open(url)
+        Phone("bob").pay_at(url)
 
 
 def test_a_server_that_is_not_there_is_told_in_one_line() -> None:
     with pytest.raises(PhoneError, match="network: "):
-        Phone("bob", network=HttpNetwork(timeout_s=1)).open("http://127.0.0.1:9/p/A")
+        Phone("bob", network=HttpNetwork(timeout_s=1)).pay_at("http://127.0.0.1:9/p/A")

@@ -23,7 +23,7 @@ from checkout.comparison.simulation.distributions import TableError
 from checkout.comparison.simulation.scenarios import load_scenario
 from checkout.demo.payers import payers
 from devices.nfc.emulated.card.card import EmulatedCard
-from devices.phone.phone import HttpNetwork
+from devices.phone import HttpNetwork
 
 SALES = 10
 
