@@ -11,11 +11,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from checkout.commands.common import config_from, console, print_json
 from checkout.config import Config
-from checkout.demo.payers import DEFAULT_PAYER, DEMO_PIN, Payer, payer as find_payer
+from checkout.demo.payers import DEFAULT_PAYER, DEMO_PIN, DemoPayers, payer as find_payer
 from checkout.errors import ShopError
 from checkout.money import Money
 from checkout.shop.orders.states import Order
-from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.shop.payments.payers import Payer
+from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.shop.shop import Shop
 
 _PAID, _FAULT, _DECLINED, _UNKNOWN = 0, 1, 3, 4
@@ -29,7 +30,7 @@ def run(options: SimpleNamespace) -> int:
     amount = Money.parse(options.amount, options.currency)
     who = find_payer(options.payer or DEFAULT_PAYER)
     config = config_from(options)
-    shop = Shop.open(config, own_switch=True)
+    shop = Shop.open(config, payers=DemoPayers(), own_switch=True)
     try:
         order = shop.orders.create(amount_minor=amount.amount_minor, currency=amount.currency)
         try:
@@ -78,7 +79,7 @@ def _pay(shop: Shop, config: Config, options: SimpleNamespace, order: Order, who
 def _settle(shop: Shop, payment: Payment) -> Payment:
     deadline = time.monotonic() + _SETTLE_S
     while payment.state is PaymentState.UNKNOWN and time.monotonic() < deadline:
-        shop.payments.sweep()
+        shop.sweep()
         payment = shop.payments.get(payment.id)
         time.sleep(0.2)
     return payment

@@ -8,10 +8,11 @@ import time
 from checkout.acceptance.nfc.terminal import instruction, load
 from checkout.config import Config
 from checkout.demo.emulated_reader import EmulatedReader, choose_reader
-from checkout.demo.payers import Payer, payer_of_account
+from checkout.demo.payers import payer_of_account
 from checkout.demo.provisioning import shared_service
 from checkout.errors import ShopError
 from checkout.shop.orders.states import Order
+from checkout.shop.payments.payers import Payer
 from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.shop.shop import Shop
 from checkout.shop.till import Cashier, Charge, Tap, Till, Verdict, pay_by_tap, record_shown
@@ -67,7 +68,7 @@ class _CommandCashier(Cashier):
         if tap.evidence is None:
             return self._ask_again(tap)
         payment = pay_by_tap(
-            self._shop.payments,
+            self._shop.tap_payments,
             charge,
             tap,
             payer=payer_of_account(tap.evidence.pan),

@@ -11,11 +11,11 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from checkout import create_app
 from checkout.acceptance.qr.link import base_url, build_link
-from checkout.demo.payers import Payer
 from checkout.demo.phone_steps import scan_steps
 from checkout.errors import ShopError
 from checkout.shop.orders.states import Order
-from checkout.shop.payments.pay_by_code import Payment
+from checkout.shop.payments.payers import Payer
+from checkout.shop.payments.payments import Payment
 from checkout.shop.shop import Shop
 from checkout.web.context import RateLimits
 from devices.phone import Phone, PhoneError
@@ -34,7 +34,7 @@ def pay_order_by_code(shop: Shop, order: Order, who: Payer, pin: str) -> Payment
     if not attempts:
         raise ShopError("phone", f"phone: {seen.text or seen.outcome}")
     payment = attempts[-1]
-    shop.payments.records.retell(
+    shop.payments.replace_steps(
         payment.id, scan_steps(seen, payment, len(picture)), modelled_ms=seen.modelled_ms
     )
     return shop.payments.get(payment.id)

@@ -15,6 +15,7 @@ from checkout.acceptance.qr.link import build_link
 from checkout.commands.common import CommandError, config_from, console, print_json
 from checkout.commands.serve import phone_url
 from checkout.config import Merchant
+from checkout.demo.payers import DemoPayers
 from checkout.money import AmountError, Money
 from checkout.shop.shop import Shop
 from devices.qr import scanner
@@ -165,7 +166,7 @@ def _make(options: SimpleNamespace) -> int:
     amount = None if options.amount is None else Money.parse(options.amount, options.currency)
     check_output(options.out, static=options.static)
     config = config_from(options)
-    shop = Shop.open(config)
+    shop = Shop.open(config, payers=DemoPayers())
     try:
         if amount is None or options.static:
             made = _sticker(shop, options, amount)

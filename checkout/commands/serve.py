@@ -25,6 +25,7 @@ from checkout.commands.common import (
 )
 from checkout.config import Config, ConfigError
 from checkout.demo.emulated_reader import check_path
+from checkout.demo.payers import DemoPayers
 from checkout.processes.certificate import certificate_files, fingerprint_of
 from checkout.processes.supervisor import Supervisor
 from checkout.shop.shop import Shop
@@ -43,7 +44,7 @@ def run(options: SimpleNamespace) -> int:
     check_port(config.host, config.port)
     check_path(config.reader)
     # A fault that would end a child process is found here, and reported in one line.
-    Shop.open(config).close()
+    Shop.open(config, payers=DemoPayers()).close()
     check_alone(config)
     tap.load(config.home, clock=wall_clock)
     rules_in(config.home)

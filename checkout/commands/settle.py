@@ -13,6 +13,7 @@ from rich.table import Table
 from checkout.clearing.client.open_client import open_client
 from checkout.clearing.scheme.business_date import settlement_date
 from checkout.commands.common import CommandError, config_from, console, print_json
+from checkout.demo.payers import DemoPayers
 from checkout.money import Money
 from checkout.shop.shop import Shop
 
@@ -23,7 +24,8 @@ def run(options: SimpleNamespace) -> int:
     """Close the settlement date, today's where none is named; closing twice changes nothing."""
     day = _date(options.date)
     config = config_from(options)
-    shop = Shop.open(config)  # raises in one line where the database cannot be used
+    # Raises in one line where the database cannot be used.
+    shop = Shop.open(config, payers=DemoPayers())
     client = open_client(config.home, config.database_url)
     try:
         report = client.operate("settle", {"date": day.isoformat()})

@@ -13,6 +13,7 @@ from typing import Any
 
 from checkout.commands.common import CommandError, config_from
 from checkout.config import DEFAULT_PORT
+from checkout.demo.payers import DemoPayers
 from checkout.money import Money
 from checkout.shop.shop import Shop
 from checkout.shop.webhooks.receiver import Received, Receiver, served
@@ -56,7 +57,7 @@ def run(options: SimpleNamespace) -> int:
 @contextlib.contextmanager
 def _registered(options: SimpleNamespace, url: str) -> Iterator[str]:
     """An endpoint of the shop for as long as this command runs; yields its secret."""
-    shop = Shop.open(config_from(options, port=DEFAULT_PORT))
+    shop = Shop.open(config_from(options, port=DEFAULT_PORT), payers=DemoPayers())
     try:
         endpoints = shop.webhooks.endpoints
         for each in endpoints.all():

@@ -22,9 +22,9 @@ from checkout.shop.orders.milestones import (
     CREATED,
     PAID,
     SHOWN,
-    Moment,
+    Milestone,
 )
-from checkout.shop.payments.pay_by_code import Payment
+from checkout.shop.payments.payments import Payment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Stretches:
         return self.to_notice_ms + self.to_pay_ms
 
 
-def stretches(payment: Payment, moments: Sequence[Moment]) -> Stretches | None:
+def stretches(payment: Payment, moments: Sequence[Milestone]) -> Stretches | None:
     """Where the time of a paid sale went; None where one of its moments was not kept.
 
     Nobody shows a printed code: a sale by one has `sticker_ms` instead.
@@ -62,7 +62,7 @@ def stretches(payment: Payment, moments: Sequence[Moment]) -> Stretches | None:
     )
 
 
-def sticker_ms(payment: Payment, moments: Sequence[Moment]) -> float | None:
+def sticker_ms(payment: Payment, moments: Sequence[Milestone]) -> float | None:
     """From the page of a printed code on a phone to the money; None for any other sale."""
     paid_at = _first(m for m in moments if m.kind == PAID and _is_of(m, payment))
     opened_at = _first(m for m in moments if _is_sticker(m) and _same_world(m, payment))
@@ -93,7 +93,7 @@ def live_numbers(timed: Sequence[Stretches]) -> dict[str, object]:
     }
 
 
-def _noticed_at(payment: Payment, moments: Sequence[Moment]) -> datetime | None:
+def _noticed_at(payment: Payment, moments: Sequence[Milestone]) -> datetime | None:
     if payment.mode is Mode.NFC:
         return _first(m for m in moments if m.kind == CARD_SEEN and _same_world(m, payment))
     scanned = _first(m for m in moments if m.kind == CODE_SCANNED and _is_of(m, payment))
@@ -102,20 +102,20 @@ def _noticed_at(payment: Payment, moments: Sequence[Moment]) -> datetime | None:
     return _first(m for m in moments if m.kind == CODE_OPENED and _same_world(m, payment))
 
 
-def _is_of(moment: Moment, payment: Payment) -> bool:
+def _is_of(moment: Milestone, payment: Payment) -> bool:
     return moment.payload.get("payment") == payment.id
 
 
-def _is_sticker(moment: Moment) -> bool:
+def _is_sticker(moment: Milestone) -> bool:
     return moment.kind == CODE_OPENED and bool(moment.payload.get("sticker"))
 
 
-def _same_world(moment: Moment, payment: Payment) -> bool:
+def _same_world(moment: Milestone, payment: Payment) -> bool:
     """An emulated device's moment says nothing about a real one's sale, nor the other way."""
     return moment.payload.get("emulated") is payment.emulated
 
 
-def _first(moments: Iterable[Moment]) -> datetime | None:
+def _first(moments: Iterable[Milestone]) -> datetime | None:
     return min((moment.at for moment in moments), default=None)
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
 
 from checkout.acceptance.contract import Mode
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.config import Config, make_home
 from checkout.demo.provisioning import TokenService, own_service, provision
 from checkout.errors import ShopError
-from checkout.money import mask_account
+from checkout.shop.payments.payers import Payer
 from devices.nfc.emulated import ensure_authority, load_profile, personalise, profile_names
 
 DEFAULT_PAYER = "unionpay-debit"
@@ -36,43 +34,6 @@ _TAP_ONLY = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Payer:
-    """Someone who can pay in the demo; `account` is whole and must not be shown."""
-
-    name: str
-    title: str
-    purpose: str
-    kind: Literal["card", "phone", "wallet"]
-    scheme: str
-    account: str = field(repr=False)
-    expiry: str | None  # YYMM
-    pan_sequence: str | None  # three digits
-    modes: tuple[Mode, ...]
-
-    @property
-    def masked(self) -> str:
-        """The account as it may be shown."""
-        return mask_account(self.account)
-
-    @property
-    def makes_trouble(self) -> bool:
-        """Whether this one is there to fail; pages show those apart."""
-        return self.kind != "wallet" and self.name not in _LEADING
-
-    def as_json(self) -> dict[str, Any]:
-        """As `checkout payers --json` shows it."""
-        return {
-            "name": self.name,
-            "title": self.title,
-            "purpose": self.purpose,
-            "kind": self.kind,
-            "scheme": self.scheme,
-            "account": self.masked,
-            "modes": [str(mode) for mode in self.modes],
-        }
-
-
 _WALLETS = (
     Payer(
         name="wallet-balance",
@@ -84,6 +45,7 @@ _WALLETS = (
         expiry=None,
         pan_sequence=None,
         modes=(Mode.QR,),
+        makes_trouble=False,
     ),
     Payer(
         name="wallet-quick",
@@ -95,6 +57,7 @@ _WALLETS = (
         expiry=None,
         pan_sequence=None,
         modes=(Mode.QR,),
+        makes_trouble=False,
     ),
 )
 
@@ -131,21 +94,38 @@ def _of_profile(name: str) -> Payer:
         expiry=profile.expiry,
         pan_sequence=profile.pan_sequence.zfill(3),
         modes=(Mode.NFC,) if name in _TAP_ONLY else (Mode.QR, Mode.NFC),
+        makes_trouble=name not in _LEADING,
     )
+
+
+class DemoPayers:
+    """The demo's payers as the shop asks for them (`checkout.shop.payments.payers.Payers`)."""
+
+    def all(self) -> tuple[Payer, ...]:
+        """Everyone, the default payer first, troublemakers last."""
+        return payers()
+
+    def named(self, name: str) -> Payer:
+        """The payer of that name; ShopError(unknown-payer) lists the others."""
+        return payer(name)
+
+    def name_of(self, account: str | None) -> str | None:
+        """The name of the payer with that account, None for a stranger."""
+        return payer_of_account(account)
 
 
 def payer(name: str) -> Payer:
     """The payer of that name; ShopError(unknown-payer) lists the others."""
-    for one in payers():
-        if one.name == name:
-            return one
-    known = ", ".join(one.name for one in payers())
+    for candidate in payers():
+        if candidate.name == name:
+            return candidate
+    known = ", ".join(candidate.name for candidate in payers())
     raise ShopError("unknown-payer", f"payer: nobody is called {name!r}; there are {known}")
 
 
 def payer_of_account(account: str | None) -> str | None:
-    """The name of whoever has that account, None for a stranger."""
-    return next((one.name for one in payers() if one.account == account), None)
+    """The name of the payer with that account, None for a stranger."""
+    return next((payer.name for payer in payers() if payer.account == account), None)
 
 
 def make_card(name: str, home: Path, *, service: TokenService | None = None) -> Path:

@@ -13,7 +13,7 @@ from checkout.acceptance.nfc.terminal import instruction, load
 from checkout.config import Config
 from checkout.database import one_line
 from checkout.demo.emulated_reader import EmulatedReader, choose_reader
-from checkout.demo.payers import payer_of_account
+from checkout.demo.payers import DemoPayers, payer_of_account
 from checkout.demo.provisioning import shared_service
 from checkout.errors import ShopError
 from checkout.shop.orders.milestones import CARD_SEEN
@@ -41,7 +41,7 @@ _log = logging.getLogger("checkout.terminal")
 
 def run(config: Config, stop: threading.Event, *, ready: Callable[[], None]) -> None:
     """Own the reader until `stop`; housekeeping and webhooks run beside it, a thread each."""
-    shop = Shop.open(config)
+    shop = Shop.open(config, payers=DemoPayers())
     housekeeping = threading.Thread(target=_keep_house, args=(shop, stop), name="housekeeping")
     courier = threading.Thread(
         target=run_courier, args=(config, shop.seal, shop.orders.clock, stop), name="webhooks"
@@ -86,7 +86,7 @@ class CounterCashier(Cashier):
         """Pay the order with what the card gave, or say what to do with the card."""
         if tap.evidence is None or tap.evidence.decision == "declined":
             # No claim of the order records this moment, and nobody's money waits for the write.
-            self._shop.moments.once(
+            self._shop.milestones.record(
                 CARD_SEEN, charge.order_id, at=tap.seen_at, emulated=tap.emulated
             )
         if tap.evidence is None:
@@ -96,7 +96,7 @@ class CounterCashier(Cashier):
             return Verdict(state=state, message=message, signal=signal, stands=True)
         try:
             payment = pay_by_tap(
-                self._shop.payments,
+                self._shop.tap_payments,
                 charge,
                 tap,
                 payer=payer_of_account(tap.evidence.pan),
@@ -116,7 +116,7 @@ class CounterCashier(Cashier):
 
     def rest(self) -> tuple[str, str]:
         """Waiting for an amount, or for the PIN of the last card."""
-        if self._shop.payments.waiting.at("counter") is not None:
+        if self._shop.pin_entry.at("counter") is not None:
             return _PIN_WANTED
         return super().rest()
 
@@ -124,7 +124,7 @@ class CounterCashier(Cashier):
         """Lay the emulated card that a page asked for on an emulated reader."""
         if not isinstance(reader, EmulatedReader):
             return
-        name = self._shop.terminal.next_card()
+        name = self._shop.reader.next_card()
         if name is None:
             return
         try:
@@ -147,7 +147,7 @@ class CounterCashier(Cashier):
         self._reported, self._reported_at = (name, state, message), now
         emulated = False if reader is None else reader.emulated
         try:
-            self._shop.terminal.tell(name, state, message, emulated=emulated)
+            self._shop.reader.report(name, state, message, emulated=emulated)
         except SQLAlchemyError as error:  # light and sound go on; the page follows once it can
             _log.error("the reader's state %s could not be stored: %s", state, one_line(error))
             self._reported = None
@@ -176,9 +176,9 @@ def _verdict(payment: Payment, *, signed: bool) -> Verdict:
 def _keep_house(shop: Shop, stop: threading.Event) -> None:
     while not stop.wait(_HOUSEKEEPING_S):
         try:
-            shop.payments.sweep()
+            shop.sweep()
             shop.top_ups.sweep()
-            shop.disputed.sweep()
+            shop.disputes.sweep()
         except Exception as error:  # the next round must come, whatever this one met
             _log.error("housekeeping failed (%s); it is tried again", one_line(error))
             _log.debug("housekeeping failed", exc_info=True)

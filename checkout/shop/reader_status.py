@@ -1,4 +1,4 @@
-"""The state of the reader, and the emulated cards asked of it, as rows that all processes share."""
+"""The reader's state, and the emulated cards requested of it, as rows that all processes share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from checkout.shop import tables
 from checkout.shop.orders.events import add_event
 from checkout.shop.orders.states import Clock
 
-#: A reader's word older than this is no longer believed: its process may be gone.
+#: A report older than this is no longer believed: the terminal process may be gone.
 _STATUS_STALE_S = 5.0
 
 
@@ -39,14 +39,14 @@ class ReaderStatus:
 
 
 class ReaderDesk:
-    """Where the terminal process says how its reader is, and hears which emulated card to take."""
+    """Through it the terminal process reports its reader's state and takes requests for cards."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
 
     def status(self) -> ReaderStatus:
-        """The reader's last word; state ``none`` when its process has fallen silent."""
+        """The last report; state ``none`` where none has come for 5 s."""
         with self._engine.connect() as connection:
             row = connection.execute(select(tables.reader_status)).first()
         now = self._clock()
@@ -62,8 +62,8 @@ class ReaderDesk:
             at=instant(row.at),
         )
 
-    def tell(self, name: str, state: str, message: str, *, emulated: bool) -> None:
-        """Called by the terminal: keep the state, and make an event of it where it changed."""
+    def report(self, name: str, state: str, message: str, *, emulated: bool) -> None:
+        """Store the reader's state, and emit an event where it changed; the terminal calls it."""
         now = self._clock()
         values = {"name": name, "state": state, "message": message, "emulated": emulated}
         table = tables.reader_status
@@ -75,7 +75,7 @@ class ReaderDesk:
                 connection.execute(update(table).where(table.c.id == 1).values(**values))
                 add_event(connection, now, "reader-state", None, **values)
 
-    def present(self, card: str) -> None:
+    def request_card(self, card: str) -> None:
         """Ask the terminal to lay an emulated card on its reader; ShopError(not-emulated)."""
         status = self.status()
         if not status.emulated:
@@ -87,7 +87,7 @@ class ReaderDesk:
             )
 
     def next_card(self) -> str | None:
-        """Called by the terminal: the emulated card it is to take now, oldest wish first."""
+        """The emulated card requested first, or None; the terminal calls it and lays that card."""
         table = tables.reader_requests
         with self._engine.connect() as connection:
             row = connection.execute(

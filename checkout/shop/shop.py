@@ -9,24 +9,34 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from checkout.acceptance.contract import Mode
+from checkout.acceptance.qr.payer_code import PayerCodes
 from checkout.acceptance.qr.signed_payload import dynamic_payload
 from checkout.clearing.client.client import DEFAULT_PARTICIPANT, SwitchClient
 from checkout.clearing.client.open_client import open_client
 from checkout.clearing.queries import ClearingReader
 from checkout.config import Config, make_home
 from checkout.database import open_engine
-from checkout.demo.payers import Payer, payers
 from checkout.encryption import Seal
+from checkout.errors import ShopError
 from checkout.shop import tables
 from checkout.shop.orders.events import Feed
-from checkout.shop.orders.milestones import Moments
+from checkout.shop.orders.milestones import Milestones
 from checkout.shop.orders.orders import Orders
 from checkout.shop.orders.states import Clock, Order
+from checkout.shop.payments.authorisation import Authorisation
 from checkout.shop.payments.disputes import DisputedOrders
 from checkout.shop.payments.enrolment import Enrolment
-from checkout.shop.payments.pay_by_code import Payment, Payments
-from checkout.shop.payments.payer_codes import UserPaying
+from checkout.shop.payments.pay_by_code import CodePayments
+from checkout.shop.payments.pay_by_tap import TapPayments
+from checkout.shop.payments.payer_codes import PayerCodePayments
+from checkout.shop.payments.payers import Payers
+from checkout.shop.payments.payments import PaymentRecords
+from checkout.shop.payments.pin_entry import PinEntry
 from checkout.shop.payments.query_schedule import Rhythm
+from checkout.shop.payments.refunds import Refunds
+from checkout.shop.payments.repeats import GRACE_S
+from checkout.shop.payments.reversals import Reversals
 from checkout.shop.payments.stickers import StaticCodes
 from checkout.shop.payments.top_ups import TopUps
 from checkout.shop.reader_status import ReaderDesk
@@ -36,21 +46,35 @@ WALLET_OPERATOR = "wallet-operator"
 
 
 class Shop:
-    """Everything that pages, API and commands call; one per process."""
+    """Everything that pages, API and commands call; one per process, safe for many threads.
+
+    `clearing` and `operator` give the lines to the switch: the acquirer's, and the wallet
+    operator's. `payers` are those whose accounts the simulated banks know.
+    """
 
     def __init__(
         self,
         config: Config,
         engine: Engine,
         *,
+        payers: Payers,
         clearing: Callable[[], SwitchClient],
         operator: Callable[[], SwitchClient] | None = None,
         clock: Clock = lambda: datetime.now(UTC),
     ) -> None:
         self.config = config
         self.engine = engine
+        self.payers = payers
         self.clearing = clearing
         self.seal = Seal(config.home)
+        #: The secret under which this shop's EMV codes are signed.
+        self.code_key = self.seal.derive("emv codes")
+        self.feed = Feed(engine, heartbeat_s=config.heartbeat_s)
+        self.reader = ReaderDesk(engine, clock)
+        self.webhooks = Webhooks(engine, seal=self.seal, clock=clock)
+        self.milestones = Milestones(engine, clock)
+        self.books = ClearingReader(engine)
+        self.disputes = DisputedOrders(engine, clock)
         self.orders = Orders(
             engine,
             clock=clock,
@@ -58,48 +82,74 @@ class Shop:
             code_ttl_s=config.code_ttl_s,
             order_limit_minor=config.order_limit_minor,
         )
-        self.payments = Payments(
-            engine,
-            self.orders,
-            clearing=clearing,
-            seal=self.seal,
-            merchant=config.merchant,
-            clearing_timeout_s=config.clearing_timeout_s,
-            retry_s=config.reversal_retry_s,
-            no_pin_minor=config.payer_code_no_pin_minor,
-            rhythm=Rhythm(wait_at_most_s=config.payer_wait_s),
-        )
-        #: Not the shop's at all, but the wallet operator's, whose phone pages are served here too.
+        self.payments = PaymentRecords(engine, clock)
+        self._wire_payments()
+        #: The wallet operator's server, not the shop's: its phone pages are served here too.
         self.top_ups = TopUps(
             engine,
             operator=operator or clearing,
-            numbers=self.payments.records.numbers,
+            payers=payers,
+            numbers=self.payments.numbers,
             seal=self.seal,
             clock=clock,
             timeout_s=config.clearing_timeout_s,
             retry_s=config.reversal_retry_s,
         )
-        #: What payers show and the counter scans.
-        self.presented = self.payments.presented
-        self.static_codes = StaticCodes(engine, self.orders, self.payments)
-        #: The secret that vouches for this shop's EMV codes.
-        self.code_key = self.seal.derive("emv codes")
-        self.feed = Feed(engine, heartbeat_s=config.heartbeat_s)
-        self.terminal = ReaderDesk(engine, clock)
-        self.webhooks = Webhooks(engine, seal=self.seal, clock=clock)
-        self.moments = Moments(engine, clock)
-        self.books = ClearingReader(engine)
-        self.disputed = DisputedOrders(engine, clock)
-        self.enrolment = Enrolment(
-            self.payments.records, clearing=clearing, seal=self.seal, books=self.books
+        self._to_close: list[Callable[[], None]] = []
+
+    def _wire_payments(self) -> None:
+        """Each part from those before it."""
+        payments, orders, config = self.payments, self.orders, self.config
+        clearing, seal, timeout_s = self.clearing, self.seal, config.clearing_timeout_s
+        reversals = Reversals(
+            payments,
+            clearing=clearing,
+            seal=seal,
+            timeout_s=timeout_s,
+            retry_s=config.reversal_retry_s,
         )
-        self._close: list[Callable[[], None]] = []
+        authorisation = Authorisation(
+            payments, orders, reversals, clearing=clearing, seal=seal, timeout_s=timeout_s
+        )
+        pin_entry = PinEntry(
+            payments,
+            orders,
+            authorisation,
+            clearing=clearing,
+            seal=seal,
+            abandoned_after_s=timeout_s + GRACE_S,
+        )
+        refunds = Refunds(
+            payments, orders, reversals, clearing=clearing, seal=seal, timeout_s=timeout_s
+        )
+        code_payments = CodePayments(orders, authorisation, self.payers, merchant=config.merchant)
+        self.reversals, self.authorisation, self.pin_entry = reversals, authorisation, pin_entry
+        self.refunds, self.code_payments = refunds, code_payments
+        self.tap_payments = TapPayments(authorisation, pin_entry, merchant=config.merchant)
+        self.payer_codes = PayerCodePayments(
+            payments,
+            orders,
+            authorisation,
+            pin_entry,
+            code_payments,
+            refunds,
+            codes=PayerCodes(
+                seal.derive("payer codes"),
+                [payer.name for payer in self.payers.all() if Mode.QR in payer.modes],
+            ),
+            payers=self.payers,
+            no_pin_minor=config.payer_code_no_pin_minor,
+            rhythm=Rhythm(wait_at_most_s=config.payer_wait_s),
+        )
+        self.static_codes = StaticCodes(self.engine, orders, code_payments, self.milestones)
+        self.enrolment = Enrolment(payments, clearing=clearing, seal=seal, books=self.books)
 
     @classmethod
     def open(
         cls,
         config: Config,
         *,
+        payers: Payers,
         own_switch: bool = False,
         clock: Clock = lambda: datetime.now(UTC),
     ) -> Shop:
@@ -110,35 +160,47 @@ class Shop:
         make_home(config.home)
         engine = open_engine(config.database_url)
         prepare_tables(engine, clock())
-        lock = threading.Lock()
-        kept: dict[str, SwitchClient] = {}
-
-        def client_of(participant: str) -> SwitchClient:
-            with lock:
-                if participant not in kept:
-                    kept[participant] = open_client(
-                        config.home,
-                        config.database_url,
-                        start=own_switch,
-                        clock=clock,
-                        participant=participant,
-                    )
-                return kept[participant]
-
-        def close() -> None:
-            with lock:
-                while kept:
-                    kept.popitem()[1].close()
-
+        clients = _Clients(config, own_switch=own_switch, clock=clock)
         shop = cls(
             config,
             engine,
-            clearing=lambda: client_of(DEFAULT_PARTICIPANT),
-            operator=lambda: client_of(WALLET_OPERATOR),
+            payers=payers,
+            clearing=lambda: clients.of(DEFAULT_PARTICIPANT),
+            operator=lambda: clients.of(WALLET_OPERATOR),
             clock=clock,
         )
-        shop._close = [shop.feed.close, close, engine.dispose]
+        shop._to_close = [shop.feed.close, clients.close, engine.dispose]
         return shop
+
+    def cancel(self, order_id: str) -> Order:
+        """Close an order that nobody has paid, and the wait for a PIN that may hold it.
+
+        ShopError(order-not-open) where its bank is being asked or has answered, (too-soon) where
+        a phone has not had its 15 s yet.
+        """
+        wait = self.pin_entry.of_order(self.orders.get(order_id).id)
+        if wait is not None:
+            if wait.place == "phone":
+                self.payer_codes.check_revocable(wait.payment_id)
+            try:
+                self.pin_entry.cancel(wait.payment_id, with_order=True)
+            except ShopError as error:
+                if error.kind != "not-waiting":
+                    raise
+            else:
+                return self.orders.get(order_id)
+        self.pin_entry.expire_due()  # a wait that has run out holds no order
+        return self.orders.cancel(order_id)
+
+    def sweep(self) -> int:
+        """Expire orders and waits that have run out, query phones, repeat what was not answered.
+
+        The terminal process calls it often. Returns how many payments were settled now.
+        """
+        self.orders.expire_due()
+        self.pin_entry.expire_due()
+        self.payer_codes.sweep()
+        return self.reversals.repeat_due()
 
     def emv_payload(self, order: Order) -> str:
         """The order's present code as an EMV merchant-presented payload, proof against change."""
@@ -150,22 +212,44 @@ class Shop:
             reference=order.reference,
         )
 
-    def present(self, order_id: str, text: str, *, emulated: bool = False) -> Payment | UserPaying:
-        """Pay an order by what the counter scanned from a payer's phone."""
-        return self.presented.present(order_id, text, emulated=emulated)
+    def close(self) -> None:
+        """Close feed, lines and database; safe to call twice."""
+        while self._to_close:
+            self._to_close.pop(0)()
 
-    def payers(self) -> tuple[Payer, ...]:
-        """The demo's cards, phones and wallets."""
-        return payers()
+
+class _Clients:
+    """The lines to the switch, one per participant, each opened when first needed."""
+
+    def __init__(self, config: Config, *, own_switch: bool, clock: Clock) -> None:
+        self._config = config
+        self._own_switch = own_switch
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._clients: dict[str, SwitchClient] = {}
+
+    def of(self, participant: str) -> SwitchClient:
+        """The participant's client."""
+        with self._lock:
+            if participant not in self._clients:
+                self._clients[participant] = open_client(
+                    self._config.home,
+                    self._config.database_url,
+                    start=self._own_switch,
+                    clock=self._clock,
+                    participant=participant,
+                )
+            return self._clients[participant]
 
     def close(self) -> None:
-        """Give everything back; safe to call twice."""
-        while self._close:
-            self._close.pop(0)()
+        """Close every client."""
+        with self._lock:
+            while self._clients:
+                self._clients.popitem()[1].close()
 
 
 def prepare_tables(engine: Engine, now: datetime) -> None:
-    """Make the shop's tables and their single rows where they are missing."""
+    """Create the shop's tables, and insert their single rows, where they are missing."""
     tables.create_tables(engine)
     status = {"id": 1, "name": "", "state": "none", "message": "", "emulated": False, "at": 0}
     for table, row in (

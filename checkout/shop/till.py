@@ -16,8 +16,8 @@ from typing import Literal, Protocol
 
 from checkout.acceptance.nfc.authorization import Evidence
 from checkout.acceptance.nfc.terminal import Terminal, evidence, purchase, walk
-from checkout.shop.payments.pay_by_code import Payments
-from checkout.shop.payments.payments import Payment
+from checkout.shop.payments.pay_by_tap import TapPayments
+from checkout.shop.payments.payments import Payment, PaymentRecords
 from checkout.trace import Trace, steps_to_json
 from devices.nfc.contract import Card, CardGone, Reader, ReaderGone, TransportError
 from devices.nfc.emulated.air.timing_model import modelled_ms
@@ -311,7 +311,7 @@ class _OneCard(Cashier):
 
 
 def pay_by_tap(
-    payments: Payments,
+    payments: TapPayments,
     charge: Charge,
     tap: Tap,
     *,
@@ -326,7 +326,7 @@ def pay_by_tap(
     """
     assert tap.evidence is not None
     asks_pin = tap.result.online_pin_required
-    return payments.pay_by_tap(
+    return payments.pay(
         charge.order_id,
         tap.evidence,
         emulated=tap.emulated,
@@ -339,10 +339,10 @@ def pay_by_tap(
     )
 
 
-def record_shown(payments: Payments, payment_id: str, trace: Trace, message: str) -> None:
+def record_shown(payments: PaymentRecords, payment_id: str, trace: Trace, message: str) -> None:
     """Record that light, sound or screen showed the payer an approval: the payment's last step."""
     trace.record("terminal", "payer", f"shows: {message}", certain="payer")
-    payments.records.update(payment_id, steps=steps_to_json(trace.steps()))
+    payments.update(payment_id, steps=steps_to_json(trace.steps()))
 
 
 def _record_modelled_air(tap: Tap) -> float:

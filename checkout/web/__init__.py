@@ -37,11 +37,12 @@ def create_app(
     from flask import Flask
 
     from checkout.config import Config
+    from checkout.demo.payers import DemoPayers
     from checkout.shop.shop import Shop
     from checkout.web import assets, context, formatting, problems
 
     if shop is None:
-        shop = Shop.open(config or Config())
+        shop = Shop.open(config or Config(), payers=DemoPayers())
         atexit.register(shop.close)
     app = Flask(
         "checkout", static_folder=str(assets.static_folder()), template_folder="web/templates"

@@ -29,7 +29,7 @@ def event_stream(order_id: str | None) -> Response:
     if order is not None:
         # Read again: what changed between the look-up and the subscription must not be lost.
         first.append(_message("snapshot", shop.orders.get(order.id).as_json()))
-    first.append(_message("reader-state", shop.terminal.status().as_json()))
+    first.append(_message("reader-state", shop.reader.status().as_json()))
     response = Response(_lines(first, subscription), mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"

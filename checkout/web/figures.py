@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from checkout.comparison.live import Stretches, live_numbers, spread, sticker_ms, stretches
 from checkout.comparison.report.standards import reference_tables
-from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.shop.payments.payments import Payment, PaymentState
 
 if TYPE_CHECKING:
     from checkout.shop.shop import Shop
@@ -55,7 +55,7 @@ def where_time_went(shop: Shop, payment: Payment) -> Stretches | None:
     """The stretches of one paid sale; None where they were not timed."""
     if payment.state is not PaymentState.APPROVED:
         return None
-    return stretches(payment, shop.moments.of_order(payment.order_id))
+    return stretches(payment, shop.milestones.of_order(payment.order_id))
 
 
 def _timed(
@@ -63,7 +63,7 @@ def _timed(
 ) -> tuple[dict[str, Stretches], dict[bool, list[float]]]:
     """Stretches by payment, and those by printed code in milliseconds, real and emulated apart."""
     paid = [each for each in sales if each.state is PaymentState.APPROVED]
-    moments = shop.moments.of_orders(each.order_id for each in paid)
+    moments = shop.milestones.of_orders(each.order_id for each in paid)
     found = {each.id: stretches(each, moments.get(each.order_id, ())) for each in paid}
     stickers: dict[bool, list[float]] = defaultdict(list)
     for each in paid:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from checkout.config import Config
+from checkout.demo.payers import DemoPayers
 from checkout.processes.terminal import counter_till
 from checkout.shop.shop import Shop
 from devices.nfc.emulated import EmulatedCard, load_profile, open_card, personalise
@@ -46,7 +47,7 @@ def measure(rounds: int) -> dict[str, Any]:
         reader = open_reader(emulator.path)
         poll_s = _poll(reader)
         reader.close()
-        shop = Shop.open(Config(home=home, reader=emulator.path))
+        shop = Shop.open(Config(home=home, reader=emulator.path), payers=DemoPayers())
         try:
             waits = _waits(shop, emulator, home, rounds)
         finally:

@@ -23,6 +23,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from checkout import create_app
 from checkout.addresses import lan_address
 from checkout.config import Config
+from checkout.demo.payers import DemoPayers
 from checkout.shop.shop import Shop
 from checkout.web.access import credentials
 
@@ -91,7 +92,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
         port = probe.server_port
         probe.server_close()
         config = Config(home=home, port=port, heartbeat_s=1, **settings)  # type: ignore[arg-type]
-        shop = Shop.open(config, own_switch=True)
+        shop = Shop.open(config, payers=DemoPayers(), own_switch=True)
         server = make_server(
             "0.0.0.0", port, create_app(shop=shop), threaded=True, request_handler=Quiet
         )
@@ -99,7 +100,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
 
         def keep_house() -> None:
             while not stop.wait(0.3):
-                shop.payments.sweep()
+                shop.sweep()
 
         threads = [
             threading.Thread(target=server.serve_forever, daemon=True),

@@ -51,7 +51,7 @@ def digits(phone: Page) -> str:
 def test_the_phones_screen_shows_a_barcode_and_a_symbol_that_read_alike(windows, served) -> None:
     phone = showing_phone(windows, served, "unionpay-debit", color_scheme="dark")
     shown = {found.text for found in read(phone.screenshot(full_page=True))}
-    code = served.shop.presented.show("unionpay-debit")
+    code = served.shop.payer_codes.show("unionpay-debit")
     assert shown == {code.digits, code.emv}
     assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
@@ -119,10 +119,10 @@ def test_a_large_amount_waits_for_the_pin_on_the_phone(windows, served) -> None:
 def test_a_wait_that_the_counter_ends_ends_on_the_phone_too(windows, served) -> None:
     phone = showing_phone(windows, served, "mastercard-abroad")
     order = served.shop.orders.create(amount_minor=100_001)
-    served.shop.present(order.id, digits(phone))
+    served.shop.payer_codes.present(order.id, digits(phone))
     expect(phone.locator("#pin")).to_be_visible()
     (payment,) = served.shop.payments.of_order(order.id)
-    served.shop.payments.waiting.cancel(payment.id)
+    served.shop.pin_entry.cancel(payment.id)
     expect(phone.locator("[data-outcome='declined']")).to_be_visible()
 
 

@@ -13,10 +13,10 @@ from checkout.acceptance.contract import Mode
 from checkout.acceptance.nfc import terminal as tap
 from checkout.acceptance.nfc.authorization import Evidence
 from checkout.config import Config
-from checkout.demo.payers import DEMO_PIN, make_card
+from checkout.demo.payers import DEMO_PIN, DemoPayers, make_card
 from checkout.errors import ShopError
 from checkout.shop.orders.states import Order, OrderState
-from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.shop.shop import Shop
 from devices.nfc.emulated import in_process, open_card
 
@@ -25,7 +25,7 @@ RACES = 200
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
-    shop = Shop.open(Config(home=tmp_path), own_switch=True)
+    shop = Shop.open(Config(home=tmp_path), payers=DemoPayers(), own_switch=True)
     yield shop
     shop.close()
 
@@ -70,10 +70,10 @@ def test_two_hundred_races_are_each_won_once(shop: Shop, tmp_path: Path) -> None
         code, tapped = (
             threading.Thread(target=attempt, args=(pay,))
             for pay in (
-                lambda order=order: shop.payments.pay_by_code(
+                lambda order=order: shop.code_payments.pay(
                     order.code, payer="unionpay-credit", pin=DEMO_PIN
                 ),
-                lambda order=order, evidence=evidence: shop.payments.pay_by_tap(
+                lambda order=order, evidence=evidence: shop.tap_payments.pay(
                     order.id, evidence, emulated=True
                 ),
             )

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from checkout.config import Config
-from checkout.demo.payers import DEMO_PIN, make_card
+from checkout.demo.payers import DEMO_PIN, DemoPayers, make_card
 from checkout.processes.terminal import counter_till
 from checkout.shop.shop import Shop
 from checkout.shop.till import Charge, Till
@@ -28,7 +28,9 @@ NAMED = {"paid", "declined", "retry", "see-phone"}
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    shop = Shop.open(Config(home=tmp_path_factory.mktemp("home")), own_switch=True)
+    shop = Shop.open(
+        Config(home=tmp_path_factory.mktemp("home")), own_switch=True, payers=DemoPayers()
+    )
     yield shop
     shop.close()
 
@@ -39,7 +41,7 @@ def till(shop: Shop) -> Till:
         make_card(name, shop.config.home)
     # A sale starts the switch, which makes the tables that the books are read from.
     order = shop.orders.create(amount_minor=100)
-    shop.payments.pay_by_code(order.code, payer="unionpay-credit", pin=DEMO_PIN)
+    shop.code_payments.pay(order.code, payer="unionpay-credit", pin=DEMO_PIN)
     return counter_till(shop)
 
 

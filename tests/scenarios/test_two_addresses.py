@@ -17,6 +17,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from checkout import create_app
 from checkout.addresses import lan_address
 from checkout.config import Config
+from checkout.demo.payers import DemoPayers
 from checkout.shop.shop import Shop
 from devices.phone import Phone, PhoneError
 
@@ -64,7 +65,7 @@ def counter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counter]:
     port = probe.server_port
     probe.server_close()
     config = Config(home=tmp_path_factory.mktemp("two"), port=port, code_ttl_s=CODE_TTL_S)
-    shop = Shop.open(config, own_switch=True)
+    shop = Shop.open(config, payers=DemoPayers(), own_switch=True)
     server = make_server(
         "0.0.0.0", port, create_app(shop=shop), threaded=True, request_handler=Quiet
     )

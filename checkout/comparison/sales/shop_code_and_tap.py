@@ -210,7 +210,7 @@ class _MeasuringCashier(Cashier):
             )
         try:
             payment = pay_by_tap(
-                self._stand.shop.payments,
+                self._stand.shop.tap_payments,
                 charge,
                 tap,
                 payer=payer_of_account(tap.evidence.pan),

@@ -29,7 +29,7 @@ from checkout.comparison.simulation.scenarios import Scenario
 from checkout.config import Config, Merchant
 from checkout.database import open_engine
 from checkout.demo.emulated_reader import EmulatedReader
-from checkout.demo.payers import make_card
+from checkout.demo.payers import DemoPayers, make_card
 from checkout.demo.provisioning import shared_service
 from checkout.encryption import secret_file
 from checkout.money import numeric_code
@@ -168,7 +168,13 @@ def open_stand(
         prepare_tables(engine, clock())
         client = LossyClient(open_client(home, config.database_url, start=False, clock=clock))
         stack.callback(client.close)
-        shop = Shop(config, engine, clearing=lambda: cast(SwitchClient, client), clock=clock)
+        shop = Shop(
+            config,
+            engine,
+            clearing=lambda: cast(SwitchClient, client),
+            clock=clock,
+            payers=DemoPayers(),
+        )
         stack.callback(shop.close)
         reader = EmulatedReader(home, shared_service(lambda: cast(SwitchClient, client)))
         stack.callback(reader.close)

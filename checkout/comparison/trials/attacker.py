@@ -73,7 +73,7 @@ def tap_question(
         account=evidence.pan or "",
         amount_minor=amount_minor,
         currency="CNY",
-        numbers=rig.shop.payments.records.numbers(),
+        numbers=rig.shop.payments.numbers(),
         merchant=rig.stand.config.merchant,
     )
     return replace(request, **changed)
@@ -96,7 +96,7 @@ def code_question(
         ),
         amount_minor=amount_minor,
         currency="CNY",
-        numbers=rig.shop.payments.records.numbers(),
+        numbers=rig.shop.payments.numbers(),
         merchant=rig.stand.config.merchant,
     )
 

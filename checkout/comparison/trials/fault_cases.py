@@ -35,7 +35,7 @@ def phone_offline_code(scene: Scene) -> Cell:
     dear.pay(network=LastingNetwork(requests=1))
     rig = scene.rig
     rig.stand.clock.move_on(rig.stand.config.payer_wait_s + 1)
-    rig.shop.payments.sweep()
+    rig.shop.sweep()
     dear.shop_saw.append(str(rig.shop.payments.of_order(dear.order.id)[-1].response_text))
     dear.pay_again()
     return scene.conclude().with_other("over the limit", dear.conclude())

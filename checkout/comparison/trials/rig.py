@@ -28,10 +28,10 @@ from checkout.comparison.testbed.testbed import RunningClock, ServePages, Stand
 from checkout.config import Config
 from checkout.database import open_engine
 from checkout.demo.emulated_reader import EmulatedReader
-from checkout.demo.payers import DEFAULT_PAYER, make_card
+from checkout.demo.payers import DEFAULT_PAYER, DemoPayers, make_card
 from checkout.demo.provisioning import shared_service
 from checkout.shop.orders.states import Order, OrderState
-from checkout.shop.payments.payer_codes import PresentedRecords
+from checkout.shop.payments.payer_codes import UsedPayerCodes
 from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.shop.shop import Shop, prepare_tables
 
@@ -72,8 +72,8 @@ class Rig:
 
     def new_code(self, payer: str) -> None:
         """Move on to a minute whose code of that payer has not been used: each is good once."""
-        used = PresentedRecords(self.shop.engine)
-        while used.of_digits(self.shop.presented.show(payer).digits) is not None:
+        used = UsedPayerCodes(self.shop.engine)
+        while used.of_digits(self.shop.payer_codes.show(payer).digits) is not None:
             self.stand.clock.move_on(_MINUTE_S)
 
     def new_reader(self) -> None:
@@ -91,7 +91,13 @@ class Rig:
         )
         engine = open_engine(config.database_url)
         prepare_tables(engine, self.stand.clock())
-        shop = Shop(config, engine, clearing=lambda: self.stand.client, clock=self.stand.clock)
+        shop = Shop(
+            config,
+            engine,
+            clearing=lambda: self.stand.client,
+            clock=self.stand.clock,
+            payers=DemoPayers(),
+        )
         try:
             yield shop
         finally:
@@ -133,7 +139,7 @@ class Rig:
         self.gate.open_again()
         for _ in range(20):
             self.stand.clock.move_on(seconds)
-            self.shop.payments.sweep()
+            self.shop.sweep()
             recent = self.shop.payments.recent(30)
             waiting = (PaymentState.UNKNOWN, PaymentState.PENDING)
             if not any(payment.state in waiting for payment in recent):
@@ -162,7 +168,7 @@ def open_rig(serve_pages: ServePages, *, in_process: bool = False) -> Iterator[R
         stack.callback(gate.close)
         client = client_of(config, lambda: gate.address, clock=clock)
         stack.callback(client.close)
-        shop = Shop(config, engine, clearing=lambda: client, clock=clock)
+        shop = Shop(config, engine, clearing=lambda: client, clock=clock, payers=DemoPayers())
         stack.callback(shop.close)
         stand = Stand(
             config=config,

@@ -1,8 +1,8 @@
-"""Moments of a sale that are kept once, as events of its order: what live numbers are made of.
+"""Milestones of a sale, each recorded once as an event of its order: the source of live figures.
 
 `order-shown` is the code on a screen, `code-opened` a phone that opened it, `code-scanned` a
 phone's own code read at the counter, `card-seen` a card in the reader's field, `order-paid` the
-end, and `result-shown` the payer who is told so. None of them may ever hold a sale up.
+approval, and `result-shown` the payer's sight of the result. None of them may ever delay a sale.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ PAID = "order-paid"
 RESULT_SHOWN = "result-shown"
 
 _KINDS = (CREATED, SHOWN, CODE_OPENED, CODE_SCANNED, CARD_SEEN, PAID, RESULT_SHOWN)
-_REMEMBERED = 10_000
-_AT_ONCE = 400
-_log = logging.getLogger("checkout.moments")
+_MOST_KNOWN = 10_000
+_ORDERS_A_QUERY = 400
+_log = logging.getLogger("checkout.milestones")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """One of them; `payload` says of which payment, or whether an emulated device it was."""
+class Milestone:
+    """One milestone; `payload` names the payment, or whether the device was emulated."""
 
     order_id: str
     kind: str
@@ -45,58 +45,62 @@ class Moment:
     payload: dict[str, Any]
 
 
-class Moments:
-    """Keeps and reads them; safe for many threads and processes."""
+class Milestones:
+    """Records and reads milestones; safe for many threads and processes."""
 
     def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
         self._engine = engine
         self._clock = clock
         self._known: set[tuple[str, str, str]] = set()
 
-    def once(self, kind: str, order_id: str, *, at: datetime | None = None, **payload: Any) -> bool:
-        """Keep a moment unless the very same is kept already; True where it was new.
+    def record(
+        self, kind: str, order_id: str, *, at: datetime | None = None, **payload: Any
+    ) -> bool:
+        """Record a milestone unless the same one is recorded already; True where it was new.
 
-        A database that takes no writes costs the number, never the page that asked.
+        Where the database takes no writes the milestone is lost, and the caller goes on.
         """
-        said = json.dumps(payload, separators=(",", ":"))
-        key = kind, order_id, said
+        details = json.dumps(payload, separators=(",", ":"))
+        key = kind, order_id, details
         if key in self._known:
             return False
         table = tables.events
         same = exists().where(
-            table.c.order_id == order_id, table.c.kind == kind, table.c.payload == said
+            table.c.order_id == order_id, table.c.kind == kind, table.c.payload == details
         )
         row = select(
             literal(order_id, String),
             literal(kind, String),
             literal(micros(at or self._clock()), BigInteger),
-            literal(said, Text),
+            literal(details, Text),
         ).where(~same)
         try:
             with self._engine.begin() as connection:
                 adding = insert(table).from_select(["order_id", "kind", "at", "payload"], row)
                 new = bool(connection.execute(adding).rowcount)
         except SQLAlchemyError:
-            _log.warning("the moment %s of order %s could not be kept", kind, order_id)
+            _log.warning("the milestone %s of order %s could not be stored", kind, order_id)
             return False
-        if len(self._known) >= _REMEMBERED:
+        if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
         self._known.add(key)
         return new
 
-    def of_order(self, order_id: str) -> list[Moment]:
-        """The moments of one order, by time."""
+    def of_order(self, order_id: str) -> list[Milestone]:
+        """The milestones of one order, by time."""
         return self.of_orders([order_id]).get(order_id, [])
 
-    def of_orders(self, order_ids: Iterable[str]) -> dict[str, list[Moment]]:
-        """The moments of each order that has any, by time."""
+    def of_orders(self, order_ids: Iterable[str]) -> dict[str, list[Milestone]]:
+        """The milestones of each order that has any, by time."""
         wanted = list(dict.fromkeys(order_ids))
-        found: dict[str, list[Moment]] = defaultdict(list)
+        found: dict[str, list[Milestone]] = defaultdict(list)
         with self._engine.connect() as connection:
-            for start in range(0, len(wanted), _AT_ONCE):
-                for row in connection.execute(_of(wanted[start : start + _AT_ONCE])):
+            for start in range(0, len(wanted), _ORDERS_A_QUERY):
+                for row in connection.execute(
+                    _milestones_of(wanted[start : start + _ORDERS_A_QUERY])
+                ):
                     found[row.order_id].append(
-                        Moment(
+                        Milestone(
                             order_id=row.order_id,
                             kind=row.kind,
                             at=instant(row.at),
@@ -106,7 +110,7 @@ class Moments:
         return found
 
 
-def _of(order_ids: Sequence[str]) -> Any:
+def _milestones_of(order_ids: Sequence[str]) -> Any:
     table = tables.events
     return (
         select(table)

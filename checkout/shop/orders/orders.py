@@ -1,4 +1,4 @@
-"""Orders and their states; one order is payable by both modes and the first to arrive takes it."""
+"""Orders and their codes; both modes may pay an order, and the first payment to arrive takes it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Row, and_, bindparam, insert, select, update
+from sqlalchemy import Connection, Engine, Row, bindparam, insert, select, update
 
 from checkout.acceptance.qr.link import CODE_BYTES, LinkError, new_code, normalise_code
 from checkout.database import instant, micros
@@ -16,17 +16,17 @@ from checkout.errors import ShopError
 from checkout.money import AmountError, Money, exponent
 from checkout.shop import tables
 from checkout.shop.orders.events import add_event
-from checkout.shop.orders.states import Clock, Order, OrderState
+from checkout.shop.orders.states import Clock, Order, OrderChange, OrderState, change_order
 
 _ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeLookup:
-    """What a scanned code stands for now."""
+    """The order that a scanned code leads to, and whether the code is still good."""
 
     order: Order
-    code: str  # as it was made
+    code: str  # in the spelling in which it was issued
     status: Literal["live", "expired", "used"]
 
 
@@ -36,7 +36,7 @@ def new_id(prefix: str) -> str:
 
 
 class Orders:
-    """Keeps orders; every change of state is one compare-and-set in the database."""
+    """The orders table; every change of state is one transition of `states`."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class Orders:
         if found is None:
             raise ShopError("unknown-order", f"order: no order has the id {order_id!r}", "order")
         order = _order(found)
-        # Expiry is a matter of the clock; the sweep only writes down what already holds.
+        # The clock decides when an order expires; the sweep only records it.
         if order.state is OrderState.OPEN and order.expires_at <= self.clock():
             order = replace(order, state=OrderState.EXPIRED)
         return order
@@ -157,30 +157,17 @@ class Orders:
             return None if order_id is None else self._read(connection, order_id)
 
     def renew_code(self, order_id: str) -> Order:
-        """Give an open order a fresh code; the last one stays valid until it runs out."""
+        """Give an open order a fresh code; the last one stays valid until it runs out.
+
+        ShopError(order-not-open).
+        """
         now = self.clock()
         with self.engine.begin() as connection:
             # Writing first takes the write lock, so that what was checked cannot go stale.
-            if not self._touch(connection, order_id):
-                state = self._read(connection, order_id).state
-                raise ShopError("order-not-open", f"order: it is {state}, not open", "order")
+            if not change_order(connection, order_id, OrderChange.RENEW_CODE, now):
+                raise _not_open(self._read(connection, order_id))
             self._issue_code(connection, order_id, now)
-            add_event(connection, now, "code-renewed", order_id)
         return self.get(order_id)
-
-    def _touch(self, connection: Connection, order_id: str) -> bool:
-        table = tables.orders
-        return bool(
-            connection.execute(
-                update(table)
-                .where(
-                    table.c.id == order_id,
-                    table.c.state == OrderState.OPEN,
-                    table.c.expires_at > micros(self.clock()),
-                )
-                .values(reference=table.c.reference)
-            ).rowcount
-        )
 
     def resolve_code(self, code: str) -> CodeLookup:
         """The order behind a scanned code, upper or lower case; ShopError(unknown-code)."""
@@ -204,58 +191,28 @@ class Orders:
     def cancel(self, order_id: str) -> Order:
         """Close an open order; ShopError(order-not-open) when a payment was faster."""
         self.get(order_id)
-        if not self.move(order_id, {OrderState.OPEN}, OrderState.CANCELLED, "order-cancelled"):
-            state = self.get(order_id).state
-            raise ShopError("order-not-open", f"order: it is {state}, not open", "order")
-        return self.get(order_id)
-
-    def move(
-        self, order_id: str, before: set[OrderState], after: OrderState, kind: str, **changes: Any
-    ) -> bool:
-        """Compare-and-set the state and tell of it; False when another was faster."""
         with self.engine.begin() as connection:
-            return self._move(connection, order_id, before, after, kind, **changes)
-
-    def cancel_in(self, connection: Connection, order_id: str) -> bool:
-        """Close an open order in the caller's transaction; False when it is not open."""
-        return self._move(
-            connection, order_id, {OrderState.OPEN}, OrderState.CANCELLED, "order-cancelled"
-        )
-
-    def _move(
-        self,
-        connection: Connection,
-        order_id: str,
-        before: set[OrderState],
-        after: OrderState,
-        kind: str,
-        **changes: Any,
-    ) -> bool:
-        table = tables.orders
-        moved = connection.execute(
-            update(table)
-            .where(table.c.id == order_id, table.c.state.in_(before))
-            .values(state=after, **changes)
-        ).rowcount
-        if moved:
-            add_event(connection, self.clock(), kind, order_id)
-        return bool(moved)
+            cancelled = change_order(connection, order_id, OrderChange.CANCEL, self.clock())
+        order = self.get(order_id)
+        if not cancelled:
+            raise _not_open(order)
+        return order
 
     def expire_due(self) -> int:
-        """Write down which open orders have run out; returns how many."""
-        table = tables.orders
-        now = micros(self.clock())
+        """Mark the open orders whose time has run out; returns how many."""
+        table, now = tables.orders, self.clock()
         with self.engine.connect() as connection:
             due = connection.execute(
                 select(table.c.id).where(
-                    table.c.state == OrderState.OPEN, table.c.expires_at <= now
+                    table.c.state == OrderState.OPEN, table.c.expires_at <= micros(now)
                 )
             ).scalars()
             due_ids = due.all()
-        return sum(
-            self.move(order_id, {OrderState.OPEN}, OrderState.EXPIRED, "order-expired")
-            for order_id in due_ids
-        )
+        return sum(self._expire(order_id, now) for order_id in due_ids)
+
+    def _expire(self, order_id: str, now: datetime) -> bool:
+        with self.engine.begin() as connection:
+            return change_order(connection, order_id, OrderChange.EXPIRE, now)
 
     def claim(
         self,
@@ -265,53 +222,51 @@ class Orders:
         code: str | None,
         also: Callable[[Connection, str], None] | None = None,
     ) -> bool:
-        """Take the order from open to authorizing for one payment, and keep that payment.
+        """Take the open order for one payment, and insert that payment's row.
 
-        All of it in one transaction, with whatever `also` writes about the payment: after it a
-        crash leaves an order that names who holds it. Returns False when another payment, a
-        cancellation or the clock was faster.
+        It is one transaction, with whatever `also` writes about the payment (its id is given): a
+        crash afterwards leaves an order that names the payment that holds it. Returns False when
+        another payment, a cancellation or the clock was faster.
         """
-        now = micros(self.clock())
-        table = tables.orders
+        now, payment_id = self.clock(), payment_row["id"]
         with self.engine.begin() as connection:
-            taken = connection.execute(
-                update(table)
-                .where(
-                    and_(
-                        table.c.id == order_id,
-                        table.c.state == OrderState.OPEN,
-                        table.c.expires_at > now,
-                    )
-                )
-                .values(state=OrderState.AUTHORIZING, payment_id=payment_row["id"])
-            ).rowcount
-            if not taken:
+            claimed = change_order(
+                connection,
+                order_id,
+                OrderChange.CLAIM,
+                now,
+                payment_id=payment_id,
+                details={"mode": payment_row["mode"], "payment": payment_id},
+            )
+            if not claimed or not (code is None or _use_code(connection, code, payment_id, now)):
+                connection.rollback()
                 return False
-            if code is not None:
-                marked = connection.execute(
-                    update(tables.codes)
-                    .where(
-                        tables.codes.c.code == code,
-                        tables.codes.c.expires_at > now,
-                        tables.codes.c.used_by.is_(None),
-                    )
-                    .values(used_by=payment_row["id"])
-                ).rowcount
-                if not marked:
-                    connection.rollback()
-                    return False
             connection.execute(insert(tables.payments), payment_row)
             if also is not None:
-                also(connection, payment_row["id"])
-            add_event(
-                connection,
-                self.clock(),
-                "order-authorizing",
-                order_id,
-                mode=payment_row["mode"],
-                payment=payment_row["id"],
-            )
+                also(connection, payment_id)
         return True
+
+
+def _use_code(connection: Connection, code: str, payment_id: str, now: datetime) -> bool:
+    """Mark a live code as used by a payment; False where it has expired or was used."""
+    codes = tables.codes
+    marking = (
+        update(codes)
+        .where(codes.c.code == code, codes.c.expires_at > micros(now), codes.c.used_by.is_(None))
+        .values(used_by=payment_id)
+    )
+    return bool(connection.execute(marking).rowcount)
+
+
+def free_code(connection: Connection, payment_id: str) -> None:
+    """Make the code that a payment used good again, in the caller's transaction."""
+    codes = tables.codes
+    freeing = update(codes).where(codes.c.used_by == payment_id).values(used_by=None)
+    connection.execute(freeing)
+
+
+def _not_open(order: Order) -> ShopError:
+    return ShopError("order-not-open", f"order: it is {order.state}, not open", "order")
 
 
 _LATEST_CODE = (
@@ -326,7 +281,6 @@ _ORDER_WITH_CODE = select(
     tables.orders, tables.codes.c.code, tables.codes.c.expires_at.label("code_expires_at")
 ).where(
     tables.orders.c.id == bindparam("order_id"),
-    tables.codes.c.order_id == tables.orders.c.id,
     tables.codes.c.order_id == tables.orders.c.id,
     tables.codes.c.code == _LATEST_CODE,
 )

@@ -1,13 +1,14 @@
-"""One attempt to pay an order: claim it, ask the clearing backend, record what came of it.
+"""One attempt to pay an order: claim the order, ask the clearing backend, record the answer.
 
-`begin` takes the order by compare-and-set before anyone is asked for money; `complete` asks and
-records. Whatever ends without an answer is left to `reversals`, which reverses it.
+`begin` claims the order by compare-and-set before anyone is asked for money; `complete` asks and
+records. An attempt that ends without an answer is reversed by `reversals`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, update
@@ -24,26 +25,26 @@ from checkout.encryption import Seal
 from checkout.errors import ShopError
 from checkout.shop import tables
 from checkout.shop.orders.events import add_event
-from checkout.shop.orders.orders import Orders
-from checkout.shop.orders.states import Order, OrderState
+from checkout.shop.orders.orders import Orders, free_code
+from checkout.shop.orders.states import Order, OrderChange, OrderState, change_order
 from checkout.shop.payments.payments import (
     TERMINAL_TEXTS,
     Payment,
     PaymentRecords,
     PaymentState,
     Source,
+    forget_request,
+    recording_outcome,
     set_state,
-    unsay,
-    written_down,
 )
-from checkout.shop.payments.reversals import Repeats, record_exchange, reopen
+from checkout.shop.payments.reversals import Reversals, record_exchange
 from checkout.shop.payments.stored_requests import seal_request
 from checkout.trace import Trace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """An order that this payment has claimed, and the numbers its message will carry."""
+    """A payment that has claimed its order, and the numbers that its message will carry."""
 
     payment_id: str
     order: Order
@@ -53,22 +54,22 @@ class Attempt:
     code: str | None = None
 
 
-class Attempts:
+class Authorisation:
     """Begins and completes sales."""
 
     def __init__(
         self,
-        kept: PaymentRecords,
+        payments: PaymentRecords,
         orders: Orders,
-        repeats: Repeats,
+        reversals: Reversals,
         *,
         clearing: Callable[[], SwitchClient],
         seal: Seal,
         timeout_s: float,
     ) -> None:
-        self._kept = kept
+        self._payments = payments
         self._orders = orders
-        self._repeats = repeats
+        self._reversals = reversals
         self._clearing = clearing
         self._seal = seal
         self._timeout_s = timeout_s
@@ -82,15 +83,15 @@ class Attempts:
         code: str | None = None,
         also: Callable[[Connection, str], None] | None = None,
     ) -> Attempt:
-        """Take the open order for this payment, or say in a ShopError what was faster.
+        """Claim the open order for a new payment; the ShopError names what was faster.
 
         `also` writes what belongs to the payment (its id is given) in the same transaction.
         """
         order = self._orders.get(order_id)
-        numbers = self._kept.numbers()
-        row = self._kept.new_row(order, "sale", source, numbers, order.amount_minor)
+        numbers = self._payments.numbers()
+        row = self._payments.new_row(order, "sale", source, numbers, order.amount_minor)
         if not self._orders.claim(order_id, row, code=code, also=also):
-            raise self._not_taken(order_id, code)
+            raise self._not_claimed(order_id, code)
         return Attempt(
             payment_id=row["id"],
             order=order,
@@ -100,71 +101,66 @@ class Attempts:
             code=code,
         )
 
+    def encrypt_pin(
+        self, attempt: Attempt, pin: str | None, *, modelled_ms: float = 0.0
+    ) -> bytes | None:
+        """The PIN as DE52 for this attempt's account; None without a PIN.
+
+        ShopError(clearing-unavailable) where there is no line to the switch: the order is open
+        again.
+        """
+        try:
+            return (
+                None if pin is None else self._clearing().encrypt_pin(pin, attempt.source.account)
+            )
+        except NotSent as error:
+            raise self._not_sent(attempt, error, modelled_ms) from None
+
     def complete(
         self, attempt: Attempt, request: AuthorizationRequest, *, modelled_ms: float = 0.0
     ) -> Payment:
         """Ask the clearing backend and record the answer; a decline comes back as a value.
 
         ShopError(clearing-unavailable) when nothing could be sent: the order is open again;
-        (outcome-unknown) when the answer could not be kept: it is taken back once it can.
+        (outcome-unknown) when the answer could not be stored: the sweep reverses the attempt.
         """
-        self._seal_in(attempt, request)
+        self._store_request(attempt, request)
         try:
             exchange = self._clearing().authorize(request, timeout_s=self._timeout_s)
         except NotSent as error:
-            self.give_back(attempt, "91", modelled_ms=modelled_ms)
-            raise ShopError("clearing-unavailable", f"clearing: {error}") from None
+            raise self._not_sent(attempt, error, modelled_ms) from None
         except NoAnswer as error:
-            with written_down():
-                return self._unknown(attempt, str(error), modelled_ms)
+            with recording_outcome():
+                return self._record_no_answer(attempt, str(error), modelled_ms)
         record_exchange(attempt.trace, request.transaction_type, exchange)
-        with written_down():
-            return self._answered(attempt, request, exchange.response, modelled_ms)
-
-    def _answered(
-        self,
-        attempt: Attempt,
-        request: AuthorizationRequest,
-        response: AuthorizationResponse,
-        modelled_ms: float,
-    ) -> Payment:
-        if not response.approved:
+        response = exchange.response
+        with recording_outcome():
+            if response.approved:
+                return self._record_approval(attempt, request, response, modelled_ms)
             self.give_back(attempt, response.response_code, response, modelled_ms=modelled_ms)
-            return self._kept.get(attempt.payment_id)
-        return self._keep(attempt, request, response, modelled_ms)
+            return self._payments.get(attempt.payment_id)
 
     def approve_offline(
         self, attempt: Attempt, advice: AuthorizationRequest, *, modelled_ms: float = 0.0
     ) -> Payment:
-        """Keep what the card approved itself (TC) and tell the issuer, repeating until it hears."""
-        self._seal_in(attempt, advice)
+        """Record what the card itself approved (TC), and advise the issuer until it answers."""
+        self._store_request(attempt, advice)
         response = AuthorizationResponse(response_code="Y1", stan=advice.stan, rrn=advice.rrn)
-        return self._keep(attempt, advice, response, modelled_ms, offline=True)
-
-    def _seal_in(self, attempt: Attempt, request: AuthorizationRequest) -> None:
-        """Keep what is about to be sent, unless the attempt was given up as dead meanwhile."""
-        table = tables.payments
-        with self._kept.engine.begin() as connection:
-            alive = connection.execute(
-                update(table)
-                .where(table.c.id == attempt.payment_id, table.c.state == PaymentState.PENDING)
-                .values(sealed_request=seal_request(self._seal, request))
-            ).rowcount
-        if not alive:
-            raise ShopError("order-not-open", "order: this attempt took too long", "order")
+        return self._record_approval(attempt, advice, response, modelled_ms, offline=True)
 
     def declined_by_card(
         self, order_id: str, source: Source, *, trace: Trace, modelled_ms: float
     ) -> Payment:
         """Record a tap that the card or the terminal ended; the order stays open for another."""
         order = self._orders.get(order_id)
-        row = self._kept.new_row(order, "sale", source, self._kept.numbers(), order.amount_minor)
+        numbers = self._payments.numbers()
+        row = self._payments.new_row(order, "sale", source, numbers, order.amount_minor)
         row |= {"state": PaymentState.DECLINED, "response_code": "Z1"}
-        with self._kept.engine.begin() as connection:
+        with self._payments.engine.begin() as connection:
             connection.execute(insert(tables.payments), row)
-            self._tell(connection, "order-declined", row["id"], order_id, source, "Z1")
-        self._kept.finish(row["id"], trace, modelled_ms)
-        return self._kept.get(row["id"])
+            self._emit_declined(connection, row["id"], order_id, source, "Z1")
+        self._payments.finish(row["id"], trace, modelled_ms)
+        return self._payments.get(row["id"])
 
     def give_back(
         self,
@@ -175,28 +171,34 @@ class Attempts:
         modelled_ms: float = 0.0,
     ) -> None:
         """Record a decline and open the order, and its code, for another try."""
-        self._kept.finish(attempt.payment_id, attempt.trace, modelled_ms, response)
-        with self._kept.engine.begin() as connection:
+        self._payments.finish(attempt.payment_id, attempt.trace, modelled_ms, response)
+        with self._payments.engine.begin() as connection:
             self.decline(connection, attempt, response_code)
 
     def decline(self, connection: Connection, attempt: Attempt, response_code: str) -> None:
-        """The same in the caller's transaction; its time and steps are the caller's to keep."""
-        codes = tables.codes
-        set_state(connection, attempt.payment_id, PaymentState.DECLINED, response_code)
-        reopen(connection, attempt.order.id, attempt.payment_id)
-        connection.execute(
-            update(codes).where(codes.c.used_by == attempt.payment_id).values(used_by=None)
-        )
-        self._tell(
-            connection,
-            "order-declined",
-            attempt.payment_id,
-            attempt.order.id,
-            attempt.source,
-            response_code,
-        )
+        """As `give_back`, in the caller's transaction; the caller stores time and steps."""
+        payment_id, order_id = attempt.payment_id, attempt.order.id
+        set_state(connection, payment_id, PaymentState.DECLINED, response_code)
+        now = self._payments.clock()
+        change_order(connection, order_id, OrderChange.RELEASE, now, payment_id=payment_id)
+        free_code(connection, payment_id)
+        self._emit_declined(connection, payment_id, order_id, attempt.source, response_code)
 
-    def _not_taken(self, order_id: str, code: str | None) -> ShopError:
+    # -- parts ----------------------------------------------------------------------------------
+
+    def _store_request(self, attempt: Attempt, request: AuthorizationRequest) -> None:
+        """Store what is about to be sent, unless the sweep has given the attempt up meanwhile."""
+        table = tables.payments
+        with self._payments.engine.begin() as connection:
+            alive = connection.execute(
+                update(table)
+                .where(table.c.id == attempt.payment_id, table.c.state == PaymentState.PENDING)
+                .values(sealed_request=seal_request(self._seal, request))
+            ).rowcount
+        if not alive:
+            raise ShopError("order-not-open", "order: this attempt took too long", "order")
+
+    def _not_claimed(self, order_id: str, code: str | None) -> ShopError:
         order = self._orders.get(order_id)
         if order.state is OrderState.OPEN and code is not None:
             status = self._orders.resolve_code(code).status
@@ -208,7 +210,11 @@ class Attempts:
         }.get(order.state, "already-paid" if order.payment_id else "order-not-open")
         return ShopError(kind, f"order: it is {order.state}, not open", "order")
 
-    def _keep(
+    def _not_sent(self, attempt: Attempt, error: NotSent, modelled_ms: float) -> ShopError:
+        self.give_back(attempt, "91", modelled_ms=modelled_ms)
+        return ShopError("clearing-unavailable", f"clearing: {error}")
+
+    def _record_approval(
         self,
         attempt: Attempt,
         request: AuthorizationRequest,
@@ -217,106 +223,99 @@ class Attempts:
         *,
         offline: bool = False,
     ) -> Payment:
-        # Told first, so that whoever sees the order paid finds the whole payment.
-        self._kept.finish(attempt.payment_id, attempt.trace, modelled_ms, response)
-        now = micros(self._kept.clock())
-        late = attempt.order.expires_at <= self._kept.clock()
-        held = attempt.order.preauthorise
-        state = OrderState.PREAUTHORISED if held else OrderState.PAID
-        with self._kept.engine.begin() as connection:
-            code = response.response_code
-            reached = OrderState.PAID_LATE if late else state
-            captured = 0 if late or held else request.amount_minor
-            due = now if offline else None  # its issuer has yet to hear of it
-            mine = self._take_order(connection, attempt, code, reached, captured, due)
-            kept = mine and not late
-            if not kept:
+        # Stored first, so that whoever sees the order paid finds the whole payment.
+        self._payments.finish(attempt.payment_id, attempt.trace, modelled_ms, response)
+        now, code = self._payments.clock(), response.response_code
+        late = attempt.order.expires_at <= now
+        details = _details(attempt.payment_id, attempt.source, code) | {
+            "total_ms": round(attempt.trace.now_ms() + modelled_ms, 1),
+            "preauthorised": attempt.order.preauthorise,
+        }
+        with self._payments.engine.begin() as connection:
+            due = micros(now) if offline else None  # the issuer has not been advised yet
+            taken = self._approve_pending(connection, attempt.payment_id, code, due)
+            taken = taken and _approve_order(connection, attempt, request, now, late, details)
+            if late or not taken:
                 # The order has run out, or the sweep gave this attempt up: the money goes back.
-                set_state(connection, attempt.payment_id, PaymentState.UNKNOWN, code, due=now)
-            if mine and late and offline:
-                unsay(connection, attempt.payment_id)  # nobody has been asked for money yet
-            self._tell(
-                connection,
-                "order-paid" if kept else "order-paid-late" if late else "order-unknown",
-                attempt.payment_id,
-                attempt.order.id,
-                attempt.source,
-                code,
-                total_ms=round(attempt.trace.now_ms() + modelled_ms, 1),
-                preauthorised=held,
-            )
-        if not kept or offline:
-            self._repeats.one(attempt.payment_id, attempt.trace)
-        return self._kept.get(attempt.payment_id)
+                unknown = PaymentState.UNKNOWN
+                set_state(connection, attempt.payment_id, unknown, code, due=micros(now))
+            if taken and late and offline:
+                forget_request(connection, attempt.payment_id)  # nobody was asked for money
+            if not taken:
+                add_event(connection, now, "order-unknown", attempt.order.id, **details)
+        if late or offline or not taken:
+            self._reversals.repeat(attempt.payment_id, attempt.trace)
+        return self._payments.get(attempt.payment_id)
 
-    def _take_order(
-        self,
-        connection: Connection,
-        attempt: Attempt,
-        response_code: str,
-        state: OrderState,
-        captured_minor: int,
-        due: int | None,
+    def _approve_pending(
+        self, connection: Connection, payment_id: str, response_code: str, due: int | None
     ) -> bool:
-        """Make payment approved and order paid; False when the sweep has the payment."""
-        payments, orders = tables.payments, tables.orders
-        mine = connection.execute(
-            update(payments)
-            .where(payments.c.id == attempt.payment_id, payments.c.state == PaymentState.PENDING)
+        """Mark the pending payment as approved; False where the sweep has given it up."""
+        table = tables.payments
+        approving = (
+            update(table)
+            .where(table.c.id == payment_id, table.c.state == PaymentState.PENDING)
             .values(state=PaymentState.APPROVED, response_code=response_code, reversal_due_at=due)
-        ).rowcount
-        if not mine:
-            return False
-        return bool(
-            connection.execute(
-                update(orders)
-                .where(
-                    orders.c.id == attempt.order.id,
-                    orders.c.state == OrderState.AUTHORIZING,
-                    orders.c.payment_id == attempt.payment_id,
-                )
-                .values(state=state, captured_minor=captured_minor)
-            ).rowcount
         )
+        return bool(connection.execute(approving).rowcount)
 
-    def _unknown(self, attempt: Attempt, why: str, modelled_ms: float) -> Payment:
+    def _record_no_answer(self, attempt: Attempt, why: str, modelled_ms: float) -> Payment:
         attempt.trace.record("shop", "switch", f"no answer: {why}")
-        self._kept.finish(attempt.payment_id, attempt.trace, modelled_ms)
-        with self._kept.engine.begin() as connection:
-            due = micros(self._kept.clock())
-            set_state(connection, attempt.payment_id, PaymentState.UNKNOWN, None, due=due)
-            self._tell(
-                connection,
-                "order-unknown",
-                attempt.payment_id,
-                attempt.order.id,
-                attempt.source,
-                None,
-            )
-        self._repeats.one(attempt.payment_id, attempt.trace)
-        return self._kept.get(attempt.payment_id)
+        self._payments.finish(attempt.payment_id, attempt.trace, modelled_ms)
+        now = self._payments.clock()
+        with self._payments.engine.begin() as connection:
+            unknown = PaymentState.UNKNOWN
+            set_state(connection, attempt.payment_id, unknown, None, due=micros(now))
+            details = _details(attempt.payment_id, attempt.source, None)
+            add_event(connection, now, "order-unknown", attempt.order.id, **details)
+        self._reversals.repeat(attempt.payment_id, attempt.trace)
+        return self._payments.get(attempt.payment_id)
 
-    def _tell(
+    def _emit_declined(
         self,
         connection: Connection,
-        kind: str,
         payment_id: str,
         order_id: str,
         source: Source,
-        response_code: str | None,
-        **more: Any,
+        response_code: str,
     ) -> None:
-        code = response_code or ""
-        add_event(
-            connection,
-            self._kept.clock(),
-            kind,
-            order_id,
-            mode=source.mode,
-            scheme=source.scheme,
-            emulated=source.emulated,
-            payment=payment_id,
-            response_code=response_code,
-            text=RESPONSE_TEXTS.get(code) or TERMINAL_TEXTS.get(code, ""),
-            **more,
-        )
+        details = _details(payment_id, source, response_code)
+        add_event(connection, self._payments.clock(), "order-declined", order_id, **details)
+
+
+def _approve_order(
+    connection: Connection,
+    attempt: Attempt,
+    request: AuthorizationRequest,
+    now: datetime,
+    late: bool,
+    details: dict[str, Any],
+) -> bool:
+    if late:
+        what = OrderChange.PAY_LATE
+    elif attempt.order.preauthorise:
+        what = OrderChange.PREAUTHORISE
+    else:
+        what = OrderChange.PAY
+    return change_order(
+        connection,
+        attempt.order.id,
+        what,
+        now,
+        payment_id=attempt.payment_id,
+        amount_minor=request.amount_minor,
+        details=details,
+    )
+
+
+def _details(payment_id: str, source: Source, response_code: str | None) -> dict[str, Any]:
+    """What the event of a sale's outcome tells of its payment."""
+    code = response_code or ""
+    return {
+        "mode": source.mode,
+        "scheme": source.scheme,
+        "emulated": source.emulated,
+        "payment": payment_id,
+        "response_code": response_code,
+        "text": RESPONSE_TEXTS.get(code) or TERMINAL_TEXTS.get(code, ""),
+    }

@@ -1,4 +1,4 @@
-"""Demo accounts for real cards: what the operator may do after one was declined at the reader."""
+"""Demo accounts for real cards, which the operator may open after a card was declined."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ NO_SUCH_CARD = "14"
 
 
 class Enrolment:
-    """Has the switch open the account of a card that was tapped; knows it by its payment."""
+    """Has the switch open an account for the card of a declined payment."""
 
     def __init__(
         self,
-        kept: PaymentRecords,
+        payments: PaymentRecords,
         *,
         clearing: Callable[[], SwitchClient],
         seal: Seal,
         books: ClearingReader,
     ) -> None:
-        self._kept = kept
+        self._payments = payments
         self._clearing = clearing
         self._seal = seal
         self._books = books
@@ -47,27 +47,27 @@ class Enrolment:
         return "enrolled" if self._books.is_enrolled(account) else "offered"
 
     def enrol(self, payment_id: str) -> str:
-        """Give the card of a declined tap a demo account; says in a sentence which.
+        """Open a demo account for the card of a declined tap; returns a sentence that names it.
 
-        ShopError: not-enrollable for any other payment, clearing-unavailable.
+        ShopError(not-enrollable) for any other payment, (clearing-unavailable).
         """
-        payment = self._kept.get(payment_id)
+        payment = self._payments.get(payment_id)
         account = self._account(payment_id) if payment.real_card else None
         if account is None:
             raise ShopError("not-enrollable", "payment: it was not made with a real card")
         try:
-            told = self._clearing().operate(
+            opened = self._clearing().operate(
                 "enrol", {"account": account, "last_four": payment.pan[-4:]}
             )
         except OperationFailed as error:
             raise ShopError("not-enrollable", str(error)) from None
         except (NotSent, NoAnswer) as error:
             raise ShopError("clearing-unavailable", f"clearing: {error}") from None
-        balance = Money(amount_minor=told["balance_minor"], currency=told["currency"])
-        return f"{told['title']}: a class {told['account_class']} demo account with {balance}"
+        balance = Money(amount_minor=opened["balance_minor"], currency=opened["currency"])
+        return f"{opened['title']}: a class {opened['account_class']} demo account with {balance}"
 
     def _account(self, payment_id: str) -> str | None:
-        row = self._kept.row(payment_id)
+        row = self._payments.row(payment_id)
         if row is None or row.sealed_request is None:
             return None
         account = open_request(self._seal, row.sealed_request).account

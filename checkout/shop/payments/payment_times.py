@@ -5,28 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from checkout.shop.orders.milestones import PAID, RESULT_SHOWN
-from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.shop.orders.milestones import PAID, RESULT_SHOWN, Milestones
+from checkout.shop.payments.payments import Payment, PaymentRecords, PaymentState
 from checkout.trace import Step
-
-if TYPE_CHECKING:
-    from checkout.shop.shop import Shop
 
 _BY_CARD = "Y1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certain:
-    """Milliseconds from the payment's first step; None where that side does not know."""
+    """When each side knew, in milliseconds from the payment's first step; None: not yet."""
 
     shop_ms: float | None = None
     payer_ms: float | None = None
 
 
 def certain(payment: Payment) -> Certain:
-    """Of an approved payment; of any other nobody has got money.
+    """When shop and payer knew that an approved payment had gone through; empty for any other.
 
     The shop knows with the switch's approval, or with the card's own (its TC, when it approved
     offline). The payer knows when the phone had the result's page, or the terminal showed it.
@@ -45,9 +42,10 @@ def certain(payment: Payment) -> Certain:
     )
 
 
-def tell_payer_knows(
-    shop: Shop,
+def record_payer_knows(
     payment: Payment,
+    payments: PaymentRecords,
+    milestones: Milestones,
     *,
     source: str,
     target: str,
@@ -57,25 +55,19 @@ def tell_payer_knows(
     received: int = 0,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """Add the step by which the payer learned of an approved payment, once.
+    """Add, once, the step by which the payer learned that the payment was approved.
 
-    The story's clock has stopped by then; the wall clock of the order's events takes over.
+    The trace's clock has stopped by then: the step's time is counted from the order's `order-paid`
+    event, by the wall clock.
     """
     knows = certain(payment)
     if knows.shop_ms is None or knows.payer_ms is not None:
         return
-    paid_at = next(
-        (
-            moment.at
-            for moment in shop.moments.of_order(payment.order_id)
-            if moment.kind == PAID and moment.payload.get("payment") == payment.id
-        ),
-        None,
-    )
-    if paid_at is None or not shop.moments.once(RESULT_SHOWN, payment.order_id, payment=payment.id):
+    paid_at = _paid_at(payment, milestones)
+    if paid_at is None or not milestones.record(RESULT_SHOWN, payment.order_id, payment=payment.id):
         return
     later_ms = max((asked_at - paid_at).total_seconds(), 0.0) * 1000
-    took_ms = (shop.orders.clock() - asked_at).total_seconds() * 1000
+    took_ms = (payments.clock() - asked_at).total_seconds() * 1000
     step = Step(
         n=len(payment.steps) + 1,
         at_ms=knows.shop_ms + later_ms,
@@ -88,7 +80,18 @@ def tell_payer_knows(
         detail=dict(detail or {}),
         certain="payer",
     )
-    shop.payments.records.keep_steps(payment.id, [*payment.steps, step])
+    payments.store_steps(payment.id, [*payment.steps, step])
+
+
+def _paid_at(payment: Payment, milestones: Milestones) -> datetime | None:
+    return next(
+        (
+            milestone.at
+            for milestone in milestones.of_order(payment.order_id)
+            if milestone.kind == PAID and milestone.payload.get("payment") == payment.id
+        ),
+        None,
+    )
 
 
 def _between(payment: Payment, source: str, target: str) -> list[Step]:

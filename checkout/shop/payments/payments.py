@@ -1,4 +1,4 @@
-"""Payments as they are recorded: the value, its row, and the numbers its message carries."""
+"""Payments as they are recorded: the value, its row, and the numbers of its message."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _log = logging.getLogger("checkout.payments")
 
 
 class PaymentState(StrEnum):
-    """Where one attempt stands."""
+    """The state of one attempt."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -37,7 +37,7 @@ class PaymentState(StrEnum):
 
 
 #: DE39 values that only a terminal gives (EMV Book 4, Annex A6 authorisation response codes; 17 is
-#: ISO 8583's customer cancellation, P1 is ours). None of them is ever sent.
+#: ISO 8583's customer cancellation, P1 is this shop's own). None of them is ever sent.
 TERMINAL_TEXTS = {
     "Y1": "approved by the card offline",
     "Z1": "declined by the card offline",
@@ -71,7 +71,7 @@ class Payment:
 
     @property
     def real_card(self) -> bool:
-        """Whether a real card was tapped: of those no more than the last four digits are kept."""
+        """Whether a real card was tapped: only the last four digits of one are recorded."""
         return self.mode is Mode.NFC and self.pan.startswith("*")
 
     @property
@@ -108,14 +108,14 @@ def _shown_state(payment: Payment) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where the money of an attempt comes from, as it is recorded."""
+    """The account that pays in an attempt."""
 
     mode: Mode
     scheme: str
     account: str  # whole; recorded masked
     payer: str | None
     emulated: bool
-    shown: str | None = None  # how the account is shown; masked by the usual rule where None
+    shown: str | None = None  # the account as it may be shown; None: masked by the usual rule
 
 
 class PaymentRecords:
@@ -180,7 +180,7 @@ class PaymentRecords:
         modelled_ms: float,
         response: AuthorizationResponse | None = None,
     ) -> None:
-        """Keep the attempt's time and its steps; nothing hangs on it where that cannot be."""
+        """Store the attempt's time, steps and approval code; a failed write is only logged."""
         values: dict[str, Any] = {
             "finished_at": micros(self.clock()),
             "total_us": round((trace.now_ms() + modelled_ms) * 1000),
@@ -189,28 +189,28 @@ class PaymentRecords:
         }
         if response is not None and response.approval_code:
             values["approval_code"] = response.approval_code
-        self._tell(payment_id, values)
+        self._update_or_log(payment_id, values)
 
-    def retell(self, payment_id: str, steps: Sequence[Step], *, modelled_ms: float) -> None:
-        """Keep a fuller story, told by the other side as well; times span all of its steps."""
+    def replace_steps(self, payment_id: str, steps: Sequence[Step], *, modelled_ms: float) -> None:
+        """Store steps that the payer's side has completed; the times then span all of them."""
         measured = max((step.end_ms for step in steps if step.nature == "measured"), default=0.0)
         values = {
             "steps": steps_to_json(steps),
             "total_us": round((measured + modelled_ms) * 1000),
             "modelled_us": round(modelled_ms * 1000),
         }
-        self._tell(payment_id, values)
+        self._update_or_log(payment_id, values)
 
-    def keep_steps(self, payment_id: str, steps: Sequence[Step]) -> None:
-        """Keep a story that went on after its outcome; the payment's times stay."""
-        self._tell(payment_id, {"steps": steps_to_json(steps)})
+    def store_steps(self, payment_id: str, steps: Sequence[Step]) -> None:
+        """Store steps that came after the outcome; the payment's times stay."""
+        self._update_or_log(payment_id, {"steps": steps_to_json(steps)})
 
-    def _tell(self, payment_id: str, values: dict[str, Any]) -> None:
-        """Keep a payment's story: the money has been seen to, so a full disk costs the story."""
+    def _update_or_log(self, payment_id: str, values: dict[str, Any]) -> None:
+        """Write steps and times: the money does not depend on them, so a full disk loses them."""
         try:
             self.update(payment_id, **values)
         except SQLAlchemyError:
-            _log.warning("the story of payment %s could not be kept", payment_id)
+            _log.warning("the steps of payment %s could not be stored", payment_id)
 
     def row(self, payment_id: str | None) -> Row[Any] | None:
         """One attempt's row, or None."""
@@ -242,28 +242,17 @@ class PaymentRecords:
 
 
 @contextmanager
-def written_down(*, then: str = "what was charged is taken back") -> Iterator[None]:
-    """What follows a message to the bank: where it cannot be kept, its outcome is not known.
+def recording_outcome(*, then: str = "what was charged is taken back") -> Iterator[None]:
+    """Record what the bank answered; ShopError(outcome-unknown) where the database fails.
 
-    ShopError(outcome-unknown); the sweep finds the attempt, as after a crash, and does what `then`
-    says.
+    The sweep finds the attempt, as after a crash, and does what `then` says.
     """
     try:
         yield
     except SQLAlchemyError as error:
-        _log.error("the bank's answer could not be kept: %s", one_line(error))
+        _log.error("the bank's answer could not be stored: %s", one_line(error))
         message = f"database: the bank's answer could not be kept; {then}"
         raise ShopError("outcome-unknown", message) from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """A refund or capture whose outcome has come."""
-
-    payment_id: str
-    order_id: str
-    kind: str
-    amount_minor: int
 
 
 def end_once(
@@ -276,14 +265,14 @@ def end_once(
 ) -> bool:
     """Set the state of an attempt that has not ended yet; False where another was faster.
 
-    Whoever gets True does what follows from it, in the same transaction.
+    A caller that gets True does what follows from it, in the same transaction.
     """
     table = tables.payments
-    unended = table.c.state.in_((PaymentState.PENDING, PaymentState.UNKNOWN))
+    not_ended = table.c.state.in_((PaymentState.PENDING, PaymentState.UNKNOWN))
     return bool(
         connection.execute(
             update(table)
-            .where(table.c.id == payment_id, unended)
+            .where(table.c.id == payment_id, not_ended)
             .values(state=state, response_code=response_code, reversal_due_at=due)
         ).rowcount
     )
@@ -306,8 +295,8 @@ def set_state(
     )
 
 
-def unsay(connection: Connection, payment_id: str) -> None:
-    """Forget the message of an attempt that was never sent, in the caller's transaction."""
+def forget_request(connection: Connection, payment_id: str) -> None:
+    """Delete the request of an attempt that was never sent, in the caller's transaction."""
     table = tables.payments
     forget = update(table).where(table.c.id == payment_id).values(sealed_request=None)
     connection.execute(forget)

@@ -1,8 +1,8 @@
 """Payments that hold their order while their payer types a PIN, at the counter or on a phone.
 
-Everything but the PIN is known by then: the request is kept sealed, in the database, so that any
-process can go on with it. Whoever does takes it by compare-and-set, so it is asked for once. The
-PIN itself is never kept: it becomes an ISO 9564 block in the call that brings it.
+Everything but the PIN is known by then: the request is stored in the database, encrypted, so that
+any process can go on with it. That process takes it by compare-and-set, so the bank is asked once.
+The PIN itself is never stored: it becomes an ISO 9564 block in the call that brings it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from checkout.errors import ShopError
 from checkout.shop import tables
 from checkout.shop.orders.events import add_event
 from checkout.shop.orders.orders import Orders
-from checkout.shop.payments.authorisation import Attempt, Attempts
+from checkout.shop.orders.states import OrderChange, change_order
+from checkout.shop.payments.authorisation import Attempt, Authorisation
 from checkout.shop.payments.payments import Payment, PaymentRecords, Source
 from checkout.shop.payments.stored_requests import open_request, seal_request
 from checkout.trace import Trace, steps_to_json
@@ -37,13 +38,13 @@ PIN_WITHIN_S = 60.0
 CANCELLED = "17"
 NOT_IN_TIME = "P1"
 
-#: Every demo account's PIN has as many digits.
+#: Every demo account's PIN has six digits.
 PIN = re.compile(r"[0-9]{6}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """A payment that waits for its PIN, to be typed at `place` before `until`."""
+    """A payment that waits for its PIN: the payer types it at `place` before `until`."""
 
     payment_id: str
     order_id: str
@@ -52,26 +53,26 @@ class Wait:
     until: datetime
 
     def left_s(self, now: datetime) -> float:
-        """Seconds that are left for it."""
+        """Seconds until the wait ends."""
         return max((self.until - now).total_seconds(), 0.0)
 
 
-class Waiting:
-    """Holds attempts, goes on with them, or lets them go; safe for many threads and processes."""
+class PinEntry:
+    """Holds attempts, goes on with them or ends them; safe for many threads and processes."""
 
     def __init__(
         self,
-        kept: PaymentRecords,
+        payments: PaymentRecords,
         orders: Orders,
-        attempts: Attempts,
+        authorisation: Authorisation,
         *,
         clearing: Callable[[], SwitchClient],
         seal: Seal,
         abandoned_after_s: float,
     ) -> None:
-        self._kept = kept
+        self._payments = payments
         self._orders = orders
-        self._attempts = attempts
+        self._authorisation = authorisation
         self._clearing = clearing
         self._seal = seal
         self._abandoned_after = timedelta(seconds=abandoned_after_s)
@@ -89,7 +90,7 @@ class Waiting:
 
         It waits no longer than its order lives.
         """
-        now = self._kept.clock()
+        now = self._payments.clock()
         until = min(now + timedelta(seconds=within_s), attempt.order.expires_at)
         row = {
             "payment_id": attempt.payment_id,
@@ -102,7 +103,7 @@ class Waiting:
             "taken_at": None,
         }
         payments = tables.payments
-        with self._kept.engine.begin() as connection:
+        with self._payments.engine.begin() as connection:
             connection.execute(
                 update(payments)
                 .where(payments.c.id == attempt.payment_id)
@@ -122,17 +123,17 @@ class Waiting:
                 place=place,
                 until=until.isoformat(timespec="milliseconds"),
             )
-        return self._kept.get(attempt.payment_id)
+        return self._payments.get(attempt.payment_id)
 
     def get(self, payment_id: str) -> Wait | None:
-        """The wait of a payment; None where it does not wait, or no longer."""
+        """The wait of a payment; None where it waits for no PIN, or no longer."""
         row = self._row(payment_id)
         return None if row is None else _wait(row)
 
     def of_order(self, order_id: str) -> Wait | None:
         """The wait that holds an order; None where none does."""
         table = tables.waiting
-        with self._kept.engine.connect() as connection:
+        with self._payments.engine.connect() as connection:
             row = connection.execute(
                 select(table).where(table.c.order_id == order_id, table.c.taken_at.is_(None))
             ).first()
@@ -141,13 +142,13 @@ class Waiting:
     def at(self, place: Place) -> Wait | None:
         """The latest payment that waits at that place; None where none does."""
         table = tables.waiting
-        with self._kept.engine.connect() as connection:
+        with self._payments.engine.connect() as connection:
             row = connection.execute(
                 select(table)
                 .where(
                     table.c.place == place,
                     table.c.taken_at.is_(None),
-                    table.c.until > micros(self._kept.clock()),
+                    table.c.until > micros(self._payments.clock()),
                 )
                 .order_by(table.c.held_at.desc())
             ).first()
@@ -156,8 +157,8 @@ class Waiting:
     def enter_pin(self, payment_id: str, pin: str) -> Payment:
         """Go on with the payment under this PIN; a wrong one comes back as a decline (55).
 
-        Raises ShopError: pin for an odd one, not-waiting when another was faster or the time has
-        run out, clearing-unavailable. In the last case it waits on.
+        ShopError(pin) where it is not six digits, (not-waiting) when another was faster or the
+        time has run out, (clearing-unavailable) without a line to the switch: the wait goes on.
         """
         if not PIN.fullmatch(pin):
             raise ShopError("pin", "pin: expected six digits", "pin")
@@ -169,85 +170,86 @@ class Waiting:
             block = self._clearing().encrypt_pin(pin, request.account)
         except NotSent as error:
             raise ShopError("clearing-unavailable", f"clearing: {error}") from None
-        with self._kept.engine.begin() as connection:
+        with self._payments.engine.begin() as connection:
             taken = self._take(connection, payment_id)
         if not taken:
             raise _not_waiting()
-        attempt, modelled_ms = self._taken_up(row, request, "types the PIN")
-        sent_at = Numbers.at(self._kept.clock(), request.stan).transmitted_at
-        asked = replace(request, pin_block=block, no_pin=False, transmitted_at=sent_at)
-        payment = self._attempts.complete(attempt, asked, modelled_ms=modelled_ms)
-        self._forget(payment_id)
+        attempt, modelled_ms = self._resume(row, request, "types the PIN")
+        sent_at = Numbers.at(self._payments.clock(), request.stan).transmitted_at
+        with_pin = replace(request, pin_block=block, no_pin=False, transmitted_at=sent_at)
+        payment = self._authorisation.complete(attempt, with_pin, modelled_ms=modelled_ms)
+        self._delete(payment_id)
         return payment
 
     def cancel(self, payment_id: str, *, with_order: bool = False) -> Payment:
-        """Let the payment go: declined, nothing asked, its order open again, or cancelled too.
+        """End the wait: the payment is declined, the bank not asked, the order open again.
 
-        Raises ShopError(not-waiting) where it waits no longer.
+        With `with_order` the order is cancelled instead. ShopError(not-waiting).
         """
         row = self._row(payment_id)
-        if row is None or not self._let_go(row, CANCELLED, with_order=with_order):
+        if row is None or not self._end(row, CANCELLED, with_order=with_order):
             raise _not_waiting()
-        return self._kept.get(payment_id)
+        return self._payments.get(payment_id)
 
     def expire_due(self) -> int:
-        """Let go whatever has waited too long; returns how many."""
+        """End the waits whose time has run out; returns how many."""
         table = tables.waiting
-        now = self._kept.clock()
-        with self._kept.engine.connect() as connection:
+        now = self._payments.clock()
+        with self._payments.engine.connect() as connection:
             due = connection.execute(
                 select(table).where(table.c.taken_at.is_(None), table.c.until <= micros(now))
             ).all()
-            left_behind = connection.execute(
+            abandoned = connection.execute(
                 select(table.c.payment_id).where(
                     table.c.taken_at < micros(now - self._abandoned_after)
                 )
             ).all()
-        for row in left_behind:
-            self._forget(row.payment_id)
-        return sum(self._let_go(row, NOT_IN_TIME) for row in due)
+        for row in abandoned:
+            self._delete(row.payment_id)
+        return sum(self._end(row, NOT_IN_TIME) for row in due)
 
     # -- parts ----------------------------------------------------------------------------------
 
     def _row(self, payment_id: str) -> Row[Any] | None:
         table = tables.waiting
-        with self._kept.engine.connect() as connection:
+        with self._payments.engine.connect() as connection:
             row = connection.execute(
                 select(table).where(table.c.payment_id == payment_id, table.c.taken_at.is_(None))
             ).first()
         return None if row is None or not self._lasts(row) else row
 
     def _lasts(self, row: Row[Any]) -> bool:
-        return bool(row.until > micros(self._kept.clock()))
+        return bool(row.until > micros(self._payments.clock()))
 
     def _take(self, connection: Connection, payment_id: str, *, lasting: bool = True) -> bool:
         table = tables.waiting
-        now = micros(self._kept.clock())
+        now = micros(self._payments.clock())
         taking = update(table).where(table.c.payment_id == payment_id, table.c.taken_at.is_(None))
         if lasting:
             taking = taking.where(table.c.until > now)
         return bool(connection.execute(taking.values(taken_at=now)).rowcount)
 
-    def _let_go(self, row: Row[Any], code: str, *, with_order: bool = False) -> bool:
+    def _end(self, row: Row[Any], code: str, *, with_order: bool = False) -> bool:
         request = open_request(self._seal, row.sealed_request)
-        attempt, modelled_ms = self._taken_up(row, request, "types no PIN")
-        with self._kept.engine.begin() as connection:
-            # One transaction: no crash can leave it neither waiting nor declined.
+        attempt, modelled_ms = self._resume(row, request, "types no PIN")
+        with self._payments.engine.begin() as connection:
+            # One transaction: after a crash the payment either waits or is declined.
             if not self._take(connection, row.payment_id, lasting=False):
                 return False
-            self._attempts.decline(connection, attempt, code)
+            self._authorisation.decline(connection, attempt, code)
             if with_order:
-                self._orders.cancel_in(connection, row.order_id)
-        self._kept.finish(row.payment_id, attempt.trace, modelled_ms)
-        self._forget(row.payment_id)
+                now = self._payments.clock()
+                change_order(connection, row.order_id, OrderChange.CANCEL, now)
+        self._payments.finish(row.payment_id, attempt.trace, modelled_ms)
+        self._delete(row.payment_id)
         return True
 
-    def _taken_up(
+    def _resume(
         self, row: Row[Any], request: AuthorizationRequest, what: str
     ) -> tuple[Attempt, float]:
-        """The attempt as it was held, its story told up to now; and its modelled time."""
-        payment = self._kept.get(row.payment_id)
-        now = self._kept.clock()
+        """The attempt as it was held, with a step for the wait; and its modelled milliseconds."""
+        payment = self._payments.get(row.payment_id)
+        now = self._payments.clock()
         began_s_ago = max((now - instant(row.began_at)).total_seconds(), 0.0)
         trace = Trace(began_s_ago=began_s_ago, steps=payment.steps)
         waited_ms = (now - instant(row.held_at)).total_seconds() * 1000
@@ -270,9 +272,9 @@ class Waiting:
         )
         return attempt, payment.modelled_ms
 
-    def _forget(self, payment_id: str) -> None:
+    def _delete(self, payment_id: str) -> None:
         table = tables.waiting
-        with self._kept.engine.begin() as connection:
+        with self._payments.engine.begin() as connection:
             connection.execute(delete(table).where(table.c.payment_id == payment_id))
 
 

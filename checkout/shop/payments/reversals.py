@@ -1,221 +1,197 @@
-"""What must be said again until it is answered: reversals, and advices of what is already done."""
+"""Payments whose message was not answered: what is repeated for them, and what its answer means."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Any
+from datetime import datetime
 
-from sqlalchemy import Connection, Row, case, exists, or_, select, update
+from sqlalchemy import Connection, exists, or_, select, update
 
-from checkout.clearing.client.client import Exchange, NoAnswer, NotSent, SwitchClient
-from checkout.clearing.messages import RESPONSE_TEXTS, TransactionType
+from checkout.clearing.client.client import Exchange, SwitchClient
+from checkout.clearing.messages import RESPONSE_TEXTS, AuthorizationRequest, TransactionType
 from checkout.database import micros
 from checkout.encryption import Seal
 from checkout.shop import tables
 from checkout.shop.orders.events import add_event
-from checkout.shop.orders.states import OrderState
+from checkout.shop.orders.states import OrderChange, change_order
 from checkout.shop.payments.payments import (
-    Ended,
     PaymentRecords,
     PaymentState,
     end_once,
 )
+from checkout.shop.payments.repeats import ADVICES, Repeats, Unanswered
 from checkout.shop.payments.stored_requests import open_request
 from checkout.trace import Trace, steps_to_json
 
-#: These tell of something that has happened; they are repeated as they are, never reversed.
-_ADVICES = frozenset(
-    {
-        TransactionType.OFFLINE_ADVICE,
-        TransactionType.REFUND,
-        TransactionType.COMPLETION_ADVICE,
-    }
-)
 
-#: The backend could not say: the same message goes again.
-_ASK_AGAIN = frozenset({"68", "91", "96", "98", "A0"})
-
-#: A reversal is over when it was done or there was nothing to undo; anything else is said again.
-_UNDONE = frozenset({"00", "25"})
-
-_LONGEST_RETRY_S = 60.0
-
-
-class Repeats:
-    """Takes up what a crash, a silence or a late answer left behind."""
+class Reversals:
+    """Reverses, or advises again, what a crash, silence or a late answer left behind."""
 
     def __init__(
         self,
-        kept: PaymentRecords,
+        payments: PaymentRecords,
         *,
         clearing: Callable[[], SwitchClient],
         seal: Seal,
         timeout_s: float,
         retry_s: float,
-        settled: Callable[[Connection, Ended, bool], None],
     ) -> None:
-        self._kept = kept
-        self._clearing = clearing
+        self._payments = payments
+        self._repeats = Repeats(
+            UnansweredPayments(payments, seal),
+            clearing=clearing,
+            clock=payments.clock,
+            timeout_s=timeout_s,
+            retry_s=retry_s,
+        )
+
+    def repeat_due(self) -> int:
+        """Repeat everything that is due; returns how many payments were settled now."""
+        return self._repeats.repeat_due()
+
+    def repeat(self, payment_id: str, trace: Trace) -> bool:
+        """Repeat one that is due, and record its steps; True once it is settled."""
+
+        def record(request: AuthorizationRequest, exchange: Exchange) -> None:
+            what = request.transaction_type
+            record_exchange(trace, what, exchange, reversal=what not in ADVICES)
+            self._payments.update(payment_id, steps=steps_to_json(trace.steps()))
+
+        return self._repeats.repeat(payment_id, record)
+
+
+class UnansweredPayments:
+    """The payments table as `Repeats` asks for it."""
+
+    def __init__(self, payments: PaymentRecords, seal: Seal) -> None:
+        self._payments = payments
         self._seal = seal
-        self._timeout_s = timeout_s
-        self._retry_s = retry_s
-        self._settled = settled
 
-    def all_due(self) -> int:
-        """Repeat everything that is due; returns how many were settled now.
-
-        An attempt that is still pending long after its time-out belongs to a process that died,
-        unless it waits for its payer's PIN.
-        """
-        now = self._kept.clock()
+    def give_up(self, begun_before: datetime, due: datetime) -> None:
+        """Make pending payments due that no process has in hand, nor a payer who types a PIN."""
         table, waiting = tables.payments, tables.waiting
-        given_up = micros(now - timedelta(seconds=self._timeout_s + 5))
         in_hand = exists().where(
             waiting.c.payment_id == table.c.id,
-            or_(waiting.c.taken_at.is_(None), waiting.c.taken_at >= given_up),
+            or_(waiting.c.taken_at.is_(None), waiting.c.taken_at >= micros(begun_before)),
         )
-        with self._kept.engine.begin() as connection:
+        with self._payments.engine.begin() as connection:
             connection.execute(
                 update(table)
                 .where(
                     table.c.state == PaymentState.PENDING,
-                    table.c.started_at < given_up,
+                    table.c.started_at < micros(begun_before),
                     ~in_hand,
                 )
-                .values(state=PaymentState.UNKNOWN, reversal_due_at=micros(now))
+                .values(state=PaymentState.UNKNOWN, reversal_due_at=micros(due))
             )
-        with self._kept.engine.connect() as connection:
-            due = connection.execute(
-                select(table.c.id).where(table.c.reversal_due_at <= micros(now))
-            ).scalars()
-            due_ids = due.all()
-        return sum(self.one(payment_id) for payment_id in due_ids)
 
-    def one(self, payment_id: str, trace: Trace | None = None) -> bool:
-        """Repeat one reversal or advice that is due; True once it has been answered."""
-        row = self._take(payment_id)
-        if row is None:
-            return False
-        if row.sealed_request is None:  # claimed, but nothing was ever sent
-            self._settle(row, undone=True)
-            return True
-        request = open_request(self._seal, row.sealed_request)
-        advice = request.transaction_type in _ADVICES
-        try:
-            client = self._clearing()
-            if advice:
-                exchange = client.authorize(request, timeout_s=self._timeout_s)
-            else:
-                exchange = client.reverse(request, reason="time-out", timeout_s=self._timeout_s)
-        except (NotSent, NoAnswer):
-            return self._later(row)
-        if trace is not None:
-            record_exchange(trace, request.transaction_type, exchange, reversal=not advice)
-            self._kept.update(payment_id, steps=steps_to_json(trace.steps()))
-        code = exchange.response.response_code
-        if code in _ASK_AGAIN or (not advice and code not in _UNDONE):
-            return self._later(row)
-        self._settle(row, undone=not advice or not exchange.response.approved)
-        return True
-
-    def _take(self, payment_id: str) -> Row[Any] | None:
-        """Claim a due repeat, so that two processes do not send it at once."""
-        now = self._kept.clock()
+    def due(self, now: datetime) -> list[str]:
+        """The payments that are due."""
         table = tables.payments
-        with self._kept.engine.begin() as connection:
-            taken = connection.execute(
+        with self._payments.engine.connect() as connection:
+            due = select(table.c.id).where(table.c.reversal_due_at <= micros(now))
+            return list(connection.execute(due).scalars())
+
+    def claim(self, id: str, now: datetime, until: datetime) -> Unanswered | None:
+        """Take a due payment until then, so that two processes do not send at once."""
+        table = tables.payments
+        with self._payments.engine.begin() as connection:
+            row = connection.execute(
                 update(table)
-                .where(table.c.id == payment_id, table.c.reversal_due_at <= micros(now))
+                .where(table.c.id == id, table.c.reversal_due_at <= micros(now))
                 .values(
-                    # Not due again before this try has had its time; then as often as it failed.
-                    reversal_due_at=micros(now + timedelta(seconds=self._timeout_s)),
-                    reversal_attempts=table.c.reversal_attempts + 1,
+                    reversal_due_at=micros(until), reversal_attempts=table.c.reversal_attempts + 1
                 )
-            ).rowcount
-            if not taken:
-                return None
-            return connection.execute(select(table).where(table.c.id == payment_id)).one()
+                .returning(table.c.sealed_request)
+            ).first()
+        if row is None:
+            return None
+        if row.sealed_request is None:  # the order was claimed, but nothing was ever sent
+            return Unanswered(id=id, request=None)
+        return Unanswered(id=id, request=open_request(self._seal, row.sealed_request))
 
-    def _later(self, row: Row[Any]) -> bool:
-        """Have it repeated after a pause that grows with each try; always False."""
-        pause_s = min(self._retry_s * 2 ** min(row.reversal_attempts - 1, 10), _LONGEST_RETRY_S)
-        due = micros(self._kept.clock() + timedelta(seconds=pause_s))
+    def postpone(self, id: str, due: datetime) -> None:
+        """Have it repeated at `due`, unless its answer has come."""
         table = tables.payments
-        with self._kept.engine.begin() as connection:
+        with self._payments.engine.begin() as connection:
             connection.execute(
                 update(table)
-                .where(table.c.id == row.id, table.c.reversal_due_at.is_not(None))
-                .values(reversal_due_at=due)
+                .where(table.c.id == id, table.c.reversal_due_at.is_not(None))
+                .values(reversal_due_at=micros(due))
             )
-        return False
 
-    def _settle(self, row: Row[Any], *, undone: bool) -> None:
-        """Write down how a repeated message ended, and free what it held."""
+    def settle(self, unanswered: Unanswered, *, stands: bool) -> None:
+        """Record how the payment ended, and bring its order up to that."""
+        row = self._payments.row(unanswered.id)
+        assert row is not None  # payments are never deleted
         if row.kind == "sale" and row.state == PaymentState.APPROVED:
-            # An offline approval: the shop has the goods' price either way, the issuer now knows.
-            self._kept.update(row.id, reversal_due_at=None)
+            # An offline approval: the shop is paid either way, and the issuer now knows of it.
+            self._payments.update(row.id, reversal_due_at=None)
             return
-        state = PaymentState.REVERSED if undone else PaymentState.APPROVED
-        with self._kept.engine.begin() as connection:
-            if not end_once(connection, row.id, state, row.response_code):
-                return  # another process has heard the answer and written all of this down
-            if row.kind != "sale":
-                ended = Ended(
+        state = PaymentState.APPROVED if stands else PaymentState.REVERSED
+        code = row.response_code or ("00" if stands else None)
+        now = self._payments.clock()
+        details = {"mode": row.mode, "payment": row.id}
+        with self._payments.engine.begin() as connection:
+            if not end_once(connection, row.id, state, code):
+                return  # another process has received the answer and recorded all of this
+            if row.kind == "sale":
+                what = OrderChange.PAY if stands else OrderChange.RELEASE
+                change_order(
+                    connection,
+                    row.order_id,
+                    what,
+                    now,
                     payment_id=row.id,
-                    order_id=row.order_id,
-                    kind=row.kind,
                     amount_minor=row.amount_minor,
+                    details=details,
                 )
-                self._settled(connection, ended, not undone)
-            elif undone:
-                reopen(connection, row.order_id, row.id)
-            elif _pay(connection, row):
-                self._tell(connection, "order-paid", row)
-            self._tell(connection, f"payment-{state}", row)
+            else:
+                end_follow_up(
+                    connection,
+                    row.order_id,
+                    row.id,
+                    row.kind,
+                    row.amount_minor,
+                    now,
+                    approved=stands,
+                )
+            add_event(connection, now, f"payment-{state}", row.order_id, **details)
 
-    def _tell(self, connection: Connection, kind: str, row: Row[Any]) -> None:
-        now = self._kept.clock()
-        add_event(connection, now, kind, row.order_id, mode=row.mode, payment=row.id)
+
+_FOLLOW_UP_CHANGES = {
+    ("refund", True): OrderChange.REFUND,
+    ("refund", False): OrderChange.DECLINE_REFUND,
+    ("capture", True): OrderChange.CAPTURE,
+    ("capture", False): OrderChange.DECLINE_CAPTURE,
+}
 
 
-def reopen(connection: Connection, order_id: str, payment_id: str) -> None:
-    """Let another payment have the order that this one held in vain.
-
-    An order by sticker ends instead: its payer made it, and makes another to try again.
-    """
-    table = tables.orders
-    open_again = case((table.c.static_code.is_(None), OrderState.OPEN), else_=OrderState.CANCELLED)
-    connection.execute(
-        update(table)
-        .where(
-            table.c.id == order_id,
-            table.c.state == OrderState.AUTHORIZING,
-            table.c.payment_id == payment_id,
-        )
-        .values(state=open_again, payment_id=None)
+def end_follow_up(
+    connection: Connection,
+    order_id: str,
+    payment_id: str,
+    kind: str,
+    amount_minor: int,
+    now: datetime,
+    *,
+    approved: bool,
+) -> None:
+    """Record on the order how its refund or capture ended, in the caller's transaction."""
+    change_order(
+        connection,
+        order_id,
+        _FOLLOW_UP_CHANGES[kind, approved],
+        now,
+        amount_minor=amount_minor,
+        details={"amount_minor": amount_minor, "payment": payment_id},
     )
-
-
-def _pay(connection: Connection, row: Row[Any]) -> bool:
-    """The card had approved it offline before its shop died: the order that it held is paid."""
-    table = tables.orders
-    paid = (
-        update(table)
-        .where(
-            table.c.id == row.order_id,
-            table.c.state == OrderState.AUTHORIZING,
-            table.c.payment_id == row.id,
-        )
-        .values(state=OrderState.PAID, captured_minor=row.amount_minor)
-    )
-    return bool(connection.execute(paid).rowcount)
 
 
 def record_exchange(
     trace: Trace, what: TransactionType, exchange: Exchange, *, reversal: bool = False
 ) -> None:
-    """Add the shop's message to the switch, and its answer, to a payment's story."""
+    """Add the shop's message to the switch, and its answer, to a payment's steps."""
     code = exchange.response.response_code
     trace.record(
         "shop",

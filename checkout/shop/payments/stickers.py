@@ -1,7 +1,7 @@
-"""The shop's printed codes: each names the shop and a place in it, the payer brings the amount.
+"""The shop's printed codes: each names the shop and a place in it; the payer types the amount.
 
-A sticker hangs where anybody can photograph or replace it. So nothing in it is believed: its code
-is looked up here, the payer sees the shop's own name, and a sticker that is gone can be revoked.
+A sticker hangs where anybody can photograph or replace it, so nothing printed on it is trusted: its
+code is looked up here, the payer sees the shop's own name, and a lost sticker can be revoked.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from checkout.database import instant, micros
 from checkout.errors import ShopError
 from checkout.money import AmountError, Money, exponent
 from checkout.shop import tables
-from checkout.shop.orders.milestones import CODE_OPENED, Moments
+from checkout.shop.orders.milestones import CODE_OPENED, Milestones
 from checkout.shop.orders.orders import Orders
 from checkout.shop.orders.states import Clock
-from checkout.shop.payments.pay_by_code import Payments
+from checkout.shop.payments.pay_by_code import CodePayments
 from checkout.shop.payments.payments import Payment
 from checkout.trace import Trace
 
@@ -46,14 +46,14 @@ class StaticCode:
 
     @property
     def amount(self) -> Money | None:
-        """The amount that the sticker itself asks for."""
+        """The fixed amount of the sticker, None where the payer types it."""
         if self.amount_minor is None:
             return None
         return Money(amount_minor=self.amount_minor, currency=self.currency)
 
     @property
     def printed(self) -> str:
-        """The small line on the sticker that tells it from the shop's others."""
+        """The small line on the sticker that distinguishes it from the shop's others."""
         fixed = "" if self.amount is None else f" · {self.amount}"
         return f"No. {self.number} {self.label}{fixed}"
 
@@ -71,19 +71,21 @@ class StaticCode:
 
 
 class StaticCodes:
-    """Keeps the stickers, and takes what is paid by them."""
+    """The stickers of one shop, and the payments at them."""
 
-    def __init__(self, engine: Engine, orders: Orders, payments: Payments) -> None:
+    def __init__(
+        self, engine: Engine, orders: Orders, code_payments: CodePayments, milestones: Milestones
+    ) -> None:
         self._engine = engine
         self._orders = orders
-        self._payments = payments
+        self._code_payments = code_payments
+        self._milestones = milestones
         self._clock: Clock = orders.clock
-        self._moments = Moments(engine, orders.clock)
 
     def create(
         self, label: str, currency: str = "CNY", *, amount_minor: int | None = None
     ) -> StaticCode:
-        """A new sticker, numbered on; ShopError(label, currency or amount)."""
+        """A new sticker with the next number; ShopError(label, currency or amount)."""
         shown = " ".join(label.split())
         if not (1 <= len(shown) <= 25 and shown.isprintable()):
             raise ShopError("label", "label: expected 1 to 25 printable characters", "label")
@@ -111,10 +113,10 @@ class StaticCodes:
             except IntegrityError:
                 continue  # another process took that number
             return self.get(code)
-        raise ShopError("database", "database: no number for a new sticker could be had")
+        raise ShopError("database", "database: no number for a new sticker was free")
 
     def all(self) -> tuple[StaticCode, ...]:
-        """Every sticker, revoked ones too, in the order they were made."""
+        """Every sticker, revoked ones too, by number."""
         table = tables.static_codes
         with self._engine.connect() as connection:
             return tuple(
@@ -123,7 +125,7 @@ class StaticCodes:
             )
 
     def find(self, code: str) -> StaticCode | None:
-        """The sticker with that code in any case, None where it is none of this shop's."""
+        """The sticker with that code, upper or lower case; None where this shop has none."""
         try:
             plain = normalise_code(code)
         except LinkError:
@@ -165,7 +167,7 @@ class StaticCodes:
     ) -> Payment:
         """Open an order for what the payer typed at a sticker, and pay it at once.
 
-        `opened_at` is when the payer's phone opened the sticker's page; it is kept with the order.
+        `opened_at` is when the payer's phone opened the sticker's page: a milestone of the order.
         A decline comes back as a value, and its order is closed. ShopError(unknown-code,
         revoked-code, amount, unknown-payer, pin or clearing-unavailable) says why nothing was
         tried.
@@ -179,7 +181,7 @@ class StaticCodes:
             amount_minor = sticker.amount_minor
         if amount_minor is None:
             raise ShopError("amount", "amount: expected one, such as 12.80", "amount")
-        who = self._payments.code_payer(payer, pin)
+        paying = self._code_payments.payer(payer, pin)
         order = self._orders.create(
             amount_minor=amount_minor,
             currency=sticker.currency,
@@ -187,10 +189,10 @@ class StaticCodes:
             static_code=sticker.code,
         )
         if opened_at is not None:
-            seen = {"code": sticker.code[:4], "emulated": emulated, "sticker": True}
-            self._moments.once(CODE_OPENED, order.id, at=opened_at, **seen)
-        return self._payments.pay_order(
-            order.id, who, pin=pin, kind="static", emulated=emulated, trace=trace
+            details = {"code": sticker.code[:4], "emulated": emulated, "sticker": True}
+            self._milestones.record(CODE_OPENED, order.id, at=opened_at, **details)
+        return self._code_payments.pay_order(
+            order.id, paying, pin=pin, kind="static", emulated=emulated, trace=trace
         )
 
 

@@ -1,4 +1,4 @@
-"""A request kept for later: sealed for the database, and turned into what follows it."""
+"""Requests stored for later: encrypted for the database, and turned into what follows them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BINARY = ("pin_block", "icc", "token_cryptogram")
 
 
 def seal_request(seal: Seal, request: AuthorizationRequest) -> bytes:
-    """The request encrypted, without its PIN block: nothing that follows may carry one."""
+    """The request encrypted, without its PIN block: no later message may carry one."""
     plain: dict[str, Any] = asdict(replace(request, pin_block=None))
     for name in _BINARY:
         if plain[name] is not None:
@@ -40,7 +40,7 @@ def seal_request(seal: Seal, request: AuthorizationRequest) -> bytes:
 
 
 def open_request(seal: Seal, sealed: bytes) -> AuthorizationRequest:
-    """The request that `seal_request` closed."""
+    """The request that `seal_request` encrypted; InvalidToken where another home did."""
     plain: dict[str, Any] = json.loads(seal.open(sealed))
     for name in _BINARY:
         if plain[name] is not None:
@@ -63,7 +63,7 @@ def follow_up(
     numbers: Numbers,
     approval_code: str | None,
 ) -> AuthorizationRequest:
-    """The refund, void or completion of an earlier request, with its DE90 and no cryptogram."""
+    """The refund, void or completion of `original`: DE90 names it, no cryptogram is repeated."""
     return replace(
         original,
         transaction_type=what,

@@ -87,7 +87,7 @@ def order_picture(order_id: str, form: str) -> Response:
         raise Problem(kind="field", detail="format: expected link or emv", field="format")
     order = codes.with_live_code(current_shop(), current_shop().orders.get(order_id))
     if order.state is OrderState.OPEN:
-        current_shop().moments.once(SHOWN, order.id)
+        current_shop().milestones.record(SHOWN, order.id)
     text = codes.text_of(current_shop(), order, emv=wanted == "emv")
     picture = codes.picture(text, form)
     return Response(picture.content, mimetype=picture.media_type)
@@ -102,7 +102,7 @@ def order_picture(order_id: str, form: str) -> Response:
 )
 def cancel_order(_body: bodies.NoFields, order_id: str) -> Response:
     """Close an order that nobody has paid, also while the payer's PIN is waited for."""
-    return reply(order_body(current_shop().payments.cancel(order_id)))
+    return reply(order_body(current_shop().cancel(order_id)))
 
 
 @api.post(
@@ -114,7 +114,7 @@ def cancel_order(_body: bodies.NoFields, order_id: str) -> Response:
 )
 def refund_order(body: bodies.Refund, order_id: str) -> Response:
     """Give back all or part of a paid order."""
-    return reply(payment_body(current_shop().payments.refund(order_id, body.amount_minor)), 201)
+    return reply(payment_body(current_shop().refunds.refund(order_id, body.amount_minor)), 201)
 
 
 @api.post(
@@ -126,7 +126,7 @@ def refund_order(body: bodies.Refund, order_id: str) -> Response:
 )
 def capture_order(body: bodies.Capture, order_id: str) -> Response:
     """Complete a preauthorised order, wholly or to the amount given."""
-    return reply(payment_body(current_shop().payments.capture(order_id, body.amount_minor)), 201)
+    return reply(payment_body(current_shop().refunds.capture(order_id, body.amount_minor)), 201)
 
 
 @api.post(
@@ -155,7 +155,7 @@ def capture_order(body: bodies.Capture, order_id: str) -> Response:
 def take_payment_code(body: bodies.PaymentCode, order_id: str) -> Response:
     """Pay the order by the code that the counter scanned from a payer's phone."""
     emulated = phone_trace.is_emulated_phone()
-    paid = current_shop().present(order_id, body.text, emulated=emulated)
+    paid = current_shop().payer_codes.present(order_id, body.text, emulated=emulated)
     if not isinstance(paid, UserPaying):
         return reply(payment_body(paid), 201)
     waiting = _payment_json(paid.payment) | {"user_paying": paid.as_json()}

@@ -17,8 +17,8 @@ from checkout.errors import ShopError
 from checkout.money import CURRENCIES, AmountError, Money
 from checkout.shop.orders.milestones import CODE_OPENED, SHOWN
 from checkout.shop.orders.states import Order, OrderState
-from checkout.shop.payments.pay_by_code import PaymentState
 from checkout.shop.payments.payment_times import Certain, certain
+from checkout.shop.payments.payments import PaymentState
 from checkout.web import codes, figures
 from checkout.web.context import current_shop
 from checkout.web.counter.pin_pad import may_carry_a_pin
@@ -26,8 +26,8 @@ from checkout.web.event_stream import event_stream
 from checkout.web.problems import Problem
 
 if TYPE_CHECKING:
-    from checkout.demo.payers import Payer
-    from checkout.shop.payments.pay_by_code import Payment
+    from checkout.shop.payments.payers import Payer
+    from checkout.shop.payments.payments import Payment
 
 blueprint = Blueprint("counter", __name__)
 
@@ -118,7 +118,7 @@ def all_events() -> Response:
 def cancel(order_id: str) -> ResponseReturnValue:
     """Close the order; when a payment was faster the page shows that."""
     try:
-        current_shop().payments.cancel(order_id)
+        current_shop().cancel(order_id)
     except ShopError as error:
         if error.kind not in ("order-not-open", "too-soon"):
             raise
@@ -130,14 +130,14 @@ def cancel(order_id: str) -> ResponseReturnValue:
 @blueprint.post("/orders/<order_id>/refund")
 def refund(order_id: str) -> ResponseReturnValue:
     """Give the whole of a paid order back."""
-    current_shop().payments.refund(order_id)
+    current_shop().refunds.refund(order_id)
     return redirect(url_for("counter.show", order_id=order_id), 303)
 
 
 @blueprint.post("/orders/<order_id>/capture")
 def capture(order_id: str) -> ResponseReturnValue:
     """Take the whole of what a preauthorised order holds."""
-    current_shop().payments.capture(order_id)
+    current_shop().refunds.capture(order_id)
     return redirect(url_for("counter.show", order_id=order_id), 303)
 
 
@@ -148,7 +148,7 @@ def tap(order_id: str) -> ResponseReturnValue:
     if card not in {each.name for each in _cards()}:
         raise Problem(kind="payer", detail="card: no emulated card has that name.", field="card")
     try:
-        current_shop().terminal.present(card)
+        current_shop().reader.request_card(card)
     except ShopError as error:
         raise Problem(kind="reader", detail=str(error)) from None
     if request.headers.get("Accept", "").startswith("application/json"):
@@ -161,7 +161,7 @@ def code_picture(order_id: str) -> Response:
     """The order's present code; `?form=emv` for the EMV payload."""
     order = current_shop().orders.get(order_id)
     if order.state is OrderState.OPEN:
-        current_shop().moments.once(SHOWN, order.id)
+        current_shop().milestones.record(SHOWN, order.id)
     form = request.args.get("form", "link")
     text = codes.text_of(current_shop(), order, emv=form == "emv")
     drawn = codes.picture(text, "svg")
@@ -191,7 +191,7 @@ def _stage(order_id: str) -> dict[str, Any]:
     code_left_s = (order.code_expires_at - now).total_seconds()
     form = "emv" if request.args.get("form") == "emv" else "link"
     waits = order.state is OrderState.AUTHORIZING
-    wait = shop.payments.waiting.of_order(order_id) if waits else None
+    wait = shop.pin_entry.of_order(order_id) if waits else None
     return {
         "order": order,
         "payment": payment,
@@ -204,7 +204,7 @@ def _stage(order_id: str) -> dict[str, Any]:
         "form": form,
         "link": codes.text_of(shop, order, emv=form == "emv"),
         "alt": codes.alt_of(shop.config, order),
-        "reader": shop.terminal.status(),
+        "reader": shop.reader.status(),
         "cards": _cards(),
         "left_s": (order.expires_at - now).total_seconds(),
         "wait": wait,
@@ -229,7 +229,7 @@ def _story(payment: Payment | None) -> dict[str, Any]:
 
 def _is_opened(order_id: str, attempts: Sequence[Payment]) -> bool:
     """Whether a phone has opened the code and its payer has tried nothing since."""
-    moments = current_shop().moments.of_order(order_id)
+    moments = current_shop().milestones.of_order(order_id)
     opened = [each.at for each in moments if each.kind == CODE_OPENED]
     return bool(opened) and all(each.started_at < opened[-1] for each in attempts)
 
@@ -246,7 +246,7 @@ def settled(payment_id: str, *, within_s: float = 0.3) -> Payment:
 
 def _cards() -> list[Payer]:
     """What can be laid on the emulated reader."""
-    return [payer for payer in current_shop().payers() if Mode.NFC in payer.modes]
+    return [payer for payer in current_shop().payers.all() if Mode.NFC in payer.modes]
 
 
 @blueprint.post("/orders/<order_id>/enrol")

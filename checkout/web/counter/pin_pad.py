@@ -10,7 +10,7 @@ from flask import Blueprint, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from checkout.errors import ShopError
-from checkout.shop.payments.payment_times import tell_payer_knows
+from checkout.shop.payments.payment_times import record_payer_knows
 from checkout.shop.payments.pin_entry import Wait
 from checkout.web.access.guard import Standing
 from checkout.web.context import current_context, current_shop
@@ -38,11 +38,12 @@ def enter(order_id: str) -> ResponseReturnValue:
         return _to_order(order_id)
     try:
         pin = request.form.get("pin", "")[:16]
-        payment = current_shop().payments.waiting.enter_pin(wait.payment_id, pin)
+        payment = current_shop().pin_entry.enter_pin(wait.payment_id, pin)
         # The answer to this request is the page that says so.
-        tell_payer_knows(
-            current_shop(),
+        record_payer_knows(
             payment,
+            current_shop().payments,
+            current_shop().milestones,
             source="counter",
             target="payer",
             what="shows: paid",
@@ -61,7 +62,7 @@ def cancel(order_id: str) -> ResponseReturnValue:
     wait = _wait_of(order_id)
     if wait is not None:
         try:
-            current_shop().payments.waiting.cancel(wait.payment_id)
+            current_shop().pin_entry.cancel(wait.payment_id)
         except ShopError as error:
             if error.kind != "not-waiting":
                 raise
@@ -70,7 +71,7 @@ def cancel(order_id: str) -> ResponseReturnValue:
 
 def _wait_of(order_id: str) -> Wait | None:
     """The wait that the form was drawn for: one that came after it is not meant."""
-    wait = current_shop().payments.waiting.of_order(current_shop().orders.get(order_id).id)
+    wait = current_shop().pin_entry.of_order(current_shop().orders.get(order_id).id)
     meant = request.form.get("payment")
     if wait is None or wait.place != "counter" or wait.payment_id != meant:
         return None

@@ -61,7 +61,7 @@ def frame(order_id: str) -> ResponseReturnValue:
 def revoke(order_id: str) -> ResponseReturnValue:
     """Give up on the phone, no sooner than the rhythm allows."""
     try:
-        current_shop().presented.revoke(order_id)
+        current_shop().payer_codes.revoke(order_id)
     except ShopError as error:
         if error.kind not in ("too-soon", "order-busy"):
             raise
@@ -73,7 +73,7 @@ def _present(order_id: str, texts: list[str]) -> str | None:
     """Pay by the first of `texts` that is a payer's code; None, or what to tell the cashier."""
     text = next((each for each in texts if is_payer_code(each)), texts[0])
     try:
-        current_shop().present(order_id, text, emulated=phone_trace.is_emulated_phone())
+        current_shop().payer_codes.present(order_id, text, emulated=phone_trace.is_emulated_phone())
     except ShopError as error:
         if error.kind in _SAID:
             return _SAID[error.kind]

@@ -10,8 +10,8 @@ from checkout.acceptance.nfc.decoded_steps import decoded
 from checkout.comparison.report.sequence_diagram import draw_in_rows, parties_of, side_of
 from checkout.comparison.report.standards import reference_tables
 from checkout.errors import ShopError
-from checkout.shop.payments.pay_by_code import Payment, PaymentState
 from checkout.shop.payments.payment_times import Certain, certain
+from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.trace import Step
 from checkout.web import figures as sources
 from checkout.web.context import current_shop

@@ -75,7 +75,7 @@ def step(seq: int) -> ResponseReturnValue:
         raise Problem(kind="clearing-unavailable", detail=f"clearing: {error}") from None
     except OperationFailed as error:
         raise Problem(kind="dispute", detail=f"dispute: {error}") from None
-    shop.disputed.sweep()
+    shop.disputes.sweep()
     return redirect(url_for("network.message", seq=seq), 303)
 
 

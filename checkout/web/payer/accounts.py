@@ -11,7 +11,7 @@ from checkout.web.access.signed_values import sign, verify
 from checkout.web.context import current_context, current_shop
 
 if TYPE_CHECKING:
-    from checkout.demo.payers import Payer
+    from checkout.shop.payments.payers import Payer
 
 PAYER_COOKIE = "checkout_payer"
 _RECEIPT = "receipt"
@@ -20,7 +20,7 @@ _RECEIPT = "receipt"
 def accounts() -> dict[str, list[Payer]]:
     """Who can pay by code, those that pay as expected apart from those made to fail."""
     groups: dict[str, list[Payer]] = {"usual": [], "trouble": []}
-    for payer in current_shop().payers():
+    for payer in current_shop().payers.all():
         if Mode.QR in payer.modes:
             groups["trouble" if payer.makes_trouble else "usual"].append(payer)
     return groups

@@ -24,7 +24,7 @@ from flask.typing import ResponseReturnValue
 
 from checkout.database import instant, micros
 from checkout.errors import ShopError
-from checkout.shop.payments.pay_by_code import PaymentState
+from checkout.shop.payments.payments import PaymentState
 from checkout.web.access.guard import open_to_all
 from checkout.web.access.signed_values import sign, verify
 from checkout.web.context import current_context, current_shop
@@ -35,8 +35,8 @@ from checkout.web.problems import Problem, as_response
 from devices.qr.symbol import rendering
 
 if TYPE_CHECKING:
-    from checkout.demo.payers import Payer
     from checkout.shop.payments.payer_codes import UserPaying
+    from checkout.shop.payments.payers import Payer
 
 blueprint = Blueprint("my_code", __name__, url_prefix="/wallet")
 
@@ -80,7 +80,7 @@ def state() -> Response:
 def ask(sealed: str) -> ResponseReturnValue:
     """Who wants how much, and the PIN for it."""
     payment_id = _payment_of(sealed)
-    waiting = current_shop().presented.user_paying(payment_id)
+    waiting = current_shop().payer_codes.user_paying(payment_id)
     return redirect(receipt_path(payment_id), 303) if waiting is None else _form(sealed, waiting)
 
 
@@ -104,7 +104,7 @@ def refuse(sealed: str) -> ResponseReturnValue:
     """Do not pay this."""
     payment_id = _payment_of(sealed)
     try:
-        current_shop().presented.refuse(payment_id)
+        current_shop().pin_entry.cancel(payment_id)
     except ShopError as error:
         if error.kind != "not-waiting":
             raise
@@ -114,8 +114,8 @@ def refuse(sealed: str) -> ResponseReturnValue:
 def waiting_path(payer: Payer) -> str | None:
     """The page on which `payer` is asked for a PIN now, None where nothing waits for one."""
     shop = current_shop()
-    latest = shop.presented.latest_of(payer.name, shop.orders.clock() - _LONGEST_WAIT)
-    if latest is None or shop.presented.user_paying(latest.id) is None:
+    latest = shop.payer_codes.latest_of(payer.name, shop.orders.clock() - _LONGEST_WAIT)
+    if latest is None or shop.payer_codes.user_paying(latest.id) is None:
         return None
     return url_for("my_code.ask", sealed=sign(_CONFIRM, latest.id))
 
@@ -124,7 +124,7 @@ def _onward(payer: Payer, since: int | None) -> str | None:
     waiting = waiting_path(payer)
     if waiting is not None or since is None:
         return waiting
-    latest = current_shop().presented.latest_of(payer.name, instant(since))
+    latest = current_shop().payer_codes.latest_of(payer.name, instant(since))
     if latest is None or latest.state is PaymentState.PENDING:
         return None
     return receipt_path(latest.id)
@@ -138,7 +138,7 @@ def _since() -> int | None:
 
 def _code(payer: Payer) -> dict[str, Any]:
     shop = current_shop()
-    shown = shop.presented.show(payer.name)
+    shown = shop.payer_codes.show(payer.name)
     now = shop.orders.clock()
     return {
         "code": shown,
@@ -163,11 +163,11 @@ def _payment_of(sealed: str) -> str:
 
 def _confirm_once(sealed: str, payment_id: str) -> ResponseReturnValue:
     shop = current_shop()
-    waiting = shop.presented.user_paying(payment_id)
+    waiting = shop.payer_codes.user_paying(payment_id)
     if waiting is None:
         return redirect(receipt_path(payment_id), 303)
     try:
-        shop.presented.confirm(payment_id, request.form.get("pin", "")[:16])
+        shop.pin_entry.enter_pin(payment_id, request.form.get("pin", "")[:16])
     except ShopError as error:
         if error.kind == "pin":
             said = "Type the six digits of the demo account's PIN."

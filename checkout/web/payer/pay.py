@@ -32,7 +32,7 @@ from checkout.web.payer.accounts import (
 from checkout.web.problems import KINDS, Problem, as_response
 
 if TYPE_CHECKING:
-    from checkout.shop.payments.pay_by_code import Payment
+    from checkout.shop.payments.payments import Payment
 
 blueprint = Blueprint("payer", __name__)
 
@@ -166,7 +166,7 @@ def _pay_once(code: str, payer: str, pin: str) -> ResponseReturnValue:
     shop = current_shop()
     try:
         return phone_trace.told(
-            lambda trace: shop.payments.pay_by_code(
+            lambda trace: shop.code_payments.pay(
                 code,
                 payer=payer,
                 pin=pin,

@@ -9,7 +9,7 @@ from flask import Response, make_response, redirect, render_template, request
 
 from checkout.errors import ShopError
 from checkout.money import AmountError, Money
-from checkout.shop.payments.pay_by_code import Payment
+from checkout.shop.payments.payments import Payment
 from checkout.shop.payments.stickers import StaticCode
 from checkout.web.context import current_shop
 from checkout.web.payer import pay as payer_pages, phone_trace

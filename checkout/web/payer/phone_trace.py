@@ -19,8 +19,8 @@ from checkout.acceptance.contract import Mode
 from checkout.acceptance.qr.link import short_path
 from checkout.shop.orders.milestones import CODE_OPENED
 from checkout.shop.orders.states import Order
-from checkout.shop.payments.pay_by_code import Payment, PaymentState
-from checkout.shop.payments.payment_times import tell_payer_knows
+from checkout.shop.payments.payment_times import record_payer_knows
+from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.trace import Trace
 from checkout.web.access.guard import harden
 from checkout.web.access.signed_values import sign, verify
@@ -81,7 +81,7 @@ def told(pay: Callable[[Trace], Payment], answer: Callable[[Payment], Response])
             took_ms=trace.now_ms() - confirmed_ms,
             detail=http_told(response),
         )
-        current_shop().payments.records.retell(payment.id, steps, modelled_ms=payment.modelled_ms)
+        current_shop().payments.replace_steps(payment.id, steps, modelled_ms=payment.modelled_ms)
     return response
 
 
@@ -100,7 +100,7 @@ def opened(order: Order) -> None:
     if request.method != "GET" or "prefetch" in _purpose():
         return
     code = str((request.view_args or {}).get("code", ""))[:4].upper()
-    current_shop().moments.once(CODE_OPENED, order.id, code=code, emulated=is_emulated_phone())
+    current_shop().milestones.record(CODE_OPENED, order.id, code=code, emulated=is_emulated_phone())
 
 
 def opened_at() -> datetime | None:
@@ -116,9 +116,10 @@ def result_shown(payment: Payment, response: Response, asked_at: datetime) -> No
     """Keep the step by which a real phone's payer learned that it is paid."""
     if payment.mode is not Mode.QR or tells_its_own_story() or request.method != "GET":
         return
-    tell_payer_knows(
-        current_shop(),
+    record_payer_knows(
         payment,
+        current_shop().payments,
+        current_shop().milestones,
         source="phone",
         target="shop",
         what="ask for the result: paid",

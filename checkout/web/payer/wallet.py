@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from checkout.acceptance.qr import link
 from checkout.acceptance.qr.signed_payload import CodeRefused
-from checkout.shop.payments.pay_by_code import Payment
+from checkout.shop.payments.payments import Payment
 from checkout.web import codes
 from checkout.web.access.guard import open_to_all
 from checkout.web.context import current_context, current_shop

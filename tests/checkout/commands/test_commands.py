@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from checkout.config import Config
+from checkout.demo.payers import DemoPayers
 from checkout.shop.payments.stored_requests import open_request
 from checkout.shop.shop import Shop
 from tests.checkout.serving import free_port
@@ -77,7 +78,7 @@ def test_both_sales_stand_in_one_ledger_that_sums_to_zero(home: Path) -> None:
         run_json(home, "pay", "--mode", mode, "--amount", "12.80")[1]["payment"]["rrn"]
         for mode in ("qr", "nfc")
     ]
-    shop = Shop.open(Config(home=home))
+    shop = Shop.open(Config(home=home), payers=DemoPayers())
     try:
         for rrn in rrns:
             legs: dict[str, int] = {}
@@ -370,12 +371,12 @@ def test_reset_fills_the_accounts_again(tmp_path: Path) -> None:
 
 def test_settle_prints_every_merchant_of_a_day_that_no_message_holds(tmp_path: Path) -> None:
     config = Config(home=tmp_path)
-    shop = Shop.open(config, own_switch=True)
+    shop = Shop.open(config, payers=DemoPayers(), own_switch=True)
     merchants = [f"99915605812{number:04d}" for number in range(100, 160)]
     try:
         order = shop.orders.create(amount_minor=100)
-        sale = shop.payments.pay_by_code(order.code, payer="unionpay-credit", pin="123456")
-        row = shop.payments.records.row(sale.id)
+        sale = shop.code_payments.pay(order.code, payer="unionpay-credit", pin="123456")
+        row = shop.payments.row(sale.id)
         assert row is not None
         request = open_request(shop.seal, row.sealed_request)
         for stan, merchant in enumerate(merchants, 900_000):

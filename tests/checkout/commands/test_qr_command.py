@@ -14,6 +14,7 @@ from checkout.acceptance.qr.link import parse_link
 from checkout.acceptance.qr.signed_payload import open_payload
 from checkout.commands import cli, qr
 from checkout.config import Config
+from checkout.demo.payers import DemoPayers
 from checkout.shop.shop import Shop
 from devices.qr import scanner
 from devices.qr.symbol import fonts
@@ -27,7 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def shop(home: Path) -> Iterator[Shop]:
-    shop = Shop.open(Config(home=home))
+    shop = Shop.open(Config(home=home), payers=DemoPayers())
     yield shop
     shop.close()
 

@@ -15,7 +15,7 @@ import pytest
 from checkout.clearing.client.client import OperationFailed
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.config import Config
-from checkout.demo.payers import make_card, payer
+from checkout.demo.payers import DemoPayers, make_card, payer
 from checkout.demo.provisioning import NotProvisioned, OperationClient, TokenService, shared_service
 from checkout.processes.terminal import counter_till
 from checkout.shop.shop import Shop
@@ -43,7 +43,7 @@ class Asked:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
-    shop = Shop.open(Config(home=tmp_path), own_switch=True)
+    shop = Shop.open(Config(home=tmp_path), own_switch=True, payers=DemoPayers())
     yield shop
     shop.close()
 
@@ -165,7 +165,11 @@ def test_a_phone_on_a_reader_is_left_alone(shop: Shop, asked: Asked) -> None:
 
 def test_a_phone_older_than_the_tables_is_given_serials_it_never_had(tmp_path: Path) -> None:
     for database in ("one.db", "two.db"):
-        shop = Shop.open(Config(home=tmp_path, database=str(tmp_path / database)), own_switch=True)
+        shop = Shop.open(
+            Config(home=tmp_path, database=str(tmp_path / database)),
+            own_switch=True,
+            payers=DemoPayers(),
+        )
         try:
             path = make_card("hce-phone", tmp_path, service=Asked(shop).service)
             make_low(tmp_path)

@@ -15,9 +15,9 @@ from checkout.acceptance.nfc import terminal as tap
 from checkout.acceptance.nfc.authorization import Evidence
 from checkout.clearing.client.client import Exchange, NoAnswer, SwitchClient
 from checkout.config import Config
-from checkout.demo.payers import DEMO_PIN, make_card
+from checkout.demo.payers import DEMO_PIN, DemoPayers, make_card
 from checkout.shop.orders.states import Order, OrderState
-from checkout.shop.payments.pay_by_code import PaymentState
+from checkout.shop.payments.payments import PaymentState
 from checkout.shop.shop import Shop
 from devices.nfc.emulated import in_process, open_card
 
@@ -51,8 +51,8 @@ def clock() -> SetClock:
 @pytest.fixture
 def house(tmp_path: Path, clock: SetClock) -> Iterator[Shop]:
     """The process that lives on: its housekeeping finds what the others left, its switch stays."""
-    shop = Shop.open(Config(home=tmp_path), own_switch=True, clock=clock)
-    shop.payments.attempts._clearing()  # starts the switch here and not in a process that dies
+    shop = Shop.open(Config(home=tmp_path), payers=DemoPayers(), own_switch=True, clock=clock)
+    shop.clearing()  # starts the switch here and not in a process that dies
     make_card("unionpay-debit", tmp_path)
     yield shop
     shop.close()
@@ -73,27 +73,27 @@ def tapped(shop: Shop, order: Order, *, offline: bool) -> Evidence:
 
 
 def by_code(shop: Shop, order: Order) -> None:
-    shop.payments.pay_by_code(order.code, payer="wallet-balance", pin=DEMO_PIN)
+    shop.code_payments.pay(order.code, payer="wallet-balance", pin=DEMO_PIN)
 
 
 def by_tap(shop: Shop, order: Order) -> None:
-    shop.payments.pay_by_tap(order.id, tapped(shop, order, offline=False), emulated=True)
+    shop.tap_payments.pay(order.id, tapped(shop, order, offline=False), emulated=True)
 
 
 def by_tap_offline(shop: Shop, order: Order) -> None:
-    shop.payments.pay_by_tap(order.id, tapped(shop, order, offline=True), emulated=True)
+    shop.tap_payments.pay(order.id, tapped(shop, order, offline=True), emulated=True)
 
 
 def refund_part(shop: Shop, order: Order) -> None:
-    shop.payments.refund(order.id, 300)
+    shop.refunds.refund(order.id, 300)
 
 
 def refund_all(shop: Shop, order: Order) -> None:
-    shop.payments.refund(order.id)
+    shop.refunds.refund(order.id)
 
 
 def capture(shop: Shop, order: Order) -> None:
-    shop.payments.capture(order.id, 1000)
+    shop.refunds.capture(order.id, 1000)
 
 
 #: name -> whether it is a pre-authorisation, what went before, what the process dies in.
@@ -170,7 +170,7 @@ def test_a_process_that_dies_at_any_commit_leaves_nothing_half_booked(
         order = house.orders.create(amount_minor=AMOUNT, preauthorise=held)
         for step in before:
             step(house, order)
-        doomed = Shop.open(house.config, clock=clock)
+        doomed = Shop.open(house.config, payers=DemoPayers(), clock=clock)
         die_after(doomed, commits)
         died = False
         with monkeypatch.context() as patched:
@@ -183,7 +183,7 @@ def test_a_process_that_dies_at_any_commit_leaves_nothing_half_booked(
         doomed.close()
         for _ in range(3):
             clock.pass_s(30)
-            house.payments.sweep()
+            house.sweep()
         check_books_agree(house, order, charged(house) - at_first)
         if not died:
             break
@@ -203,13 +203,13 @@ def test_a_refund_that_two_processes_hear_declined_is_put_back_once(
         if not swept:
             swept.append(0)
             clock.pass_s(60)
-            swept.append(house.payments.sweep())
+            swept.append(house.sweep())
         exchange = real(self, *given, **more)
         return replace(exchange, response=replace(exchange.response, response_code="12"))
 
     with monkeypatch.context() as patched:
         patched.setattr(SwitchClient, "authorize", slow_and_declined)
-        house.payments.refund(order.id, 300)
+        house.refunds.refund(order.id, 300)
     assert swept == [0, 1]
     after = house.orders.get(order.id)
     assert (after.refunded_minor, after.state) == (0, OrderState.PAID)
@@ -218,16 +218,16 @@ def test_a_refund_that_two_processes_hear_declined_is_put_back_once(
 def test_what_a_card_approved_offline_too_late_costs_nothing(house: Shop, clock: SetClock) -> None:
     order = house.orders.create(amount_minor=AMOUNT)
     evidence = tapped(house, order, offline=True)
-    begin = house.payments.attempts.begin
+    begin = house.authorisation.begin
 
     def dawdle(*given: Any, **more: Any) -> Any:
         attempt = begin(*given, **more)
         clock.pass_s(house.config.order_ttl_s)
         return attempt
 
-    house.payments.attempts.begin = dawdle  # type: ignore[method-assign]
+    house.authorisation.begin = dawdle  # type: ignore[method-assign]
     at_first = charged(house)
-    payment = house.payments.pay_by_tap(order.id, evidence, emulated=True)
+    payment = house.tap_payments.pay(order.id, evidence, emulated=True)
     assert payment.state is PaymentState.REVERSED
     assert charged(house) == at_first
     assert house.orders.get(order.id).state is OrderState.PAID_LATE

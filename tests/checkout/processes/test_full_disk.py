@@ -13,11 +13,11 @@ from sqlalchemy import event
 
 from checkout import create_app
 from checkout.config import Config
-from checkout.demo.payers import DEMO_PIN, make_card
+from checkout.demo.payers import DEMO_PIN, DemoPayers, make_card
 from checkout.errors import ShopError
 from checkout.processes.terminal import counter_till
 from checkout.shop.orders.states import Order, OrderState
-from checkout.shop.payments.pay_by_code import PaymentState
+from checkout.shop.payments.payments import PaymentState
 from checkout.shop.shop import Shop
 from checkout.shop.till import Charge
 from devices.nfc.emulated import in_process, open_card
@@ -61,7 +61,7 @@ def clock() -> Later:
 
 @pytest.fixture
 def shop(tmp_path: Path, clock: Later) -> Iterator[Shop]:
-    shop = Shop.open(Config(home=tmp_path), own_switch=True, clock=clock)
+    shop = Shop.open(Config(home=tmp_path), payers=DemoPayers(), own_switch=True, clock=clock)
     shop.clearing()
     yield shop
     shop.close()
@@ -91,15 +91,15 @@ def room_again(shop: Shop, disk: Disk, clock: Later) -> None:
     """There is room, and the housekeeping finds what was left behind."""
     disk.full = False
     clock.ahead += timedelta(seconds=30)
-    shop.payments.sweep()
+    shop.sweep()
 
 
 def pay(shop: Shop, order: Order) -> None:
-    shop.payments.pay_by_code(order.code, payer="unionpay-debit", pin=DEMO_PIN)
+    shop.code_payments.pay(order.code, payer="unionpay-debit", pin=DEMO_PIN)
 
 
 def present(shop: Shop, order: Order) -> None:
-    shop.present(order.id, shop.presented.show("unionpay-debit").digits)
+    shop.payer_codes.present(order.id, shop.payer_codes.show("unionpay-debit").digits)
 
 
 @pytest.mark.parametrize("way", [pay, present])
@@ -126,30 +126,30 @@ def test_an_answer_that_cannot_be_kept_is_unknown_and_taken_back(
 def test_a_code_whose_outcome_is_unknown_is_not_good_again(
     shop: Shop, order: Order, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    digits = shop.presented.show("unionpay-debit").digits
+    digits = shop.payer_codes.show("unionpay-debit").digits
     disk.full_from_the_answer_on(shop, monkeypatch)
     with pytest.raises(ShopError):
-        shop.present(order.id, digits)
+        shop.payer_codes.present(order.id, digits)
     monkeypatch.undo()
     disk.full = False
     other = shop.orders.create(amount_minor=500)
     with pytest.raises(ShopError) as told:
-        shop.present(other.id, digits)
+        shop.payer_codes.present(other.id, digits)
     assert told.value.kind == "used-payer-code"
 
 
 def test_a_story_that_cannot_be_kept_costs_no_payment(
     shop: Shop, order: Order, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish = shop.payments.records.finish
+    finish = shop.payments.finish
 
     def late(*given: Any) -> None:
         disk.full = True
         finish(*given)
         disk.full = False
 
-    monkeypatch.setattr(shop.payments.records, "finish", late)
-    payment = shop.payments.pay_by_code(order.code, payer="unionpay-debit", pin=DEMO_PIN)
+    monkeypatch.setattr(shop.payments, "finish", late)
+    payment = shop.code_payments.pay(order.code, payer="unionpay-debit", pin=DEMO_PIN)
     assert payment.state is PaymentState.APPROVED
     assert shop.orders.get(order.id).state is OrderState.PAID
 
@@ -160,7 +160,7 @@ def test_a_refund_whose_answer_cannot_be_kept_is_unknown_and_given_once(
     pay(shop, order)
     disk.full_from_the_answer_on(shop, monkeypatch)
     with pytest.raises(ShopError) as told:
-        shop.payments.refund(order.id, 280)
+        shop.refunds.refund(order.id, 280)
     assert told.value.kind == "outcome-unknown"
     monkeypatch.undo()
     room_again(shop, disk, clock)
@@ -182,7 +182,7 @@ def web(shop: Shop) -> FlaskClient:
 def test_the_api_says_unknown_not_nothing_booked(
     web: FlaskClient, shop: Shop, order: Order, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    digits = shop.presented.show("unionpay-debit").digits
+    digits = shop.payer_codes.show("unionpay-debit").digits
     disk.full_from_the_answer_on(shop, monkeypatch)
     answer = web.post(
         f"/api/v1/orders/{order.id}/payment-codes",
@@ -197,7 +197,7 @@ def test_the_api_says_unknown_not_nothing_booked(
 def test_before_the_bank_was_asked_the_api_says_that_nothing_was_booked(
     web: FlaskClient, shop: Shop, order: Order, disk: Disk
 ) -> None:
-    digits = shop.presented.show("unionpay-debit").digits
+    digits = shop.payer_codes.show("unionpay-debit").digits
     disk.full = True
     answer = web.post(
         f"/api/v1/orders/{order.id}/payment-codes",

@@ -109,13 +109,14 @@ def test_events_reach_streams_on_every_worker(serving: Serving) -> None:
 
 def test_an_emulated_card_laid_on_the_reader_pays(serving: Serving) -> None:
     from checkout.config import Config
+    from checkout.demo.payers import DemoPayers
     from checkout.shop.shop import Shop
 
     order = serving.order()
-    shop = Shop.open(Config(home=serving.home))
+    shop = Shop.open(Config(home=serving.home), payers=DemoPayers())
     try:
-        until(lambda: shop.terminal.status().emulated)
-        shop.terminal.present("unionpay-debit")
+        until(lambda: shop.reader.status().emulated)
+        shop.reader.request_card("unionpay-debit")
         wait_for_state(serving, order["id"], "paid")
         (payment,) = shop.payments.of_order(order["id"])
     finally:

@@ -15,11 +15,11 @@ import pytest
 
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.config import Config
-from checkout.demo.payers import DEMO_PIN
+from checkout.demo.payers import DEMO_PIN, DemoPayers
 from checkout.processes.supervisor import Supervisor
 from checkout.shop.orders.events import Event
 from checkout.shop.orders.states import Order, OrderState
-from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.shop.shop import Shop
 from devices.nfc.emulated import (
     Behaviour,
@@ -47,7 +47,7 @@ class Terminal:
     """The switch and the terminal as processes; this process plays the web workers' part."""
 
     def __init__(self, home: Path) -> None:
-        self.shop = Shop.open(Config(home=home, reader="emulated"))
+        self.shop = Shop.open(Config(home=home, reader="emulated"), payers=DemoPayers())
         self.supervisor = Supervisor(self.shop.config, roles=("switch", "terminal"))
         up = threading.Event()
         self._thread = threading.Thread(
@@ -58,7 +58,7 @@ class Terminal:
         self._said: list[tuple[str, str]] = []
         self.subscription = self.shop.feed.subscribe()
         threading.Thread(target=self._listen, daemon=True).start()
-        self.until(lambda: self.shop.terminal.status().emulated)
+        self.until(lambda: self.shop.reader.status().emulated)
 
     def _listen(self) -> None:
         for event in self.subscription:
@@ -76,13 +76,13 @@ class Terminal:
 
     def order(self, amount_minor: int = 1280) -> Order:
         order = self.shop.orders.create(amount_minor=amount_minor)
-        self.until(lambda: self.shop.terminal.status().state == "ready")
+        self.until(lambda: self.shop.reader.status().state == "ready")
         return order
 
     def tap(self, name: str) -> tuple[str, str]:
         """Lay a card on the reader; the word and the sentence that it comes to."""
         before = len(self._said)
-        self.shop.terminal.present(name)
+        self.shop.reader.request_card(name)
         return self.until(
             lambda: next((s for s in self._said[before:] if s[0] not in BETWEEN), None)
         )
@@ -90,7 +90,7 @@ class Terminal:
     def standing(self) -> str:
         """What the counter shows once the card is gone and the reader is ready again."""
         status = self.until(
-            lambda: s if (s := self.shop.terminal.status()).state == "ready" else None
+            lambda: s if (s := self.shop.reader.status()).state == "ready" else None
         )
         return str(status.message)
 
@@ -137,9 +137,9 @@ def settled(terminal: Terminal) -> Iterator[None]:
     """Each test leaves no open order behind for the next one's card."""
     yield
     for order in terminal.shop.orders.recent(5):
-        wait = terminal.shop.payments.waiting.of_order(order.id)
+        wait = terminal.shop.pin_entry.of_order(order.id)
         if wait is not None:
-            terminal.shop.payments.waiting.cancel(wait.payment_id)
+            terminal.shop.pin_entry.cancel(wait.payment_id)
         if terminal.shop.orders.get(order.id).state is OrderState.OPEN:
             terminal.shop.orders.cancel(order.id)
 
@@ -163,11 +163,11 @@ def test_a_large_amount_waits_for_the_pin_typed_at_the_counter(terminal: Termina
     assert terminal.charged() == before
     (payment,) = terminal.payments(order)
     assert payment.state is PaymentState.PENDING
-    paid = terminal.shop.payments.waiting.enter_pin(payment.id, DEMO_PIN)
+    paid = terminal.shop.pin_entry.enter_pin(payment.id, DEMO_PIN)
     assert paid.state is PaymentState.APPROVED
     assert paid.modelled_ms > 0  # the card's part of the story went along
     assert terminal.charged() - before == LARGE
-    terminal.until(lambda: terminal.shop.terminal.status().state == "idle")
+    terminal.until(lambda: terminal.shop.reader.status().state == "idle")
 
 
 def test_a_signature_is_asked_for_where_the_card_wants_one(terminal: Terminal) -> None:
@@ -183,7 +183,7 @@ def test_the_pin_may_come_after_the_terminal_died(terminal: Terminal) -> None:
     os.kill(pid, signal.SIGKILL)
     (payment,) = terminal.payments(order)
     terminal.until(lambda: terminal.supervisor.pids().get("terminal", pid) != pid)
-    paid = terminal.shop.payments.waiting.enter_pin(payment.id, DEMO_PIN)
+    paid = terminal.shop.pin_entry.enter_pin(payment.id, DEMO_PIN)
     assert paid.state is PaymentState.APPROVED
     assert terminal.charged() - before == LARGE
 
@@ -229,7 +229,7 @@ def test_what_the_last_order_was_told_does_not_stand_on_the_next(terminal: Termi
     terminal.tap("pulled-away")
     assert terminal.standing() == "present the same card again"
     terminal.shop.orders.cancel(first.id)
-    terminal.until(lambda: terminal.shop.terminal.status().state == "idle")
+    terminal.until(lambda: terminal.shop.reader.status().state == "idle")
     terminal.order()
     assert terminal.standing() == "tap here"
 

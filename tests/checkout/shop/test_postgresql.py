@@ -10,10 +10,10 @@ import pytest
 
 from checkout.acceptance.nfc import terminal as tap
 from checkout.config import Config
-from checkout.demo.payers import DEMO_PIN, make_card
+from checkout.demo.payers import DEMO_PIN, DemoPayers, make_card
 from checkout.errors import ShopError
 from checkout.shop.orders.states import OrderState
-from checkout.shop.payments.pay_by_code import PaymentState
+from checkout.shop.payments.payments import PaymentState
 from checkout.shop.shop import Shop
 from devices.nfc.emulated import in_process, open_card
 
@@ -29,14 +29,18 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def shop(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    shop = Shop.open(Config(home=tmp_path_factory.mktemp("home"), database=url), own_switch=True)
+    shop = Shop.open(
+        Config(home=tmp_path_factory.mktemp("home"), database=url),
+        payers=DemoPayers(),
+        own_switch=True,
+    )
     yield shop
     shop.close()
 
 
 def test_a_code_and_a_tap_are_paid_and_balance(shop: Shop) -> None:
     by_code = shop.orders.create(amount_minor=1280)
-    payment = shop.payments.pay_by_code(by_code.code, payer="unionpay-credit", pin=DEMO_PIN)
+    payment = shop.code_payments.pay(by_code.code, payer="unionpay-credit", pin=DEMO_PIN)
     assert payment.state is PaymentState.APPROVED
     home = shop.config.home
     make_card("unionpay-debit", home)
@@ -48,7 +52,7 @@ def test_a_code_and_a_tap_are_paid_and_balance(shop: Shop) -> None:
     evidence = tap.evidence(tap.walk(terminal, card, tap.purchase(terminal, 1280, "CNY")))
     reader.close()
     assert evidence is not None
-    assert shop.payments.pay_by_tap(by_tap.id, evidence, emulated=True).response_code == "00"
+    assert shop.tap_payments.pay(by_tap.id, evidence, emulated=True).response_code == "00"
     for order in (by_code, by_tap):
         assert shop.orders.get(order.id).state is OrderState.PAID
     for totals in shop.books.trial_balance().values():
@@ -62,7 +66,7 @@ def test_one_of_many_payers_of_an_order_wins(shop: Shop) -> None:
 
     def pay() -> None:
         try:
-            payment = shop.payments.pay_by_code(order.code, payer="unionpay-credit", pin=DEMO_PIN)
+            payment = shop.code_payments.pay(order.code, payer="unionpay-credit", pin=DEMO_PIN)
             states.append(payment.state)
         except ShopError as error:
             states.append(error.kind)
@@ -95,6 +99,6 @@ def test_a_database_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> Non
 
     gone = "postgresql://nobody@127.0.0.1:1/nothing"
     with pytest.raises(DatabaseError) as caught:
-        Shop.open(Config(home=tmp_path, database=gone))
+        Shop.open(Config(home=tmp_path, database=gone), payers=DemoPayers())
     assert "\n" not in str(caught.value)
     assert "nobody" not in str(caught.value) or "127.0.0.1" in str(caught.value)

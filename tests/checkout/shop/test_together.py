@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from checkout.config import Config
-from checkout.demo.payers import DEMO_PIN
-from checkout.shop.payments.pay_by_code import PaymentState
+from checkout.demo.payers import DEMO_PIN, DemoPayers
+from checkout.shop.payments.payments import PaymentState
 from checkout.shop.shop import Shop
 
 _OPEN = """
@@ -52,15 +52,15 @@ def test_many_processes_make_the_tables_of_a_new_database_together(tmp_path: Pat
 
 
 def test_a_sale_goes_on_when_the_command_whose_switch_it_joined_has_ended(tmp_path: Path) -> None:
-    first = Shop.open(Config(home=tmp_path), own_switch=True)
-    second = Shop.open(Config(home=tmp_path), own_switch=True)
+    first = Shop.open(Config(home=tmp_path), payers=DemoPayers(), own_switch=True)
+    second = Shop.open(Config(home=tmp_path), payers=DemoPayers(), own_switch=True)
     try:
         for shop in (first, second):
             order = shop.orders.create(amount_minor=100)
-            shop.payments.pay_by_code(order.code, payer="unionpay-debit", pin=DEMO_PIN)
+            shop.code_payments.pay(order.code, payer="unionpay-debit", pin=DEMO_PIN)
         first.close()
         order = second.orders.create(amount_minor=100)
-        payment = second.payments.pay_by_code(order.code, payer="unionpay-debit", pin=DEMO_PIN)
+        payment = second.code_payments.pay(order.code, payer="unionpay-debit", pin=DEMO_PIN)
         assert payment.state is PaymentState.APPROVED, payment.response_code
     finally:
         first.close()

@@ -15,6 +15,7 @@ from sqlalchemy import delete
 
 from checkout import create_app
 from checkout.config import Config
+from checkout.demo.payers import DemoPayers
 from checkout.shop.orders.states import Order
 from checkout.shop.shop import Shop
 from checkout.web.access import credentials
@@ -45,7 +46,9 @@ def clock() -> Clock:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Shop]:
     home = tmp_path_factory.mktemp("web-home")
-    opened = Shop.open(Config(home=home, heartbeat_s=0.3), own_switch=True, clock=clock)
+    opened = Shop.open(
+        Config(home=home, heartbeat_s=0.3), payers=DemoPayers(), own_switch=True, clock=clock
+    )
     yield opened
     opened.close()
 

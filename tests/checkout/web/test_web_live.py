@@ -29,11 +29,11 @@ from checkout.shop.orders.milestones import (
     CODE_SCANNED,
     RESULT_SHOWN,
     SHOWN,
-    Moments,
+    Milestones,
 )
 from checkout.shop.orders.states import Order
-from checkout.shop.payments.pay_by_code import Payment, PaymentState, Source
 from checkout.shop.payments.payment_times import certain
+from checkout.shop.payments.payments import Payment, PaymentState, Source
 from checkout.shop.shop import Shop
 from checkout.shop.till import Charge, Till
 from checkout.trace import Trace, steps_to_json
@@ -89,7 +89,7 @@ def only(shop: Shop, order: Order) -> Payment:
 
 
 def kinds(shop: Shop, order: Order) -> list[str]:
-    return [moment.kind for moment in shop.moments.of_order(order.id)]
+    return [moment.kind for moment in shop.milestones.of_order(order.id)]
 
 
 def group(client: FlaskClient, mode: str, *, emulated: bool) -> dict[str, Any]:
@@ -110,8 +110,8 @@ def test_a_codes_moments_are_kept_once_however_often_it_is_opened(
     assert kinds(shop, order).count(SHOWN) == 1
     assert kinds(shop, order).count(CODE_OPENED) == 1
     # Another process has no memory of it, and keeps it once all the same.
-    fresh = type(shop.moments)(shop.engine, shop.orders.clock)
-    assert not fresh.once(SHOWN, order.id)
+    fresh = type(shop.milestones)(shop.engine, shop.orders.clock)
+    assert not fresh.record(SHOWN, order.id)
     renewed = shop.orders.renew_code(order.id)
     stranger.get(f"/p/{renewed.code.lower()}", base_url=LAN)
     assert kinds(shop, order).count(CODE_OPENED) == 2
@@ -128,7 +128,7 @@ def test_a_browser_that_looks_ahead_has_scanned_nothing(
 
 def test_no_event_gives_a_code_away(stranger: FlaskClient, shop: Shop, order: Order) -> None:
     stranger.get(f"/p/{order.code}", base_url=LAN)
-    said = json.dumps([moment.payload for moment in shop.moments.of_order(order.id)])
+    said = json.dumps([moment.payload for moment in shop.milestones.of_order(order.id)])
     assert order.code not in said and order.code[:6] not in said
 
 
@@ -137,8 +137,8 @@ def test_a_moment_that_cannot_be_kept_costs_no_page(
 ) -> None:
     file = shop.engine.url.database
     read_only = create_engine(f"sqlite:///file:{file}?mode=ro&uri=true")
-    monkeypatch.setattr(shop, "moments", Moments(read_only, shop.orders.clock))
-    assert not shop.moments.once(SHOWN, order.id)
+    monkeypatch.setattr(shop, "milestones", Milestones(read_only, shop.orders.clock))
+    assert not shop.milestones.record(SHOWN, order.id)
     assert stranger.get(f"/p/{order.code}", base_url=LAN).status_code == 200
     assert kinds(shop, order) == ["order-created"]
     read_only.dispose()
@@ -167,7 +167,7 @@ def test_any_other_phone_is_real(shop: Shop, order: Order, pay: Pay) -> None:
 
 
 def test_without_any_phone_it_is_no_real_sale(shop: Shop, order: Order) -> None:
-    assert shop.payments.pay_by_code(order.code, payer="unionpay-debit", pin=DEMO_PIN).emulated
+    assert shop.code_payments.pay(order.code, payer="unionpay-debit", pin=DEMO_PIN).emulated
 
 
 def test_a_sale_counts_in_its_own_group_only(
@@ -241,7 +241,7 @@ def test_a_phones_own_code_is_timed_from_its_scan(
 ) -> None:
     clock.advance(70)  # a code of its own minute
     client.get(f"/orders/{order.id}/code.svg")
-    shown = shop.presented.show("unionpay-class2").digits
+    shown = shop.payer_codes.show("unionpay-class2").digits
     clock.advance(4)
     client.post(f"/orders/{order.id}/payment-code", data={"text": shown})
     assert CODE_SCANNED in kinds(shop, order)
@@ -452,11 +452,11 @@ def test_a_payment_that_has_just_begun_is_compared_with_no_steps(
     source = Source(
         mode=Mode.NFC, scheme="unionpay", account="9999011000000019", payer=None, emulated=True
     )
-    begun = shop.payments.attempts.begin(order.id, source, trace=Trace())
+    begun = shop.authorisation.begin(order.id, source, trace=Trace())
     page = client.get(f"/compare?left={begun.payment_id}")
     assert page.status_code == 200
     assert "Nothing has been recorded yet" in page.text
-    shop.payments.attempts.give_back(begun, "91")
+    shop.authorisation.give_back(begun, "91")
     shop.orders.cancel(order.id)
 
 

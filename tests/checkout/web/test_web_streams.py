@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 
 from checkout import create_app
 from checkout.config import Config
+from checkout.demo.payers import DemoPayers
 from checkout.shop.orders.states import Order
 from checkout.shop.shop import Shop
 
@@ -142,7 +143,7 @@ def test_the_payment_of_a_phone_reaches_the_counter(listen, order: Order, pay) -
 
 
 def test_streams_end_when_the_shop_closes(tmp_path, password: str) -> None:
-    own = Shop.open(Config(home=tmp_path, heartbeat_s=5), own_switch=True)
+    own = Shop.open(Config(home=tmp_path, heartbeat_s=5), payers=DemoPayers(), own_switch=True)
     app = create_app(shop=own)
     order = own.orders.create(amount_minor=1, currency="CNY")
     streams = [Listener(app.test_client(), f"/orders/{order.id}/events") for _ in range(5)]

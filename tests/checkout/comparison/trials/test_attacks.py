@@ -17,7 +17,7 @@ from checkout.comparison.results import CELL_MODES, Cell
 from checkout.comparison.trials.attacks import ATTACKS
 from checkout.comparison.trials.rig import Rig
 from checkout.comparison.trials.trial import Trial, play_trial
-from checkout.shop.payments.payer_codes import PresentedRecords
+from checkout.shop.payments.payer_codes import UsedPayerCodes
 from checkout.shop.webhooks import signing
 from checkout.shop.webhooks.signing import TakenIds
 
@@ -185,8 +185,8 @@ def test_without_a_memory_of_used_codes_a_payers_code_pays_twice(
     soft_rig: Rig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(PresentedRecords, "of_digits", lambda *_: None)
-    monkeypatch.setattr(PresentedRecords, "insert", lambda *_: None)
+    monkeypatch.setattr(UsedPayerCodes, "of_digits", lambda *_: None)
+    monkeypatch.setattr(UsedPayerCodes, "insert", lambda *_: None)
     assert cell_of(soft_rig, "replay", "payer-code").verdict == "works"
 
 

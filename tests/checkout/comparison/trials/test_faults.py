@@ -13,8 +13,8 @@ from checkout.comparison.results import CELL_MODES, Cell
 from checkout.comparison.trials.faults import FAULTS
 from checkout.comparison.trials.rig import Rig
 from checkout.comparison.trials.trial import Trial, play_trial
-from checkout.shop.payments.authorisation import Attempts
-from checkout.shop.payments.reversals import Repeats
+from checkout.shop.payments.authorisation import Authorisation
+from checkout.shop.payments.repeats import Repeats
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
@@ -106,7 +106,7 @@ def test_without_reversals_a_lost_answer_costs_the_payer(
     mode: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Repeats, "one", lambda *_: False)
+    monkeypatch.setattr(Repeats, "repeat", lambda *_: False)
     cell = cell_of(soft_rig, BY_NAME["answer-lost"], mode)
     assert cell.money_lost_minor == 1280
 
@@ -115,7 +115,7 @@ def test_without_the_sweep_a_killed_shop_leaves_money_behind(
     rig: Rig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Repeats, "all_due", lambda *_: 0)
+    monkeypatch.setattr(Repeats, "repeat_due", lambda *_: 0)
     cell = cell_of(rig, BY_NAME["power-cut-shop"], "nfc")
     assert cell.money_lost_minor == 1280
 
@@ -124,14 +124,14 @@ def test_without_a_look_at_the_clock_a_late_payment_is_kept(
     soft_rig: Rig,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    keep = Attempts._keep
+    keep = Authorisation._record_approval
 
-    def blind(self: Attempts, attempt: Any, *rest: Any) -> Any:
+    def blind(self: Authorisation, attempt: Any, *rest: Any) -> Any:
         order = replace(attempt.order, expires_at=attempt.order.expires_at + timedelta(days=1))
         return keep(self, replace(attempt, order=order), *rest)
 
     before = cell_of(soft_rig, BY_NAME["paid-late"], "qr")
-    monkeypatch.setattr(Attempts, "_keep", blind)
+    monkeypatch.setattr(Authorisation, "_record_approval", blind)
     after = cell_of(soft_rig, BY_NAME["paid-late"], "qr")
     assert (before.verdict, before.holds) == ("repaired", "the payer")
     assert (after.verdict, after.holds) == ("safe", "the shop, once")
@@ -158,7 +158,7 @@ def test_without_giving_back_an_unreachable_bank_blocks_the_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert cell_of(soft_rig, BY_NAME["shop-offline"], "nfc").holds == "the shop, once"
-    monkeypatch.setattr(Attempts, "give_back", lambda *_, **__: None)
+    monkeypatch.setattr(Authorisation, "give_back", lambda *_, **__: None)
     cell = cell_of(soft_rig, BY_NAME["shop-offline"], "nfc")
     assert cell.holds == "the payer"
 

@@ -17,12 +17,11 @@ from checkout.clearing.client.client import Exchange, NoAnswer, NotSent, SwitchC
 from checkout.clearing.client.open_client import open_client
 from checkout.config import Config
 from checkout.database import open_engine
-from checkout.demo.payers import DEMO_PIN
+from checkout.demo.payers import DEMO_PIN, DemoPayers
 from checkout.errors import ShopError
 from checkout.shop.orders.orders import Orders
 from checkout.shop.orders.states import Order, OrderState
-from checkout.shop.payments.pay_by_code import PaymentState
-from checkout.shop.payments.payments import PaymentRecords
+from checkout.shop.payments.payments import PaymentRecords, PaymentState
 from checkout.shop.shop import Shop, prepare_tables
 
 PAYER = "unionpay-credit"
@@ -94,13 +93,15 @@ class Till:
         prepare_tables(engine, self.clock())
         self.client = open_client(home, config.database_url, start=True)
         self.cable = Cable(self.client)
-        self.shop = Shop(config, engine, clearing=lambda: self.cable, clock=self.clock)  # type: ignore[arg-type,return-value]
+        self.shop = Shop(
+            config, engine, payers=DemoPayers(), clearing=lambda: self.cable, clock=self.clock
+        )  # type: ignore[arg-type,return-value]
 
     def order(self, amount_minor: int = 1280, **more: Any) -> Order:
         return self.shop.orders.create(amount_minor=amount_minor, **more)
 
     def pay(self, order: Order):  # type: ignore[no-untyped-def]
-        return self.shop.payments.pay_by_code(order.code, payer=PAYER, pin=DEMO_PIN)
+        return self.shop.code_payments.pay(order.code, payer=PAYER, pin=DEMO_PIN)
 
     def state(self, order: Order) -> str:
         return str(self.shop.orders.get(order.id).state)
@@ -196,7 +197,7 @@ def test_a_reversal_is_repeated_until_it_is_answered(till: Till) -> None:
     settled = 0
     for _ in range(10):
         till.clock.pass_s(61)
-        settled += till.shop.payments.sweep()
+        settled += till.shop.sweep()
     assert settled == 1
     assert till.cable.reversals == 4
     assert till.shop.payments.get(payment.id).state is PaymentState.REVERSED
@@ -209,9 +210,9 @@ def test_a_power_cut_between_answer_and_record_charges_nobody(till: Till) -> Non
     with pytest.raises(PowerCut):
         till.pay(order)
     assert (till.state(order), charged_since(till)) == ("authorizing", 1280)
-    assert till.shop.payments.sweep() == 0  # it may still be alive
+    assert till.shop.sweep() == 0  # it may still be alive
     till.clock.pass_s(16)
-    assert till.shop.payments.sweep() == 1
+    assert till.shop.sweep() == 1
     assert (till.state(order), charged_since(till)) == ("open", 0)
 
 
@@ -222,14 +223,14 @@ def test_an_attempt_given_up_by_the_sweep_is_not_paid_by_its_late_answer(till: T
         exchange = ask()
         till.clock.pass_s(16)
         till.cable.faults = [answer_lost]  # undone, though the sweep does not know it yet
-        till.shop.payments.sweep()
+        till.shop.sweep()
         return exchange
 
     till.cable.faults = [swept_meanwhile]
     payment = till.pay(order)
     assert till.state(order) != "paid"
     till.clock.pass_s(61)
-    till.shop.payments.sweep()
+    till.shop.sweep()
     assert till.shop.payments.get(payment.id).state is PaymentState.REVERSED
     assert charged_since(till) == 0
 
@@ -251,7 +252,7 @@ def test_an_answer_after_the_order_ran_out_is_paid_late_and_given_back(till: Til
 def test_refunds_never_give_back_more_than_was_paid(till: Till) -> None:
     order = till.order()
     till.pay(order)
-    refund = till.shop.payments.refund
+    refund = till.shop.refunds.refund
     assert refund(order.id, 280).state is PaymentState.APPROVED
     assert (till.state(order), charged_since(till)) == ("partially-refunded", 1000)
     for amount in (1001, 0, -1, True):
@@ -267,10 +268,10 @@ def test_a_refund_without_an_answer_is_repeated_and_given_once(till: Till) -> No
     order = till.order()
     till.pay(order)
     till.cable.faults = [answer_lost, answer_lost]
-    payment = till.shop.payments.refund(order.id)
+    payment = till.shop.refunds.refund(order.id)
     assert payment.state is PaymentState.UNKNOWN
     till.clock.pass_s(61)
-    assert till.shop.payments.sweep() == 1
+    assert till.shop.sweep() == 1
     assert till.shop.payments.get(payment.id).state is PaymentState.APPROVED
     assert (till.state(order), charged_since(till)) == ("refunded", 0)
 
@@ -280,9 +281,9 @@ def test_a_power_cut_in_a_refund_ends_in_one_refund(till: Till) -> None:
     till.pay(order)
     till.cable.faults = [power_cut_after_sending]
     with pytest.raises(PowerCut):
-        till.shop.payments.refund(order.id, 280)
+        till.shop.refunds.refund(order.id, 280)
     till.clock.pass_s(16)
-    assert till.shop.payments.sweep() == 1
+    assert till.shop.sweep() == 1
     assert till.shop.orders.get(order.id).refunded_minor == 280
     assert (till.state(order), charged_since(till)) == ("partially-refunded", 1000)
 
@@ -294,11 +295,11 @@ def test_a_preauthorisation_is_captured_lower_or_higher_but_not_twice(till: Till
         assert till.pay(order).state is PaymentState.APPROVED
         assert till.state(order) == "preauthorised"
         with pytest.raises(ShopError, match="expected 1 to 1472"):
-            till.shop.payments.capture(order.id, 1473)
-        assert till.shop.payments.capture(order.id, amount).state is PaymentState.APPROVED
+            till.shop.refunds.capture(order.id, 1473)
+        assert till.shop.refunds.capture(order.id, amount).state is PaymentState.APPROVED
         assert till.state(order) == "paid"
         with pytest.raises(ShopError, match="not preauthorised"):
-            till.shop.payments.capture(order.id, amount)
+            till.shop.refunds.capture(order.id, amount)
         assert charged_since(till) - before == amount
 
 
@@ -313,7 +314,7 @@ def test_a_cancelled_order_is_not_charged_by_a_payment_that_comes_after(till: Ti
 def test_the_kept_request_is_sealed_and_holds_no_pin(till: Till) -> None:
     order = till.order()
     payment = till.pay(order)
-    row = till.shop.payments.records.row(payment.id)
+    row = till.shop.payments.row(payment.id)
     assert row is not None
     assert b"9999031000000017" not in row.sealed_request
     assert b'"pin_block": null' in till.shop.seal.open(row.sealed_request)

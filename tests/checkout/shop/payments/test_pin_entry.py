@@ -15,10 +15,10 @@ import pytest
 from checkout.acceptance.nfc import terminal as tap
 from checkout.acceptance.nfc.authorization import Evidence
 from checkout.config import Config
-from checkout.demo.payers import DEMO_PIN, make_card
+from checkout.demo.payers import DEMO_PIN, DemoPayers, make_card
 from checkout.errors import ShopError
 from checkout.shop.orders.states import Order, OrderState
-from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.shop.payments.pin_entry import PIN_WITHIN_S
 from checkout.shop.shop import Shop
 from checkout.trace import Trace
@@ -46,9 +46,9 @@ def clock() -> Clock:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, clock: Clock) -> Iterator[Shop]:
     home = tmp_path_factory.mktemp("waiting-home")
-    shop = Shop.open(Config(home=home), own_switch=True, clock=clock)
+    shop = Shop.open(Config(home=home), payers=DemoPayers(), own_switch=True, clock=clock)
     make_card("unionpay-debit", home)
-    shop.payments._clearing()  # the switch, with its tables
+    shop.clearing()  # the switch, with its tables
     yield shop
     shop.close()
 
@@ -74,7 +74,7 @@ def evidence_of(
 def held(shop: Shop, name: str = "unionpay-debit") -> Payment:
     order = shop.orders.create(amount_minor=LARGE)
     trace = Trace()
-    payment = shop.payments.pay_by_tap(
+    payment = shop.tap_payments.pay(
         order.id,
         evidence_of(shop, order, name, trace),
         emulated=True,
@@ -97,21 +97,21 @@ def test_a_held_payment_keeps_its_order_from_everyone_else(shop: Shop) -> None:
     order = shop.orders.get(payment.order_id)
     assert (order.state, order.payment_id) == (OrderState.AUTHORIZING, payment.id)
     with pytest.raises(ShopError) as refused:
-        shop.payments.pay_by_code(order.code, payer="unionpay-credit", pin=DEMO_PIN)
+        shop.code_payments.pay(order.code, payer="unionpay-credit", pin=DEMO_PIN)
     assert refused.value.kind in ("order-busy", "used-code")
-    wait = shop.payments.waiting.of_order(order.id)
+    wait = shop.pin_entry.of_order(order.id)
     assert wait is not None
     assert (wait.payment_id, wait.place) == (payment.id, "counter")
-    assert shop.payments.waiting.at("counter") == wait
-    assert shop.payments.waiting.at("phone") is None
-    shop.payments.waiting.cancel(payment.id)
+    assert shop.pin_entry.at("counter") == wait
+    assert shop.pin_entry.at("phone") is None
+    shop.pin_entry.cancel(payment.id)
 
 
 def test_the_right_pin_pays_and_the_payers_time_is_told_apart(shop: Shop, clock: Clock) -> None:
     before = spent(shop)
     payment = held(shop)
     clock.advance(20)
-    paid = shop.payments.waiting.enter_pin(payment.id, DEMO_PIN)
+    paid = shop.pin_entry.enter_pin(payment.id, DEMO_PIN)
     assert paid.state is PaymentState.APPROVED, paid.response_text
     assert spent(shop) - before == LARGE
     waited = [step for step in paid.steps if step.nature == "waited"]
@@ -126,40 +126,40 @@ def test_the_right_pin_pays_and_the_payers_time_is_told_apart(shop: Shop, clock:
 def test_a_wrong_pin_is_declined_and_gives_the_order_back(shop: Shop) -> None:
     before = spent(shop)
     payment = held(shop, "unionpay-debit")
-    declined = shop.payments.waiting.enter_pin(payment.id, "000000")
+    declined = shop.pin_entry.enter_pin(payment.id, "000000")
     assert (declined.state, declined.response_code) == (PaymentState.DECLINED, "55")
     assert shop.orders.get(payment.order_id).state is OrderState.OPEN
     assert spent(shop) == before
     # The right one sets the count of tries back for the tests that follow.
     again = shop.orders.get(payment.order_id)
-    held_again = shop.payments.pay_by_tap(
+    held_again = shop.tap_payments.pay(
         again.id, evidence_of(shop, again), emulated=True, hold_for_pin=True
     )
-    assert shop.payments.waiting.enter_pin(held_again.id, DEMO_PIN).state is PaymentState.APPROVED
+    assert shop.pin_entry.enter_pin(held_again.id, DEMO_PIN).state is PaymentState.APPROVED
 
 
 def test_an_odd_pin_is_refused_and_it_waits_on(shop: Shop) -> None:
     payment = held(shop)
     for odd in ("", "12345", "1234567", "12345a", "١٢٣٤٥٦"):
         with pytest.raises(ShopError) as refused:
-            shop.payments.waiting.enter_pin(payment.id, odd)
+            shop.pin_entry.enter_pin(payment.id, odd)
         assert refused.value.kind == "pin"
         assert odd == "" or odd not in str(refused.value)
-    assert shop.payments.waiting.get(payment.id) is not None
-    shop.payments.waiting.cancel(payment.id)
+    assert shop.pin_entry.get(payment.id) is not None
+    shop.pin_entry.cancel(payment.id)
 
 
 def test_cancelling_declines_books_nothing_and_opens_the_order(shop: Shop) -> None:
     before = spent(shop)
     payment = held(shop)
-    gone = shop.payments.waiting.cancel(payment.id)
+    gone = shop.pin_entry.cancel(payment.id)
     assert (gone.state, gone.response_code) == (PaymentState.DECLINED, "17")
     assert "cancelled" in gone.response_text
     assert shop.orders.get(payment.order_id).state is OrderState.OPEN
     assert spent(shop) == before
     for late in (
-        lambda: shop.payments.waiting.cancel(payment.id),
-        lambda: shop.payments.waiting.enter_pin(payment.id, DEMO_PIN),
+        lambda: shop.pin_entry.cancel(payment.id),
+        lambda: shop.pin_entry.enter_pin(payment.id, DEMO_PIN),
     ):
         with pytest.raises(ShopError) as refused:
             late()
@@ -170,12 +170,12 @@ def test_the_sweep_leaves_it_alone_until_its_time_is_up(shop: Shop, clock: Clock
     before = spent(shop)
     payment = held(shop)
     clock.advance(PIN_WITHIN_S - 10)  # far past what an unanswered message is given
-    shop.payments.sweep()
+    shop.sweep()
     assert shop.payments.get(payment.id).state is PaymentState.PENDING
     clock.advance(11)
     with pytest.raises(ShopError):
-        shop.payments.waiting.enter_pin(payment.id, DEMO_PIN)
-    shop.payments.sweep()
+        shop.pin_entry.enter_pin(payment.id, DEMO_PIN)
+    shop.sweep()
     ended = shop.payments.get(payment.id)
     assert (ended.state, ended.response_code) == (PaymentState.DECLINED, "P1")
     assert shop.orders.get(payment.order_id).state is OrderState.OPEN
@@ -184,9 +184,9 @@ def test_the_sweep_leaves_it_alone_until_its_time_is_up(shop: Shop, clock: Clock
 
 def test_another_process_goes_on_with_it(shop: Shop, clock: Clock) -> None:
     payment = held(shop)
-    other = Shop.open(shop.config, clock=clock)
+    other = Shop.open(shop.config, payers=DemoPayers(), clock=clock)
     try:
-        assert other.payments.waiting.enter_pin(payment.id, DEMO_PIN).state is PaymentState.APPROVED
+        assert other.pin_entry.enter_pin(payment.id, DEMO_PIN).state is PaymentState.APPROVED
     finally:
         other.close()
 
@@ -200,7 +200,7 @@ def test_of_many_submissions_one_completes(shop: Shop) -> None:
     def submit() -> None:
         start.wait()
         try:
-            ended.append(shop.payments.waiting.enter_pin(payment.id, DEMO_PIN).state)
+            ended.append(shop.pin_entry.enter_pin(payment.id, DEMO_PIN).state)
         except ShopError as error:
             ended.append(error.kind)
 
@@ -226,13 +226,13 @@ def test_a_process_that_dies_with_the_pin_in_hand_leaves_no_charge(
         raise Dies
 
     with monkeypatch.context() as dying:
-        dying.setattr(shop.payments.attempts, "complete", die)
+        dying.setattr(shop.authorisation, "complete", die)
         with pytest.raises(Dies):
-            shop.payments.waiting.enter_pin(payment.id, DEMO_PIN)
-    shop.payments.sweep()  # it may be alive, and sending: nothing is touched yet
+            shop.pin_entry.enter_pin(payment.id, DEMO_PIN)
+    shop.sweep()  # it may be alive, and sending: nothing is touched yet
     assert shop.payments.get(payment.id).state is PaymentState.PENDING
     clock.advance(16)
-    shop.payments.sweep()
+    shop.sweep()
     assert shop.payments.get(payment.id).state is PaymentState.REVERSED
     assert shop.orders.get(payment.order_id).state is OrderState.OPEN
     assert spent(shop) == before
@@ -244,16 +244,16 @@ def test_a_real_card_is_never_asked_for_its_pin(shop: Shop) -> None:
         decision="online", scheme="unionpay", pan="9999991234567893", shown="***4321", real=True
     )
     for more in ({"hold_for_pin": True}, {"pin": DEMO_PIN}):
-        payment = shop.payments.pay_by_tap(order.id, real, emulated=False, **more)  # type: ignore[arg-type]
+        payment = shop.tap_payments.pay(order.id, real, emulated=False, **more)  # type: ignore[arg-type]
         assert (payment.state, payment.response_code) == (PaymentState.DECLINED, "14")
         assert "PIN block" not in str(payment.steps)
-        assert shop.payments.waiting.of_order(order.id) is None
+        assert shop.pin_entry.of_order(order.id) is None
 
 
 def test_no_pin_and_no_block_of_it_is_kept_anywhere(shop: Shop, tmp_path: Path) -> None:
     block: list[bytes] = []
     payment = held(shop)
-    client = shop.payments._clearing()
+    client = shop.clearing()
     encrypt = client.encrypt_pin
 
     def watch(pin: str, account: str) -> bytes:
@@ -262,7 +262,7 @@ def test_no_pin_and_no_block_of_it_is_kept_anywhere(shop: Shop, tmp_path: Path) 
 
     client.encrypt_pin = watch  # type: ignore[method-assign]
     try:
-        shop.payments.waiting.enter_pin(payment.id, DEMO_PIN)
+        shop.pin_entry.enter_pin(payment.id, DEMO_PIN)
     finally:
         client.encrypt_pin = encrypt  # type: ignore[method-assign]
     copy = tmp_path / "copy.db"
@@ -295,8 +295,8 @@ def test_a_cancel_and_a_pin_at_once_leave_one_of_them_true(shop: Shop) -> None:
     threads = [
         threading.Thread(target=attempt, args=(name, act))
         for name, act in [
-            ("cancel", lambda: shop.payments.cancel(payment.order_id)),
-            ("pin", lambda: shop.payments.waiting.enter_pin(payment.id, DEMO_PIN)),
+            ("cancel", lambda: shop.cancel(payment.order_id)),
+            ("pin", lambda: shop.pin_entry.enter_pin(payment.id, DEMO_PIN)),
         ]
         * 3
     ]
@@ -315,12 +315,12 @@ def test_a_cancel_and_a_pin_at_once_leave_one_of_them_true(shop: Shop) -> None:
 
 def test_a_cancelled_order_ends_the_wait_and_holds_no_money(shop: Shop) -> None:
     payment, before = held(shop), spent(shop)
-    assert shop.payments.cancel(payment.order_id).state is OrderState.CANCELLED
+    assert shop.cancel(payment.order_id).state is OrderState.CANCELLED
     ended = shop.payments.get(payment.id)
     assert (ended.state, ended.response_code) == (PaymentState.DECLINED, "17")
-    assert shop.payments.waiting.of_order(payment.order_id) is None
+    assert shop.pin_entry.of_order(payment.order_id) is None
     with pytest.raises(ShopError, match="cancelled"):
-        shop.payments.cancel(payment.order_id)
+        shop.cancel(payment.order_id)
     assert spent(shop) == before
 
 
@@ -329,4 +329,4 @@ def test_an_order_whose_wait_has_just_run_out_is_cancelled_all_the_same(
 ) -> None:
     payment = held(shop)
     clock.advance(PIN_WITHIN_S + 1)
-    assert shop.payments.cancel(payment.order_id).state is OrderState.CANCELLED
+    assert shop.cancel(payment.order_id).state is OrderState.CANCELLED

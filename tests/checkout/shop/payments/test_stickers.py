@@ -11,17 +11,19 @@ import pytest
 from checkout.acceptance.qr.link import normalise_code
 from checkout.acceptance.qr.signed_payload import open_payload
 from checkout.config import Config
-from checkout.demo.payers import DEMO_PIN
+from checkout.demo.payers import DEMO_PIN, DemoPayers
 from checkout.errors import ShopError
 from checkout.shop.orders.states import OrderState
-from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.shop.payments.stickers import StaticCode
 from checkout.shop.shop import Shop
 
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    shop = Shop.open(Config(home=tmp_path_factory.mktemp("static-home")), own_switch=True)
+    shop = Shop.open(
+        Config(home=tmp_path_factory.mktemp("static-home")), payers=DemoPayers(), own_switch=True
+    )
     yield shop
     shop.close()
 
@@ -123,7 +125,7 @@ def test_five_hundred_a_day_by_static_codes_and_not_a_fen_more(
     assert (over.state, over.response_code) == (PaymentState.DECLINED, "61")
     assert shop.orders.get(over.order_id).state is OrderState.CANCELLED
     order = shop.orders.create(amount_minor=600_00)  # dynamic codes have another limit
-    paid = shop.payments.pay_by_code(order.code, payer="unionpay-debit", pin=DEMO_PIN)
+    paid = shop.code_payments.pay(order.code, payer="unionpay-debit", pin=DEMO_PIN)
     assert paid.state is PaymentState.APPROVED
     other = pay(shop, door, 1, "unionpay-class2")  # and so has every other payer
     assert other.state is PaymentState.APPROVED
@@ -177,7 +179,7 @@ def test_an_unanswered_payment_by_sticker_is_reversed_and_its_order_closed(
 ) -> None:
     from checkout.clearing.client.client import NoAnswer
 
-    client = shop.payments._clearing()
+    client = shop.clearing()
     ask = client.authorize
 
     def lost(*arguments, **settings):  # type: ignore[no-untyped-def]
@@ -187,7 +189,7 @@ def test_an_unanswered_payment_by_sticker_is_reversed_and_its_order_closed(
     with monkeypatch.context() as silent:
         silent.setattr(client, "authorize", lost)
         payment = pay(shop, door, 100, "unionpay-credit")
-    shop.payments.sweep()
+    shop.sweep()
     assert shop.payments.get(payment.id).state is PaymentState.REVERSED
     assert shop.orders.get(payment.order_id).state is OrderState.CANCELLED
 
@@ -196,7 +198,7 @@ def test_an_orders_emv_code_is_vouched_for_by_this_installation(shop: Shop, tmp_
     order = shop.orders.create(amount_minor=1280, reference="tea")
     offer = open_payload(shop.emv_payload(order), key=shop.code_key)
     assert (offer.code, str(offer.amount), offer.dynamic) == (order.code, "CNY 12.80", True)
-    other = Shop.open(Config(home=tmp_path))
+    other = Shop.open(Config(home=tmp_path), payers=DemoPayers())
     try:
         assert other.code_key != shop.code_key
     finally:

@@ -14,9 +14,10 @@ from checkout.clearing.client.client import Exchange, NoAnswer, NotSent, SwitchC
 from checkout.clearing.client.open_client import open_client
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.config import Config
+from checkout.demo.payers import DemoPayers
 from checkout.errors import ShopError
 from checkout.money import Money
-from checkout.shop.payments.top_ups import TopUp, TopUps, TopUpState
+from checkout.shop.payments.top_ups import TopUp, TopUpRecords, TopUps, TopUpState
 from checkout.shop.shop import WALLET_OPERATOR, Shop
 
 WALLET = "9999801000000013"
@@ -39,8 +40,10 @@ class Cable:
     def authorize(self, request: AuthorizationRequest, *, timeout_s: float) -> Exchange:
         return self._carry(lambda: self._client.authorize(request, timeout_s=timeout_s))
 
-    def reverse(self, request: AuthorizationRequest, *, timeout_s: float) -> Exchange:
-        return self._carry(lambda: self._client.reverse(request, timeout_s=timeout_s))
+    def reverse(self, request: AuthorizationRequest, *, reason: str, timeout_s: float) -> Exchange:
+        return self._carry(
+            lambda: self._client.reverse(request, reason=reason, timeout_s=timeout_s)
+        )
 
     def _carry(self, send: Callable[[], Exchange]) -> Exchange:
         lost = self.lose.pop(0) if self.lose else ""
@@ -57,14 +60,17 @@ class Scene:
 
     def __init__(self, home: Path) -> None:
         self.ahead = timedelta()
-        self.shop = Shop.open(Config(home=home), own_switch=True, clock=self.clock)
+        self.shop = Shop.open(
+            Config(home=home), payers=DemoPayers(), own_switch=True, clock=self.clock
+        )
         url = self.shop.config.database_url
         self.client = open_client(home, url, participant=WALLET_OPERATOR, clock=self.clock)
         self.cable = Cable(self.client)
         self.top_ups = TopUps(
             self.shop.engine,
             operator=lambda: self.cable,  # type: ignore[arg-type,return-value]
-            numbers=self.shop.payments.records.numbers,
+            payers=DemoPayers(),
+            numbers=self.shop.payments.numbers,
             seal=self.shop.seal,
             clock=self.clock,
             timeout_s=2.0,
@@ -129,7 +135,7 @@ def test_reversal_is_repeated_until_it_is_answered(scene: Scene) -> None:
     assert scene.make().state is TopUpState.UNKNOWN
     assert scene.later(0.5) == 0  # not yet due: it goes at its own pace
     assert len(scene.cable.lose) == 2
-    assert [scene.later(3.5) for _ in range(4)] == [0, 0, 1, 0]
+    assert [scene.later(61) for _ in range(4)] == [0, 0, 1, 0]  # no pause is longer than 60 s
     assert _state(scene) == ["reversed"]
     scene.shop.clearing().operate("settle")
     assert scene.balances() == before
@@ -141,7 +147,7 @@ def test_top_up_that_was_spent_meanwhile_stands(scene: Scene) -> None:
     assert scene.make().state is TopUpState.UNKNOWN
     for amount in (stored - 100_00, 100_01):
         order = scene.shop.orders.create(amount_minor=amount)
-        scene.shop.payments.pay_by_code(order.code, payer="wallet-balance", pin=PIN)
+        scene.shop.code_payments.pay(order.code, payer="wallet-balance", pin=PIN)
     assert scene.later(3.5) == 1
     assert _state(scene) == ["approved"]
     assert scene.balances()[1] == 10_00 - 1
@@ -156,7 +162,7 @@ def test_process_that_died_after_sending_leaves_nothing_behind(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(TopUps, "_end", dies)
+        patch.setattr(TopUpRecords, "end", dies)
         scene.make()
     assert _state(scene) == ["pending"]
     assert scene.later(1) == 0

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import Engine
 
 from checkout.config import Config
-from checkout.demo.payers import DEMO_PIN
+from checkout.demo.payers import DEMO_PIN, DemoPayers
 from checkout.shop.orders.states import Order
 from checkout.shop.shop import Shop
 from checkout.shop.webhooks.signing import verify
@@ -116,7 +116,9 @@ def clock() -> SetClock:
 
 @pytest.fixture
 def shop(tmp_path: Path, clock: SetClock) -> Iterator[Shop]:
-    opened = Shop.open(Config(home=tmp_path / "home"), own_switch=True, clock=clock)
+    opened = Shop.open(
+        Config(home=tmp_path / "home"), payers=DemoPayers(), own_switch=True, clock=clock
+    )
     opened.clearing()  # starts the switch here, and not in a process that dies
     yield opened
     opened.close()
@@ -140,5 +142,5 @@ def sell(shop: Shop) -> Callable[..., Order]:
 
 def sale_in(shop: Shop, *, pin: str = DEMO_PIN, preauthorise: bool = False) -> Order:
     order = shop.orders.create(amount_minor=1280, preauthorise=preauthorise, reference="tea")
-    shop.payments.pay_by_code(order.code, payer="unionpay-debit", pin=pin)
+    shop.code_payments.pay(order.code, payer="unionpay-debit", pin=pin)
     return shop.orders.get(order.id)

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import event
 
 from checkout.database import open_engine
+from checkout.demo.payers import DemoPayers
 from checkout.errors import ShopError
 from checkout.shop import tables
 from checkout.shop.orders.states import Order
@@ -65,14 +66,14 @@ def test_whatever_happens_to_an_order_is_told_by_its_name(
 ) -> None:
     shop.webhooks.endpoints.add(merchant.url)
     paid = sell()
-    shop.payments.refund(paid.id, 300)
+    shop.refunds.refund(paid.id, 300)
     held = sell(preauthorise=True)
-    shop.payments.capture(held.id, 1000)
+    shop.refunds.capture(held.id, 1000)
     sell(pin="000000")
     shop.orders.cancel(shop.orders.create(amount_minor=100).id)
     shop.orders.create(amount_minor=100)
     clock.pass_s(901)
-    shop.payments.sweep()
+    shop.sweep()
     courier.round()
     assert merchant.types == [
         "order.paid",
@@ -99,7 +100,7 @@ def test_a_dispute_is_told_when_the_money_goes_and_when_it_is_back(
     for step in ("charge-back", "represent"):
         reason = {"reason": "fraud"} if step == "charge-back" else {}
         shop.clearing().operate(step, {"rrn": sale.rrn, **reason})
-        shop.disputed.sweep()
+        shop.disputes.sweep()
         courier.round()
     assert merchant.types == ["order.paid", "order.disputed", "order.dispute_won"]
     assert [told["data"]["order"]["state"] for told in merchant.events[1:]] == ["disputed", "paid"]
@@ -111,7 +112,7 @@ def test_an_endpoint_gets_what_it_wants_and_what_comes_after_it(
     sell()
     shop.webhooks.endpoints.add(merchant.url, ["order.refunded"])
     refunded = sell()
-    shop.payments.refund(refunded.id)
+    shop.refunds.refund(refunded.id)
     courier.round()
     assert merchant.types == ["order.refunded"]
 
@@ -260,7 +261,7 @@ def test_a_process_that_dies_at_any_commit_loses_no_event(
     for commits in range(40):
         merchant.requests.clear()
         merchant.answers = [500]
-        doomed = Shop.open(shop.config, clock=clock)
+        doomed = Shop.open(shop.config, payers=DemoPayers(), clock=clock)
         courier = courier_of(doomed)
         order = None if what == "sold" else sale_in(doomed)
         die_after(doomed, commits)
@@ -276,7 +277,7 @@ def test_a_process_that_dies_at_any_commit_loses_no_event(
         alive = courier_of(shop)
         for _ in range(4):
             clock.pass_s(61)
-            shop.payments.sweep()
+            shop.sweep()
             alive.round()
         paid = [each for each in shop.orders.recent(1) if each.state == "paid"]
         told = {each["data"]["order"]["id"] for each in merchant.events}

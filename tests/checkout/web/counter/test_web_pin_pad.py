@@ -13,7 +13,7 @@ from checkout.acceptance.nfc import terminal as tap
 from checkout.acceptance.nfc.authorization import Evidence, last_four, surrogate
 from checkout.demo.payers import DEMO_PIN, make_card
 from checkout.shop.orders.states import OrderState
-from checkout.shop.payments.pay_by_code import Payment, PaymentState
+from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.shop.shop import Shop
 from devices.nfc.emulated import in_process, open_card
 
@@ -35,7 +35,7 @@ def held(shop: Shop) -> Payment:
     reader.close()
     evidence = tap.evidence(result)
     assert evidence is not None
-    payment = shop.payments.pay_by_tap(
+    payment = shop.tap_payments.pay(
         order.id, evidence, emulated=True, hold_for_pin=result.online_pin_required
     )
     assert payment.state is PaymentState.PENDING
@@ -93,8 +93,8 @@ def test_an_odd_pin_is_asked_for_again(client: FlaskClient, held: Payment, shop:
     page = client.get(answer.headers["Location"]).text
     assert "six digits" in page
     assert "12ab" not in page + answer.headers["Location"]
-    assert shop.payments.waiting.get(held.id) is not None
-    shop.payments.waiting.cancel(held.id)
+    assert shop.pin_entry.get(held.id) is not None
+    shop.pin_entry.cancel(held.id)
 
 
 def test_a_pin_for_an_earlier_payment_is_not_used_for_the_next(
@@ -105,7 +105,7 @@ def test_a_pin_for_an_earlier_payment_is_not_used_for_the_next(
     )
     assert answer.status_code == 303
     assert shop.payments.get(held.id).state is PaymentState.PENDING
-    shop.payments.waiting.cancel(held.id)
+    shop.pin_entry.cancel(held.id)
 
 
 def test_cancel_opens_the_order_again(client: FlaskClient, held: Payment, shop: Shop) -> None:
@@ -124,7 +124,7 @@ def test_an_open_connection_carries_no_pin(
     answer = enter(operator, held, DEMO_PIN, base_url=LAN)
     assert answer.status_code == 403
     assert shop.payments.get(held.id).state is PaymentState.PENDING
-    shop.payments.waiting.cancel(held.id)
+    shop.pin_entry.cancel(held.id)
 
 
 def test_https_carries_it(operator: FlaskClient, held: Payment, password: str) -> None:
@@ -145,7 +145,7 @@ def test_strangers_reach_neither_pad_nor_cancel(
         )
         assert answer.status_code == 401
     assert shop.payments.get(held.id).state is PaymentState.PENDING
-    shop.payments.waiting.cancel(held.id)
+    shop.pin_entry.cancel(held.id)
 
 
 def test_no_event_log_or_page_tells_the_pin(
@@ -176,7 +176,7 @@ def test_the_api_cancels_the_order_and_the_wait_for_its_pin(
     assert (answer.status_code, answer.json["state"]) == (200, "cancelled")
     payment = shop.payments.get(held.id)
     assert (payment.state, payment.response_code) == (PaymentState.DECLINED, "17")
-    assert shop.payments.waiting.get(held.id) is None
+    assert shop.pin_entry.get(held.id) is None
     again = cancel("first")
     assert (again.status_code, again.json) == (200, answer.json)
     assert cancel("second").status_code == 409
@@ -205,7 +205,7 @@ def test_a_real_card_over_the_limit_is_told_why_no_pin_is_asked_for(
     order = shop.orders.create(amount_minor=LARGE)
 
     def tapped() -> Payment:
-        return shop.payments.pay_by_tap(
+        return shop.tap_payments.pay(
             order.id, evidence, emulated=False, hold_for_pin=True, pin=DEMO_PIN
         )
 

@@ -94,6 +94,6 @@ def test_dispute_that_others_move_reaches_the_order_too(
 ) -> None:
     rrn = shop.payments.of_order(order.id)[0].rrn
     shop.clearing().operate("charge-back", {"rrn": rrn})
-    assert [shop.disputed.sweep() for _ in range(2)] == [1, 0]
+    assert [shop.disputes.sweep() for _ in range(2)] == [1, 0]
     assert shop.orders.get(order.id).state is OrderState.DISPUTED
     assert page

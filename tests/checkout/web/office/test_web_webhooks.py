@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from jsonschema_rs import validator_for
 from sqlalchemy import select
 
+from checkout.demo.payers import DemoPayers
 from checkout.shop.orders.states import Order
 from checkout.shop.shop import Shop
 from checkout.shop.webhooks import tables
@@ -276,5 +277,5 @@ def test_unused_tables_cost_no_old_database_anything(app: Flask, shop: Shop) -> 
     with shop.engine.begin() as connection:
         for table in (tables.attempts, tables.deliveries, tables.messages, tables.endpoints):
             table.drop(connection)
-    Shop.open(shop.config).close()
+    Shop.open(shop.config, payers=DemoPayers()).close()
     assert app.test_client().get("/webhooks").status_code == 200

@@ -64,7 +64,7 @@ def form_of(page: str) -> dict[str, str]:
 
 def test_the_phone_shows_one_code_as_barcode_and_as_symbol(phone: FlaskClient, shop: Shop) -> None:
     digits, read_off = shown(phone.get("/wallet/code", base_url=LAN).text)
-    code = shop.presented.show("unionpay-credit")
+    code = shop.payer_codes.show("unionpay-credit")
     assert read_off == [code.digits, code.emv]
     assert digits == code.digits
     assert len(digits) == 19
@@ -133,7 +133,7 @@ def test_the_payer_may_say_no(
 def test_the_counter_revokes_after_fifteen_seconds_not_before(
     phone: FlaskClient, client: FlaskClient, shop: Shop, large: Order, clock
 ) -> None:  # type: ignore[no-untyped-def]
-    scan(client, large, shop.presented.show("unionpay-credit").digits)
+    scan(client, large, shop.payer_codes.show("unionpay-credit").digits)
     early = client.post(f"/orders/{large.id}/revoke")
     assert "15 seconds" in client.get(early.location).text
     assert shop.orders.get(large.id).state is OrderState.AUTHORIZING
@@ -145,13 +145,13 @@ def test_the_counter_revokes_after_fifteen_seconds_not_before(
 def test_nobody_without_the_sealed_address_confirms_or_refuses(
     phone: FlaskClient, client: FlaskClient, shop: Shop, large: Order
 ) -> None:
-    scan(client, large, shop.presented.show("unionpay-credit").digits)
+    scan(client, large, shop.payer_codes.show("unionpay-credit").digits)
     (payment,) = shop.payments.of_order(large.id)
     for path in (payment.id, "x", "x/refuse"):
         answer = phone.post(f"/wallet/confirm/{path}", base_url=LAN, data={"pin": DEMO_PIN})
         assert answer.status_code == 404
     assert shop.orders.get(large.id).state is OrderState.AUTHORIZING
-    shop.presented.refuse(payment.id)
+    shop.pin_entry.cancel(payment.id)
 
 
 def test_the_counters_own_pages_are_not_for_strangers(stranger: FlaskClient, order: Order) -> None:
@@ -170,7 +170,7 @@ def barcode_png(text: str) -> bytes:
 def test_the_counter_reads_a_photo_of_the_code(
     client: FlaskClient, shop: Shop, order: Order, form: str
 ) -> None:
-    text = getattr(shop.presented.show("unionpay-credit"), form)
+    text = getattr(shop.payer_codes.show("unionpay-credit"), form)
     picture = barcode_png(text) if form == "digits" else rendering.png(text)
     answer = client.post(
         f"/orders/{order.id}/payment-code",
@@ -190,7 +190,7 @@ def test_a_frame_with_the_code_pays_and_one_without_says_nothing(
     trouble = client.post(frame, data=wrong).json
     assert trouble["taken"] is False
     assert "no payment code" in trouble["trouble"]
-    right = rendering.png(shop.presented.show("unionpay-credit").emv)
+    right = rendering.png(shop.payer_codes.show("unionpay-credit").emv)
     assert client.post(frame, data=right).json == {"taken": True, "trouble": None}
     assert shop.orders.get(order.id).state is OrderState.PAID
     # The camera's next frame comes a moment later and changes nothing.
@@ -223,7 +223,7 @@ def post(app: Flask, merchant_key: str) -> Callable[..., object]:
 
 
 def test_the_api_pays_by_what_a_till_has_scanned(post, shop: Shop, order: Order) -> None:  # type: ignore[no-untyped-def]
-    text = shop.presented.show("unionpay-credit").digits
+    text = shop.payer_codes.show("unionpay-credit").digits
     answer = post(f"/orders/{order.id}/payment-codes", {"text": text}, key="scan1")
     assert (answer.status_code, answer.json["state"]) == (201, "paid")
     again = post(f"/orders/{order.id}/payment-codes", {"text": text}, key="scan1")
@@ -234,12 +234,12 @@ def test_the_api_pays_by_what_a_till_has_scanned(post, shop: Shop, order: Order)
 
 
 def test_the_api_says_that_the_phone_asks_for_the_pin(post, shop: Shop, large: Order) -> None:  # type: ignore[no-untyped-def]
-    text = shop.presented.show("unionpay-credit").emv
+    text = shop.payer_codes.show("unionpay-credit").emv
     answer = post(f"/orders/{large.id}/payment-codes", {"text": text})
     assert (answer.status_code, answer.json["state"]) == (202, "pending")
     assert set(answer.json["user_paying"]) == {"query_at", "revocable_at", "until"}
     assert answer.headers["Location"].endswith(f"/payments/{answer.json['id']}")
-    shop.presented.confirm(answer.json["id"], DEMO_PIN)
+    shop.pin_entry.enter_pin(answer.json["id"], DEMO_PIN)
     assert shop.payments.get(answer.json["id"]).as_json()["state"] == "paid"
 
 
