@@ -25,10 +25,10 @@ def run(options: SimpleNamespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
 
-    def tell(path: str) -> None:
+    def print_path(path: str) -> None:
         sys.stdout.write(path + "\n")
         sys.stdout.flush()
         sys.stderr.write(f"{profile.title} ({profile.masked_pan}), emulated; Ctrl-C ends it\n")
 
-    serve_card(card, options.on, stop, ready=tell)
+    serve_card(card, options.on, stop, ready=print_path)
     return 0

@@ -1,4 +1,4 @@
-"""`checkout pay`: one whole sale without a browser - order, code or tap, clearing, receipt."""
+"""`checkout pay`: one whole sale without a browser: order, code or tap, clearing, receipt."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from checkout.shop.payments.payers import Payer
 from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.shop.shop import Shop
 
-_PAID, _FAULT, _DECLINED, _UNKNOWN = 0, 1, 3, 4
+_PAID, _DECLINED, _UNKNOWN = 0, 3, 4
 
 #: How long an unanswered payment may take to be reversed before the command says "unknown".
 _SETTLE_S = 5.0
@@ -42,7 +42,7 @@ def run(options: SimpleNamespace) -> int:
             payment = _settle(shop, payment)
         order = shop.orders.get(order.id)
         if order.payment_id is None:
-            # Nobody waits at a counter for a second try.
+            # No counter waits for a second try.
             order = shop.orders.cancel(order.id)
     finally:
         shop.close()
@@ -58,8 +58,8 @@ def run(options: SimpleNamespace) -> int:
 
 
 def _withdraw(shop: Shop, order: Order) -> None:
-    """Nobody is left who would pay it: no reader or phone may find it open."""
-    # Where a payment holds it, or the database is the fault, there is nothing more to do here.
+    """Cancel an order that nobody will pay now, so that no reader or phone finds it open."""
+    # Where a payment holds it, or the database fails, there is nothing more to do here.
     with contextlib.suppress(ShopError, SQLAlchemyError):
         shop.orders.cancel(order.id)
 

@@ -27,15 +27,15 @@ def pay_order_by_code(shop: Shop, order: Order, who: Payer, pin: str) -> Payment
     with payer_pages(shop) as origin:
         picture = png(build_link(origin, order.code))
         try:
-            seen = Phone(who.name, pin=pin).pay(picture)
+            result = Phone(who.name, pin=pin).pay(picture)
         except PhoneError as error:
             raise ShopError("phone", f"phone: {error}") from None
     attempts = shop.payments.of_order(order.id)
     if not attempts:
-        raise ShopError("phone", f"phone: {seen.text or seen.outcome}")
+        raise ShopError("phone", f"phone: {result.text or result.outcome}")
     payment = attempts[-1]
     shop.payments.replace_steps(
-        payment.id, scan_steps(seen, payment, len(picture)), modelled_ms=seen.modelled_ms
+        payment.id, scan_steps(result, payment, len(picture)), modelled_ms=result.modelled_ms
     )
     return shop.payments.get(payment.id)
 
@@ -61,4 +61,4 @@ class _Quiet(WSGIRequestHandler):
     """Standard output and error belong to the command."""
 
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Say nothing."""
+        """Print nothing."""

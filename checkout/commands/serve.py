@@ -51,7 +51,7 @@ def run(options: SimpleNamespace) -> int:
     fresh = credentials.unshown_password(config.home)
     if config.https:
         certificate_files(config)
-    supervisor = Supervisor(config, say=_report)
+    supervisor = Supervisor(config, report=_report)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     supervisor.run(on_ready=lambda: announce(config, fresh))

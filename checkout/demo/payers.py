@@ -18,8 +18,8 @@ DEFAULT_PAYER = "unionpay-debit"
 #: The PIN of every demo account: it protects nothing, and pages say never to enter a real one.
 DEMO_PIN = "123456"
 
-#: Those whose trouble is the chip's, or whose number is a payment token bound to contactless use:
-#: a code has nothing to do with either.
+#: Payers that cannot pay by code: their trouble is in the chip, or their number is a payment token
+#: bound to contactless use.
 _TAP_ONLY = frozenset(
     {
         "hce-phone",
@@ -64,10 +64,10 @@ _WALLETS = (
 
 @cache
 def payers() -> tuple[Payer, ...]:
-    """Everyone, the default payer first, troublemakers last."""
-    found = {name: _of_profile(name) for name in profile_names()}
-    leading = [found.pop(name) for name in _LEADING if name in found]
-    return (*leading, *_WALLETS, *found.values())
+    """All payers: the default payer first, those that make trouble last."""
+    with_card = {name: _of_profile(name) for name in profile_names()}
+    leading = [with_card.pop(name) for name in _LEADING if name in with_card]
+    return (*leading, *_WALLETS, *with_card.values())
 
 
 _LEADING = (
@@ -102,7 +102,7 @@ class DemoPayers:
     """The demo's payers as the shop asks for them (`checkout.shop.payments.payers.Payers`)."""
 
     def all(self) -> tuple[Payer, ...]:
-        """Everyone, the default payer first, troublemakers last."""
+        """All payers: the default payer first, those that make trouble last."""
         return payers()
 
     def named(self, name: str) -> Payer:
@@ -110,7 +110,7 @@ class DemoPayers:
         return payer(name)
 
     def name_of(self, account: str | None) -> str | None:
-        """The name of the payer with that account, None for a stranger."""
+        """The name of the payer with that account; None where no payer of the demo has it."""
         return payer_of_account(account)
 
 
@@ -124,15 +124,15 @@ def payer(name: str) -> Payer:
 
 
 def payer_of_account(account: str | None) -> str | None:
-    """The name of the payer with that account, None for a stranger."""
-    return next((payer.name for payer in payers() if payer.account == account), None)
+    """The name of the payer with that account; None where no payer of the demo has it."""
+    return next((each.name for each in payers() if each.account == account), None)
 
 
 def make_card(name: str, home: Path, *, service: TokenService | None = None) -> Path:
-    """Personalise the emulated card `name` in this home where it is missing; its state file.
+    """Personalise the emulated card `name` in this home where it is missing; returns its file.
 
-    A phone is provisioned by the token service, and given new keys when it runs low; `service`
-    reaches it, by default through the switch of this home's database. Raises NotProvisioned.
+    A phone gets its keys from the token service, and new ones when they run low. `service` reaches
+    it, by default through the switch of this home's database. Raises NotProvisioned.
     """
     profile = load_profile(name)
     make_home(home)

@@ -1,7 +1,7 @@
 """A certificate for this machine's own names and addresses, so that phones may use their camera.
 
-It is signed by nobody: a browser warns once, and the visitor compares the fingerprint that the
-checkout prints. Made anew when an address is missing from it or it is about to run out.
+No authority signs it: a browser warns once, and the visitor compares the fingerprint that the
+checkout prints. It is made again when an address is missing from it or it is about to expire.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _RENEWED_BEFORE = timedelta(days=30)
 
 
 def certificate_files(config: Config, *, now: datetime | None = None) -> tuple[Path, Path]:
-    """Certificate and key, both PEM, in `config.home`; made when missing, old or too narrow."""
+    """Certificate and key, both PEM, in `config.home`; made where none there serves any more."""
     moment = now or datetime.now(UTC)
     keys = private_folder(config.home / "keys")
     certificate, key = keys / "web-certificate.pem", keys / "web-key.pem"
     names = server_names(config)
-    if not (key.exists() and _still_good(certificate, names, moment)):
+    if not (key.exists() and _still_serves(certificate, names, moment)):
         _make(certificate, key, names, moment)
     return certificate, key
 
@@ -56,7 +56,7 @@ def server_names(config: Config) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def _still_good(path: Path, names: tuple[str, ...], now: datetime) -> bool:
+def _still_serves(path: Path, names: tuple[str, ...], now: datetime) -> bool:
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
         held = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -18,15 +18,15 @@ from checkout.database import DatabaseLost, one_line
 if TYPE_CHECKING:
     from flask import Flask
 
-#: Each open event stream holds one of these for as long as it is open.
+#: Each open event stream occupies one of these threads.
 _BLOCKING_THREADS = 700
 
-#: How long a worker that lost both its parents may take to leave by itself.
+#: How long a worker that lost both its parents may take to end by itself.
 _LAST_RESORT_S = 3.0
 
 
-def say_ready() -> None:
-    """Tell the supervisor, if there is one, that this role answers."""
+def report_ready() -> None:
+    """Report to the supervisor, if there is one, that this role is ready."""
     descriptor = os.environ.pop("CHECKOUT_READY_FD", None)
     if descriptor is not None:
         with contextlib.suppress(OSError):
@@ -39,7 +39,7 @@ def run_switch(config: Config, stop: threading.Event) -> None:
 
     server = SwitchServer.open(config.home, config.database_url, wait_s=5.0)
     tune_process()
-    say_ready()
+    report_ready()
     server.run(stop)
 
 
@@ -47,7 +47,7 @@ def run_terminal(config: Config, stop: threading.Event) -> None:
     """The reader's owner, and the shop's housekeeping (expiry, repeated reversals, webhooks)."""
     from checkout.processes.terminal import run
 
-    run(config, stop, ready=say_ready)
+    run(config, stop, ready=report_ready)
 
 
 def run_web(config: Config) -> None:
@@ -78,18 +78,18 @@ def run_web(config: Config) -> None:
 
 
 def web_app() -> Flask:
-    """What a granian worker serves, from the supervisor's Config."""
+    """The application of one granian worker, by the supervisor's Config."""
     from checkout import create_app
 
-    # Where supervisor and granian are killed together, nobody else ends this worker.
+    # Where supervisor and granian are killed together, nothing else ends this worker.
     _end_with_parent(last_resort=True)
     app = create_app(decode_config(os.environ[ENVIRONMENT]))
-    say_ready()
+    report_ready()
     return app
 
 
 def _end_with_parent(*, last_resort: bool = False) -> None:
-    """Stop when the supervisor is gone, however it went: its end of the pipe closes."""
+    """Stop when the supervisor is gone, however it ended: its end of the pipe closes then."""
     descriptor = os.environ.get("CHECKOUT_ALIVE_FD")
     if descriptor is None:
         return
@@ -120,8 +120,8 @@ def main(arguments: list[str] | None = None) -> int:
             signal.signal(number, lambda *_: stop.set())
         (run_switch if role == "switch" else run_terminal)(config, stop)
     except DatabaseLost:
-        return 1  # the supervisor looks as well, and says it once
-    except Exception as error:  # the last line of defence: one line, not a traceback
+        return 1  # the supervisor finds the same, and reports it once
+    except Exception as error:  # whatever it is: one line, not a traceback
         logging.getLogger("checkout").debug("%s failed", role, exc_info=True)
         sys.stderr.write(f"{role}: {one_line(error)}\n")
         return 1

@@ -1,7 +1,7 @@
 """Starts the three roles of a checkout, watches them, and stops all of them within five seconds.
 
-The parties of a real sale are processes: the shop (web workers), the terminal (owns the reader) and
-the clearing backend (the switch). A role that dies is started again; the sale goes on.
+Each party of a real sale is a process: the shop (web workers), the terminal (owns the reader) and
+the clearing backend (the switch). A role that dies is started again, and the sale goes on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TRIES_BEFORE_READY = 3
 
 
 class RoleFailed(Exception):
-    """A role ended again and again before it was ever ready."""
+    """A role ended several times before it was ready once."""
 
 
 @dataclass(slots=True)
@@ -41,22 +41,22 @@ class _Role:
     pause_s: float = _FIRST_PAUSE_S
     start_again_at: float = 0.0
     ready: bool = False
-    keepalive: list[int] = field(default_factory=list)
+    pipes: list[int] = field(default_factory=list)  # our ends: "it is ready", "we are alive"
 
 
 class Supervisor:
-    """The parent of the three roles; `run` blocks until it is told to stop."""
+    """The parent of the three roles. `report` gets a line about each role that ended."""
 
     def __init__(
         self,
         config: Config,
         *,
         roles: tuple[str, ...] = ROLES,
-        say: Callable[[str], None] = lambda line: None,
+        report: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._config = config
         self._roles = [_Role(name) for name in roles]
-        self._say = say
+        self._report = report
         self._stop = threading.Event()
 
     def stop(self) -> None:
@@ -72,10 +72,10 @@ class Supervisor:
         }
 
     def run(self, *, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Start everything, call `on_ready` once all answer, and keep watching.
+        """Start every role, call `on_ready` once all are ready, and watch them until `stop`.
 
-        Raises RoleFailed when a role cannot be started at all, DatabaseError when the database's
-        file is taken away; nothing is left running then.
+        Raises RoleFailed when a role cannot be started, DatabaseLost when the database's file is
+        taken away; no role is left running then.
         """
         file = DatabaseFile(self._config.database_url)
         try:
@@ -83,7 +83,8 @@ class Supervisor:
                 self._start(role)
             announced = False
             while not self._stop.is_set():
-                file.check()  # before a role that died of it is started again, on a new file
+                # First: a role that died of a lost file must not be started again on a new one.
+                file.check()
                 self._watch()
                 if not announced and all(role.ready for role in self._roles):
                     announced = True
@@ -105,12 +106,12 @@ class Supervisor:
             env=module_environment(settings),
             pass_fds=(ready_out, alive_in),
             stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is the supervisor's to hand on
+            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops the roles
         )
         os.close(ready_out)
         os.close(alive_in)
         os.set_blocking(ready_in, False)
-        role.keepalive = [ready_in, alive_out]
+        role.pipes = [ready_in, alive_out]
         role.started_at = time.monotonic()
         role.starts += 1
 
@@ -121,7 +122,7 @@ class Supervisor:
                 if now >= role.start_again_at:
                     self._start(role)
                 continue
-            self._hear(role)
+            self._read_ready(role)
             status = role.process.poll()
             if status is None:
                 if now - role.started_at > _SETTLED_S:
@@ -129,25 +130,25 @@ class Supervisor:
                 continue
             self._ended(role, status, now)
 
-    def _hear(self, role: _Role) -> None:
+    def _read_ready(self, role: _Role) -> None:
         if role.ready:
             return
         with contextlib.suppress(BlockingIOError, OSError):
-            role.ready = os.read(role.keepalive[0], 16).startswith(b"ready")
+            role.ready = os.read(role.pipes[0], 16).startswith(b"ready")
 
     def _ended(self, role: _Role, status: int, now: float) -> None:
         self._close_pipes(role)
         if role.process is not None:
-            _signal_group(role.process.pid, signal.SIGKILL)  # its own children, if it left any
+            _signal_group(role.process.pid, signal.SIGKILL)  # children that it left behind
         role.process = None
         if not role.ready and role.starts >= _TRIES_BEFORE_READY:
             raise RoleFailed(f"{role.name}: it ended {role.starts} times before it was ready")
-        self._say(f"{role.name} ended with status {status}; starting it again")
+        self._report(f"{role.name} ended with status {status}; starting it again")
         role.start_again_at = now + role.pause_s
         role.pause_s = min(role.pause_s * 2, _LONGEST_PAUSE_S)
 
     def _end(self) -> None:
-        """Shop and terminal first, so that the switch hears their last words."""
+        """Stop shop and terminal first, so that the switch still takes their last messages."""
         deadline = time.monotonic() + _STOP_S
         for names in (("web", "terminal"), ("switch",)):
             leaving = [role for role in self._roles if role.name in names and role.process]
@@ -169,10 +170,10 @@ class Supervisor:
 
     @staticmethod
     def _close_pipes(role: _Role) -> None:
-        for descriptor in role.keepalive:
+        for descriptor in role.pipes:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
-        role.keepalive = []
+        role.pipes = []
 
 
 def _signal_group(pid: int, number: int) -> None:

@@ -42,7 +42,9 @@ _log = logging.getLogger("checkout.terminal")
 def run(config: Config, stop: threading.Event, *, ready: Callable[[], None]) -> None:
     """Own the reader until `stop`; housekeeping and webhooks run beside it, a thread each."""
     shop = Shop.open(config, payers=DemoPayers())
-    housekeeping = threading.Thread(target=_keep_house, args=(shop, stop), name="housekeeping")
+    housekeeping = threading.Thread(
+        target=_run_housekeeping, args=(shop, stop), name="housekeeping"
+    )
     courier = threading.Thread(
         target=run_courier, args=(config, shop.seal, shop.orders.clock, stop), name="webhooks"
     )
@@ -173,7 +175,7 @@ def _verdict(payment: Payment, *, signed: bool) -> Verdict:
     return _UNKNOWN
 
 
-def _keep_house(shop: Shop, stop: threading.Event) -> None:
+def _run_housekeeping(shop: Shop, stop: threading.Event) -> None:
     while not stop.wait(_HOUSEKEEPING_S):
         try:
             shop.sweep()
