@@ -24,8 +24,8 @@ def derive_card_key_option_b(master_key: bytes, account: str, pan_sequence: str 
         return derive_card_key(master_key, account, pan_sequence)
     digits = account + _two_digits(pan_sequence)
     digest = hashlib.sha1(bytes.fromhex("0" * (len(digits) % 2) + digits)).hexdigest()  # noqa: S324
-    decimals = "".join(one for one in digest if one.isdigit())
-    letters = "".join(one for one in digest if one.isalpha()).translate(_DIGITS_OF_LETTERS)
+    decimals = "".join(digit for digit in digest if digit.isdigit())
+    letters = "".join(digit for digit in digest if digit.isalpha()).translate(_DIGITS_OF_LETTERS)
     return _two_halves(master_key, (decimals + letters)[:16])
 
 
@@ -38,7 +38,7 @@ def common_session_key(card_key: bytes, diversifier: bytes) -> bytes:
 
 
 def session_input(diversifier: bytes) -> bytes:
-    """The two blocks whose encryption is the session key: the third byte made F0, then 0F."""
+    """The two blocks to encrypt for a session key: the third byte set to F0, then to 0F."""
     head, tail = diversifier[:2], diversifier[3:]
     return head + b"\xf0" + tail + head + b"\x0f" + tail
 
@@ -46,9 +46,9 @@ def session_input(diversifier: bytes) -> bytes:
 def limited_use_key(token_key: bytes, serial: int) -> bytes:
     """16-byte key number `serial` of an HCE phone, derived from its payment token's card key.
 
-    The phone holds only this; the token service derives it again from the serial number that the
-    phone puts into its issuer application data. In the common derivation the diversifier is A5
-    four times, which no session key's has, then the serial (the third byte would be lost).
+    The phone has only this key. The token service derives it again from the serial number in the
+    phone's issuer application data. The diversifier is A5 four times, which no session key's is,
+    then the serial; the common derivation overwrites the third byte, so the serial isn't there.
     """
     return common_session_key(token_key, b"\xa5\xa5\xa5\xa5" + serial.to_bytes(4))
 

@@ -1,8 +1,8 @@
 """The issuer's check of a card's application cryptogram, and its answer to the card.
 
 Supported: UnionPay-style version 01 and, for limited-use keys, 02; Visa 10 and 18; Mastercard
-16, 17, 20 and 21. The UnionPay make-up follows the PBOC layout as far as it is public and is
-checked against our own cards only; the others are pinned by published examples.
+16, 17, 20 and 21. The UnionPay layout follows PBOC as far as that is public, and has been checked
+against our own cards only. Published examples prove the others.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from checkout.clearing.hsm.icc_data import (
     CardholderVerification,
     IccError,
     cardholder_verification,
-    needed,
     read_icc,
+    required_tag,
 )
 from checkout.clearing.messages import AuthorizationRequest
 from checkout.clearing.scheme.participants import Scheme
 from checkout.money import numeric_code
 
-#: An ATC may run ahead by this much between two taps that the issuer sees: taps that never reached
-#: it (declined by the terminal, card pulled away) count too.
+#: The ATC may rise by this much between two taps that reach the issuer. It counts the taps in
+#: between as well: declined by the terminal, or broken off because the card was pulled away.
 ATC_WINDOW = 1000
 
 _KINDS = {0x00: "AAC", 0x40: "TC", 0x80: "ARQC"}
-_ASKED = ((0x9F02, 6), (0x9F03, 6), (0x9F1A, 2), (0x95, 5), (0x5F2A, 2), (0x9A, 3), (0x9C, 1))
+_SIGNED = ((0x9F02, 6), (0x9F03, 6), (0x9F1A, 2), (0x95, 5), (0x5F2A, 2), (0x9A, 3), (0x9C, 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CryptogramVerdict:
-    """What the issuer makes of one cryptogram.
+    """The issuer's verdict on one cryptogram.
 
     `reason` is empty where it is valid, else `cryptogram-mismatch`, `amount-differs`,
     `currency-differs` or `unknown-version`. `amount_minor` and `currency` are what the card
@@ -65,9 +65,9 @@ class CryptogramVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Version:
-    """How one cryptogram version is made up."""
+    """What one cryptogram version is computed from, and under which key."""
 
-    signed: Callable[[bytes], bytes]  # what of tag 9F10 is under the cryptogram
+    signed: Callable[[bytes], bytes]  # the part of tag 9F10 that the cryptogram covers
     cvr: slice
     pad: Callable[[bytes], bytes]
     diversifier: Callable[[bytes, bytes], bytes] | None  # of ATC and unpredictable number
@@ -91,10 +91,14 @@ def verify_arqc(
     DE55 that can't be read or lacks a tag. EMV Book 2, 8.1 (application cryptogram generation).
     """
     tags = read_icc(icc) if isinstance(icc, bytes | bytearray) else icc
-    parts = {tag: needed(tags, tag, length) for tag, length in _ASKED if tag != 0x9F03}
+    parts = {tag: required_tag(tags, tag, length) for tag, length in _SIGNED if tag != 0x9F03}
     parts[0x9F03] = tags.get(0x9F03, bytes(6))
-    un, aip, counter = needed(tags, 0x9F37, 4), needed(tags, 0x82, 2), needed(tags, 0x9F36, 2)
-    given, iad = needed(tags, 0x9F26, 8), tags.get(0x9F10, b"")
+    un, aip, counter = (
+        required_tag(tags, 0x9F37, 4),
+        required_tag(tags, 0x82, 2),
+        required_tag(tags, 0x9F36, 2),
+    )
+    cryptogram, iad = required_tag(tags, 0x9F26, 8), tags.get(0x9F10, b"")
     cvn, version = _version_of(scheme, iad)
     serial = _key_serial(iad) if (scheme, cvn) == _LIMITED_USE else None
     signed_amount, signed_currency = _bcd(parts[0x9F02], "9F02"), parts[0x5F2A].hex()[1:]
@@ -103,9 +107,9 @@ def verify_arqc(
         reason = "unknown-version"
     else:
         key = card_key if serial is None else limited_use_key(card_key, serial)
-        signed = b"".join(parts[tag] for tag, _ in _ASKED) + un + aip + counter
+        signed = b"".join(parts[tag] for tag, _ in _SIGNED) + un + aip + counter
         expected, answer = _computed(version, key, signed, iad, counter, un)
-        reason = "" if hmac.compare_digest(expected, given) else "cryptogram-mismatch"
+        reason = "" if hmac.compare_digest(expected, cryptogram) else "cryptogram-mismatch"
     if not reason and amount_minor is not None and amount_minor != signed_amount:
         reason = "amount-differs"
     if not reason and currency is not None and currency != signed_currency:
@@ -137,7 +141,7 @@ class AtcVerdict:
 def atc_verdict(last_atc: int | None, atc: int, *, window: int = ATC_WINDOW) -> AtcVerdict:
     """Compare a card's counter with the last one seen; None means that none was seen yet.
 
-    Only what is greater than the last one is fresh, and at most `window` greater.
+    A fresh counter is greater than the last one, by `window` at most.
     """
     if last_atc is not None and atc <= last_atc:
         return AtcVerdict(fresh=False, reason="replayed")
@@ -190,7 +194,7 @@ def _computed(
 
 
 def _version_of(scheme: Scheme, iad: bytes) -> tuple[int, _Version | None]:
-    """Cryptogram version number in tag 9F10 and what it means for this scheme."""
+    """Cryptogram version number in tag 9F10, and its version of this scheme if it is supported."""
     at = 1 if scheme is Scheme.MASTERCARD else 2
     if len(iad) <= at:
         raise IccError("9F10", "missing or too short to name a cryptogram version")
@@ -292,7 +296,7 @@ _VERSIONS: dict[tuple[Scheme, int], _Version] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChipProof:
-    """The issuer's check of DE55; it says nothing about whether the counter is new."""
+    """The issuer's check of DE55, without the check that its counter is new (`atc_verdict`)."""
 
     verdict: CryptogramVerdict
     cardholder: CardholderVerification

@@ -1,4 +1,4 @@
-"""A chip's proof as plain values, in which one process passes it to another."""
+"""A chip's proof as plain values, which one process can send to another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from checkout.clearing.hsm.icc_data import CardholderVerification
 
 
 class DecodedProof(msgspec.Struct, frozen=True, array_like=True):
-    """A `ChipProof` without the keys: of the answers to the card it has only that of an approval.
+    """A `ChipProof` without keys, so with one ready answer to the card only: that of an approval.
 
     The fields are those of `CryptogramVerdict`; `approval` is the value of tag 91 for DE39 = 00.
     """
@@ -52,7 +52,7 @@ def decoded_proof(proof: ChipProof) -> DecodedProof:
 
 
 def chip_proof_of(decoded: DecodedProof, verify: Callable[[], ChipProof]) -> ChipProof:
-    """The proof that `decoded` was made of; `verify` makes it anew, to answer anything but 00."""
+    """The proof behind `decoded`; `verify` computes it anew where the answer is anything but 00."""
 
     def answer(response_code: str) -> bytes:
         if response_code == "00":

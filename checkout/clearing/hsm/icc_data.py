@@ -19,7 +19,7 @@ class IccError(ValueError):
 
 
 class CardholderVerification(StrEnum):
-    """How the payer proved to be the cardholder, by tag 9F34."""
+    """How the payer was verified as the cardholder, by tag 9F34."""
 
     NONE = "none"
     ONLINE_PIN = "online-pin"
@@ -37,8 +37,8 @@ _METHODS = {
 def read_icc(icc: bytes) -> dict[int, bytes]:
     """Tags of DE55 by number (0x9F26), templates unopened; IccError for what is not BER-TLV.
 
-    EMV Book 3, Annex B (rules for BER-TLV data objects). A tag that stands twice is refused: two
-    parties could each read the other one.
+    EMV Book 3, Annex B (rules for BER-TLV data objects). A tag that occurs twice is refused: two
+    parties could each read a different one.
     """
     tags: dict[int, bytes] = {}
     at, end = 0, len(icc)
@@ -74,8 +74,8 @@ def write_icc(tags: Mapping[int, bytes]) -> bytes:
     return b"".join(_number(tag) + _written_length(len(held)) + held for tag, held in tags.items())
 
 
-def needed(tags: Mapping[int, bytes], tag: int, length: int) -> bytes:
-    """The value of a tag that has to be there with `length` bytes; IccError otherwise."""
+def required_tag(tags: Mapping[int, bytes], tag: int, length: int) -> bytes:
+    """The value of a tag that must be present with `length` bytes; IccError otherwise."""
     found = tags.get(tag)
     if found is None:
         raise IccError(f"{tag:X}", "missing")
@@ -85,7 +85,7 @@ def needed(tags: Mapping[int, bytes], tag: int, length: int) -> bytes:
 
 
 def cardholder_verification(tags: Mapping[int, bytes]) -> CardholderVerification:
-    """What tag 9F34 says of the payer; NONE where it is missing.
+    """How the payer was verified by tag 9F34; NONE where it is missing.
 
     EMV Book 3, Annex C3 (CVM codes). Over contactless, code 01 (PIN checked by the card)
     stands for the phone's own check, since no PIN can be entered for a card to check.

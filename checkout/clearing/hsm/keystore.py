@@ -1,7 +1,7 @@
 """The keys of one installation: issuers' master keys per range, and keys between participants.
 
-The file `keys/issuer-keys.json` is made on first use with mode 0600 in a folder with mode 0700,
-also when several processes start at once. No key is ever printed: `repr` shows the path alone.
+The first use writes the file `keys/issuer-keys.json` (mode 0600, in a folder of mode 0700); several
+processes may do so at once. No key is ever printed: `repr` shows the path alone.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ _DERIVES_KEYS = "X"
 
 
 class KeyStoreError(Exception):
-    """The key file can't be read, written or trusted, or holds no such key."""
+    """The key file can't be read, written or trusted, or has no such key."""
 
 
 class KeyStore:
-    """Keys of the installation at `home`; the file is made when a key is first asked for.
+    """Keys of the installation at `home`; the first request for a key writes the file.
 
-    `random_bytes(n)` gives key material and is `secrets.token_bytes` unless a test says otherwise.
+    `random_bytes(n)` gives key material.
     """
 
     def __init__(
@@ -86,10 +86,10 @@ class KeyStore:
 
     def master_key(self, prefix: str, purpose: KeyPurpose = KeyPurpose.CRYPTOGRAM) -> bytes:
         """16-byte issuer master key of an account range; KeyStoreError for an unknown range."""
-        held = self._section(f"range {prefix}")
-        if held is None:
+        section = self._section(f"range {prefix}")
+        if section is None:
             raise KeyStoreError(f"range: no issuer master key for {prefix!r}")
-        return bytes.fromhex(held[purpose])
+        return bytes.fromhex(section[purpose])
 
     def card_key(
         self,
@@ -102,24 +102,19 @@ class KeyStore:
         `account` is the PAN or payment token, `pan_sequence` DE23 or tag 5F34 as digits.
         EMV Book 2, Annex A1.4.1 (option A). KeyStoreError for an unknown range.
         """
-        wanted = (account, pan_sequence, purpose)
-        found = self._card_keys.get(wanted)
-        if found is None:
+        card = (account, pan_sequence, purpose)
+        key = self._card_keys.get(card)
+        if key is None:
             master = self.master_key(self._range_of(account), purpose)
-            found = derive_card_key(master, account, pan_sequence)
+            key = derive_card_key(master, account, pan_sequence)
             if len(self._card_keys) >= _CACHED_CARD_KEYS:
                 self._card_keys.clear()
-            self._card_keys[wanted] = found
-        return found
+            self._card_keys[card] = key
+        return key
 
     def zone_key(self, participant: str) -> bytes:
-        """32-byte AES key of the TR-31 blocks to a participant, made when first asked for."""
-        held = self._section(f"zone {participant}")
-        if held is None:
-            held = self._add({f"zone {participant}": {"kbpk": self._random_bytes(32).hex()}})[
-                f"zone {participant}"
-            ]
-        return bytes.fromhex(held["kbpk"])
+        """32-byte AES key of the TR-31 blocks to a participant, generated on first use."""
+        return self._random_secret(f"zone {participant}", "kbpk")
 
     def export_master_key(self, prefix: str, purpose: KeyPurpose, participant: str) -> str:
         """An issuer master key as a TR-31 block under the participant's zone key."""
@@ -128,13 +123,14 @@ class KeyStore:
         )
 
     def secret(self, name: str) -> bytes:
-        """32 random bytes kept under `name`, such as the pepper of stored PINs."""
-        held = self._section(f"secret {name}")
+        """32 random bytes stored under `name`, such as the pepper of stored PINs."""
+        return self._random_secret(f"secret {name}", "bytes")
+
+    def _random_secret(self, section: str, entry: str) -> bytes:
+        held = self._section(section)
         if held is None:
-            held = self._add({f"secret {name}": {"bytes": self._random_bytes(32).hex()}})[
-                f"secret {name}"
-            ]
-        return bytes.fromhex(held["bytes"])
+            held = self._add({section: {entry: self._random_bytes(32).hex()}})[section]
+        return bytes.fromhex(held[entry])
 
     def _range_of(self, account: str) -> str:
         for length in (8, 6):
@@ -145,11 +141,11 @@ class KeyStore:
     def _section(self, name: str) -> dict[str, str] | None:
         if self._keys is None or name not in self._keys:
             self._keys = self._read()
-            missing = [one for one in self._ranges if f"range {one}" not in self._keys]
+            missing = [prefix for prefix in self._ranges if f"range {prefix}" not in self._keys]
             if missing:
                 fresh = {
-                    f"range {one}": {purpose.value: self._new_key() for purpose in KeyPurpose}
-                    for one in missing
+                    f"range {prefix}": {purpose.value: self._new_key() for purpose in KeyPurpose}
+                    for prefix in missing
                 }
                 self._keys = self._add(fresh)
         return self._keys.get(name)
@@ -174,7 +170,7 @@ class KeyStore:
         return keys
 
     def _add(self, fresh: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-        """Add sections that are not there yet; whoever came first wins. Returns all sections."""
+        """Add sections unless another process has added them meanwhile; returns all sections."""
         with self._locked():
             keys = {**fresh, **self._read()}
             self._write(json.dumps({"version": 1, "keys": keys}, indent=1, sort_keys=True))
@@ -203,10 +199,10 @@ class KeyStore:
 
 
 def _checked(keys: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    """The sections as they are; ValueError and its like where one holds no keys."""
-    for name, held in keys.items():
-        wanted = {one.value for one in KeyPurpose} if name.startswith("range ") else set(held)
-        lengths = {len(bytes.fromhex(held[one])) for one in wanted}
+    """The sections unchanged; ValueError, KeyError or TypeError where one has no valid keys."""
+    for name, section in keys.items():
+        purposes = {one.value for one in KeyPurpose} if name.startswith("range ") else set(section)
+        lengths = {len(bytes.fromhex(section[purpose])) for purpose in purposes}
         if lengths != {16 if name.startswith("range ") else 32}:
             raise ValueError(name)
     return keys

@@ -1,4 +1,4 @@
-"""PINs as they travel (ISO 9564 format 0) and as they are kept: salted, never plain."""
+"""PINs as messages carry them (ISO 9564 format 0) and as the issuer stores them: a salted hash."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _SALT_BYTES = 16
 
 
 class PinBlockError(ValueError):
-    """A PIN block (DE52) that holds no PIN under this key and account; never says which PIN."""
+    """A PIN block (DE52) without a PIN under this key and account; the message names no PIN."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PinVerdict:
-    """`response_code` is 00, 55 (wrong) or 75 (no tries left); `tries_left` what to keep."""
+    """`response_code` is 00, 55 (wrong) or 75 (no tries left); `tries_left` is to be stored."""
 
     response_code: str
     tries_left: int
@@ -45,7 +45,7 @@ def encrypt_pin_block(pin: str, account: str, pin_key: bytes) -> bytes:
 
 
 def decrypt_pin_block(block: bytes, account: str, pin_key: bytes) -> str:
-    """The PIN in DE52; PinBlockError where key or account are others than it was made with."""
+    """The PIN in DE52; PinBlockError where it was encrypted under another key or account."""
     if len(block) != 8:
         raise PinBlockError(f"DE52: expected 8 bytes, got {len(block)}")
     try:
@@ -55,10 +55,10 @@ def decrypt_pin_block(block: bytes, account: str, pin_key: bytes) -> str:
 
 
 def pin_verification(pin: str, account: str, *, salt: bytes, pepper: bytes) -> bytes:
-    """What an issuer keeps of a PIN: the 16-byte salt and a 32-byte slow hash.
+    """What an issuer stores of a PIN: the 16-byte salt and a 32-byte slow hash.
 
-    `pepper` is a secret of the installation that does not stand in the database, so that the
-    database alone doesn't give the few possible PINs away.
+    `pepper` is a secret of the installation outside the database. Without it nobody can try the few
+    possible PINs against a copy of the database.
     """
     if len(salt) != _SALT_BYTES:
         raise ValueError(f"salt: expected {_SALT_BYTES} bytes, got {len(salt)}")
@@ -66,12 +66,14 @@ def pin_verification(pin: str, account: str, *, salt: bytes, pepper: bytes) -> b
     return salt + hashlib.pbkdf2_hmac("sha256", keyed, salt, _ROUNDS)
 
 
-def check_pin(pin: str, account: str, kept: bytes, *, pepper: bytes, tries_left: int) -> PinVerdict:
-    """Compare a PIN with what is kept and count: three wrong ones in a row block the PIN."""
+def check_pin(
+    pin: str, account: str, stored: bytes, *, pepper: bytes, tries_left: int
+) -> PinVerdict:
+    """Compare a PIN with what `pin_verification` gave; three wrong ones in a row block the PIN."""
     if tries_left <= 0:
         return PinVerdict(response_code="75", tries_left=0)
-    computed = pin_verification(pin, account, salt=kept[:_SALT_BYTES], pepper=pepper)
-    if hmac.compare_digest(computed, kept):
+    computed = pin_verification(pin, account, salt=stored[:_SALT_BYTES], pepper=pepper)
+    if hmac.compare_digest(computed, stored):
         return PinVerdict(response_code="00", tries_left=PIN_TRIES)
     left = tries_left - 1
     return PinVerdict(response_code="55" if left else "75", tries_left=left)

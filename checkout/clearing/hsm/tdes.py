@@ -1,6 +1,6 @@
 """Two-key Triple DES for cryptograms and keys, by `cryptography` alone.
 
-The card's side computes with pyemv; nothing here is shared with it.
+The emulated card computes with pyemv and shares nothing with this module.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
 BLOCK = 8
 _ZEROS = bytes(BLOCK)
-_KEPT = 1 << 14
+_MAX_CIPHERS = 1 << 14
 _ODD = bytes(value if value.bit_count() % 2 else value ^ 1 for value in range(256))
 
 
-class _Kept(threading.local):
-    """Ciphers that have been set up; one set a thread, since none may be used by two at once."""
+class _Ciphers(threading.local):
+    """Ciphers by their keys. Each thread has its own, since two must not use one at once."""
 
     def __init__(self) -> None:
-        self.ciphers: dict[bytes, Callable[[bytes], bytes]] = {}
+        self.by_key: dict[bytes, Callable[[bytes], bytes]] = {}
 
 
-_kept = _Kept()
+_ciphers = _Ciphers()
 
 
 def odd_parity(key: bytes) -> bytes:
@@ -43,14 +43,14 @@ def encrypt(key: bytes, blocks: bytes) -> bytes:
 
 
 def encrypt_often(key: bytes, blocks: bytes) -> bytes:
-    """The same for keys that come again, such as a card's: their set-up is kept, by thread."""
-    kept = _kept.ciphers
-    found = kept.get(key)
-    if found is None:
-        if len(kept) >= _KEPT:
-            kept.clear()
-        found = kept[key] = encryptor(key)
-    return found(blocks)
+    """The same for a key that is used again, such as a card's: its cipher is stored for that."""
+    ciphers = _ciphers.by_key
+    cipher = ciphers.get(key)
+    if cipher is None:
+        if len(ciphers) >= _MAX_CIPHERS:
+            ciphers.clear()
+        cipher = ciphers[key] = encryptor(key)
+    return cipher(blocks)
 
 
 def decrypt(key: bytes, blocks: bytes) -> bytes:
@@ -74,7 +74,7 @@ def mac_algorithm_3(
     """Eight-byte MAC of whole blocks under a 16-byte key (ISO/IEC 9797-1, MAC algorithm 3).
 
     Single DES under the left half chains all blocks but the last, which is encrypted under both
-    halves. `last_block` saves setting the key up again: what `encryptor(key)` returned.
+    halves. `last_block` is `encryptor(key)` where the caller has it already.
     """
     head, last = padded[:-BLOCK], padded[-BLOCK:]
     if head:

@@ -1,6 +1,6 @@
-"""The messages as bytes: values of `messages.py` to ISO 8583:1987 and back, pyiso8583 at the edge.
+"""Messages as bytes and as fields: ISO 8583:1987, read and written by pyiso8583 at the edge.
 
-On the wire two bytes of length, big-endian, precede every message. Inside, `Fields` is a message in
+On the wire two bytes of length, big-endian, precede every message. `Fields` is a message in
 pyiso8583's own form: "t" is the message type, numbers are keys, binary fields are hex.
 """
 
@@ -32,10 +32,10 @@ _DIGITS = frozenset(b"0123456789")
 
 
 class CodecError(ValueError):
-    """Bytes or values that are no message; `field` and `position` say where.
+    """Bytes or values that are no message; `field` and `position` name the place.
 
-    `fields` holds what could be read before, so that an answer can echo it; `response_code` is
-    what the answer says: 30, or 12 for a request that nobody serves.
+    `fields` are those that could be read, so that an answer can echo them; `response_code` is that
+    of the answer: 30, or 12 for a request that nobody serves.
     """
 
     def __init__(
@@ -63,13 +63,13 @@ def frame(message: bytes) -> bytes:
 def unpack(message: bytes, *, masked: bool = False) -> Fields:
     """Read one message without its length; CodecError names the first field that is wrong.
 
-    `masked` is for messages out of the log, whose card numbers are no numbers any more.
+    `masked` is for messages from the log, whose card numbers have asterisks in them.
     """
     return compiled_codec.read(message) or unpack_plainly(message, masked=masked)
 
 
 def unpack_plainly(message: bytes, *, masked: bool = False) -> Fields:
-    """The same through pyiso8583 alone: what the fast way is measured against and falls back on."""
+    """The same through pyiso8583 alone, which the compiled codec falls back on."""
     _check_bitmaps(message)
     try:
         fields, encoded = iso8583.decode(message, _SPEC)
@@ -79,8 +79,8 @@ def unpack_plainly(message: bytes, *, masked: bool = False) -> Fields:
     except (KeyError, IndexError, UnicodeDecodeError) as error:
         raise CodecError("t", f"not readable: {error}") from None
     for number, value in fields.items():
-        known = _WELL_FORMED.get(number)
-        if known is not None and known(value) is None and not masked:
+        fits = _WELL_FORMED.get(number)
+        if fits is not None and fits(value) is None and not masked:
             raise CodecError(
                 number,
                 f"expected form {BY_NUMBER[number].form}",
@@ -95,16 +95,16 @@ def unpack_plainly(message: bytes, *, masked: bool = False) -> Fields:
 
 
 def _well_formed(fields: Fields, wrong: str) -> Fields:
-    """What can be told back of a message whose field `wrong` is wrong: all that could be sent."""
+    """The fields that an answer may echo where `wrong` is wrong: all others of the right form."""
     return {
         number: value
         for number, value in fields.items()
-        if number != wrong and ((known := _WELL_FORMED.get(number)) is None or known(value))
+        if number != wrong and ((fits := _WELL_FORMED.get(number)) is None or fits(value))
     }
 
 
 def _check_bitmaps(message: bytes) -> None:
-    """Type and bitmaps before anything else: an unknown bit would shift all that follows."""
+    """Check type and bitmaps first: with an unknown bit, every later field would be misplaced."""
     if len(message) < 12:
         raise CodecError("t", f"expected at least 12 bytes, got {len(message)}")
     if not message[:4].isdigit() or not _DIGITS.issuperset(message[:4]):
@@ -133,8 +133,8 @@ def pack(fields: Fields) -> bytes:
 def pack_plainly(fields: Fields) -> bytes:
     """The same through pyiso8583 alone."""
     for number, value in fields.items():
-        known = _WELL_FORMED.get(number)
-        if known is not None and known(value) is None:
+        fits = _WELL_FORMED.get(number)
+        if fits is not None and fits(value) is None:
             raise CodecError(number, f"expected form {BY_NUMBER[number].form}, got {value!r}")
     try:
         encoded, _ = iso8583.encode(
@@ -148,8 +148,8 @@ def pack_plainly(fields: Fields) -> bytes:
 def answer_type(message_type: str) -> str | None:
     """The message type that answers `message_type`; None where nothing does.
 
-    A request nobody serves has an answer all the same: the next function of its class. Answers
-    themselves, with an odd third digit, have none.
+    A request that nobody serves has an answer too, whose third digit is one higher. An answer, with
+    an odd third digit, has none.
     """
     if message_type in ANSWERS:
         return ANSWERS[message_type]

@@ -1,8 +1,8 @@
-"""The same reading and writing of messages as through pyiso8583, several times as fast.
+"""Reads and writes messages exactly as pyiso8583 does, several times as fast.
 
-Every bitmap has a plan, made once: which fields follow and how long they are. Forms are checked for
-all fields of a kind at once. Whatever isn't plainly right gives None, and the caller takes the
-way through pyiso8583, which says what is wrong; so both ways read and refuse exactly the same.
+For every bitmap it compiles a plan once: which fields follow, and how long they are. It checks the
+form of all fields of a kind at once. For any message that isn't plainly right it gives None. The
+caller then uses pyiso8583, which names the error, so both codecs accept and refuse the same.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from checkout.clearing.iso8583.fields import BY_NUMBER, FieldSpec, Form, Length
 
 Fields = dict[str, str]
 _Key = TypeVar("_Key")
-_Made = TypeVar("_Made")
+_Stored = TypeVar("_Stored")
 
-_PLANS_KEPT = 512
+_MAX_PLANS = 512
 _LENGTH_DIGITS = {Length.FIXED: 0, Length.LL: 2, Length.LLL: 3}
 _SEPARATORS = str.maketrans("", "", "=D")
 _SPACES = str.maketrans("", "", " ")
@@ -34,7 +34,7 @@ _Step = tuple[str, int, int, int]
 
 
 class _Plan:
-    """What follows one bitmap: its steps in order, and the bitmap as pyiso8583 shows it."""
+    """The fields after one bitmap, as steps in order; the bitmap as pyiso8583 shows it."""
 
     __slots__ = ("at", "primary", "secondary", "steps")
 
@@ -58,7 +58,7 @@ _writing: dict[tuple[str, ...], tuple[str, tuple[_Step, ...]]] = {}
 
 
 def read(message: bytes) -> Fields | None:
-    """The fields of a message that is plainly right, in order; None for any other."""
+    """The fields of a message that is plainly right, in order; None for any other message."""
     if len(message) < 20:
         return None
     bitmap = message[4:20] if message[4] & 0x80 else message[4:12]
@@ -77,12 +77,12 @@ def read(message: bytes) -> Fields | None:
     at, end = plan.at, len(text)
     for number, digits, size, form in plan.steps:
         if digits:
-            told = text[at : at + digits]
-            numerics.append(told)
-            if len(told) != digits or not told.isdecimal():
+            prefix = text[at : at + digits]
+            numerics.append(prefix)
+            if len(prefix) != digits or not prefix.isdecimal():
                 return None
             at += digits
-            length = int(told)
+            length = int(prefix)
             if length > size:
                 return None
         else:
@@ -109,7 +109,7 @@ def read(message: bytes) -> Fields | None:
 
 
 def write(fields: Fields) -> bytes | None:
-    """The message of fields that plainly fit; None for any other."""
+    """The message of fields that are plainly right; None for any other fields."""
     names = tuple(fields)
     planned = _writing.get(names)
     if planned is None:
@@ -136,7 +136,7 @@ def write(fields: Fields) -> bytes | None:
                 value = bytes.fromhex(value).decode("latin-1")
             except ValueError:
                 return None
-            if len(value) * 2 != len(fields[number]):  # fromhex passes over spaces
+            if len(value) * 2 != len(fields[number]):  # fromhex ignores spaces
                 return None
         length = len(value)
         if digits:
@@ -163,9 +163,9 @@ def _well_formed(numerics: list[str], alphanumerics: list[str], texts: list[str]
     return not letters or (letters.isascii() and letters.isalnum())
 
 
-def _kept(plans: dict[_Key, _Made], key: _Key, plan: _Made) -> _Made:
-    """Keep a plan; a sender who tries bitmap after bitmap empties the shelf, no more."""
-    if len(plans) >= _PLANS_KEPT:
+def _stored(plans: dict[_Key, _Stored], key: _Key, plan: _Stored) -> _Stored:
+    """Store a plan. A sender of ever new bitmaps can only have the stored plans dropped."""
+    if len(plans) >= _MAX_PLANS:
         plans.clear()
     plans[key] = plan
     return plan
@@ -173,20 +173,20 @@ def _kept(plans: dict[_Key, _Made], key: _Key, plan: _Made) -> _Made:
 
 def _new_plan(bitmap: bytes) -> _Plan | None:
     try:
-        return _kept(_reading, bitmap, _Plan(bitmap))
+        return _stored(_reading, bitmap, _Plan(bitmap))
     except KeyError:  # a field that isn't in use
         return None
 
 
 def _new_writing(names: tuple[str, ...]) -> tuple[str, tuple[_Step, ...]] | None:
-    given = [name for name in names if name not in ("t", "p", "1")]
-    if "t" not in names or not all(name in BY_NUMBER for name in given):
+    numbered = [name for name in names if name not in ("t", "p", "1")]
+    if "t" not in names or not all(name in BY_NUMBER for name in numbered):
         return None
-    numbers = sorted(int(name) for name in given)
+    numbers = sorted(int(name) for name in numbered)
     steps = tuple(_step(BY_NUMBER[str(number)]) for number in numbers)
     width = 128 if numbers and numbers[-1] > 64 else 64
     bits = sum(1 << (width - number) for number in numbers)
     if width == 128:
         bits |= 1 << 127
     bitmap = bits.to_bytes(width // 8).decode("latin-1")
-    return _kept(_writing, names, (bitmap, steps))
+    return _stored(_writing, names, (bitmap, steps))

@@ -9,7 +9,7 @@ from checkout.clearing.iso8583.codec import CodecError, Fields, unpack
 from checkout.clearing.iso8583.fields import BY_NUMBER, Form
 from checkout.money import mask_account
 
-#: Fields whose content nobody is shown: PIN block, keys, MACs.
+#: Fields whose content is never shown: PIN block, keys, MACs.
 _SECRET = {"52", "64", "96", "128"}
 _ICC_TAG_NAMES = {
     "9F26": "application cryptogram",
@@ -56,7 +56,7 @@ def describe(message: bytes) -> dict[str, Any]:
 
 
 def describe_fields(fields: Fields) -> dict[str, Any]:
-    """The same of a message that has been read already."""
+    """The same for a message that is already fields."""
     shown: dict[str, Any] = {"message_type": fields["t"]}
     for number in sorted((key for key in fields if key.isdigit() and key != "1"), key=int):
         spec = BY_NUMBER[number]
@@ -86,7 +86,7 @@ def _masked_track(track: str) -> str:
 
 
 def _icc(icc: bytes) -> dict[str, str] | str:
-    """Tags of DE55 in order; the bytes' count where they are no BER-TLV."""
+    """Tags of DE55 in order; only the number of bytes where they are no BER-TLV."""
     shown: dict[str, str] = {}
     at = 0
     try:

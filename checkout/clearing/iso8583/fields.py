@@ -1,7 +1,8 @@
-"""The field table of the messages: which data elements there are, how written, who needs them.
+"""The field table of the messages: which data elements they use, how each is written, who needs it.
 
 ISO 8583:1987 with the encoding of this backend: ASCII message type, numerics and lengths, binary
-bitmaps, binary DE52, 55, 64 and 128. The documentation's table is made from this one.
+bitmaps, binary DE52, 55, 64 and 128. `checkout switch --spec` prints this
+table.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 
 class Form(StrEnum):
-    """What may stand in a field; the letters are those of ISO 8583:1987."""
+    """Which characters a field may have; the letters are those of ISO 8583:1987."""
 
     NUMERIC = "n"
     ALPHANUMERIC = "an"
@@ -23,7 +24,7 @@ class Form(StrEnum):
 
 
 class Length(StrEnum):
-    """How a field's length is told."""
+    """How a field's length is written."""
 
     FIXED = "fixed"
     LL = "LL"
@@ -32,7 +33,7 @@ class Length(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldSpec:
-    """One data element: `size` is its length, or its longest, in characters or bytes."""
+    """One data element; `size` is its length, or its greatest length, in characters or bytes."""
 
     number: int
     name: str
@@ -88,7 +89,7 @@ FIELDS: tuple[FieldSpec, ...] = (
     _fixed(25, "n", 2, "POS condition code", "00 normal, 06 pre-authorisation and completion"),
     _fixed(26, "n", 2, "PIN capture code", "longest PIN taken"),
     _fixed(28, "an", 9, "Amount, transaction fee", "D or C and eight digits"),
-    _ll(32, "n", 11, "Acquiring institution", "participant that answers for the merchant"),
+    _ll(32, "n", 11, "Acquiring institution", "participant that acts for the merchant"),
     _ll(33, "n", 11, "Forwarding institution", "participant that sent this message"),
     _ll(35, "z", 37, "Track 2 equivalent", "tag 57 with = or D"),
     _fixed(37, "an", 12, "Retrieval reference number", "RRN"),
@@ -107,16 +108,16 @@ FIELDS: tuple[FieldSpec, ...] = (
     _lll(55, "b", 255, "ICC data", "BER-TLV of the tap"),
     _lll(56, "ans", 255, "Payment account reference", "PAR, 29 characters"),
     _lll(60, "ans", 100, "Private: conditions", "60.1 to 60.11, see below"),
-    _lll(61, "ans", 200, "Private: holder checks", "not used; taken and left alone"),
-    _lll(62, "ans", 200, "Private: switching", "not used; taken and left alone"),
+    _lll(61, "ans", 200, "Private: holder checks", "not used; accepted and ignored"),
+    _lll(62, "ans", 200, "Private: switching", "not used; accepted and ignored"),
     _lll(63, "ans", 512, "Private: network", "usages of two letters, three digits and content"),
     _fixed(64, "b", 8, "MAC", "over all before it, where no field above 64 follows"),
     _fixed(70, "n", 3, "Network management code", "001, 002, 101, 201, 202, 301"),
     _fixed(90, "n", 42, "Original data elements", "type, STAN, DE7, DE32 and DE33 of the original"),
     _fixed(96, "b", 8, "Message security code", "not used: 8 bytes hold no double-length key"),
     _ll(100, "n", 11, "Receiving institution", "participant that the message is for"),
-    _ll(102, "ans", 28, "Account 1", "not used; taken and left alone"),
-    _ll(103, "ans", 28, "Account 2", "not used; taken and left alone"),
+    _ll(102, "ans", 28, "Account 1", "not used; accepted and ignored"),
+    _ll(103, "ans", 28, "Account 2", "not used; accepted and ignored"),
     _lll(120, "ans", 999, "Private: operation, part 1", "JSON of 0600 and 0610"),
     _lll(121, "ans", 999, "Private: operation, part 2", "continues DE120"),
     _lll(122, "ans", 999, "Private: operation, part 3", "continues DE121"),
@@ -128,7 +129,7 @@ BY_NUMBER: dict[str, FieldSpec] = {str(spec.number): spec for spec in FIELDS}
 
 _FINANCIAL = ("2", "3", "4", "7", "11", "18", "19", "22", "25", "32", "33", "37", "41", "42", "49")
 
-#: Message type of a request -> the fields that it can't do without.
+#: Message type of a request -> the fields that it must have.
 REQUIRED: dict[str, tuple[str, ...]] = {
     "0100": _FINANCIAL,
     "0200": _FINANCIAL,
@@ -167,7 +168,7 @@ _LENGTH_DIGITS = {Length.FIXED: 0, Length.LL: 2, Length.LLL: 3}
 
 
 def pyiso8583_spec() -> dict[str, dict[str, Any]]:
-    """The table in the form that pyiso8583 reads."""
+    """The table in the form that pyiso8583 takes."""
     edge: dict[str, dict[str, Any]] = {
         "h": _edge_field("ascii", 0, 0, "Message header"),
         "t": _edge_field("ascii", 0, 4, "Message type"),

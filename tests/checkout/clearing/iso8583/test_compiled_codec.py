@@ -101,7 +101,7 @@ def test_strange_bitmaps_do_not_fill_the_memory() -> None:
     tail = bytes(16)
     for n in range(2000):
         compiled_codec.read(b"0200" + (n << 40).to_bytes(8) + tail)
-    assert len(compiled_codec._reading) <= compiled_codec._PLANS_KEPT
+    assert len(compiled_codec._reading) <= compiled_codec._MAX_PLANS
 
 
 @pytest.mark.long
