@@ -30,7 +30,7 @@ PEOPLE: dict[str, float] = {
     "expired": 0.015,
 }
 
-#: With what each of them pays by each way; names of demo payers.
+#: The demo payer that each of them is, by way to pay.
 HOLDS: dict[str, dict[str, str]] = {
     "code-wallet": {
         "debit": "wallet-balance",
@@ -82,7 +82,7 @@ HOLDS: dict[str, dict[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Basket:
-    """One sale to be made: the same by every way to pay."""
+    """One sale to be made, the same by every way to pay."""
 
     number: int
     person: str
@@ -91,7 +91,7 @@ class Basket:
 
 
 def draw_baskets(scenario: Scenario, count: int, seed: int) -> tuple[Basket, ...]:
-    """`count` sales of a scenario; the first ones stay the same when there are more."""
+    """`count` sales of a scenario; a larger count begins with the same sales."""
     return tuple(_basket(scenario, number, seed) for number in range(count))
 
 

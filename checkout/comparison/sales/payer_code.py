@@ -1,4 +1,4 @@
-"""One try to pay by the payer's own code: the phone shows it, the counter scans it, the shop asks.
+"""One attempt to pay by the payer's own code: the phone shows it and the counter scans it.
 
 The phone fetches its page and the counter sends what it read over real HTTP; the picture between
 them is really drawn and really read.
@@ -13,8 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from checkout.comparison.sales.shop_code_and_tap import NO_BANK, Tried, last_answer_ms, page_words
-from checkout.comparison.testbed.testbed import Stand
+from checkout.comparison.sales.shop_code_and_tap import (
+    NO_BANK,
+    PaymentAttempt,
+    last_answer_ms,
+    page_words,
+)
+from checkout.comparison.testbed.testbed import Testbed
 from checkout.demo.payers import DEMO_PIN
 from checkout.demo.phone_steps import exchange_step
 from checkout.shop.orders.states import Order
@@ -33,7 +38,7 @@ from devices.phone import (
 )
 from devices.qr.scanner import NoCode, read
 
-#: What a phone's screen shows once it has been taken away: nothing that could be read.
+#: A picture without a code: what the counter sees once the phone has been taken away.
 DARK_SCREEN = (
     b'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="40" viewBox="0 0 40 40">'
     b'<rect x="0" y="0" width="40" height="40" fill="#000"/></svg>'
@@ -41,8 +46,8 @@ DARK_SCREEN = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """What the shop answered when the counter sent a scanned code; `kind` names a refusal."""
+class CodeReply:
+    """The shop's response to a code that the counter scanned; `kind` names a refusal."""
 
     status: int
     kind: str
@@ -50,13 +55,13 @@ class Taken:
     exchange: Exchange
 
     @property
-    def done(self) -> bool:
-        """Whether the shop took the code, whatever the bank said then."""
+    def accepted(self) -> bool:
+        """Whether the shop accepted the code; the bank may still have declined."""
         return self.status < 400
 
 
 def present_and_pay(
-    stand: Stand,
+    testbed: Testbed,
     order: Order,
     payer: str,
     *,
@@ -65,16 +70,16 @@ def present_and_pay(
     network: Network | None = None,
     scanned: Callable[[ShownCode], bytes] = lambda shown: shown.picture,
     as_till: bool = True,
-) -> Tried:
+) -> PaymentAttempt:
     """The payer shows a code, the counter scans it; where a PIN is wanted, the payer types it.
 
-    `scanned` is what the scanner sees instead of the phone's screen. The counter sends what it read
-    by the API as a till does, or else by its own page's form. `origin` is where another process
-    serves the shop.
+    `scanned` returns the picture that the scanner sees. The counter sends what it read by the API
+    if `as_till`, else by the form of its own page. `origin` is where another process serves the
+    shop.
     """
     began = time.perf_counter()
-    where = origin or stand.origin
-    before = len(stand.shop.payments.of_order(order.id))
+    where = origin or testbed.origin
+    before = len(testbed.shop.payments.of_order(order.id))
     phone = CodePhone(payer, where, pin=pin, network=network)
     try:
         shown = phone.show()
@@ -87,32 +92,32 @@ def present_and_pay(
     except NoCode:
         return _nothing(began, "takes the phone away", "no code in the picture")
     read_ms = (time.perf_counter() - began) * 1000 - at_ms
-    taken = take_code(where, order.id, text, as_till=as_till, began=began)
+    reply = send_code(where, order.id, text, as_till=as_till, began=began)
     try:
         seen: PhoneResult | None = phone.follow(shown)
     except (PhoneError, OSError):
         seen = None  # the phone has no network; the counter goes on without it
-    payments = stand.shop.payments.of_order(order.id)
+    payments = testbed.shop.payments.of_order(order.id)
     payment = payments[-1] if len(payments) > before else None
     exchanges = phone.exchanges
-    steps = _steps(exchanges, picture, at_ms, read_ms, taken, payment)
-    return Tried(
+    steps = _steps(exchanges, picture, at_ms, read_ms, reply, payment)
+    return PaymentAttempt(
         payment=payment,
         steps=steps,
         software_ms=read_ms
-        + taken.exchange.took_ms
-        + sum(each.took_ms for each in exchanges if not each.modelled),
+        + reply.exchange.took_ms
+        + sum(exchange.took_ms for exchange in exchanges if not exchange.modelled),
         shop_ms=last_answer_ms(steps),
-        payer_saw=_payer_saw(seen, payment, taken),
-        refused="" if payment is not None else taken.kind,
+        payer_saw=_payer_saw(seen, payment, reply),
+        refused="" if payment is not None else reply.kind,
         pins=int(seen is not None and seen.pin_asked and seen.outcome != "shown"),
-        exchanges=(*exchanges, taken.exchange),
-        # Which way a line breaks is chance, and the shop is told the same either way.
-        taken=NO_BANK if taken.kind == "clearing-unavailable" else taken.detail,
+        exchanges=(*exchanges, reply.exchange),
+        # How exactly a line breaks is chance; the refusal's text must not depend on it.
+        shop_refusal=NO_BANK if reply.kind == "clearing-unavailable" else reply.detail,
     )
 
 
-def take_code(
+def send_code(
     origin: str,
     order_id: str,
     text: str,
@@ -120,7 +125,7 @@ def take_code(
     as_till: bool = True,
     began: float | None = None,
     network: Network | None = None,
-) -> Taken:
+) -> CodeReply:
     """Send what the counter scanned to the shop; `began` is when the sale's clock started."""
     started = time.perf_counter()
     headers = {"User-Agent": USER_AGENT, "Origin": origin}
@@ -148,7 +153,7 @@ def take_code(
         path=path,
         status=answer.status,
     )
-    return Taken(status=answer.status, kind=kind, detail=detail, exchange=exchange)
+    return CodeReply(status=answer.status, kind=kind, detail=detail, exchange=exchange)
 
 
 def _refusal(answer: Answer) -> tuple[str, str]:
@@ -157,22 +162,22 @@ def _refusal(answer: Answer) -> tuple[str, str]:
     if answer.status < 400:
         return "", ""
     try:
-        told = json.loads(answer.body)
-        return str(told["type"]).rsplit("/", 1)[-1], str(told["detail"])
+        problem = json.loads(answer.body)
+        return str(problem["type"]).rsplit("/", 1)[-1], str(problem["detail"])
     except (ValueError, KeyError, TypeError):
         return f"http-{answer.status}", f"HTTP {answer.status}"
 
 
-def _payer_saw(seen: PhoneResult | None, payment: Payment | None, taken: Taken) -> str:
+def _payer_saw(seen: PhoneResult | None, payment: Payment | None, reply: CodeReply) -> str:
     if seen is None:
         return "the code, and no page after it"
     if seen.outcome == "shown":
-        return "the code, still" if not taken.done else "the code, being checked"
+        return "the code, still" if not reply.accepted else "the code, being checked"
     return page_words(seen, payment)
 
 
-def _nothing(began: float, saw: str, refused: str) -> Tried:
-    return Tried(
+def _nothing(began: float, saw: str, refused: str) -> PaymentAttempt:
+    return PaymentAttempt(
         payment=None,
         steps=(),
         software_ms=(time.perf_counter() - began) * 1000,
@@ -187,7 +192,7 @@ def _steps(
     picture: bytes,
     at_ms: float,
     read_ms: float,
-    taken: Taken,
+    reply: CodeReply,
     payment: Payment | None,
 ) -> tuple[Step, ...]:
     """The phone's, the counter's and the shop's steps on one clock, numbered."""
@@ -210,8 +215,8 @@ def _steps(
             what="read the picture",
             took_ms=read_ms,
         ),
-        exchange_step(taken.exchange, "counter", "shop"),
-        *_within(taken.exchange, own[:waited]),
+        exchange_step(reply.exchange, "counter", "shop"),
+        *_within(reply.exchange, own[:waited]),
     ]
     paid = payment is not None and payment.state is PaymentState.APPROVED
     for exchange in exchanges:

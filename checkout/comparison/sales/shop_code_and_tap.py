@@ -1,4 +1,4 @@
-"""One try to pay an order, by code or by tap, through the software as it is."""
+"""One attempt to pay an order, by the shop's code or by tap, through the software as it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from checkout.acceptance.nfc.terminal import instruction
 from checkout.acceptance.qr.link import build_link
-from checkout.comparison.testbed.testbed import Stand
+from checkout.comparison.testbed.testbed import Testbed
 from checkout.demo.payers import DEMO_PIN, payer_of_account
 from checkout.demo.phone_steps import scan_steps
 from checkout.errors import ShopError
@@ -28,13 +28,13 @@ _CARD_WITHIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tried:
-    """What one try came to.
+class PaymentAttempt:
+    """What came of one attempt to pay.
 
-    `steps` are on the try's own clock; `software_ms` is the measured time; `shop_ms` when the shop
-    had its answer. `refused` says why there is no payment. `pins` counts PINs that were typed. What
-    was said on the way stands in `exchanges` (HTTP), `taken` (the shop's refusal of a payer's
-    code, in its words) and `walked` (the card).
+    `steps` are on the attempt's own clock; `software_ms` is the measured time; `shop_ms` is when
+    the shop had the switch's response. `refused` says why there is no payment, `shop_refusal` says
+    it in the shop's words where the shop refused. `pins` counts the PINs that were typed.
+    `exchanges` are by HTTP, `tap_result` is the kernel's.
     """
 
     payment: Payment | None
@@ -46,12 +46,12 @@ class Tried:
     pins: int = 0
     air: ModelledTime | None = None
     exchanges: tuple[Exchange, ...] = ()
-    taken: str = ""
-    walked: TapResult | None = None
+    shop_refusal: str = ""
+    tap_result: TapResult | None = None
 
 
 def scan_and_pay(
-    stand: Stand,
+    testbed: Testbed,
     order: Order,
     payer: str,
     *,
@@ -59,21 +59,21 @@ def scan_and_pay(
     pin: str = DEMO_PIN,
     network: Network | None = None,
     fresh: bool = True,
-) -> Tried:
+) -> PaymentAttempt:
     """The payer's phone scans the picture of the order's code and follows its page.
 
     `origin` is where another process serves the shop.
     """
     began = time.perf_counter()
-    picture = png(build_link(origin or stand.origin, order.code))
+    picture = png(build_link(origin or testbed.origin, order.code))
     drawn_ms = (time.perf_counter() - began) * 1000
-    before = len(stand.shop.payments.of_order(order.id))
+    before = len(testbed.shop.payments.of_order(order.id))
     phone = Phone(payer, pin=pin, network=network or HttpNetwork())
     try:
         seen = phone.pay(picture, fresh=fresh)
     except (PhoneError, OSError):
         took_ms = (time.perf_counter() - began) * 1000
-        return Tried(
+        return PaymentAttempt(
             payment=None,
             steps=(),
             software_ms=took_ms,
@@ -82,13 +82,14 @@ def scan_and_pay(
             refused="phone offline",
             pins=1,
         )
-    payments = stand.shop.payments.of_order(order.id)
+    payments = testbed.shop.payments.of_order(order.id)
     payment = payments[-1] if len(payments) > before else None
     if payment is None:
-        return Tried(
+        return PaymentAttempt(
             payment=None,
             steps=(),
-            software_ms=drawn_ms + sum(one.took_ms for one in seen.exchanges if not one.modelled),
+            software_ms=drawn_ms
+            + sum(exchange.took_ms for exchange in seen.exchanges if not exchange.modelled),
             shop_ms=None,
             payer_saw=page_words(seen, None),
             refused=_refused(seen),
@@ -96,7 +97,7 @@ def scan_and_pay(
             exchanges=seen.exchanges,
         )
     steps = scan_steps(seen, payment, len(picture))
-    return Tried(
+    return PaymentAttempt(
         payment=payment,
         steps=steps,
         software_ms=drawn_ms + _measured_end_ms(steps),
@@ -108,7 +109,7 @@ def scan_and_pay(
 
 
 def tap_and_pay(
-    stand: Stand,
+    testbed: Testbed,
     order: Order,
     payer: str,
     *,
@@ -116,22 +117,22 @@ def tap_and_pay(
     wrap: Callable[[Card], Card] | None = None,
     again: bool = True,
     laid: bool = False,
-) -> Tried:
+) -> PaymentAttempt:
     """The payer lays the card on the reader; with `again`, a torn tap is made once more.
 
-    `wrap` puts something between reader and card on the first tap. Without a PIN in `pin` none is
-    typed when one is asked for. `laid`: the card lies on the reader already.
+    `wrap` puts something between reader and card on the first tap. Where `pin` is None, no PIN is
+    typed when one is asked for. `laid` says that the card lies on the reader already.
     """
-    cashier = _MeasuringCashier(stand, order, payer, pin=pin, wrap=wrap, again=again, laid=laid)
-    till = Till(stand.terminal, cashier, card_within_s=_CARD_WITHIN_S)
+    cashier = _MeasuringCashier(testbed, order, payer, pin=pin, wrap=wrap, again=again, laid=laid)
+    till = Till(testbed.terminal, cashier, card_within_s=_CARD_WITHIN_S)
     try:
-        till.serve(stand.reader)
+        till.serve(testbed.reader)
     except TransportError as error:
         return _no_payment(cashier.trace, str(error), error.reason)
     finally:
-        stand.reader.remove_card()
-    assert cashier.tried is not None
-    return cashier.tried
+        testbed.reader.remove_card()
+    assert cashier.attempt is not None
+    return cashier.attempt
 
 
 class _MeasuringCashier(Cashier):
@@ -139,7 +140,7 @@ class _MeasuringCashier(Cashier):
 
     def __init__(
         self,
-        stand: Stand,
+        testbed: Testbed,
         order: Order,
         payer: str,
         *,
@@ -148,7 +149,7 @@ class _MeasuringCashier(Cashier):
         again: bool,
         laid: bool,
     ) -> None:
-        self._stand = stand
+        self._testbed = testbed
         self._charge = Charge(
             order_id=order.id, amount_minor=order.amount_minor, currency=order.currency
         )
@@ -159,16 +160,16 @@ class _MeasuringCashier(Cashier):
         self._placed = laid
         self._began_ms = 0.0
         self.trace = Trace()
-        self.tried: Tried | None = None
+        self.attempt: PaymentAttempt | None = None
 
     def charge(self) -> Charge:
-        """The order of this try."""
+        """The order of this attempt."""
         return self._charge
 
     def place_card(self, reader: Reader) -> None:
         """Lay the payer's card, once for each tap."""
         if not self._placed:
-            self._stand.reader.place_card(self._payer)
+            self._testbed.reader.place_card(self._payer)
             self._placed = True
             self._began_ms = self.trace.now_ms()
 
@@ -186,31 +187,31 @@ class _MeasuringCashier(Cashier):
 
     def remove_card(self, reader: Reader) -> None:
         """The payer takes the card back."""
-        self._stand.reader.remove_card()
+        self._testbed.reader.remove_card()
 
     def settle(self, charge: Charge, tap: Tap) -> Verdict:
-        """Pay with the card, or have it tapped again; what it came to is `tried`."""
+        """Pay with the card, or have it tapped again; the result is `attempt`."""
         self._taps_left -= 1
         if tap.evidence is None and self._taps_left:
             self._placed = False
             state, message = instruction(tap.result)
             return Verdict(state=state, message=message, signal="failure")
-        self.tried = self._pay(charge, tap)
-        return Verdict(state="done", message=self.tried.payer_saw, signal="off", final=True)
+        self.attempt = self._pay(charge, tap)
+        return Verdict(state="done", message=self.attempt.payer_saw, signal="off", final=True)
 
-    def _pay(self, charge: Charge, tap: Tap) -> Tried:
+    def _pay(self, charge: Charge, tap: Tap) -> PaymentAttempt:
         air = modelled_ms(tap.result.exchanges)
         asks_pin = tap.result.online_pin_required
         if tap.evidence is None:
             sentence, refused = instruction(tap.result)[1], f"card refused: {tap.result.outcome}"
-            return _no_payment(self.trace, sentence, refused, air=air, walked=tap.result)
+            return _no_payment(self.trace, sentence, refused, air=air, tap_result=tap.result)
         if asks_pin and self._pin is None:
             return _no_payment(
-                self.trace, "asks for the PIN", "no PIN was typed", air=air, walked=tap.result
+                self.trace, "asks for the PIN", "no PIN was typed", air=air, tap_result=tap.result
             )
         try:
             payment = pay_by_tap(
-                self._stand.shop.tap_payments,
+                self._testbed.shop.tap_payments,
                 charge,
                 tap,
                 payer=payer_of_account(tap.evidence.pan),
@@ -224,10 +225,10 @@ class _MeasuringCashier(Cashier):
                 error.kind,
                 air=air,
                 pins=int(asks_pin),
-                walked=tap.result,
-                taken=words,
+                tap_result=tap.result,
+                shop_refusal=words,
             )
-        return Tried(
+        return PaymentAttempt(
             payment=payment,
             steps=payment.steps,
             software_ms=payment.total_ms - payment.modelled_ms,
@@ -235,7 +236,7 @@ class _MeasuringCashier(Cashier):
             payer_saw=_shown(payment),
             pins=int(asks_pin),
             air=air,
-            walked=tap.result,
+            tap_result=tap.result,
         )
 
 
@@ -244,21 +245,21 @@ _REFUSALS = {"clearing-unavailable": NO_BANK}
 _PAGES = {
     "paid": "paid",
     "unknown": "not known yet",
-    "reversed": "taken back",
+    "reversed": "shop_refusal back",
     "expired": "the code has run out",
     "used": "the code has been used",
 }
 
 
 def _shown(payment: Payment) -> str:
-    """What the terminal tells the payer."""
+    """What the terminal shows to the payer."""
     if payment.state is PaymentState.DECLINED:
         return f"declined: {payment.response_text}"
-    return "taken back" if payment.state is PaymentState.REVERSED else str(payment.state)
+    return "shop_refusal back" if payment.state is PaymentState.REVERSED else str(payment.state)
 
 
 def page_words(seen: PhoneResult, payment: Payment | None) -> str:
-    """What the payer's page says, in a few words."""
+    """What the payer's page shows, in a few words."""
     if seen.outcome in _PAGES:
         return _PAGES[seen.outcome]
     if seen.outcome == "problem":
@@ -275,7 +276,7 @@ def _refused(seen: PhoneResult) -> str:
 
 
 def _unsent(payment: Payment) -> str:
-    """A decline that no bank gave: nothing could be sent."""
+    """The kind of a decline that no bank gave, since no request could be sent; else empty."""
     asked = any(step.target == "switch" for step in payment.steps)
     return "clearing-unavailable" if payment.response_code == "91" and not asked else ""
 
@@ -287,10 +288,10 @@ def _no_payment(
     *,
     air: ModelledTime | None = None,
     pins: int = 0,
-    walked: TapResult | None = None,
-    taken: str = "",
-) -> Tried:
-    return Tried(
+    tap_result: TapResult | None = None,
+    shop_refusal: str = "",
+) -> PaymentAttempt:
+    return PaymentAttempt(
         payment=None,
         steps=trace.steps(),
         software_ms=trace.now_ms(),
@@ -299,8 +300,8 @@ def _no_payment(
         refused=refused,
         pins=pins,
         air=air,
-        walked=walked,
-        taken=taken,
+        tap_result=tap_result,
+        shop_refusal=shop_refusal,
     )
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong on the payer's side: a network that fades, a card that leaves."""
+"""Faulty devices of the payer: networks that fail, cards that are taken away."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from devices.phone import Answer, HttpNetwork
 
 
 class FadingNetwork:
-    """A phone's network that fails `times` times when something is to be done by `method`."""
+    """A phone's network that fails for the first `times` requests by `method`."""
 
     def __init__(self, *, method: str, times: int = 1) -> None:
         self._method = method
@@ -19,7 +19,7 @@ class FadingNetwork:
         self._inner = HttpNetwork()
 
     def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
-        """One exchange; OSError where the network has faded."""
+        """One exchange; OSError where the network fails."""
         if self._times and method == self._method:
             self._times -= 1
             raise OSError("the phone has no network")
@@ -27,7 +27,7 @@ class FadingNetwork:
 
 
 class LeavingCard:
-    """A card that is taken away, or a reader that is, after some commands."""
+    """A card that is taken away, or whose reader is, by `leave` after `after` commands."""
 
     def __init__(self, inner: Card, *, after: int, leave: Callable[[], None]) -> None:
         self._inner = inner
@@ -48,7 +48,7 @@ class LeavingCard:
 
 
 class LastingNetwork:
-    """A phone's network that lasts for so many requests, and is gone then."""
+    """A phone's network that works for so many requests and fails from then on."""
 
     def __init__(self, *, requests: int) -> None:
         self._left = requests
@@ -69,15 +69,15 @@ class ClosedPage:
         self._inner = HttpNetwork()
 
     def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
-        """One exchange; a form is sent, and nobody waits for what is said to it."""
+        """One exchange; a form is sent, and nobody waits for its response."""
         if method != "POST":
             return self._inner.request(method, url, headers, body)
         parts = urlsplit(url)
         lines = [f"POST {parts.path} HTTP/1.1", f"Host: {parts.netloc}", "Connection: close"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         lines += [f"Content-Length: {len(body)}", "", ""]
-        with socket.create_connection((parts.hostname or "", parts.port or 80)) as sent:
-            sent.sendall("\r\n".join(lines).encode() + body)
+        with socket.create_connection((parts.hostname or "", parts.port or 80)) as connection:
+            connection.sendall("\r\n".join(lines).encode() + body)
         raise OSError("the page was closed")
 
 

@@ -1,4 +1,4 @@
-"""What the clearing backend's books say of the sales that were run: who holds which money."""
+"""The sales that were run, as they stand in the books of the clearing backend."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SALES = ("purchase", "offline-advice", "completion", "completion-advice")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Booked:
-    """One sale as it stands in the books: kept (pending or posted) or voided."""
+class BookedSale:
+    """One sale as it stands in the books; `in_force` if pending or posted, not if voided."""
 
     rrn: str
     house: str
     amount_minor: int
     payer: str  # masked
-    kept: bool
+    in_force: bool
     shares_minor: Mapping[str, int]
 
 
@@ -39,40 +39,40 @@ class Books:
     def __init__(self, database_url: str) -> None:
         self._engine: Engine = open_clearing_engine(database_url)
 
-    def sales(self) -> dict[str, list[Booked]]:
+    def sales(self) -> dict[str, list[BookedSale]]:
         """Every sale in the books by its retrieval reference number (DE37)."""
-        found: dict[str, list[Booked]] = {}
+        found: dict[str, list[BookedSale]] = {}
         for row in self._engine.query(SELECT_ENTRY + "1 = 1 ORDER BY id"):
             entry = entry_row(row)
             if entry.kind in _SALES:
                 found.setdefault(entry.rrn, []).append(self._booked(entry))
         return found
 
-    def of(self, rrn: str) -> list[Booked]:
+    def of(self, rrn: str) -> list[BookedSale]:
         """The sales that carry one retrieval reference number."""
         rows = self._engine.query(SELECT_ENTRY + "rrn = ? ORDER BY id", (rrn,))
         entries = [entry_row(row) for row in rows]
         return [self._booked(entry) for entry in entries if entry.kind in _SALES]
 
     def reason(self, rrn: str) -> str:
-        """Why the message of that number was answered as it was, in the switch's own words."""
+        """The switch's own reason for its response to the message of that number."""
         rows = self._engine.query(
             "SELECT reason FROM clearing_messages WHERE rrn = ? ORDER BY seq DESC LIMIT 1", (rrn,)
         )
         return str(rows[0][0]) if rows else ""
 
     def imbalance_minor(self) -> int:
-        """What debits and credits differ by over all transfers: zero, or the books are wrong."""
+        """The difference of debits and credits over all transfers: zero, or the books are wrong."""
         rows = self._engine.query(
             "SELECT coalesce(sum(amount_minor), 0) FROM clearing_transfers WHERE debit = credit"
         )
         return int(rows[0][0])
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self._engine.close()
 
-    def _booked(self, entry: EntryRow) -> Booked:
+    def _booked(self, entry: EntryRow) -> BookedSale:
         resolved = self._engine.query(
             "SELECT status FROM clearing_resolutions WHERE entry = ?", (entry.id,)
         )
@@ -80,11 +80,11 @@ class Books:
         rows = self._engine.query(SELECT_TRANSFER + "t.entry = ? ORDER BY t.id", (entry.id,))
         transfers = [transfer_row(row) for row in rows]
         split = split_of(entry.amount_minor, House(entry.house), transfers)
-        return Booked(
+        return BookedSale(
             rrn=entry.rrn,
             house=entry.house,
             amount_minor=entry.amount_minor,
             payer=entry.payer,
-            kept=status in (Status.PENDING, Status.POSTED),
+            in_force=status in (Status.PENDING, Status.POSTED),
             shares_minor=split.shares(),
         )

@@ -1,7 +1,6 @@
-"""A gate in the line between shop and switch: passes messages on, loses, holds or cuts them.
+"""A proxy in the line between shop and switch that can lose, delay, change or cut off messages.
 
-It knows only the frames (two bytes of length) and the message type at their head; everything else
-goes through as it came.
+It reads only the frame (two bytes of length) and the message type at its head.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from typing import Literal
 
 from checkout.sockets import receive_exactly
 
-Direction = Literal["question", "answer"]
+Direction = Literal["request", "response"]
 Address = tuple[str, int]
 
-#: What to do with a message that was waited for: True passes it on, False loses it.
+#: Called when the message has come: True passes it on, False loses it.
 Action = Callable[[], bool]
-#: How a message is changed before it is passed on.
+#: Returns the message as it is passed on.
 Alter = Callable[[bytes], bytes]
 
 
@@ -33,7 +32,7 @@ class _Rule:
     alter: Alter | None
 
 
-class Gate:
+class Proxy:
     """Listens on a free loopback port and connects on to the switch; safe to close twice."""
 
     def __init__(self, switch: Callable[[], Address | None]) -> None:
@@ -42,9 +41,9 @@ class Gate:
         self._lock = threading.Lock()
         self._rules: list[_Rule] = []
         self._open: set[socket.socket] = set()
-        self.is_shut = False
+        self.blocked = False
         self.passed: Counter[tuple[Direction, str]] = Counter()
-        threading.Thread(target=self._accept, name="gate", daemon=True).start()
+        threading.Thread(target=self._accept, name="proxy", daemon=True).start()
 
     @property
     def address(self) -> Address:
@@ -52,7 +51,7 @@ class Gate:
         host, port = self._listener.getsockname()[:2]
         return str(host), int(port)
 
-    def once(
+    def on_next(
         self,
         direction: Direction,
         message_type: str,
@@ -60,38 +59,38 @@ class Gate:
         *,
         alter: Alter | None = None,
     ) -> None:
-        """Do this with the next message of that direction and type."""
+        """Call `action` on the next message of that direction and type; `alter` may change it."""
         with self._lock:
             self._rules.append(_Rule(direction, message_type, action, alter))
 
-    def forget(self) -> None:
-        """Give up waiting for messages that never came."""
+    def drop_rules(self) -> None:
+        """Drop the rules for messages that have not come."""
         with self._lock:
             self._rules.clear()
 
-    def shut(self) -> None:
-        """Cut every connection and let none through until `open_again`."""
-        self.is_shut = True
+    def block(self) -> None:
+        """Cut every connection and let none through until `unblock`."""
+        self.blocked = True
         self.cut()
 
-    def open_again(self) -> None:
+    def unblock(self) -> None:
         """Let connections through."""
-        self.is_shut = False
+        self.blocked = False
 
     def cut(self) -> None:
-        """End the connections there are."""
+        """End the open connections."""
         with self._lock:
             ending, self._open = self._open, set()
-        for one in ending:
+        for end in ending:
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+                end.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Stop listening and cut everything."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self.shut()
+        self.block()
 
     def _accept(self) -> None:
         while True:
@@ -99,7 +98,7 @@ class Gate:
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            address = None if self.is_shut else self.switch()
+            address = None if self.blocked else self.switch()
             try:
                 if address is None:
                     raise OSError("shut")
@@ -110,7 +109,7 @@ class Gate:
             far.settimeout(None)
             with self._lock:
                 self._open |= {near, far}
-            for source, target, direction in ((near, far, "question"), (far, near, "answer")):
+            for source, target, direction in ((near, far, "request"), (far, near, "response")):
                 threading.Thread(
                     target=self._pump, args=(source, target, direction), daemon=True
                 ).start()
@@ -123,10 +122,10 @@ class Gate:
                 passed = self._let_through(direction, body)
                 if passed is not None:
                     target.sendall(len(passed).to_bytes(2) + passed)
-        for one in (source, target):
+        for end in (source, target):
             with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
 
     def _let_through(self, direction: Direction, body: bytes) -> bytes | None:
         message_type = body[:4].decode("ascii", "replace")

@@ -1,10 +1,9 @@
-"""The shop's pages in a process of their own, to be killed, or to run out of disk."""
+"""The shop's pages in a process of their own, which can be killed, or have its disk filled."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -14,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from checkout.child_process import module_command, module_environment
+from checkout.comparison.testbed.full_disk import empty_disk, fill_disk
 from checkout.config import ENVIRONMENT, Config, encode_config
 
 _READY_S = 20.0
-_UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
 class ShopProcess:
@@ -29,7 +28,7 @@ class ShopProcess:
 
     @property
     def origin(self) -> str:
-        """Where its pages are."""
+        """The URL before the path of its pages."""
         return f"http://127.0.0.1:{self._config.port}"
 
     def start(self) -> None:
@@ -40,7 +39,7 @@ class ShopProcess:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # its workers die with it
+            start_new_session=True,  # so that `kill` reaches its workers too
         )
         deadline = time.monotonic() + _READY_S
         while not self._answers():
@@ -49,22 +48,21 @@ class ShopProcess:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """What a power cut does to it, workers and all; safe when it is dead already."""
+        """Kill it and its workers, as a power cut does; safe when it is dead already."""
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def fill_disk(self) -> None:
-        """Let it write nothing more to any file, as on a full disk."""
+        """Fill the disk of the process and its workers."""
         for pid in self._pids():
-            no_room(pid)
+            fill_disk(pid)
 
     def empty_disk(self) -> None:
-        """Give it room again."""
+        """Give them room again."""
         for pid in self._pids():
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, _UNLIMITED)
+            empty_disk(pid)
 
     def _pids(self) -> Iterator[int]:
         """The process and its workers: all of its session."""
@@ -84,12 +82,6 @@ class ShopProcess:
         return False
 
 
-def no_room(pid: int) -> None:
-    """Let a process write nothing more to any file (setrlimit(2), RLIMIT_FSIZE)."""
-    with contextlib.suppress(ProcessLookupError):
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-
-
 def sell_in_child(
     config: Config,
     *,
@@ -99,10 +91,10 @@ def sell_in_child(
     started: Callable[[subprocess.Popen[bytes]], None] = lambda child: None,
     full: bool = False,
 ) -> tuple[int, str]:
-    """One sale by `checkout pay` in a process of its own: exit status and what it said.
+    """One sale by `checkout pay` in a process of its own: exit status and last line of output.
 
-    `started` is called at once; with `full` it never has room on the disk. Without room for a new
-    order, nothing is sold.
+    `started` is called once the process runs. With `full` its disk is full from the start, so that
+    not even a new order can be stored.
     """
     sale = ("pay", "--mode", mode, "--amount", amount, "--payer", payer, "--json")
     child = subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -113,10 +105,10 @@ def sell_in_child(
         stderr=subprocess.PIPE,
     )
     if full:
-        no_room(child.pid)
+        fill_disk(child.pid)
     started(child)
-    _, said = child.communicate(timeout=60)
-    lines = said.decode("utf-8", "replace").strip().splitlines()
+    _, output = child.communicate(timeout=60)
+    lines = output.decode("utf-8", "replace").strip().splitlines()
     return child.returncode, lines[-1] if lines else ""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import threading
 import time
@@ -10,6 +9,7 @@ import time
 from checkout.child_process import module_command, module_environment
 from checkout.clearing.switch.discovery import find
 from checkout.clearing.switch.server import SwitchServer
+from checkout.comparison.testbed.full_disk import empty_disk, fill_disk
 from checkout.comparison.testbed.testbed import RunningClock
 from checkout.config import ENVIRONMENT, Config, encode_config
 
@@ -17,7 +17,7 @@ _READY_S = 15.0
 
 
 class SwitchProcess:
-    """The switch as a process, to be killed and started again."""
+    """The switch as a process, which can be killed and started again."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -44,7 +44,7 @@ class SwitchProcess:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """What a power cut does to it."""
+        """Kill it, as a power cut does."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
@@ -59,13 +59,12 @@ class SwitchProcess:
                 self.kill()
 
     def fill_disk(self) -> None:
-        """Let it write nothing more to any file, as on a full disk."""
-        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        """Fill its disk: it can write nothing more to any file."""
+        fill_disk(self.pid)
 
     def empty_disk(self) -> None:
         """Give it room again."""
-        unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, unlimited)
+        empty_disk(self.pid)
 
 
 class SwitchThread:
@@ -94,12 +93,12 @@ class SwitchThread:
             self._thread.join(5)
 
     def kill(self) -> None:
-        """A thread cannot lose its power alone."""
+        """NotImplementedError: a thread cannot be killed."""
         raise NotImplementedError("switch: only a process of its own can be killed")
 
     def fill_disk(self) -> None:
-        """A thread has no disk of its own."""
+        """NotImplementedError: a thread has no disk of its own."""
         raise NotImplementedError("switch: only a process of its own can run out of disk")
 
     def empty_disk(self) -> None:
-        """Nothing was filled."""
+        """Do nothing: no disk was filled."""

@@ -1,8 +1,8 @@
-"""A shop, a switch and a reader of their own, set up in a scratch home to be run against.
+"""The testbed: a shop, a switch and a reader in a scratch home, to run sales against.
 
 All of it is the real software: orders and payments, the switch behind its socket, the emulated
-PN532 under nfcpy's driver, the emulated cards with their keys. Only messages can be made to get
-lost, and the clock runs ahead between sales.
+PN532 under nfcpy's driver, the emulated cards with their keys. Only the client can lose messages,
+and the clock is set ahead between sales.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from checkout.shop.shop import Shop, prepare_tables
 #: Clock time between two sales: each payer comes a few times a day, as daily limits expect.
 BETWEEN_SALES_S = 7_200.0
 
-#: Every account can stand this much more a sale, so that long runs do not run dry.
+#: Every account has this much more than in the demo, so that long runs do not empty it.
 _FILL_MINOR = 200_000_00
 
 
@@ -48,35 +48,35 @@ ServePages = Callable[[Shop], AbstractContextManager[str]]
 
 
 class RunningClock:
-    """Real time that starts at a given moment and can be moved on."""
+    """Real time that starts at a given moment and can be advanced; it stands still if `frozen`."""
 
-    def __init__(self, start: datetime, *, stands_still: bool = False) -> None:
+    def __init__(self, start: datetime, *, frozen: bool = False) -> None:
         self._start = start
         self._origin = time.monotonic()
-        self._stands_still = stands_still
+        self._frozen = frozen
         self._ahead_s = 0.0
 
     def __call__(self) -> datetime:
         """The time now, in UTC."""
-        passed_s = 0.0 if self._stands_still else time.monotonic() - self._origin
+        passed_s = 0.0 if self._frozen else time.monotonic() - self._origin
         return self._start + timedelta(seconds=passed_s + self._ahead_s)
 
     def set_to(self, sale: int) -> None:
-        """The moment of a sale, however long the ones before it took."""
+        """Set the time of a sale by its number, however long the sales before it took."""
         self._ahead_s = sale * BETWEEN_SALES_S
 
     @contextmanager
     def real_time(self) -> Iterator[None]:
-        """Go back for a while to what everybody else's clock says."""
+        """Show real time for a while, as the clocks of other processes do."""
         ahead_s, self._ahead_s = self._ahead_s, 0.0
         try:
             yield
         finally:
-            # Never back behind what has been dated: the newest payment must stay the newest.
+            # Not to an earlier time than before: the newest payment must stay the newest.
             self._ahead_s += ahead_s
 
-    def move_on(self, seconds: float) -> None:
-        """Let time pass at once."""
+    def advance(self, seconds: float) -> None:
+        """Set the time ahead."""
         self._ahead_s += seconds
 
 
@@ -85,11 +85,11 @@ def noon_of(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, 4, tzinfo=UTC)
 
 
-Loss = Literal["request", "answer"]
+Loss = Literal["request", "response"]
 
 
 class LossyClient:
-    """A switch client that can be told to lose the next question or the next answer."""
+    """A switch client that loses the next request or response if `lose` says so."""
 
     def __init__(self, inner: SwitchClient) -> None:
         self._inner = inner
@@ -97,13 +97,13 @@ class LossyClient:
         self.exchanges = 0
 
     def authorize(self, request: AuthorizationRequest, *, timeout_s: float = 10.0) -> Exchange:
-        """As the client does; what is lost shows as NoAnswer without the wait."""
+        """As the client does; NoAnswer at once where the message is to be lost."""
         lost, self.lose = self.lose, None
         if lost == "request":
             raise NoAnswer("the question was lost on its way")
         exchange = self._inner.authorize(request, timeout_s=timeout_s)
         self.exchanges += 1
-        if lost == "answer":
+        if lost == "response":
             raise NoAnswer("the answer was lost on its way")
         return exchange
 
@@ -120,13 +120,13 @@ class LossyClient:
 
 
 @dataclass(slots=True, kw_only=True)
-class Stand:
+class Testbed:
     """Everything that sales are run against."""
 
     config: Config
     clock: RunningClock
     shop: Shop
-    client: Any  # a SwitchClient, or something that stands in front of one
+    client: Any  # a SwitchClient or a LossyClient
     terminal: tap.Terminal
     reader: EmulatedReader
     origin: str
@@ -134,14 +134,14 @@ class Stand:
 
 
 @contextmanager
-def open_stand(
+def open_testbed(
     home: Path,
     database: str,
     scenario: Scenario,
     serve_pages: ServePages,
     *,
     seed: int | None = None,
-) -> Iterator[Stand]:
+) -> Iterator[Testbed]:
     """Set everything up in `home`, on a fresh database of that name, and take it down again.
 
     With a `seed` the shop's key is drawn from it, and so are the codes that payers show.
@@ -153,12 +153,12 @@ def open_stand(
             merchant, country=country, country_alpha=scenario.currency[:2], city="ABROAD"
         )
     config = Config(home=home, database=str(home / database), merchant=merchant)
-    # Standing still within a sale, so that no page or message hangs on how fast this machine is.
-    clock = RunningClock(noon_of(scenario.date), stands_still=True)
+    # Frozen within a sale, so that no page or message depends on the speed of this machine.
+    clock = RunningClock(noon_of(scenario.date), frozen=True)
     with ExitStack() as stack:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         if seed is not None:
-            # A picture is as large as its digits make it: other digits, other bytes on the wire.
+            # The size of a code's picture depends on its digits, and so on this key.
             drawn = hashlib.sha256(f"stand {seed}".encode()).digest()
             secret_file(home / "keys" / "shop.key", base64.urlsafe_b64encode(drawn))
         make_card("unionpay-debit", home)  # the certification authority comes with the first card
@@ -178,7 +178,7 @@ def open_stand(
         stack.callback(shop.close)
         reader = EmulatedReader(home, shared_service(lambda: cast(SwitchClient, client)))
         stack.callback(reader.close)
-        yield Stand(
+        yield Testbed(
             config=config,
             clock=clock,
             shop=shop,
@@ -207,7 +207,7 @@ def _switch(home: Path, database_url: str, clock: Callable[[], datetime]) -> Ite
 
 
 def well_filled(world: DemoWorld) -> DemoWorld:
-    """The demo's accounts with more on them; the empty one, and whatever a class caps, stays."""
+    """The demo's accounts with more money; the empty one and the one with a capped balance stay."""
     filled = {
         number: account
         if account.payer in ("empty", "unionpay-class3")

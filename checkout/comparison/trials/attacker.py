@@ -1,4 +1,4 @@
-"""What attackers need: a line of their own to the switch, ears, a relay, a page that lies."""
+"""The attackers' tools: requests of their own, a wiretap, a relay, a phishing page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from checkout.acceptance.qr.authorization import (
 )
 from checkout.clearing.client.client import NoAnswer, NotSent, SwitchClient
 from checkout.clearing.messages import AuthorizationRequest
-from checkout.comparison.trials.rig import Rig
+from checkout.comparison.trials.lab import Lab
 from checkout.shop import till
 from checkout.sockets import receive_exactly
 from devices.nfc.contract import Card, CardDescription
@@ -31,10 +31,10 @@ from devices.phone import Answer, HttpNetwork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What the switch said to a question of an attacker's making.
+class SwitchReply:
+    """What came back for a request that an attacker made.
 
-    `response_code` is empty where it said nothing; `passed` are the messages that got through.
+    `response_code` is empty where no response came; `passed` names the messages that got through.
     """
 
     response_code: str
@@ -47,13 +47,13 @@ class Asked:
         return self.response_code == "00"
 
 
-def read_card(rig: Rig, payer: str, amount_minor: int) -> tuple[TapResult, Evidence | None]:
-    """Walk a card as a terminal does, for any amount, and keep what it gave."""
-    reader = rig.stand.reader
+def read_card(lab: Lab, payer: str, amount_minor: int) -> tuple[TapResult, Evidence | None]:
+    """Read a card as a terminal does, for any amount; its result and evidence, if any."""
+    reader = lab.testbed.reader
     reader.place_card(payer)
     try:
         tap = till.read_card(
-            rig.stand.terminal,
+            lab.testbed.terminal,
             reader,
             amount_minor=amount_minor,
             currency="CNY",
@@ -64,23 +64,23 @@ def read_card(rig: Rig, payer: str, amount_minor: int) -> tuple[TapResult, Evide
     return tap.result, tap.evidence
 
 
-def tap_question(
-    rig: Rig, evidence: Evidence, amount_minor: int, **changed: Any
+def tap_request(
+    lab: Lab, evidence: Evidence, amount_minor: int, **changed: Any
 ) -> AuthorizationRequest:
-    """A question to the switch from what a card gave, changed as the attacker likes."""
+    """A request to the switch from a card's evidence, with the fields in `changed` replaced."""
     request = authorization(
         evidence,
         account=evidence.pan or "",
         amount_minor=amount_minor,
         currency="CNY",
-        numbers=rig.shop.payments.numbers(),
-        merchant=rig.stand.config.merchant,
+        numbers=lab.shop.payments.numbers(),
+        merchant=lab.testbed.config.merchant,
     )
     return replace(request, **changed)
 
 
-def code_question(
-    rig: Rig,
+def code_request(
+    lab: Lab,
     account: str,
     expiry: str | None,
     amount_minor: int,
@@ -88,59 +88,59 @@ def code_question(
     pin: str | None,
     kind: CodeKind,
 ) -> AuthorizationRequest:
-    """A question to the switch as if somebody had paid by code from `account`."""
-    block = None if pin is None else rig.stand.client.encrypt_pin(pin, account)
+    """A request to the switch as if somebody had paid by code from `account`."""
+    block = None if pin is None else lab.testbed.client.encrypt_pin(pin, account)
     return code_authorization(
         CodeEvidence(
             account=account, expiry=expiry, pan_sequence="001", code_kind=kind, pin_block=block
         ),
         amount_minor=amount_minor,
         currency="CNY",
-        numbers=rig.shop.payments.numbers(),
-        merchant=rig.stand.config.merchant,
+        numbers=lab.shop.payments.numbers(),
+        merchant=lab.testbed.config.merchant,
     )
 
 
-def ask(rig: Rig, request: AuthorizationRequest) -> Asked:
-    """Send the question; silence and refusal to connect are answers too."""
-    client: SwitchClient = rig.stand.client
-    return ask_as(rig, client, request)
+def send(lab: Lab, request: AuthorizationRequest) -> SwitchReply:
+    """Send the request by the shop's client; no response, or no connection, is a reply too."""
+    client: SwitchClient = lab.testbed.client
+    return send_as(lab, client, request)
 
 
-def ask_as(rig: Rig, client: SwitchClient, request: AuthorizationRequest) -> Asked:
-    """The same by a line of somebody else's."""
-    before = Counter(rig.gate.passed)
+def send_as(lab: Lab, client: SwitchClient, request: AuthorizationRequest) -> SwitchReply:
+    """Send the request by a client of the attacker's own."""
+    before = Counter(lab.proxy.passed)
     code = ""
     try:
         code = client.authorize(request, timeout_s=2.0).response.response_code
-        reason = rig.books.reason(request.rrn)
+        reason = lab.books.reason(request.rrn)
     except (NoAnswer, NotSent, ValueError) as error:
         reason = str(error)
-    told = Counter(rig.gate.passed) - before
-    passed = " answered ".join(kind for _, kind in told if kind in ("0200", "0210"))
+    counted = Counter(lab.proxy.passed) - before
+    passed = " answered ".join(kind for _, kind in counted if kind in ("0200", "0210"))
     if not passed:
-        passed = f"{', '.join(kind for _, kind in told)}: no 0200 was sent"
-    return Asked(response_code=code, reason=reason, passed=passed)
+        passed = f"{', '.join(kind for _, kind in counted)}: no 0200 was sent"
+    return SwitchReply(response_code=code, reason=reason, passed=passed)
 
 
-class Ears:
-    """A network that passes everything on and remembers what was sent, and what was said."""
+class Wiretap:
+    """A network that passes everything on and records every request and response."""
 
     def __init__(self) -> None:
         self._inner = HttpNetwork()
-        self.heard: list[tuple[str, str, dict[str, str], bytes]] = []
-        self.said: list[Answer] = []
+        self.requests: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.responses: list[Answer] = []
 
     def request(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
-        """One exchange, overheard."""
-        self.heard.append((method, url, headers, body))
+        """One exchange, recorded."""
+        self.requests.append((method, url, headers, body))
         answer = self._inner.request(method, url, headers, body)
-        self.said.append(answer)
+        self.responses.append(answer)
         return answer
 
     def form(self) -> tuple[str, dict[str, str], dict[str, str]]:
-        """Address, headers and fields of the form that was sent."""
-        _, url, headers, body = next(one for one in self.heard if one[0] == "POST")
+        """URL, headers and fields of the first form that was sent."""
+        _, url, headers, body = next(request for request in self.requests if request[0] == "POST")
         fields = {name: values[0] for name, values in parse_qs(body.decode()).items()}
         return url, headers, fields
 
@@ -160,9 +160,9 @@ class ChangingNetwork:
 
 
 class RelayedCard:
-    """A card that lies elsewhere: commands and answers go through a TCP connection.
+    """A card that lies elsewhere: commands and responses go through a socket.
 
-    `added_s` is the time that the way adds to each exchange.
+    `added_s` is the time that the relay adds to each exchange.
     """
 
     def __init__(self, far: Card, *, added_s: float) -> None:
@@ -176,11 +176,11 @@ class RelayedCard:
 
     @property
     def description(self) -> CardDescription:
-        """What the mole told of the card."""
+        """The description of the card at the far end."""
         return self._description
 
     def transceive(self, command: bytes) -> bytes:
-        """There and back."""
+        """Send the command to the card at the far end and return its response."""
         began = time.perf_counter()
         self._near.sendall(len(command).to_bytes(2) + command)
         answer = receive_exactly(self._near, int.from_bytes(receive_exactly(self._near, 2)))
@@ -203,8 +203,8 @@ class RelayedCard:
 
 
 @contextmanager
-def lying_page(caught: list[dict[str, str]]) -> Iterator[str]:
-    """A page that looks like a payer's page and keeps what is typed; yields its origin."""
+def phishing_page(forms: list[dict[str, str]]) -> Iterator[str]:
+    """Serve a page that looks like a payer's page and appends what is typed to `forms`."""
 
     class _Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -216,7 +216,7 @@ def lying_page(caught: list[dict[str, str]]) -> Iterator[str]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            caught.append({k: v[0] for k, v in parse_qs(body.decode()).items()})
+            forms.append({k: v[0] for k, v in parse_qs(body.decode()).items()})
             self._answer("<main data-outcome=paid>Paid</main>")
 
         def _answer(self, text: str) -> None:
@@ -228,7 +228,7 @@ def lying_page(caught: list[dict[str, str]]) -> Iterator[str]:
             self.wfile.write(content)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """A thief is quiet."""
+            """Write no log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Page)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -8,7 +8,7 @@ from checkout.comparison.results import Row
 from checkout.comparison.testbed.testbed import ServePages
 from checkout.comparison.trials import (
     code_attacks as codes,
-    payer_code_attacks as shown,
+    payer_code_attacks as payer_codes,
     tap_attacks as taps,
     webhook_attacks as webhooks,
 )
@@ -21,7 +21,7 @@ def run_attacks(
     only: tuple[str, ...] = (),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Row, ...]:
-    """Attempt every cell, or those of the rows named in `only`; `progress` hears done and total."""
+    """Try every attack, or those named in `only`; `progress` gets how many are done, and of all."""
     return run_trials(ATTACKS, serve_pages, only=only, progress=progress)
 
 
@@ -32,7 +32,7 @@ ATTACKS = (
         what="What one payment sent is sent again: a code's form, a payer's code, a cryptogram.",
         qr=codes.replayed_form,
         nfc=taps.replayed_cryptogram,
-        code=shown.replayed,
+        code=payer_codes.replayed,
     ),
     Trial(
         name="other-domain",
@@ -40,7 +40,7 @@ ATTACKS = (
         what="An account number, or a payer's code, as a card; a tap's payment token in a code.",
         qr=codes.number_as_card,
         nfc=taps.token_elsewhere,
-        code=shown.digits_as_card,
+        code=payer_codes.digits_as_card,
     ),
     Trial(
         name="amount",
@@ -48,7 +48,7 @@ ATTACKS = (
         what="The payer pays less than the order; the counter takes more than it said.",
         qr=codes.smaller_amount,
         nfc=taps.raised_amount,
-        code=shown.more_than_told,
+        code=payer_codes.more_than_told,
         remedy="an amount that the payer confirms before, as with the shop's code or above the "
         "limit without PIN",
     ),
@@ -59,7 +59,7 @@ ATTACKS = (
         "photographed over a shoulder and shown at another till.",
         qr=None,
         nfc=taps.relayed,
-        code=shown.photographed,
+        code=payer_codes.photographed,
         absent={"qr": "the shop's code is no secret: whoever is sent it pays this shop's order"},
         remedy="for a tap a limit on the card's answering time (relay resistance); for a code a "
         "screen turned away, and its minute",
@@ -70,7 +70,7 @@ ATTACKS = (
         what="Somebody listens to Wi-Fi or to the air and uses what was heard.",
         qr=codes.overheard_pin,
         nfc=taps.eavesdropped,
-        code=shown.overheard,
+        code=payer_codes.overheard,
         remedy="https (--https); payment tokens, whose number alone buys nothing",
     ),
     Trial(
@@ -91,7 +91,7 @@ ATTACKS = (
         what="A code that nobody made is guessed; a card is made with a false certificate.",
         qr=codes.forged_code,
         nfc=taps.forged_card,
-        code=shown.guessed,
+        code=payer_codes.guessed,
     ),
     Trial(
         name="paid-by-two",
@@ -100,7 +100,7 @@ ATTACKS = (
         "tills; two cards are tapped for one order.",
         qr=codes.two_with_one_photo,
         nfc=taps.two_cards_one_order,
-        code=shown.shown_twice,
+        code=payer_codes.shown_twice,
     ),
     Trial(
         name="phished",
@@ -109,7 +109,7 @@ ATTACKS = (
         "digits of the payer's code read out.",
         qr=codes.phished,
         nfc=None,
-        code=shown.read_out,
+        code=payer_codes.read_out,
         absent={"nfc": "a tap has nothing to type or to read out"},
         remedy="the page's address; a code is for a counter only",
     ),

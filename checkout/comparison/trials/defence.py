@@ -1,4 +1,4 @@
-"""Who stopped an attack, at which step and why: read off what the software answered in that run."""
+"""Who stopped an attack, at which step and why, as the software answered in that run."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from checkout.clearing.scheme.participants import Role, demo_participants
-from checkout.comparison.sales.payer_code import Taken
-from checkout.comparison.sales.shop_code_and_tap import Tried
+from checkout.comparison.sales.payer_code import CodeReply
+from checkout.comparison.sales.shop_code_and_tap import PaymentAttempt
 from checkout.comparison.testbed.ledger_audit import Books
 from checkout.demo.payers import payer as find_payer
 from checkout.shop.payments.payments import Payment, PaymentState
@@ -17,11 +17,11 @@ from devices.phone import Answer, Exchange
 from devices.phone.page import Page
 
 if TYPE_CHECKING:
-    from checkout.comparison.trials.attacker import Asked
+    from checkout.comparison.trials.attacker import SwitchReply
 
-#: Codes by which the switch itself answers, before it asks anybody (ISO 8583, DE39).
+#: Response codes that the switch gives itself, before it asks anybody (ISO 8583, DE39).
 _SWITCH_CODES = frozenset({"12", "30", "94", "96", "A0"})
-#: The switch's own words where its routing, or its token service, found nobody to ask.
+#: The switch's reasons where its routing, or its token service, found nobody to ask.
 _NO_ROUTE = frozenset({"no-such-range", "token-of-nobody"})
 _DECIDED_BY_TOKEN_SERVICE = ("token-outside-", "token-requestor-", "token-unknown", "token-expired")
 _LONGEST_WORDS = 110
@@ -29,30 +29,30 @@ _LONGEST_WORDS = 110
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """`by` a party, at a `step`, `because` of a reason in the words of the one who gave it."""
+    """An attack ended: `by` a party, at a `step`, `because` of a reason in that party's words."""
 
     by: str
     step: str
     because: str = ""
 
 
-def of_try(books: Books, tried: Tried) -> Stop:
-    """How far one try to pay got, and who ended it."""
-    payment = tried.payment
+def of_try(books: Books, attempt: PaymentAttempt) -> Stop:
+    """How far one attempt to pay got, and who ended it."""
+    payment = attempt.payment
     if payment is not None and payment.state is PaymentState.APPROVED:
         return Stop(by="nobody", step=_asked_words(payment.steps) or "the card decides offline")
     if payment is not None and _asked_words(payment.steps):
         return of_payment(books, payment)
-    if tried.walked is not None and (payment is not None or not tried.taken):
-        return of_walk(tried.walked, tried.refused)
-    if tried.walked is not None:
-        last = [step.what for step in tried.steps if step.target == "card"][-1]
-        return Stop(by="the shop", step=f"after {last}", because=tried.taken)
-    return of_exchanges(tried.exchanges, tried.taken or tried.refused)
+    if attempt.tap_result is not None and (payment is not None or not attempt.shop_refusal):
+        return of_tap(attempt.tap_result, attempt.refused)
+    if attempt.tap_result is not None:
+        last = [step.what for step in attempt.steps if step.target == "card"][-1]
+        return Stop(by="the shop", step=f"after {last}", because=attempt.shop_refusal)
+    return of_exchanges(attempt.exchanges, attempt.shop_refusal or attempt.refused)
 
 
 def of_payment(books: Books, payment: Payment) -> Stop:
-    """Whoever answered the question that the shop sent for this payment."""
+    """The party that answered the request which the shop sent for this payment."""
     code = payment.response_code or ""
     reason = books.reason(payment.rrn) or payment.response_text
     account = find_payer(payment.payer).account if payment.payer else ""
@@ -60,21 +60,21 @@ def of_payment(books: Books, payment: Payment) -> Stop:
     return Stop(by=decided_by(code, reason, account), step=step, because=reason)
 
 
-def of_asked(asked: Asked, account: str) -> Stop:
-    """Whoever answered a question of the attacker's own making."""
+def of_reply(reply: SwitchReply, account: str) -> Stop:
+    """The party that answered a request which the attacker made."""
     step = (
-        asked.passed if not asked.response_code else f"{asked.passed}, DE39 {asked.response_code}"
+        reply.passed if not reply.response_code else f"{reply.passed}, DE39 {reply.response_code}"
     )
-    if asked.approved:
+    if reply.approved:
         return Stop(by="nobody", step=step)
-    if not asked.response_code:
-        return Stop(by="the switch", step=step, because=asked.reason)
-    by = decided_by(asked.response_code, asked.reason, account)
-    return Stop(by=by, step=step, because=asked.reason)
+    if not reply.response_code:
+        return Stop(by="the switch", step=step, because=reply.reason)
+    by = decided_by(reply.response_code, reply.reason, account)
+    return Stop(by=by, step=step, because=reply.reason)
 
 
-def of_walk(result: TapResult, refused: str = "") -> Stop:
-    """The terminal or the card, by what the kernel saw."""
+def of_tap(result: TapResult, refused: str = "") -> Stop:
+    """The terminal or the card, by the kernel's result."""
     step = result.step or (result.exchanges[-1].name if result.exchanges else "")
     if result.oda.verdict == "failed":
         because = f"{result.oda.method} failed: {result.oda.reason}".strip(" :")
@@ -87,32 +87,32 @@ def of_walk(result: TapResult, refused: str = "") -> Stop:
 
 
 def of_exchanges(exchanges: tuple[Exchange, ...], because: str) -> Stop:
-    """The shop, by the last thing that it answered a phone or a till."""
-    refused = [one for one in exchanges if (one.status or 0) >= 400]
-    asked = refused or [one for one in exchanges if one.method]
-    if not asked:
+    """The shop, by its last response to a phone or a till."""
+    refused = [exchange for exchange in exchanges if (exchange.status or 0) >= 400]
+    reply = refused or [exchange for exchange in exchanges if exchange.method]
+    if not reply:
         return Stop(by="the counter", step="reading the picture", because=because)
-    return Stop(by="the shop", step=_http_words(asked[-1]), because=because)
+    return Stop(by="the shop", step=_http_words(reply[-1]), because=because)
 
 
-def of_taken(taken: Taken) -> Stop:
-    """The shop, by its answer to a code that a till sent."""
-    by = "nobody" if taken.done else "the shop"
-    return Stop(by=by, step=_http_words(taken.exchange), because=taken.kind)
+def of_code_reply(reply: CodeReply) -> Stop:
+    """The shop, by its response to a code that a till sent."""
+    by = "nobody" if reply.accepted else "the shop"
+    return Stop(by=by, step=_http_words(reply.exchange), because=reply.kind)
 
 
 def of_answer(method: str, path: str, answer: Answer) -> Stop:
-    """The shop, by what it answered to a request of the attacker's own making."""
+    """The shop, by its response to a request which the attacker made."""
     page = Page(answer.body)
-    told = page.text
+    text = page.text
     if page.outcome and page.outcome != "problem":
-        told = page.outcome
+        text = page.outcome
     by = "the shop" if answer.status >= 400 else "nobody"
-    return Stop(by=by, step=_words(method, path, answer.status), because=_short(told))
+    return Stop(by=by, step=_words(method, path, answer.status), because=_short(text))
 
 
 def decided_by(response_code: str, reason: str, account: str) -> str:
-    """The party whose decision a response code and the switch's own reason stand for."""
+    """The party that decided, by the response code and the switch's own reason."""
     if reason.startswith(_DECIDED_BY_TOKEN_SERVICE):
         return "the token service"
     if response_code in _SWITCH_CODES or reason in _NO_ROUTE:
@@ -125,12 +125,12 @@ def decided_by(response_code: str, reason: str, account: str) -> str:
 
 
 def _asked_words(steps: tuple[Step, ...]) -> str:
-    """The shop's first question to the switch and its answer, by message type and DE39."""
+    """The shop's first request to the switch and the response, by message type and DE39."""
     for step in steps:
         if step.target == "switch" and step.detail:
-            question = step.detail["request"].get("message_type", "")
-            answer = step.detail["response"].get("message_type", "")
-            return f"{question} answered {answer}, {step.what.rpartition(': ')[2]}"
+            request = step.detail["request"].get("message_type", "")
+            response = step.detail["response"].get("message_type", "")
+            return f"{request} answered {response}, {step.what.rpartition(': ')[2]}"
     return ""
 
 
@@ -143,7 +143,7 @@ def _words(method: str, path: str, status: int) -> str:
 
 
 def _plain(path: str) -> str:
-    """A path with its codes, seals and identifiers named instead of told."""
+    """A path in which names stand for its codes, seals and identifiers."""
     parts = path.split("/")
     if parts[1:2] in (["p"], ["P"]):
         return "/p/CODE"

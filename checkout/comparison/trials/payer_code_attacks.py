@@ -1,4 +1,4 @@
-"""Attacks on the code that a payer's phone shows, one function a cell.
+"""Attacks on the code that a payer's phone shows, one function for each cell.
 
 The thief stands at another till of the shop, with an order of his own, and has what the attack
 gave him: a picture, digits, an overheard page.
@@ -11,124 +11,129 @@ import threading
 from dataclasses import replace
 
 from checkout.comparison.results import Cell
-from checkout.comparison.sales.payer_code import Taken, take_code
+from checkout.comparison.sales.payer_code import CodeReply, send_code
 from checkout.comparison.trials import defence
-from checkout.comparison.trials.attack_verdict import THIEF, judged, payer_code_loss, seen
-from checkout.comparison.trials.attacker import Ears, ask, code_question
-from checkout.comparison.trials.rig import AMOUNT_MINOR, Scene
+from checkout.comparison.trials.attack_verdict import (
+    THIEF,
+    cell_of_reply,
+    cell_of_run,
+    payer_code_loss,
+)
+from checkout.comparison.trials.attacker import Wiretap, code_request, send
+from checkout.comparison.trials.lab import AMOUNT_MINOR, TrialRun
 from checkout.demo.payers import payer as find_payer
 from devices.phone import CodePhone, ShownCode
 from devices.qr.scanner import read
 
-#: What a till takes that told its customer 12.80: as much as goes without a PIN.
+#: What a till charges after it told its customer 12.80: the most that needs no PIN.
 _TOO_MUCH_MINOR = 99_900
 _GUESSES = 40
 
 
-def replayed(scene: Scene) -> Cell:
+def replayed(run: TrialRun) -> Cell:
     """A code that has paid is scanned once more, for another order."""
-    kept: list[ShownCode] = []
+    photos: list[ShownCode] = []
 
     def noted(shown: ShownCode) -> bytes:
-        kept.append(shown)
+        photos.append(shown)
         return shown.picture
 
-    scene.pay(scanned=noted)
-    return _at_another_till(scene, kept[0].digits)
+    run.pay(scanned=noted)
+    return _at_another_till(run, photos[0].digits)
 
 
-def digits_as_card(scene: Scene) -> Cell:
+def digits_as_card(run: TrialRun) -> Cell:
     """The nineteen digits, used as a card number."""
-    digits = _shown(scene).digits
-    expiry = find_payer(scene.payer).expiry
-    request = code_question(scene.rig, digits, expiry, AMOUNT_MINOR, pin=None, kind="dynamic")
-    return judged(scene, ask(scene.rig, request), digits)
+    digits = _shown(run).digits
+    expiry = find_payer(run.payer).expiry
+    request = code_request(run.lab, digits, expiry, AMOUNT_MINOR, pin=None, kind="dynamic")
+    return cell_of_reply(run, send(run.lab, request), digits)
 
 
-def more_than_told(scene: Scene) -> Cell:
-    """The counter says 12.80 and scans the code for 999.00; no PIN is asked for so much."""
-    scene.order = scene.rig.order(_TOO_MUCH_MINOR)
-    tried = scene.pay()
-    scene.payer_saw[-1] += ", and only then how much"
-    held = scene.rig.held(scene.rig.shop.payments.of_order(scene.order.id))
-    works = any(one.amount_minor > AMOUNT_MINOR for one in held)
-    stop = defence.of_try(scene.rig.books, tried)
-    return seen(scene, works=works, stop=stop, loss=payer_code_loss(scene.rig, scene.payer))
+def more_than_told(run: TrialRun) -> Cell:
+    """The counter says 12.80 and charges 999.00 by the code, an amount that needs no PIN."""
+    run.order = run.lab.order(_TOO_MUCH_MINOR)
+    attempt = run.pay()
+    run.payer_saw[-1] += ", and only then how much"
+    booked = run.lab.booked(run.lab.shop.payments.of_order(run.order.id))
+    works = any(sale.amount_minor > AMOUNT_MINOR for sale in booked)
+    stop = defence.of_try(run.lab.books, attempt)
+    return cell_of_run(run, works=works, stop=stop, loss=payer_code_loss(run.lab, run.payer))
 
 
-def photographed(scene: Scene) -> Cell:
+def photographed(run: TrialRun) -> Cell:
     """The screen is photographed over a shoulder; the picture is shown at another till first."""
-    picture = _shown(scene).picture
-    cell = _at_another_till(scene, read(picture)[0].text)
+    picture = _shown(run).picture
+    cell = _at_another_till(run, read(picture)[0].text)
     return replace(cell, payer_saw="the code on the own screen, then a receipt for nothing bought")
 
 
-def overheard(scene: Scene) -> Cell:
+def overheard(run: TrialRun) -> Cell:
     """The page with the code is read off the Wi-Fi on its way to the phone."""
-    ears = Ears()
-    _shown(scene, ears)
-    heard = re.search(rb'data-digits="(\d+)"', ears.said[-1].body)
-    cell = _at_another_till(scene, heard.group(1).decode() if heard else "")
+    wiretap = Wiretap()
+    _shown(run, wiretap)
+    found = re.search(rb'data-digits="(\d+)"', wiretap.responses[-1].body)
+    cell = _at_another_till(run, found.group(1).decode() if found else "")
     return replace(cell, payer_saw="the code, as ever")
 
 
-def read_out(scene: Scene) -> Cell:
+def read_out(run: TrialRun) -> Cell:
     """A caller who says that he is the bank has the payer read out the digits."""
-    digits = _shown(scene).digits
-    cell = _at_another_till(scene, " ".join(re.findall(".{1,4}", digits)))
+    digits = _shown(run).digits
+    cell = _at_another_till(run, " ".join(re.findall(".{1,4}", digits)))
     return replace(cell, payer_saw="a caller who asks for the digits under the barcode")
 
 
-def guessed(scene: Scene) -> Cell:
-    """Digits are guessed, and those of a code that has just been used are counted up."""
-    base = int(_shown(scene).digits)
-    taken: list[Taken] = []
+def guessed(run: TrialRun) -> Cell:
+    """Digits are guessed by counting up from those of a code that has just been shown."""
+    base = int(_shown(run).digits)
+    replies: list[CodeReply] = []
     for number in range(1, _GUESSES + 1):
         digits = str(base + number)
-        taken.append(take_code(scene.rig.stand.origin, scene.order.id, digits))
-    found = sum(one.done for one in taken)
-    scene.payer_saw.append(f"{len(taken)} guesses, {found} hits")
-    scene.shop_saw.append(taken[-1].detail)
-    return seen(scene, works=found > 0, stop=defence.of_taken(taken[-1]))
+        replies.append(send_code(run.lab.testbed.origin, run.order.id, digits))
+    found = sum(reply.accepted for reply in replies)
+    run.payer_saw.append(f"{len(replies)} guesses, {found} hits")
+    run.shop_saw.append(replies[-1].detail)
+    return cell_of_run(run, works=found > 0, stop=defence.of_code_reply(replies[-1]))
 
 
-def shown_twice(scene: Scene) -> Cell:
+def shown_twice(run: TrialRun) -> Cell:
     """Payer and thief show the same code at two tills at the same moment."""
-    digits = _shown(scene).digits
-    other = scene.beside(AMOUNT_MINOR)
-    taken: list[Taken] = []
+    digits = _shown(run).digits
+    other = run.other_order(AMOUNT_MINOR)
+    replies: list[CodeReply] = []
 
-    def show(at: Scene) -> None:
-        taken.append(take_code(scene.rig.stand.origin, at.order.id, digits))
+    def show(at: TrialRun) -> None:
+        replies.append(send_code(run.lab.testbed.origin, at.order.id, digits))
 
-    threads = [threading.Thread(target=show, args=(at,)) for at in (scene, other)]
+    threads = [threading.Thread(target=show, args=(at,)) for at in (run, other)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(20)
-    payments = scene.rig.shop.payments
-    held = scene.rig.held((*payments.of_order(scene.order.id), *payments.of_order(other.order.id)))
-    scene.payer_saw.append(f"{len(held)} of two payments")
-    last = ([one for one in taken if not one.done] or taken)[-1]
-    cell = seen(scene, works=len(held) != 1, stop=defence.of_taken(last))
-    # Which of the two it was is chance; of the other, everything is known.
-    holds = f"of two tills {len(held)}"
+    payments = run.lab.shop.payments
+    booked = run.lab.booked((*payments.of_order(run.order.id), *payments.of_order(other.order.id)))
+    run.payer_saw.append(f"{len(booked)} of two payments")
+    last = ([reply for reply in replies if not reply.accepted] or replies)[-1]
+    cell = cell_of_run(run, works=len(booked) != 1, stop=defence.of_code_reply(last))
+    # Which of the two came later is chance, so the cell names neither.
+    holds = f"of two tills {len(booked)}"
     return replace(cell, shop_saw=f"at the later till: {last.detail}", holds=holds)
 
 
-def _shown(scene: Scene, network: Ears | None = None) -> ShownCode:
-    scene.rig.new_code(scene.payer)
-    return CodePhone(scene.payer, scene.rig.stand.origin, network=network).show()
+def _shown(run: TrialRun, network: Wiretap | None = None) -> ShownCode:
+    run.lab.new_code(run.payer)
+    return CodePhone(run.payer, run.lab.testbed.origin, network=network).show()
 
 
-def _at_another_till(scene: Scene, text: str) -> Cell:
-    """What the thief's own order comes to with what he has."""
-    rig, other = scene.rig, scene.beside(AMOUNT_MINOR)
-    taken = take_code(rig.stand.origin, other.order.id, text)
-    payments = rig.shop.payments.of_order(other.order.id)
-    held = rig.held(payments)
-    scene.shop_saw.append(f"at the other till: {taken.detail or payments[-1].state}")
-    stop = defence.of_payment(rig.books, payments[-1]) if payments else defence.of_taken(taken)
-    cell = seen(scene, works=bool(held), stop=stop, loss=payer_code_loss(rig, scene.payer))
-    cell = replace(cell, payer_saw=cell.payer_saw or "the code", took_ms=cell.took_ms)
-    return replace(cell, holds=THIEF) if held else cell
+def _at_another_till(run: TrialRun, text: str) -> Cell:
+    """A cell from sending `text` as a scanned code for the thief's own order."""
+    lab, other = run.lab, run.other_order(AMOUNT_MINOR)
+    reply = send_code(lab.testbed.origin, other.order.id, text)
+    payments = lab.shop.payments.of_order(other.order.id)
+    booked = lab.booked(payments)
+    run.shop_saw.append(f"at the other till: {reply.detail or payments[-1].state}")
+    stop = defence.of_payment(lab.books, payments[-1]) if payments else defence.of_code_reply(reply)
+    cell = cell_of_run(run, works=bool(booked), stop=stop, loss=payer_code_loss(lab, run.payer))
+    cell = replace(cell, payer_saw=cell.payer_saw or "the code")
+    return replace(cell, holds=THIEF) if booked else cell

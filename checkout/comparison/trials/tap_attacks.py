@@ -1,4 +1,4 @@
-"""Attacks on taps, and those that serve against both, one function a cell."""
+"""Attacks on taps, and attacks that are the same for every mode; one function for each cell."""
 
 from __future__ import annotations
 
@@ -12,64 +12,64 @@ from checkout.comparison.sales.shop_code_and_tap import WRONG_PIN
 from checkout.comparison.trials import defence
 from checkout.comparison.trials.attack_verdict import (
     account_loss,
-    judged,
+    cell_of_attempt,
+    cell_of_reply,
+    cell_of_run,
     no_pin_loss,
     payer_code_loss,
-    seen,
-    tried_cell,
 )
 from checkout.comparison.trials.attacker import (
     RelayedCard,
-    ask,
-    ask_as,
-    code_question,
+    code_request,
     read_card,
-    tap_question,
+    send,
+    send_as,
+    tap_request,
 )
-from checkout.comparison.trials.rig import AMOUNT_MINOR, DEAR_MINOR, Scene
+from checkout.comparison.trials.lab import AMOUNT_MINOR, DEAR_MINOR, TrialRun
 from checkout.demo.payers import DEMO_PIN, payer as find_payer
 from devices.nfc.contract import Card
 
 #: A relay over a good mobile network adds this to each command and answer.
 _RELAY_S = 0.03
-#: Whose PIN is blocked in the end; one for each mode, since none can be used again.
+#: Payers whose PIN is blocked in the end: one for each mode, since a blocked one can't be reused.
 _GUESSED = {"qr": "unionpay-class3", "payer-code": "wallet-quick", "nfc": "type-b"}
 
 
-def replayed_cryptogram(scene: Scene) -> Cell:
+def replayed_cryptogram(run: TrialRun) -> Cell:
     """What one genuine tap gave is sent a second time under new numbers."""
-    _, evidence = read_card(scene.rig, scene.payer, AMOUNT_MINOR)
+    _, evidence = read_card(run.lab, run.payer, AMOUNT_MINOR)
     assert evidence is not None
-    first = ask(scene.rig, tap_question(scene.rig, evidence, AMOUNT_MINOR))
-    scene.shop_saw.append(f"the genuine tap: {first.response_code}")
-    again = ask(scene.rig, tap_question(scene.rig, evidence, AMOUNT_MINOR))
-    return judged(scene, again, evidence.pan or "")
+    first = send(run.lab, tap_request(run.lab, evidence, AMOUNT_MINOR))
+    run.shop_saw.append(f"the genuine tap: {first.response_code}")
+    second = send(run.lab, tap_request(run.lab, evidence, AMOUNT_MINOR))
+    return cell_of_reply(run, second, evidence.pan or "")
 
 
-def token_elsewhere(scene: Scene) -> Cell:
+def token_elsewhere(run: TrialRun) -> Cell:
     """The payment token of a phone, copied from a tap, used in a code payment with the PIN."""
-    _, evidence = read_card(scene.rig, "hce-phone", AMOUNT_MINOR)
+    _, evidence = read_card(run.lab, "hce-phone", AMOUNT_MINOR)
     assert evidence is not None
-    request = code_question(
-        scene.rig,
+    request = code_request(
+        run.lab,
         evidence.pan or "",
         evidence.expiry,
         AMOUNT_MINOR,
         pin=DEMO_PIN,
         kind="dynamic",
     )
-    return judged(scene, ask(scene.rig, request), request.account)
+    return cell_of_reply(run, send(run.lab, request), request.account)
 
 
-def raised_amount(scene: Scene) -> Cell:
-    """The terminal shows 1.00 to the card and asks the issuer for 100.00."""
-    _, evidence = read_card(scene.rig, scene.payer, 100)
+def raised_amount(run: TrialRun) -> Cell:
+    """The terminal tells the card 1.00 and asks the issuer for 100.00."""
+    _, evidence = read_card(run.lab, run.payer, 100)
     assert evidence is not None
-    raised = ask(scene.rig, tap_question(scene.rig, evidence, 10_000))
-    return judged(scene, raised, evidence.pan or "")
+    raised = send(run.lab, tap_request(run.lab, evidence, 10_000))
+    return cell_of_reply(run, raised, evidence.pan or "")
 
 
-def relayed(scene: Scene) -> Cell:
+def relayed(run: TrialRun) -> Cell:
     """The card lies elsewhere; its answers come over a network, each 30 ms late."""
     relays: list[RelayedCard] = []
 
@@ -77,109 +77,109 @@ def relayed(scene: Scene) -> Cell:
         relays.append(RelayedCard(card, added_s=_RELAY_S))
         return relays[0]
 
-    tried = scene.pay(wrap=relay)
+    attempt = run.pay(wrap=relay)
     relays[0].close()
-    scene.payer_saw = ["nothing: the card is in a pocket"]
-    cell = tried_cell(scene, tried, loss=no_pin_loss(scene.rig))
+    run.payer_saw = ["nothing: the card is in a pocket"]
+    cell = cell_of_attempt(run, attempt, loss=no_pin_loss(run.lab))
     return replace(cell, took_ms=relays[0].took_ms)
 
 
-def eavesdropped(scene: Scene) -> Cell:
+def eavesdropped(run: TrialRun) -> Cell:
     """Number and expiry of an overheard tap, used by hand as in an online shop."""
-    result, evidence = read_card(scene.rig, scene.payer, AMOUNT_MINOR)
+    result, evidence = read_card(run.lab, run.payer, AMOUNT_MINOR)
     assert evidence is not None
     number = result.pan or ""
-    heard = bytes.fromhex(number) in b"".join(one.response for one in result.exchanges)
-    scene.payer_saw.append("its number and expiry are heard" if heard else "no number is heard")
+    is_heard = bytes.fromhex(number) in b"".join(exchange.response for exchange in result.exchanges)
+    run.payer_saw.append("its number and expiry are heard" if is_heard else "no number is heard")
     request = replace(
-        tap_question(scene.rig, evidence, AMOUNT_MINOR),
+        tap_request(run.lab, evidence, AMOUNT_MINOR),
         entry_mode=EntryMode.ECOMMERCE,
         initiation=Initiation.ONLINE,
         icc=None,
         track2=None,
     )
-    loss = f"{account_loss(scene.rig, scene.payer)}, at online shops that ask no more"
-    return judged(scene, ask(scene.rig, request), request.account, loss=loss)
+    loss = f"{account_loss(run.lab, run.payer)}, at online shops that ask no more"
+    return cell_of_reply(run, send(run.lab, request), request.account, loss=loss)
 
 
-def forged_card(scene: Scene) -> Cell:
+def forged_card(run: TrialRun) -> Cell:
     """A card whose certificate was tampered with."""
-    scene.payer = "tampered-certificate"
-    return tried_cell(scene, scene.pay())
+    run.payer = "tampered-certificate"
+    return cell_of_attempt(run, run.pay())
 
 
-def two_cards_one_order(scene: Scene) -> Cell:
+def two_cards_one_order(run: TrialRun) -> Cell:
     """A second card is tapped for an order that is paid."""
-    scene.pay()
-    scene.payer = "unionpay-credit"
-    second = scene.pay()
-    held = scene.rig.held(scene.rig.shop.payments.of_order(scene.order.id))
-    return seen(scene, works=len(held) != 1, stop=defence.of_try(scene.rig.books, second))
+    run.pay()
+    run.payer = "unionpay-credit"
+    second = run.pay()
+    booked = run.lab.booked(run.lab.shop.payments.of_order(run.order.id))
+    return cell_of_run(run, works=len(booked) != 1, stop=defence.of_try(run.lab.books, second))
 
 
-def stolen_without_pin(scene: Scene) -> Cell:
+def stolen_without_pin(run: TrialRun) -> Cell:
     """The thief has phone or card and not the PIN."""
-    if scene.mode == "qr":
-        return tried_cell(scene, scene.pay(pin="000000"))
-    shows = scene.mode == "payer-code"
-    tried = scene.pay() if shows else scene.pay(pin=None)
-    dear = scene.beside(DEAR_MINOR)
+    if run.mode == "qr":
+        return cell_of_attempt(run, run.pay(pin="000000"))
+    shows = run.mode == "payer-code"
+    attempt = run.pay() if shows else run.pay(pin=None)
+    dear = run.other_order(DEAR_MINOR)
     over = dear.pay(pin="000000" if shows else None)
-    scene.payer_saw.append(f"over the limit: {over.payer_saw}")
-    loss = payer_code_loss(scene.rig, scene.payer) if shows else no_pin_loss(scene.rig)
-    return tried_cell(scene, tried, loss=loss)
+    run.payer_saw.append(f"over the limit: {over.payer_saw}")
+    loss = payer_code_loss(run.lab, run.payer) if shows else no_pin_loss(run.lab)
+    return cell_of_attempt(run, attempt, loss=loss)
 
 
-def stolen_with_pin(scene: Scene) -> Cell:
+def stolen_with_pin(run: TrialRun) -> Cell:
     """The thief has the PIN as well; then the loss is reported."""
-    scene.payer = "unionpay-class2"
-    scene.order = scene.rig.order(DEAR_MINOR)
-    tried = scene.pay()
-    account = find_payer(scene.payer).account
-    scene.rig.stand.client.operate("set-status", {"account": account, "status": "stolen"})
-    after = scene.beside(DEAR_MINOR).pay()
-    scene.rig.stand.client.operate("set-status", {"account": account, "status": "active"})
-    scene.payer_saw.append(f"once it is reported: {after.payer_saw}")
-    return tried_cell(scene, tried, loss=account_loss(scene.rig, scene.payer))
+    run.payer = "unionpay-class2"
+    run.order = run.lab.order(DEAR_MINOR)
+    attempt = run.pay()
+    account = find_payer(run.payer).account
+    run.lab.testbed.client.operate("set-status", {"account": account, "status": "stolen"})
+    after = run.other_order(DEAR_MINOR).pay()
+    run.lab.testbed.client.operate("set-status", {"account": account, "status": "active"})
+    run.payer_saw.append(f"once it is reported: {after.payer_saw}")
+    return cell_of_attempt(run, attempt, loss=account_loss(run.lab, run.payer))
 
 
-def guessed_pin(scene: Scene) -> Cell:
+def guessed_pin(run: TrialRun) -> Cell:
     """Three wrong PINs, then the right one."""
-    scene.payer = _GUESSED[scene.mode]
-    scene.order = scene.rig.order(AMOUNT_MINOR if scene.mode == "qr" else DEAR_MINOR)
+    run.payer = _GUESSED[run.mode]
+    run.order = run.lab.order(AMOUNT_MINOR if run.mode == "qr" else DEAR_MINOR)
     for _ in range(3):
-        scene.pay(pin=WRONG_PIN)
-    return tried_cell(scene, scene.pay())
+        run.pay(pin=WRONG_PIN)
+    return cell_of_attempt(run, run.pay())
 
 
-def altered_on_the_line(scene: Scene) -> Cell:
+def altered_on_the_line(run: TrialRun) -> Cell:
     """Somebody on the line changes the amount in the message."""
 
     def raise_amount(message: bytes) -> bytes:
-        plain = f"{scene.order.amount_minor:012d}".encode()
+        plain = f"{run.order.amount_minor:012d}".encode()
         return message.replace(plain, b"000000999999", 1)
 
-    scene.rig.gate.once("question", "0200", lambda: True, alter=raise_amount)
-    tried = scene.pay()
-    held = scene.rig.held(scene.rig.shop.payments.of_order(scene.order.id))
-    works = any(one.amount_minor != scene.order.amount_minor for one in held)
-    return seen(scene, works=works, stop=defence.of_try(scene.rig.books, tried))
+    run.lab.proxy.on_next("request", "0200", lambda: True, alter=raise_amount)
+    attempt = run.pay()
+    booked = run.lab.booked(run.lab.shop.payments.of_order(run.order.id))
+    works = any(sale.amount_minor != run.order.amount_minor for sale in booked)
+    return cell_of_run(run, works=works, stop=defence.of_try(run.lab.books, attempt))
 
 
-def wrong_key(scene: Scene) -> Cell:
-    """A terminal that has not the acquirer's key signs on and asks."""
-    rig = scene.rig
+def wrong_key(run: TrialRun) -> Cell:
+    """A terminal without the acquirer's key signs on and sends a request."""
+    lab = run.lab
     acquirer = demo_participants().by_id["market-acquirer"]
     client = SwitchClient(
-        lambda: rig.gate.address,
+        lambda: lab.proxy.address,
         acquirer,
         lambda: bytes(range(16)) + bytes(range(8)),
-        clock=rig.stand.clock,
+        clock=lab.testbed.clock,
     )
     who = find_payer("unionpay-debit")
-    request = code_question(rig, who.account, who.expiry, AMOUNT_MINOR, pin=None, kind="dynamic")
+    request = code_request(lab, who.account, who.expiry, AMOUNT_MINOR, pin=None, kind="dynamic")
     try:
-        asked = ask_as(rig, client, request)
+        reply = send_as(lab, client, request)
     finally:
         client.close()
-    return judged(scene, asked, who.account)
+    return cell_of_reply(run, reply, who.account)

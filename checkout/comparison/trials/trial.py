@@ -1,4 +1,4 @@
-"""What both matrices are made of: something is tried by each mode, and what came of it is a row."""
+"""Trials: something is tried by each mode, and what came of it is a row of a matrix."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 
 from checkout.comparison.results import Cell, CellMode, Row
 from checkout.comparison.testbed.testbed import ServePages
-from checkout.comparison.trials.rig import Rig, Scene, open_rig
+from checkout.comparison.trials.lab import Lab, TrialRun, open_lab
 
-Play = Callable[[Scene], Cell]
+Case = Callable[[TrialRun], Cell]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One row: how it is brought about by each mode; None where it cannot be, `absent` why.
+    """One row: how it is brought about by each mode.
 
+    A mode has None where it cannot be brought about, and `absent` says why.
     `code` is the payer's own code, shown on the phone; `remedy` is what helps against an attack
     that works.
     """
@@ -23,9 +24,9 @@ class Trial:
     name: str
     title: str
     what: str
-    qr: Play | None
-    nfc: Play | None
-    code: Play | None = None
+    qr: Case | None
+    nfc: Case | None
+    code: Case | None = None
     absent: Mapping[CellMode, str] = field(default_factory=dict)
     remedy: str = ""
 
@@ -37,28 +38,28 @@ def run_trials(
     only: tuple[str, ...],
     progress: Callable[[int, int], None],
 ) -> tuple[Row, ...]:
-    """Play every cell, or those of the rows named in `only`; `progress` hears done and total."""
+    """Run every trial, or those named in `only`; `progress` gets the number done and of all."""
     chosen = [trial for trial in trials if not only or trial.name in only]
     rows = []
-    with open_rig(serve_pages) as rig:
+    with open_lab(serve_pages) as lab:
         for done, trial in enumerate(chosen):
             progress(done, len(chosen))
-            rows.append(play_trial(rig, trial))
+            rows.append(run_trial(lab, trial))
         progress(len(chosen), len(chosen))
     return tuple(rows)
 
 
-def play_trial(rig: Rig, trial: Trial) -> Row:
+def run_trial(lab: Lab, trial: Trial) -> Row:
     """One row of the matrix."""
-    modes: tuple[tuple[CellMode, Play | None], ...] = (
+    modes: tuple[tuple[CellMode, Case | None], ...] = (
         ("qr", trial.qr),
         ("payer-code", trial.code),
         ("nfc", trial.nfc),
     )
     cells = [
-        play(Scene(rig=rig, name=trial.name, mode=mode, order=rig.order()))
-        for mode, play in modes
-        if play is not None
+        case(TrialRun(lab=lab, name=trial.name, mode=mode, order=lab.order()))
+        for mode, case in modes
+        if case is not None
     ]
     return Row(
         name=trial.name,

@@ -1,8 +1,8 @@
-"""The replayed webhook: what told the merchant of one sale is sent to him again.
+"""The replayed webhook: the delivery of one sale is sent to the merchant again.
 
-The delivery is the shop's own, of a real sale, over HTTP. The attacker is a hop on its way who
-reads along, as on plain http. The merchant's receiver releases goods for each paid order it
-believes, so every release beyond the first is what the attack brought.
+The delivery is the shop's own, of a real sale, over HTTP. The attacker is a hop on its way that
+reads along, as on plain http. The merchant's receiver releases goods for each paid order that it
+accepts, so every release beyond the first is what the attack brought.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from checkout.comparison.report.formatting import money
 from checkout.comparison.results import Cell
-from checkout.comparison.trials.rig import Scene
+from checkout.comparison.trials.lab import TrialRun
 from checkout.shop.webhooks.receiver import Receiver, served
 from checkout.shop.webhooks.signing import TIMESTAMP, TOLERANCE_S, TakenIds
 from checkout.shop.webhooks.worker import Courier
@@ -35,7 +35,7 @@ class _Recorded:
 
 @dataclass(slots=True, kw_only=True)
 class _Merchant:
-    """Releases goods; its clock can be ahead, so that a recording grows old at once."""
+    """Releases goods; its clock can be set ahead, so that a recording becomes old at once."""
 
     now: Callable[[], datetime]
     taken: TakenIds = field(default_factory=TakenIds)
@@ -55,17 +55,18 @@ class _Try:
     """One attempt of the attacker and what the receiver answered to it."""
 
     name: str
-    said: dict[str, str]
+    answers: dict[str, str]
     brought_goods: bool
 
 
-def replayed_webhook(scene: Scene) -> Cell:
+def replayed_webhook(run: TrialRun) -> Cell:
     """A recorded delivery is sent again, as it was and changed, now and later."""
-    shop = scene.rig.shop
+    shop = run.lab.shop
     merchant = _Merchant(now=shop.orders.clock)
     recorded: list[_Recorded] = []
     with ExitStack() as stack:
-        # The receiver's URL is behind the hop that the shop is told of: the secret comes last.
+        # The shop's endpoint is the hop, which needs the receiver's URL; the receiver needs the
+        # endpoint's secret, so it is built last.
         receivers: list[Receiver] = []
         target = stack.enter_context(
             served(lambda headers, body: receivers[0].receive(headers, body))
@@ -77,20 +78,20 @@ def replayed_webhook(scene: Scene) -> Cell:
         receivers.append(
             Receiver(secret, act=merchant.act, taken=merchant.taken, clock=merchant.clock)
         )
-        scene.pay()
+        run.pay()
         Courier(shop.engine, seal=shop.seal, clock=shop.orders.clock).round()
         (delivery,) = shop.webhooks.deliveries.of_endpoint(endpoint.id)
-        scene.shop_saw.append(f"{delivery.type} {delivery.state}: {delivery.attempts[-1].reason}")
-        tries = _attempts(scene, merchant, target, recorded[0])
-    return _cell(scene, merchant, tries)
+        run.shop_saw.append(f"{delivery.type} {delivery.state}: {delivery.attempts[-1].reason}")
+        tries = _attempts(run, merchant, target, recorded[0])
+    return _cell(run, merchant, tries)
 
 
 def _attempts(
-    scene: Scene, merchant: _Merchant, target: str, recorded: _Recorded
+    run: TrialRun, merchant: _Merchant, target: str, recorded: _Recorded
 ) -> tuple[_Try, ...]:
-    """What the attacker does, in order: first what is quick, then what takes patience."""
-    wanted = scene.rig.order()  # the attacker's own, which nobody pays
-    order = scene.rig.shop.orders.get(scene.order.id)
+    """What the attacker sends, in order: first at once, then after some time."""
+    wanted = run.lab.order()  # the attacker's own, which nobody pays
+    order = run.lab.shop.orders.get(run.order.id)
     changed = recorded.body
     for theirs, ours in ((order.id, wanted.id), (order.reference, wanted.reference)):
         changed = changed.replace(theirs.encode(), ours.encode())
@@ -101,7 +102,7 @@ def _attempts(
         answer = HttpNetwork().request("POST", target, headers, body)
         return _Try(
             name=name,
-            said=json.loads(answer.body),
+            answers=json.loads(answer.body),
             brought_goods=len(merchant.released) > before,
         )
 
@@ -117,19 +118,19 @@ def _attempts(
     return tuple(tries)
 
 
-def _cell(scene: Scene, merchant: _Merchant, tries: tuple[_Try, ...]) -> Cell:
-    """By whom and at which check each try was stopped, as the receiver answered."""
-    through = [one.name for one in tries if one.brought_goods]
+def _cell(run: TrialRun, merchant: _Merchant, tries: tuple[_Try, ...]) -> Cell:
+    """The cell: at which check the receiver stopped each attempt, as it answered."""
+    through = [each.name for each in tries if each.brought_goods]
     stopped: dict[str, list[str]] = {}
-    for one in tries:
-        if not one.brought_goods:
-            stopped.setdefault(one.said["check"] or "nothing", []).append(one.name)
+    for each in tries:
+        if not each.brought_goods:
+            stopped.setdefault(each.answers["check"] or "nothing", []).append(each.name)
     count = len(merchant.released)
-    scene.shop_saw.append(
+    run.shop_saw.append(
         f"{len(tries)} tries, goods released {'once' if count == 1 else f'{count} times'}"
     )
-    cell = scene.conclude("works" if through else "declined")
-    value = money(scene.order.amount_minor, scene.order.currency)
+    cell = run.conclude("works" if through else "declined")
+    value = money(run.order.amount_minor, run.order.currency)
     return replace(
         cell,
         stopped_by=f"nobody: {', '.join(through)}" if through else "the merchant's receiver",
@@ -140,25 +141,25 @@ def _cell(scene: Scene, merchant: _Merchant, tries: tuple[_Try, ...]) -> Cell:
 
 @contextmanager
 def _hop(target: str, recorded: list[_Recorded]) -> Iterator[str]:
-    """A hop on the way to `target` that passes everything on and keeps it; yields its URL."""
+    """A hop on the way to `target` that passes on and records every request; yields its URL."""
 
     class _Hop(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            kept = {
+            headers = {
                 name: text
                 for name, text in self.headers.items()
                 if name.lower() not in _NOT_PASSED_ON
             }
-            recorded.append(_Recorded(headers=kept, body=body))
-            answer: Answer = HttpNetwork().request("POST", target, kept, body)
+            recorded.append(_Recorded(headers=headers, body=body))
+            answer: Answer = HttpNetwork().request("POST", target, headers, body)
             self.send_response(answer.status)
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             self.wfile.write(answer.body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """An attacker is quiet."""
+            """Write no log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Hop)
     thread = Thread(target=server.serve_forever, daemon=True)

@@ -1,4 +1,4 @@
-"""The gate between shop and switch loses, alters and cuts what it is told to, and nothing else."""
+"""The proxy between shop and switch loses, alters and cuts what a rule names, and nothing else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from checkout.comparison.testbed.proxy import Gate
+from checkout.comparison.testbed.proxy import Proxy
 
 
 @pytest.fixture
@@ -36,49 +36,49 @@ def echo() -> Iterator[tuple[str, int]]:
 
 
 @pytest.fixture
-def gate(echo: tuple[str, int]) -> Iterator[Gate]:
-    opened = Gate(lambda: echo)
+def proxy(echo: tuple[str, int]) -> Iterator[Proxy]:
+    opened = Proxy(lambda: echo)
     yield opened
     opened.close()
 
 
-def ask(line: socket.socket, body: bytes) -> bytes:
+def send(line: socket.socket, body: bytes) -> bytes:
     line.sendall(len(body).to_bytes(2) + body)
     head = line.recv(2)
     return line.recv(int.from_bytes(head)) if head else b""
 
 
-def dial(gate: Gate) -> socket.socket:
-    return socket.create_connection(gate.address, timeout=1.0)
+def dial(proxy: Proxy) -> socket.socket:
+    return socket.create_connection(proxy.address, timeout=1.0)
 
 
-def test_frames_pass_and_are_counted(gate: Gate) -> None:
-    with dial(gate) as line:
-        assert ask(line, b"0200tea") == b"0210tea"
-    assert gate.passed == {("question", "0200"): 1, ("answer", "0210"): 1}
+def test_frames_pass_and_are_counted(proxy: Proxy) -> None:
+    with dial(proxy) as line:
+        assert send(line, b"0200tea") == b"0210tea"
+    assert proxy.passed == {("request", "0200"): 1, ("response", "0210"): 1}
 
 
-def test_one_answer_is_lost_and_the_next_comes(gate: Gate) -> None:
-    gate.once("answer", "0210", lambda: False)
-    with dial(gate) as line:
+def test_one_answer_is_lost_and_the_next_comes(proxy: Proxy) -> None:
+    proxy.on_next("response", "0210", lambda: False)
+    with dial(proxy) as line:
         with pytest.raises(TimeoutError):
-            ask(line, b"0200tea")
-        assert ask(line, b"0200cup") == b"0210cup"
+            send(line, b"0200tea")
+        assert send(line, b"0200cup") == b"0210cup"
 
 
-def test_a_question_is_altered(gate: Gate) -> None:
-    gate.once("question", "0200", lambda: True, alter=lambda body: body + b"!!")
-    with dial(gate) as line:
-        assert ask(line, b"0200tea") == b"0210tea!!"
+def test_a_question_is_altered(proxy: Proxy) -> None:
+    proxy.on_next("request", "0200", lambda: True, alter=lambda body: body + b"!!")
+    with dial(proxy) as line:
+        assert send(line, b"0200tea") == b"0210tea!!"
 
 
-def test_a_shut_gate_lets_nobody_through_until_it_opens(gate: Gate) -> None:
-    with dial(gate) as line:
-        assert ask(line, b"0200tea")
-        gate.shut()
+def test_a_blocked_proxy_lets_nobody_through_until_it_is_unblocked(proxy: Proxy) -> None:
+    with dial(proxy) as line:
+        assert send(line, b"0200tea")
+        proxy.block()
         assert line.recv(1) == b""
-    with dial(gate) as line:
+    with dial(proxy) as line:
         assert line.recv(1) == b""
-    gate.open_again()
-    with dial(gate) as line:
-        assert ask(line, b"0200tea") == b"0210tea"
+    proxy.unblock()
+    with dial(proxy) as line:
+        assert send(line, b"0200tea") == b"0210tea"

@@ -1,4 +1,4 @@
-"""One rig a test module for the fault and attack matrices, and one whose switch can be undone."""
+"""A lab for each test module of the matrices, and one whose switch a test can change."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterator
 import pytest
 
 from checkout.commands.pay_qr import payer_pages
-from checkout.comparison.trials.rig import Rig, open_rig
+from checkout.comparison.trials.lab import Lab, open_lab
 
 
 @pytest.fixture(scope="module")
-def rig() -> Iterator[Rig]:
-    with open_rig(payer_pages) as opened:
+def lab() -> Iterator[Lab]:
+    with open_lab(payer_pages) as opened:
         yield opened
 
 
 @pytest.fixture
-def soft_rig() -> Iterator[Rig]:
-    """Its switch is a thread here, so that a test can take a defence out of it."""
-    with open_rig(payer_pages, in_process=True) as opened:
+def lab_in_process() -> Iterator[Lab]:
+    """Its switch is a thread of this process, so that a test can remove a defence."""
+    with open_lab(payer_pages, in_process=True) as opened:
         yield opened

@@ -15,8 +15,8 @@ from checkout.clearing.issuing.account_store import AccountStore
 from checkout.clearing.tokens import token_service
 from checkout.comparison.results import CELL_MODES, Cell
 from checkout.comparison.trials.attacks import ATTACKS
-from checkout.comparison.trials.rig import Rig
-from checkout.comparison.trials.trial import Trial, play_trial
+from checkout.comparison.trials.lab import Lab
+from checkout.comparison.trials.trial import Trial, run_trial
 from checkout.shop.payments.payer_codes import UsedPayerCodes
 from checkout.shop.webhooks import signing
 from checkout.shop.webhooks.signing import TakenIds
@@ -70,15 +70,15 @@ WORKING = [
 ]
 
 
-def cell_of(rig: Rig, name: str, mode: str) -> Cell:
+def cell_of(lab: Lab, name: str, mode: str) -> Cell:
     attack: Trial = BY_NAME[name]
-    return next(cell for cell in play_trial(rig, attack).cells if cell.mode == mode)
+    return next(cell for cell in run_trial(lab, attack).cells if cell.mode == mode)
 
 
 @pytest.fixture(scope="module")
-def cells(rig: Rig) -> dict[tuple[str, str], Cell]:
+def cells(lab: Lab) -> dict[tuple[str, str], Cell]:
     return {
-        (cell.name, cell.mode): cell for attack in ATTACKS for cell in play_trial(rig, attack).cells
+        (cell.name, cell.mode): cell for attack in ATTACKS for cell in run_trial(lab, attack).cells
     }
 
 
@@ -134,9 +134,11 @@ def test_the_party_that_stopped_it_gave_the_reason(
     assert (cell.stopped_by, cell.because.startswith(because)) == (by, True), cell
 
 
-def test_who_stopped_it_comes_from_the_run(soft_rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_stopped_it_comes_from_the_run(
+    lab_in_process: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Have another defence catch the same attack sooner: another party is named."""
-    usual = cell_of(soft_rig, "other-domain", "nfc")
+    usual = cell_of(lab_in_process, "other-domain", "nfc")
     assert (usual.stopped_by, usual.step[-2:]) == ("the token service", "57")
     verify = mac.verify
 
@@ -144,7 +146,7 @@ def test_who_stopped_it_comes_from_the_run(soft_rig: Rig, monkeypatch: pytest.Mo
         return message[:4] != b"0200" and verify(message, *rest)
 
     monkeypatch.setattr(mac, "verify", stricter)
-    sooner = cell_of(soft_rig, "other-domain", "nfc")
+    sooner = cell_of(lab_in_process, "other-domain", "nfc")
     assert (sooner.stopped_by, sooner.step[-2:]) == ("the switch", "A0")
 
 
@@ -158,48 +160,48 @@ def test_an_honest_sale_is_charged_once_whatever_is_tried(
 
 
 def test_without_the_counter_a_replayed_cryptogram_is_approved(
-    soft_rig: Rig,
+    lab_in_process: Lab,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(AccountStore, "last_counter", lambda *_: None)
-    assert cell_of(soft_rig, "replay", "nfc").verdict == "works"
+    assert cell_of(lab_in_process, "replay", "nfc").verdict == "works"
 
 
 def test_without_the_rule_of_entry_number_and_expiry_pay_online(
-    soft_rig: Rig,
+    lab_in_process: Lab,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(decision, "needed_proofs", lambda *_given, **_named: None)
-    assert cell_of(soft_rig, "eavesdropped", "nfc").verdict == "works"
+    assert cell_of(lab_in_process, "eavesdropped", "nfc").verdict == "works"
 
 
 def test_without_the_domain_a_copied_token_pays_by_code(
-    soft_rig: Rig,
+    lab_in_process: Lab,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(token_service, "_within_domain", lambda *_: True)
-    assert cell_of(soft_rig, "other-domain", "nfc").verdict == "works"
+    assert cell_of(lab_in_process, "other-domain", "nfc").verdict == "works"
 
 
 def test_without_a_memory_of_used_codes_a_payers_code_pays_twice(
-    soft_rig: Rig,
+    lab_in_process: Lab,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(UsedPayerCodes, "of_digits", lambda *_: None)
     monkeypatch.setattr(UsedPayerCodes, "insert", lambda *_: None)
-    assert cell_of(soft_rig, "replay", "payer-code").verdict == "works"
+    assert cell_of(lab_in_process, "replay", "payer-code").verdict == "works"
 
 
 def test_without_the_mac_an_altered_amount_is_taken(
-    soft_rig: Rig,
+    lab_in_process: Lab,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(mac, "verify", lambda *_: True)
-    assert cell_of(soft_rig, "altered", "qr").verdict == "works"
+    assert cell_of(lab_in_process, "altered", "qr").verdict == "works"
 
 
 def test_without_the_signature_a_rewritten_code_is_believed(
-    soft_rig: Rig,
+    lab_in_process: Lab,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class _Credulous:
@@ -208,11 +210,11 @@ def test_without_the_signature_a_rewritten_code_is_believed(
         digest = staticmethod(hmac.digest)
 
     monkeypatch.setattr(signed_payload, "hmac", _Credulous)
-    assert cell_of(soft_rig, "amount", "qr").verdict == "works"
+    assert cell_of(lab_in_process, "amount", "qr").verdict == "works"
 
 
 def test_without_the_signed_amount_the_terminal_takes_more(
-    soft_rig: Rig,
+    lab_in_process: Lab,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     judge = cryptogram.verify_arqc
@@ -221,11 +223,11 @@ def test_without_the_signed_amount_the_terminal_takes_more(
         return judge(*given, **(named | {"amount_minor": None}))
 
     monkeypatch.setattr(cryptogram, "verify_arqc", blind)
-    assert cell_of(soft_rig, "amount", "nfc").verdict == "works"
+    assert cell_of(lab_in_process, "amount", "nfc").verdict == "works"
 
 
 def test_without_the_count_the_right_pin_is_found(
-    soft_rig: Rig,
+    lab_in_process: Lab,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     check = account_store.check_pin
@@ -234,7 +236,7 @@ def test_without_the_count_the_right_pin_is_found(
         return check(*given, **(named | {"tries_left": 1_000}))
 
     monkeypatch.setattr(account_store, "check_pin", patient)
-    assert cell_of(soft_rig, "brute-force", "qr").verdict == "works"
+    assert cell_of(lab_in_process, "brute-force", "qr").verdict == "works"
 
 
 @pytest.mark.parametrize("mode", ["qr", "nfc"])
@@ -254,27 +256,27 @@ def test_each_way_to_replay_a_webhook_is_stopped_by_the_check_that_is_for_it(
 
 
 def test_without_the_event_ids_a_replayed_webhook_brings_goods(
-    soft_rig: Rig, monkeypatch: pytest.MonkeyPatch
+    lab_in_process: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(TakenIds, "take", lambda *_: True)
-    cell = cell_of(soft_rig, "webhook", "qr")
+    cell = cell_of(lab_in_process, "webhook", "qr")
     assert cell.verdict == "works"
     assert cell.stopped_by == "nobody: again at once"
     assert cell.loss == "goods of CNY 12.80 each time"
 
 
 def test_without_the_timestamp_an_old_webhook_brings_goods_once_its_id_is_forgotten(
-    soft_rig: Rig, monkeypatch: pytest.MonkeyPatch
+    lab_in_process: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(signing, "_check_age", lambda *_: None)
-    cell = cell_of(soft_rig, "webhook", "nfc")
+    cell = cell_of(lab_in_process, "webhook", "nfc")
     assert cell.verdict == "works"
     assert cell.stopped_by == "nobody: again after 7 days"
     assert "event id: again at once, again after 301 s" in cell.step
 
 
 def test_without_the_signature_any_order_is_believed_to_be_paid(
-    soft_rig: Rig, monkeypatch: pytest.MonkeyPatch
+    lab_in_process: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class _Credulous:
         compare_digest = staticmethod(lambda *_: True)
@@ -282,6 +284,6 @@ def test_without_the_signature_any_order_is_believed_to_be_paid(
 
     monkeypatch.setattr(signing, "hmac", _Credulous)
     monkeypatch.setattr(TakenIds, "take", lambda *_: True)
-    cell = cell_of(soft_rig, "webhook", "qr")
+    cell = cell_of(lab_in_process, "webhook", "qr")
     assert "with another order's reference" in cell.stopped_by
     assert "signature" not in cell.step

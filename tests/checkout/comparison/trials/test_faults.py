@@ -11,23 +11,23 @@ import pytest
 from checkout.acceptance.qr import payer_code
 from checkout.comparison.results import CELL_MODES, Cell
 from checkout.comparison.trials.faults import FAULTS
-from checkout.comparison.trials.rig import Rig
-from checkout.comparison.trials.trial import Trial, play_trial
+from checkout.comparison.trials.lab import Lab
+from checkout.comparison.trials.trial import Trial, run_trial
 from checkout.shop.payments.authorisation import Authorisation
 from checkout.shop.payments.repeats import Repeats
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
 
 
-def cell_of(rig: Rig, fault: Trial, mode: str) -> Cell:
-    row = play_trial(rig, fault)
+def cell_of(lab: Lab, fault: Trial, mode: str) -> Cell:
+    row = run_trial(lab, fault)
     return next(cell for cell in row.cells if cell.mode == mode)
 
 
 @pytest.fixture(scope="module")
-def cells(rig: Rig) -> dict[tuple[str, str], Cell]:
+def cells(lab: Lab) -> dict[tuple[str, str], Cell]:
     return {
-        (cell.name, cell.mode): cell for fault in FAULTS for cell in play_trial(rig, fault).cells
+        (cell.name, cell.mode): cell for fault in FAULTS for cell in run_trial(lab, fault).cells
     }
 
 
@@ -102,26 +102,26 @@ def test_a_full_disk_at_the_shop_is_told_as_it_is(
 
 @pytest.mark.parametrize("mode", CELL_MODES)
 def test_without_reversals_a_lost_answer_costs_the_payer(
-    soft_rig: Rig,
+    lab_in_process: Lab,
     mode: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Repeats, "repeat", lambda *_: False)
-    cell = cell_of(soft_rig, BY_NAME["answer-lost"], mode)
+    cell = cell_of(lab_in_process, BY_NAME["answer-lost"], mode)
     assert cell.money_lost_minor == 1280
 
 
 def test_without_the_sweep_a_killed_shop_leaves_money_behind(
-    rig: Rig,
+    lab: Lab,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Repeats, "repeat_due", lambda *_: 0)
-    cell = cell_of(rig, BY_NAME["power-cut-shop"], "nfc")
+    cell = cell_of(lab, BY_NAME["power-cut-shop"], "nfc")
     assert cell.money_lost_minor == 1280
 
 
 def test_without_a_look_at_the_clock_a_late_payment_is_kept(
-    soft_rig: Rig,
+    lab_in_process: Lab,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     keep = Authorisation._record_approval
@@ -130,45 +130,45 @@ def test_without_a_look_at_the_clock_a_late_payment_is_kept(
         order = replace(attempt.order, expires_at=attempt.order.expires_at + timedelta(days=1))
         return keep(self, replace(attempt, order=order), *rest)
 
-    before = cell_of(soft_rig, BY_NAME["paid-late"], "qr")
+    before = cell_of(lab_in_process, BY_NAME["paid-late"], "qr")
     monkeypatch.setattr(Authorisation, "_record_approval", blind)
-    after = cell_of(soft_rig, BY_NAME["paid-late"], "qr")
+    after = cell_of(lab_in_process, BY_NAME["paid-late"], "qr")
     assert (before.verdict, before.holds) == ("repaired", "the payer")
     assert (after.verdict, after.holds) == ("safe", "the shop, once")
 
 
 def test_without_expiry_a_dawdler_pays_with_an_old_code(
-    soft_rig: Rig,
+    lab_in_process: Lab,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(soft_rig.shop.orders, "_code_ttl", timedelta(hours=1))
-    cell = cell_of(soft_rig, BY_NAME["code-expired"], "qr")
+    monkeypatch.setattr(lab_in_process.shop.orders, "_code_ttl", timedelta(hours=1))
+    cell = cell_of(lab_in_process, BY_NAME["code-expired"], "qr")
     assert cell.payer_saw == "paid"
-    assert "has run out" in cell_of_fresh(soft_rig, monkeypatch).payer_saw
+    assert "has run out" in cell_of_fresh(lab_in_process, monkeypatch).payer_saw
 
 
-def cell_of_fresh(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Cell:
+def cell_of_fresh(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Cell:
     """The same fault with the defence back in place."""
     monkeypatch.undo()
-    return cell_of(rig, BY_NAME["code-expired"], "qr")
+    return cell_of(lab, BY_NAME["code-expired"], "qr")
 
 
 def test_without_giving_back_an_unreachable_bank_blocks_the_order(
-    soft_rig: Rig,
+    lab_in_process: Lab,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert cell_of(soft_rig, BY_NAME["shop-offline"], "nfc").holds == "the shop, once"
+    assert cell_of(lab_in_process, BY_NAME["shop-offline"], "nfc").holds == "the shop, once"
     monkeypatch.setattr(Authorisation, "give_back", lambda *_, **__: None)
-    cell = cell_of(soft_rig, BY_NAME["shop-offline"], "nfc")
+    cell = cell_of(lab_in_process, BY_NAME["shop-offline"], "nfc")
     assert cell.holds == "the payer"
 
 
 def test_without_expiry_a_payers_code_of_two_minutes_ago_pays(
-    soft_rig: Rig,
+    lab_in_process: Lab,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert "expired" in cell_of(soft_rig, BY_NAME["code-expired"], "payer-code").shop_saw
+    assert "expired" in cell_of(lab_in_process, BY_NAME["code-expired"], "payer-code").shop_saw
     monkeypatch.setattr(payer_code, "GRACE_STEPS", 10)
-    assert cell_of(soft_rig, BY_NAME["code-expired"], "payer-code").shop_saw == (
+    assert cell_of(lab_in_process, BY_NAME["code-expired"], "payer-code").shop_saw == (
         "approved, then order paid"
     )

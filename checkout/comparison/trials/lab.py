@@ -1,4 +1,4 @@
-"""A stand to break things at: the switch in a process of its own behind a gate, and its books."""
+"""The lab of the trials: a testbed behind a proxy, a switch that can be killed, and its books."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from checkout.clearing.scheme.participants import demo_participants
 from checkout.clearing.switch.discovery import find
 from checkout.comparison.results import Cell, CellMode, Verdict
 from checkout.comparison.sales.payer_code import present_and_pay
-from checkout.comparison.sales.shop_code_and_tap import Tried, scan_and_pay, tap_and_pay
-from checkout.comparison.testbed.ledger_audit import Booked, Books
-from checkout.comparison.testbed.proxy import Gate
+from checkout.comparison.sales.shop_code_and_tap import PaymentAttempt, scan_and_pay, tap_and_pay
+from checkout.comparison.testbed.ledger_audit import BookedSale, Books
+from checkout.comparison.testbed.proxy import Proxy
 from checkout.comparison.testbed.shop_process import ShopProcess
 from checkout.comparison.testbed.switch_process import SwitchProcess, SwitchThread
-from checkout.comparison.testbed.testbed import RunningClock, ServePages, Stand
+from checkout.comparison.testbed.testbed import RunningClock, ServePages, Testbed
 from checkout.config import Config
 from checkout.database import open_engine
 from checkout.demo.emulated_reader import EmulatedReader
@@ -41,29 +41,29 @@ AMOUNT_MINOR = 1280
 #: Over every limit up to which no PIN is asked.
 DEAR_MINOR = 150_000
 _MINUTE_S = 60.0
-_LONGEST_TOLD = 150
+_LONGEST_TEXT = 150
 
 
 @dataclass(slots=True, kw_only=True)
-class Rig:
-    """Everything that a fault or an attack needs; one for a whole matrix."""
+class Lab:
+    """Everything that faults and attacks need; one lab serves a whole matrix."""
 
-    stand: Stand
+    testbed: Testbed
     serve_pages: ServePages
-    gate: Gate
+    proxy: Proxy
     switch: SwitchProcess | SwitchThread
     books: Books
 
     @property
     def shop(self) -> Shop:
-        """The shop."""
-        return self.stand.shop
+        """The shop of the testbed."""
+        return self.testbed.shop
 
     def order(self, amount_minor: int = AMOUNT_MINOR) -> Order:
         """A fresh order."""
         return self.shop.orders.create(amount_minor=amount_minor, currency="CNY")
 
-    def live(self, order: Order) -> Order:
+    def with_live_code(self, order: Order) -> Order:
         """The order with a code that can still be scanned."""
         now = self.shop.orders.get(order.id)
         if now.state is OrderState.OPEN:
@@ -71,31 +71,33 @@ class Rig:
         return now
 
     def new_code(self, payer: str) -> None:
-        """Move on to a minute whose code of that payer has not been used: each is good once."""
+        """Advance to a minute in which that payer's code is unused: each code is good once."""
         used = UsedPayerCodes(self.shop.engine)
         while used.of_digits(self.shop.payer_codes.show(payer).digits) is not None:
-            self.stand.clock.move_on(_MINUTE_S)
+            self.testbed.clock.advance(_MINUTE_S)
 
     def new_reader(self) -> None:
-        """Plug a reader in where the last one was pulled out."""
-        service = shared_service(lambda: self.stand.client)
-        self.stand.reader = EmulatedReader(self.stand.config.home, service)
+        """Plug in a new reader after the last one was pulled out."""
+        service = shared_service(lambda: self.testbed.client)
+        self.testbed.reader = EmulatedReader(self.testbed.config.home, service)
 
     @contextmanager
     def stranger_shop(self, name: str) -> Iterator[Shop]:
         """Another merchant's shop, with orders of its own and the same clearing backend."""
         config = replace(
-            self.stand.config,
-            database=str(self.stand.config.home / "stranger.db"),
-            merchant=replace(self.stand.config.merchant, name=name, merchant_id="999156058129999"),
+            self.testbed.config,
+            database=str(self.testbed.config.home / "stranger.db"),
+            merchant=replace(
+                self.testbed.config.merchant, name=name, merchant_id="999156058129999"
+            ),
         )
         engine = open_engine(config.database_url)
-        prepare_tables(engine, self.stand.clock())
+        prepare_tables(engine, self.testbed.clock())
         shop = Shop(
             config,
             engine,
-            clearing=lambda: self.stand.client,
-            clock=self.stand.clock,
+            clearing=lambda: self.testbed.client,
+            clock=self.testbed.clock,
             payers=DemoPayers(),
         )
         try:
@@ -104,15 +106,17 @@ class Rig:
             shop.close()
             engine.dispose()
 
-    def held(self, payments: tuple[Payment, ...]) -> list[Booked]:
-        """The sales of these payments that the books hold."""
-        return [one for payment in payments for one in self.books.of(payment.rrn) if one.kept]
+    def booked(self, payments: tuple[Payment, ...]) -> list[BookedSale]:
+        """The sales of these payments that are in force in the books."""
+        return [
+            sale for payment in payments for sale in self.books.of(payment.rrn) if sale.in_force
+        ]
 
     @contextmanager
     def shop_process(self) -> Iterator[ShopProcess]:
-        """The same shop in a process of its own, its line to the switch through the gate."""
-        process = ShopProcess(self.stand.config)
-        with self.in_the_way():
+        """The same shop in a process of its own, which reaches the switch through the proxy."""
+        process = ShopProcess(self.testbed.config)
+        with self.behind_proxy():
             try:
                 process.start()
                 yield process
@@ -120,25 +124,27 @@ class Rig:
                 process.kill()
 
     @contextmanager
-    def in_the_way(self) -> Iterator[None]:
-        """Have whoever looks for the switch find the gate instead, for a while."""
-        note = next((self.stand.config.home / "switch").glob("*.json"))
-        told = note.read_text("ascii")
-        host, port = self.gate.address
-        switch = find(self.stand.config.home, self.stand.config.database_url)
-        before, self.gate.switch = self.gate.switch, lambda: switch
-        note.write_text(json.dumps(json.loads(told) | {"host": host, "port": port}), "ascii")
+    def behind_proxy(self) -> Iterator[None]:
+        """Let every process that looks for the switch find the proxy instead, for a while."""
+        address_file = next((self.testbed.config.home / "switch").glob("*.json"))
+        text = address_file.read_text("ascii")
+        host, port = self.proxy.address
+        switch = find(self.testbed.config.home, self.testbed.config.database_url)
+        before, self.proxy.switch = self.proxy.switch, lambda: switch
+        address_file.write_text(
+            json.dumps(json.loads(text) | {"host": host, "port": port}), "ascii"
+        )
         try:
             yield
         finally:
-            note.write_text(told, "ascii")
-            self.gate.switch = before
+            address_file.write_text(text, "ascii")
+            self.proxy.switch = before
 
     def recover(self, *, seconds: float = 6.0) -> None:
-        """Let time pass and the shop do its housekeeping until nothing is owed an answer."""
-        self.gate.open_again()
+        """Let time pass and the shop do its housekeeping until no payment waits for a response."""
+        self.proxy.unblock()
         for _ in range(20):
-            self.stand.clock.move_on(seconds)
+            self.testbed.clock.advance(seconds)
             self.shop.sweep()
             recent = self.shop.payments.recent(30)
             waiting = (PaymentState.UNKNOWN, PaymentState.PENDING)
@@ -148,13 +154,13 @@ class Rig:
 
 
 @contextmanager
-def open_rig(serve_pages: ServePages, *, in_process: bool = False) -> Iterator[Rig]:
-    """Set a rig up in a scratch home and take it down again.
+def open_lab(serve_pages: ServePages, *, in_process: bool = False) -> Iterator[Lab]:
+    """Set a lab up in a scratch home and take it down again.
 
-    With `in_process` the switch is a thread, so that a test can take its defences out.
+    With `in_process` the switch is a thread, so that a test can remove its defences.
     """
     with ExitStack() as stack:
-        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="checkout-rig-")))
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="checkout-lab-")))
         config = Config(home=home, clearing_timeout_s=TIMEOUT_S, reversal_retry_s=0.0)
         clock = RunningClock(datetime.now(UTC))
         make_card(DEFAULT_PAYER, home)
@@ -164,13 +170,13 @@ def open_rig(serve_pages: ServePages, *, in_process: bool = False) -> Iterator[R
         switch = SwitchThread(config, clock) if in_process else SwitchProcess(config)
         stack.callback(switch.stop)
         switch.start()
-        gate = Gate(lambda: find(home, config.database_url))
-        stack.callback(gate.close)
-        client = client_of(config, lambda: gate.address, clock=clock)
+        proxy = Proxy(lambda: find(home, config.database_url))
+        stack.callback(proxy.close)
+        client = client_of(config, lambda: proxy.address, clock=clock)
         stack.callback(client.close)
         shop = Shop(config, engine, clearing=lambda: client, clock=clock, payers=DemoPayers())
         stack.callback(shop.close)
-        stand = Stand(
+        testbed = Testbed(
             config=config,
             clock=clock,
             shop=shop,
@@ -180,10 +186,10 @@ def open_rig(serve_pages: ServePages, *, in_process: bool = False) -> Iterator[R
             origin=stack.enter_context(serve_pages(shop)),
             database_url=config.database_url,
         )
-        stack.callback(lambda: stand.reader.close())
+        stack.callback(lambda: testbed.reader.close())
         books = Books(config.database_url)
         stack.callback(books.close)
-        yield Rig(stand=stand, serve_pages=serve_pages, gate=gate, switch=switch, books=books)
+        yield Lab(testbed=testbed, serve_pages=serve_pages, proxy=proxy, switch=switch, books=books)
 
 
 def client_of(
@@ -200,10 +206,10 @@ def client_of(
 
 
 @dataclass(slots=True, kw_only=True)
-class Scene:
-    """One cell while it is played: the order, and what each side sees."""
+class TrialRun:
+    """One trial by one mode while it runs: the order, and what each side sees."""
 
-    rig: Rig
+    lab: Lab
     name: str
     mode: CellMode
     order: Order
@@ -213,57 +219,57 @@ class Scene:
     shop_saw: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)
 
-    def pay(self, **how: object) -> Tried:
-        """One try by this scene's mode; what payer and shop see of it is noted."""
-        self.order = self.rig.live(self.order)
-        stand, given = self.rig.stand, (self.order, self.payer)
+    def pay(self, **how: object) -> PaymentAttempt:
+        """One attempt to pay by the mode of this run; records what payer and shop see of it."""
+        self.order = self.lab.with_live_code(self.order)
+        testbed, what = self.lab.testbed, (self.order, self.payer)
         if self.mode == "nfc":
-            tried = tap_and_pay(stand, *given, **how)  # type: ignore[arg-type]
+            attempt = tap_and_pay(testbed, *what, **how)  # type: ignore[arg-type]
         elif self.mode == "qr":
-            tried = scan_and_pay(stand, *given, origin=self.origin, **how)  # type: ignore[arg-type]
+            attempt = scan_and_pay(testbed, *what, origin=self.origin, **how)  # type: ignore[arg-type]
         else:
-            if self.origin is None:  # another process has a clock that nobody moves
-                self.rig.new_code(self.payer)
-            tried = present_and_pay(stand, *given, origin=self.origin, **how)  # type: ignore[arg-type]
-        self.saw(tried)
-        return tried
+            if self.origin is None:  # the clock of another process cannot be advanced
+                self.lab.new_code(self.payer)
+            attempt = present_and_pay(testbed, *what, origin=self.origin, **how)  # type: ignore[arg-type]
+        self.record(attempt)
+        return attempt
 
-    def pay_again(self) -> None:
-        """Another try, if the order still waits to be paid."""
-        if self.rig.shop.orders.get(self.order.id).state is OrderState.OPEN:
+    def pay_if_open(self) -> None:
+        """Another attempt, if the order still waits to be paid."""
+        if self.lab.shop.orders.get(self.order.id).state is OrderState.OPEN:
             self.pay()
 
-    def beside(self, amount_minor: int) -> Scene:
-        """Another order of the same payer's, by the same mode."""
-        order = self.rig.order(amount_minor)
-        return Scene(rig=self.rig, name=self.name, mode=self.mode, order=order, payer=self.payer)
+    def other_order(self, amount_minor: int) -> TrialRun:
+        """A run with another order of the same payer, by the same mode."""
+        order = self.lab.order(amount_minor)
+        return TrialRun(lab=self.lab, name=self.name, mode=self.mode, order=order, payer=self.payer)
 
-    def saw(self, tried: Tried) -> None:
-        """Note what both sides see of a try."""
-        self.payer_saw.append(tried.payer_saw)
-        state = "" if tried.payment is None else str(tried.payment.state)
-        self.shop_saw.append(tried.taken or state or tried.refused)
+    def record(self, attempt: PaymentAttempt) -> None:
+        """Record what both sides see of an attempt."""
+        self.payer_saw.append(attempt.payer_saw)
+        state = "" if attempt.payment is None else str(attempt.payment.state)
+        self.shop_saw.append(attempt.shop_refusal or state or attempt.refused)
 
     def conclude(self, verdict: Verdict | None = None) -> Cell:
-        """Let everything settle, then say who holds the money; the books decide."""
-        self.rig.gate.forget()
-        self.rig.recover()
-        order = self.rig.shop.orders.get(self.order.id)
-        payments = self.rig.shop.payments.of_order(order.id)
-        held = self.rig.held(payments)
+        """Let everything settle, then read from the books who holds the money."""
+        self.lab.proxy.drop_rules()
+        self.lab.recover()
+        order = self.lab.shop.orders.get(self.order.id)
+        payments = self.lab.shop.payments.of_order(order.id)
+        booked = self.lab.booked(payments)
         paid = order.state is OrderState.PAID
         repaired = any(payment.state is PaymentState.REVERSED for payment in payments)
         self.shop_saw.append(f"order {order.state}")
-        lost = order.amount_minor if bool(held) != paid else 0
+        lost = order.amount_minor if bool(booked) != paid else 0
         return Cell(
             name=self.name,
             mode=self.mode,
             verdict=verdict or ("repaired" if repaired else "safe"),
-            payer_saw=_told(self.payer_saw),
-            shop_saw=_told(self.shop_saw),
-            holds=_holder(len(held)),
+            payer_saw=_joined(self.payer_saw),
+            shop_saw=_joined(self.shop_saw),
+            holds=_holder(len(booked)),
             money_lost_minor=lost,
-            taken_twice_minor=max(0, len(held) - 1) * order.amount_minor,
+            taken_twice_minor=max(0, len(booked) - 1) * order.amount_minor,
             took_ms=(time.perf_counter() - self.began) * 1000,
         )
 
@@ -272,14 +278,14 @@ def _holder(count: int) -> str:
     return {0: "the payer", 1: "the shop, once"}.get(count, f"the shop, {count} times")
 
 
-def _told(texts: list[str]) -> str:
-    """One after the other; what is seen again and again is said once."""
+def _joined(texts: list[str]) -> str:
+    """The texts in their order; equal texts in a row are written once, with their number."""
     counted = [(text, len(list(same))) for text, same in groupby(map(_short, texts))]
     return ", then ".join(f"{text} ({n} times)" if n > 1 else text for text, n in counted)
 
 
 def _short(text: str) -> str:
     plain = " ".join(text.split())
-    if len(plain) <= _LONGEST_TOLD:
+    if len(plain) <= _LONGEST_TEXT:
         return plain
-    return plain[: _LONGEST_TOLD - 2].rsplit(" ", 1)[0] + " ..."
+    return plain[: _LONGEST_TEXT - 2].rsplit(" ", 1)[0] + " ..."
