@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from checkout.commands.common import console, print_json
-from devices.nfc.reader.diagnosis import diagnose, in_words
+from devices.nfc.reader.diagnosis import diagnose, format_reports
 
 
 def run(options: SimpleNamespace) -> int:
@@ -14,5 +14,5 @@ def run(options: SimpleNamespace) -> int:
     if options.json:
         print_json({"readers": [report.as_json() for report in reports]})
     else:
-        console().print(in_words(reports), markup=False)
+        console().print(format_reports(reports), markup=False)
     return 0

@@ -1,7 +1,7 @@
 """What a terminal needs of a reader and of a card, and nothing more.
 
-A `Reader` finds cards; a `Card` answers commands. Everything that walks a card - kernels,
-transcripts, the conformance suite - is written against these two, whichever transport is below.
+A `Reader` finds cards; a `Card` answers commands. Kernels, transcripts and the conformance suite
+use these two alone, whatever transport is below.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 
 class TransportError(Exception):
-    """The reader or the air failed; `reason` is a stable word for it, the message a sentence."""
+    """The reader or the air failed; `reason` is a stable word for programs."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -19,7 +19,7 @@ class TransportError(Exception):
 
 
 class CardGone(TransportError):
-    """The card left the field, or fell silent, before it answered."""
+    """The card left the field, or stopped answering, before it answered."""
 
     def __init__(self, message: str = "the card left the field before it answered") -> None:
         super().__init__("card-gone", message)
@@ -41,13 +41,13 @@ class ReaderGone(TransportError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardDescription:
-    """What anticollision and activation told about the card (ISO 14443-3 and -4)."""
+    """What anticollision and activation revealed about the card (ISO/IEC 14443-3 and -4)."""
 
     technology: Literal["A", "B", "transcript"]
     uid: bytes  # 4, 7 or 10 bytes for type A, the 4-byte PUPI for type B
     sak: int | None = None
     ats: bytes = b""  # type A: historical bytes and interface bytes; type B: empty
-    max_command: int = 261  # longest command APDU that the card takes, bytes
+    max_command: int = 261  # longest command APDU that the card accepts, bytes
 
 
 class Card(Protocol):
@@ -55,45 +55,45 @@ class Card(Protocol):
 
     @property
     def description(self) -> CardDescription:
-        """What was learned when the card was activated."""
+        """What activation revealed about the card."""
 
     def transceive(self, command: bytes) -> bytes:
         """Send a command APDU, return the response APDU with SW1-SW2.
 
         Raises CardGone when no answer came, ReaderGone when the reader failed,
-        TransportError for anything else between the two.
+        TransportError for any other fault between reader and card.
         """
 
 
 class Reader(Protocol):
-    """A place where cards are presented."""
+    """A device to which cards are presented."""
 
     @property
     def name(self) -> str:
-        """What a person calls it, such as "ACS ACR122U on usb:001:004"."""
+        """Its name for people, such as "ACS ACR122U on usb:001:004"."""
 
     @property
     def path(self) -> str:
-        """What `--reader` takes to open it again."""
+        """The path with which `--reader` opens it again."""
 
     @property
     def emulated(self) -> bool:
-        """True where the card and the air are ours and not real."""
+        """Whether card and air are emulated."""
 
     def wait_for_card(self, timeout_s: float) -> Card | None:
-        """The next card that enters the field, activated; None when none came in time.
+        """Wait for the next card and activate it; None when none came within the seconds given.
 
         Raises SeveralCards, CardGone (came and went) or ReaderGone.
         """
 
     def release(self) -> None:
-        """Deselect the card of the last wait_for_card, whatever its state; never raises."""
+        """Deselect the card of the last wait_for_card, in whatever state it is; never raises."""
 
     def wait_for_removal(self, timeout_s: float) -> bool:
-        """Whether the field became empty within the time."""
+        """Whether the field became empty within the seconds given."""
 
     def signal(self, result: Literal["success", "failure", "ready", "off"]) -> None:
-        """Light and sound where the reader has them; never raises."""
+        """Show the result by light and sound where the reader has them; never raises."""
 
     def close(self) -> None:
-        """Give the reader back; safe to call twice."""
+        """Release the device; safe to call twice."""

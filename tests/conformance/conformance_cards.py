@@ -18,7 +18,7 @@ PPSE_ANSWER = bytes.fromhex(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardSpec:
-    """How a test card looks and what befalls it, in a form that goes to another process."""
+    """A test card's parameters and behaviour, in a form for another process."""
 
     technology: Literal["A", "B"] = "A"
     uid: str = "04112233445566"
@@ -74,13 +74,13 @@ class SuiteCard:
 
 
 def echo(payload: bytes) -> bytes:
-    """The command that comes back as it went (extended length where it must be)."""
+    """The command that the card echoes (with extended length where it must have it)."""
     length = bytes([len(payload)]) if len(payload) < 256 else b"\x00" + len(payload).to_bytes(2)
     return b"\x80\xec\x00\x00" + length + payload
 
 
 def give(count: int) -> bytes:
-    """The command that is answered with so many bytes, 0 to 255 over and over."""
+    """The command that the card answers with `count` bytes, 0 to 255 repeated."""
     return b"\x80\xee" + count.to_bytes(2)
 
 

@@ -1,4 +1,4 @@
-"""What the reader suite runs on: a reader, and a hand that puts cards on it and pulls plugs."""
+"""The rigs of the reader suite: each has a reader, puts cards on it, and unplugs it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ROOT = _HERE.parents[1]
 ANY_CARD = "any-card"  # cards of any make-up can be presented
 TYPE_B = "type-b"
 UNPLUG = "unplug"  # the reader can be pulled out and put back
-TWO_CARDS = "two-cards"  # the chip can tell two cards from one
+TWO_CARDS = "two-cards"  # the chip notices two cards
 AIR = "air"  # there is a radio with frames between reader and card
 REMOVAL = "removal"  # cards can be taken away
 DESELECT = "deselect"  # a released card is out of reach
@@ -60,9 +60,9 @@ class InProcessRig:
         self.reader: Reader = self._field
 
     def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None:
-        self.lay(SuiteCard(spec, on_command))
+        self.put(SuiteCard(spec, on_command))
 
-    def lay(self, card: PresentedCard) -> None:
+    def put(self, card: PresentedCard) -> None:
         self._field.present(cast(EmulatedCard, card))
 
     def remove(self) -> None:
@@ -84,9 +84,9 @@ class PtyRig:
         self.reader: Reader = open_reader(f"pn532:{self._port}")
 
     def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None:
-        self.lay(SuiteCard(spec, on_command))
+        self.put(SuiteCard(spec, on_command))
 
-    def lay(self, card: PresentedCard) -> None:
+    def put(self, card: PresentedCard) -> None:
         self.emulator.present(card)
 
     def remove(self) -> None:
@@ -121,9 +121,9 @@ class UsbRig:
         self.reader: Reader = open_reader("usb")
 
     def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None:
-        self.lay(SuiteCard(spec, on_command))
+        self.put(SuiteCard(spec, on_command))
 
-    def lay(self, card: PresentedCard) -> None:
+    def put(self, card: PresentedCard) -> None:
         self.device.field.present(card)
 
     def remove(self) -> None:
@@ -153,7 +153,7 @@ class CardProcess:
         )
         self.path = self._answer()
 
-    def tell(self, line: str) -> None:
+    def send(self, line: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
@@ -182,18 +182,18 @@ class OtherProcessRig:
 
     def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None:
         assert on_command is None, "the card is in another process"
-        self._process.tell(spec.as_text())
+        self._process.send(spec.as_text())
 
     def remove(self) -> None:
-        self._process.tell("remove")
+        self._process.send("remove")
 
     def close(self) -> None:
         self.reader.close()
-        self._process.tell("remove")
+        self._process.send("remove")
 
 
 class TranscriptRig:
-    """A recorded card: it says what it said, and is always there."""
+    """A recorded card, which is always on the reader."""
 
     abilities: frozenset[str] = frozenset()
 
@@ -212,7 +212,7 @@ class TranscriptRig:
 
 
 class HardwareRig:
-    """The reader named by --reader, with a real payment card lying on it."""
+    """The reader of --reader, with a real payment card on it."""
 
     abilities = frozenset({AIR, DESELECT})
 
@@ -250,6 +250,6 @@ def make_rig(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Rig:
 
 
 def reader_threads() -> int:
-    """How many threads of readers and emulators are alive."""
+    """The number of live threads of readers and emulators."""
     names = ("reader ", "pn532-emulator", "udp-card")
     return sum(thread.name.startswith(names) for thread in threading.enumerate())

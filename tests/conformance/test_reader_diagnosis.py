@@ -1,4 +1,4 @@
-"""`checkout readers`: each thing that stops a reader is told apart, in words that mend it."""
+"""`checkout readers`: each cause that stops a reader has its own report and remedy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import usb1
 from devices.nfc.contract import ReaderGone, TransportError
 from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 from devices.nfc.reader import diagnosis
-from devices.nfc.reader.diagnosis import ReaderReport, diagnose, in_words, udev_rule
+from devices.nfc.reader.diagnosis import ReaderReport, diagnose, format_reports, udev_rule
 from devices.nfc.reader.nfcpy import open_reader
 from devices.nfc.reader.serial_ports import SerialLock
 from devices.nfc.reader.usb import SUPPORTED
@@ -48,7 +48,7 @@ def refused(path: str = "usb") -> TransportError:
 def test_nothing_plugged_in_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     install(FakeBus(), monkeypatch)
     assert diagnose() == ()
-    assert "No reader found" in in_words(diagnose())
+    assert "No reader found" in format_reports(diagnose())
     assert refused().reason == "no-reader"
 
 
@@ -73,7 +73,7 @@ def test_missing_permission_names_the_rule_to_install(
     rule = udev_rule(device.vendor, device.product)
     assert rule in report.remedy.splitlines()
     assert f'ATTR{{idVendor}}=="{device.vendor:04x}"' in rule
-    assert "udevadm" in in_words([report])
+    assert "udevadm" in format_reports([report])
     assert refused().reason == "no-permission"
     assert refused("usb:001:004").reason == "no-permission"
 
@@ -262,8 +262,8 @@ def test_serial_ports_are_listed_without_a_byte_sent(
 def test_a_driver_that_hangs_costs_a_named_error(
     device: FakeReader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devices.nfc.reader.nfcpy.ports.SILENT_MS", 50)
-    monkeypatch.setattr("devices.nfc.reader.nfcpy.ports.PATIENCE_MS", 50)
+    monkeypatch.setattr("devices.nfc.reader.nfcpy.ports.DEFAULT_TIMEOUT_MS", 50)
+    monkeypatch.setattr("devices.nfc.reader.nfcpy.ports.SHORTEST_TIMEOUT_MS", 50)
     reader = open_reader("usb")
     device.hangs = True
     with pytest.raises(ReaderGone):

@@ -34,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def on_readers(names: tuple[str, ...], always: Callable[[str, str], bool]) -> Any:
-    """Every profile on every reader, the less telling ones only in the long run."""
+    """Every profile on every reader; the less important pairs only in the long run."""
     return pytest.mark.parametrize(
         ("reader_rig", "name"),
         [
@@ -84,8 +84,8 @@ def ring(home: Path) -> CaKeyRing:
 
 
 def tap(rig: Any, home: Path, card: Any) -> TapResult:
-    """Lay the card down, tap it, take it away."""
-    rig.lay(card)
+    """Put the card on the reader, tap it, take it away."""
+    rig.put(card)
     try:
         found = rig.reader.wait_for_card(5.0)
         assert found is not None
@@ -117,21 +117,21 @@ def test_every_profile_ends_as_it_does_without_air(
     expected = in_process(name, home)
     result = tap(reader_rig, home, open_card(name, home))
     assert result.outcome is expected.outcome
-    for told in ("method", "verdict", "reason"):
-        assert getattr(result.oda, told) == getattr(expected.oda, told)
+    for field in ("method", "verdict", "reason"):
+        assert getattr(result.oda, field) == getattr(expected.oda, field)
     assert [each.name for each in result.exchanges] == [each.name for each in expected.exchanges]
 
 
-@pytest.mark.parametrize("heard", [False, True], ids=["command-lost", "answer-lost"])
+@pytest.mark.parametrize("received", [False, True], ids=["command-lost", "answer-lost"])
 @on_readers(TORN, lambda reader, name: (reader, name) in EACH_ONCE)
 def test_torn_at_any_command_ends_in_try_again_and_the_next_tap_works(
-    reader_rig: PtyRig | UsbRig, name: str, heard: bool, home: Path
+    reader_rig: PtyRig | UsbRig, name: str, received: bool, home: Path
 ) -> None:
     expected = in_process(name, home)
     for at in range(1, len(expected.exchanges) + 1):
 
         def leave(step: int, after: bool, at: int = at) -> None:
-            if (step, after) == (at, heard):
+            if (step, after) == (at, received):
                 raise CardLeft
 
         torn = tap(reader_rig, home, Meddled(open_card(name, home), leave))

@@ -1,7 +1,8 @@
-"""Emulated payment cards and phones: their side of the tap, written apart from the terminal's.
+"""Emulated payment cards and phones: the card's side of a tap.
 
-`load_profile` and `personalise` make a card, `open_card` takes it in hand, `in_process` or one of
-the transports puts it on a reader. Nothing here imports the terminal's kernel or its checks.
+`load_profile` and `personalise` make a card, `open_card` opens it, and `in_process` or one of the
+transports puts it on a reader. Nothing here imports the terminal's kernel or its EMV code: a
+mistake shared by both sides would cancel itself out.
 """
 
 from devices.nfc.emulated.behaviour import Behaviour, Delay, Pull

@@ -1,7 +1,7 @@
-"""How a card misbehaves in time and in the field: slow answers, and leaving before one.
+"""Slow answers, and a card that leaves the field before an answer.
 
-Steps count the commands since the card entered the field, from 1. Nothing here waits: a transport
-asks and waits, or takes the card out.
+Steps count the commands since the card entered the field, from 1. Nothing here waits: the transport
+waits, or takes the card out.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ class Pull:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delay:
-    """The card answers this many milliseconds later than it could."""
+    """The card delays its answer by this many milliseconds."""
 
     ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behaviour:
-    """What the holder and a slow chip do to a tap.
+    """When the holder pulls the card away, and how slow its chip is.
 
-    `pull_at` is the step at which the card leaves, None for never; `pull_when` says whether it has
-    carried out that command (its counters moved, the answer is lost) or never received it.
-    `pull_presentations` is how many presentations end so, 0 for all. `delays_ms` holds one delay
-    per step from the first; later steps have none.
+    `pull_at` is the step at which the card leaves, None for never. `pull_when` says whether the
+    card leaves before it receives that command, or after executing it: then its counters have
+    changed and only the answer is lost. `pull_presentations` is the number of presentations that
+    end this way, 0 for all. `delays_ms` has one delay per step from the first; later steps have
+    none.
     """
 
     pull_at: int | None = None
@@ -46,7 +47,7 @@ class Behaviour:
         return self.pull_presentations == 0 or presentation <= self.pull_presentations
 
     def before_response(self, step: int, presentation: int = 1) -> Pull | Delay | None:
-        """What happens between the command of this step and its response."""
+        """The event between the command of this step and its response, None for none."""
         if self.pulls(step, presentation):
             return Pull(step=step)
         if step <= len(self.delays_ms) and self.delays_ms[step - 1]:

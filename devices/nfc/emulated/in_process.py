@@ -1,4 +1,4 @@
-"""A reader without air: the shortest way between a terminal and an emulated card."""
+"""A reader without air: it calls the emulated card directly, in the terminal's process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from devices.nfc.emulated.state_file import CardFileError, CardInUse
 def in_process(
     card: EmulatedCard | None = None, *, wait: Callable[[float], None] | None = None
 ) -> InProcessReader:
-    """A reader with `card` on it; `wait` is called with the seconds of a slow card's delays."""
+    """A reader with `card` on it; `wait` receives the seconds of a slow card's delays."""
     reader = InProcessReader(wait=wait)
     if card is not None:
         reader.present(card)
@@ -23,14 +23,18 @@ def in_process(
 
 
 class InProcessCard:
-    """An emulated card behind the Card contract."""
+    """An emulated card as a `Card` of the contract."""
 
     def __init__(
-        self, card: EmulatedCard, *, wait: Callable[[float], None] | None, left: Callable[[], None]
+        self,
+        card: EmulatedCard,
+        *,
+        wait: Callable[[float], None] | None,
+        on_left: Callable[[], None],
     ) -> None:
         self._card = card
         self._wait = wait
-        self._left = left
+        self._on_left = on_left
         self._description = CardDescription(
             technology=card.technology,
             uid=card.uid,
@@ -46,7 +50,7 @@ class InProcessCard:
         try:
             response = self._card.process(command)
         except CardLeft as gone:
-            self._left()
+            self._on_left()
             raise CardGone from gone
         except OSError as error:
             raise TransportError("card-fault", f"the card's memory failed: {error}") from error
@@ -56,7 +60,7 @@ class InProcessCard:
 
 
 class InProcessReader:
-    """A Reader whose field is this process; safe to present and take away from another thread."""
+    """A `Reader` in this process; another thread may present a card and take it away."""
 
     name = "in-process reader (emulated)"
     path = "in-process"
@@ -69,16 +73,16 @@ class InProcessReader:
         self.signals: list[str] = []
 
     def present(self, card: EmulatedCard) -> None:
-        """Put a card on the reader in place of the one that is there."""
+        """Put a card on the reader, in place of any other."""
         with self._changed:
-            self._take()
+            self._remove_card()
             self._card = card
             self._changed.notify_all()
 
     def take_away(self) -> None:
-        """Take the card off the reader; safe to call when there is none."""
+        """Take the card off the reader; safe to call without one."""
         with self._changed:
-            self._take()
+            self._remove_card()
             self._changed.notify_all()
 
     def wait_for_card(self, timeout_s: float) -> InProcessCard | None:
@@ -91,9 +95,9 @@ class InProcessReader:
             try:
                 card.power_on()
             except (CardInUse, CardFileError) as error:
-                self._take()
+                self._remove_card()
                 raise TransportError("card-fault", str(error)) from error
-            return InProcessCard(card, wait=self._wait, left=self.take_away)
+            return InProcessCard(card, wait=self._wait, on_left=self.take_away)
 
     def release(self) -> None:
         with self._changed:
@@ -110,7 +114,7 @@ class InProcessReader:
     def close(self) -> None:
         self.take_away()
 
-    def _take(self) -> None:
+    def _remove_card(self) -> None:
         card, self._card = self._card, None
         if card is not None:
             card.power_off()

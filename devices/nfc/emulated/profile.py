@@ -1,4 +1,4 @@
-"""What an emulated card or phone is, as checked values; `profiles/README.md` explains them."""
+"""The profile of an emulated card or phone, as values; `profiles/README.md` explains them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Oda = Literal["fdda-01", "fdda-00", "sda", "cda", "none"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Air:
-    """How the card shows itself to a reader (ISO/IEC 14443-3 and -4).
+    """The card's parameters on the air (ISO/IEC 14443-3 and -4).
 
-    `uid` is empty for one derived from the card number; `random_uid` gives a new one at every
-    presentation, as phones do. `ats` is whole, its own length first; empty for type B.
+    An empty `uid` is derived from the card number; `random_uid` gives a new one at every
+    presentation, as phones do. `ats` includes its length byte and is empty for type B.
     """
 
     technology: Literal["A", "B"] = "A"
@@ -31,9 +31,9 @@ class Air:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfflineLimits:
-    """Up to where the card approves alone, in minor units of the card's own currency.
+    """The card's limits for offline approval, in minor units of its own currency.
 
-    `cumulative_minor` bounds what was approved offline since the issuer last reset the counter.
+    `cumulative_minor` limits the sum of offline approvals since the issuer last reset the counter.
     """
 
     single_minor: int
@@ -42,12 +42,12 @@ class OfflineLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phone:
-    """What a payment token on a phone adds to a card.
+    """The additional fields of a phone, which holds a payment token.
 
-    `confirms` says when the holder verifies on the phone: `before` every tap, or `when-asked`: a
-    tap that requires it is answered "see phone" (6986), and the next one goes through.
-    `limited_use_keys` is how many keys a phone without a secure element is given at a time, 0 where
-    the keys stay in a secure element; each has `key_uses` taps and `key_life_h` hours.
+    `confirms` says when the holder verifies on the phone: `before` every tap, or `when-asked`: then
+    the phone answers a tap that requires it with "see phone" (6986) and accepts the next one.
+    `limited_use_keys` is the size of a batch of keys for a phone without a secure element, 0 where
+    the keys stay in a secure element; each key is good for `key_uses` taps and `key_life_h` hours.
     """
 
     token_requestor: str
@@ -61,11 +61,11 @@ class Phone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What is wrong with the card itself.
+    """Faults of the card itself.
 
     `blocked`: the application (6283, GPO refused) or the whole card (6A81). `tamper`: one bit of
-    the ICC certificate, or signed static data changed after signing. `replay`: it answers with a
-    transaction `recorded` elsewhere before, or repeats its own `first` one for ever.
+    the ICC certificate, or of the static data, was changed after signing. `replay`: the card
+    answers with a transaction that was `recorded` elsewhere, or always repeats its `first` one.
     """
 
     blocked: Literal["no", "application", "card"] = "no"
@@ -75,7 +75,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardTimes:
-    """Modelled milliseconds that a real chip works on each command, air not included."""
+    """The modelled milliseconds that a real chip needs for each command, without the air."""
 
     ppse: int = 11
     select: int = 24
@@ -130,17 +130,17 @@ class CardProfile:
 
     @property
     def masked_pan(self) -> str:
-        """The first six and last four digits, for people."""
+        """The first six and last four digits."""
         return self.pan[:6] + "*" * (len(self.pan) - 10) + self.pan[-4:]
 
     def as_table(self) -> dict[str, Any]:
-        """The profile as the TOML document that profile_from reads back."""
+        """The profile as the table that `profile_from` reads."""
         return cast(dict[str, Any], _plain(asdict(self)))
 
 
 def luhn_valid(digits: str) -> bool:
     """Whether the last digit is the check digit of the others (ISO/IEC 7812-1, Annex B)."""
-    doubled = (2 * int(one) for one in digits[-2::-2])
+    doubled = (2 * int(digit) for digit in digits[-2::-2])
     return (sum(map(int, digits[-1::-2])) + sum(d - 9 * (d > 9) for d in doubled)) % 10 == 0
 
 

@@ -1,4 +1,4 @@
-"""Card profiles from TOML: those of `profiles/`, and files of one's own with the same fields."""
+"""Card profiles from TOML: those of `profiles/`, and the user's own files."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _SCHEMES = ("unionpay", "visa", "mastercard")
 
 
 def profile_names() -> tuple[str, ...]:
-    """The names of the profiles that come along, sorted."""
+    """The names of the profiles in this package, sorted."""
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
 
 
 def load_profile(name_or_path: str | Path) -> CardProfile:
-    """A profile by its name, or from a TOML file of one's own.
+    """A profile by its name, or from the user's own TOML file.
 
-    Raises ProfileError, which names the field and what was expected.
+    Raises ProfileError naming the field and what was expected.
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":
@@ -49,7 +49,7 @@ def load_profile(name_or_path: str | Path) -> CardProfile:
 
 
 def profile_from(content: Mapping[str, Any], *, name: str) -> CardProfile:
-    """A profile from a parsed TOML document, `name` where it states none of its own."""
+    """A profile from a parsed TOML document; `name` is used where the document has none."""
     table = Table(content)
     scheme = table.choice("scheme", _SCHEMES)
     profile = CardProfile(

@@ -1,7 +1,7 @@
-"""RSA keys as cards hold them: generation, and the private operation by Chinese remainders.
+"""RSA keys for cards: generation, and the private operation by the Chinese remainder theorem.
 
-The cryptography library makes the keys and refuses the bare private operation that EMV needs
-(EMV Book 2, Annex B2.1: no PKCS padding), so the operation itself is two modular powers.
+The cryptography library generates the keys, but has no private operation without PKCS padding,
+which EMV needs (EMV Book 2, Annex B2.1). So the operation is computed here by two modular powers.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def generate(bits: int, exponent: int = 3) -> RsaKey:
 
 
 def from_primes(p: int, q: int, exponent: int) -> RsaKey:
-    """The key that two primes and a public exponent make."""
+    """The key with these primes and this public exponent."""
     d = pow(exponent, -1, (p - 1) * (q - 1))
     return RsaKey(
         n=p * q, e=exponent, p=p, q=q, dp=d % (p - 1), dq=d % (q - 1), q_inverse=pow(q, -1, p)
@@ -74,5 +74,5 @@ def from_primes(p: int, q: int, exponent: int) -> RsaKey:
 
 
 def from_json(fields: Mapping[str, str]) -> RsaKey:
-    """The key that RsaKey.as_json wrote; raises KeyError or ValueError on anything else."""
+    """The key from `RsaKey.as_json`; raises KeyError or ValueError for anything else."""
     return RsaKey(**{name: int(fields[name], 16) for name in _FIELDS})

@@ -1,4 +1,4 @@
-"""An emulated card put where another process can tap it: a pseudo-terminal, UDP, a real reader."""
+"""Presents an emulated card to another process: on a pseudo-terminal, UDP or a real reader."""
 
 from __future__ import annotations
 
@@ -23,31 +23,33 @@ def serve_card(
     ready: Callable[[str], None] = lambda path: None,
     returns_after_s: float = 1.0,
 ) -> None:
-    """Hold `card` on `path` until `stop` is set; `ready` is told what a terminal's --reader takes.
+    """Present `card` on `path` until `stop` is set; `ready` receives the path for `--reader`.
 
     `path` is `pty` for a PN532 on a new pseudo-terminal, `udp:HOST:PORT` for nfcpy's simulated air
-    (port 0: a free one), or a reader that can act as a card. A card that was pulled away comes
-    back after `returns_after_s` seconds. Raises TransportError with the reason.
+    (port 0: a free one), or a reader that can act as a card. A card that was pulled away is
+    presented again after `returns_after_s` seconds. Raises TransportError with the reason.
     """
     if path == "pty":
-        _hold(card, _open_pty, stop, ready, returns_after_s)
+        _present(card, _open_pty, stop, ready, returns_after_s)
         return
     parsed = parse_path(path)
     if parsed.kind == "udp":
-        _hold(card, lambda: _open_udp(parsed.host, parsed.port), stop, ready, returns_after_s)
+        _present(card, lambda: _open_udp(parsed.host, parsed.port), stop, ready, returns_after_s)
         return
     if card.technology != "A":
-        raise TransportError("unsupported-card", "type B: no reader that nfcpy drives can pose so")
+        raise TransportError(
+            "unsupported-card", "type B: no reader of nfcpy can act as such a card"
+        )
     listener = open_listener(path)
     try:
         ready(path)
         while not stop.is_set():
-            _pose(card, listener, stop)
+            _answer_terminal(card, listener, stop)
     finally:
         listener.close()
 
 
-def _hold(
+def _present(
     card: PresentedCard,
     open_emulator: Callable[[], Pn532Emulator | UdpEmulator],
     stop: threading.Event,
@@ -64,8 +66,8 @@ def _hold(
                 emulator.present(card)
 
 
-def _pose(card: PresentedCard, listener: Listener, stop: threading.Event) -> None:
-    """Wait half a second for a terminal; answer it until its field goes off."""
+def _answer_terminal(card: PresentedCard, listener: Listener, stop: threading.Event) -> None:
+    """Wait half a second for a terminal and answer it until its field goes off."""
     frame = listener.wait_for_terminal(card.uid, card.sak, card.ats, 0.5)
     if frame is None:
         return
@@ -87,7 +89,7 @@ def _open_pty() -> Pn532Emulator:
     try:
         return Pn532Emulator()
     except OSError as error:
-        raise TransportError("no-reader", f"pty: no pseudo-terminal to be had ({error})") from None
+        raise TransportError("no-reader", f"pty: no pseudo-terminal available ({error})") from None
 
 
 def _open_udp(host: str, port: int) -> UdpEmulator:

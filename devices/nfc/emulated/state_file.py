@@ -22,11 +22,11 @@ _POLL_S = 0.002
 
 
 class CardInUse(Exception):
-    """Another process, or another reader of this one, holds the card in its field."""
+    """The card is in the field of another reader, in this process or another."""
 
 
 class CardFileError(Exception):
-    """The state file of a card is missing or not ours; the message names it."""
+    """The state file of a card is missing or not valid; the message names it."""
 
 
 class CardLock:
@@ -69,7 +69,7 @@ def locked(path: Path, timeout_s: float = 30.0) -> Iterator[None]:
 
 
 def card_path(name: str, home: Path) -> Path:
-    """Where the state of the card with this name lies."""
+    """The state file of the card with this name."""
     return home / "cards" / f"{name}.json"
 
 

@@ -1,4 +1,4 @@
-"""Reading a TOML table field by field: every field is checked, and none is left over unread."""
+"""Reads a TOML table field by field; every field is checked, and an unknown one is an error."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _Word = TypeVar("_Word", bound=str)
 
 
 class ProfileError(Exception):
-    """A card profile is wrong; `field` says where, the message what was expected."""
+    """A card profile is invalid; `field` names the place, the message what was expected."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
@@ -18,7 +18,7 @@ class ProfileError(Exception):
 
 
 class Table:
-    """One TOML table, from which each field is taken once; end() refuses what nobody took."""
+    """One TOML table; each field is read once, and `end` refuses fields that were not read."""
 
     def __init__(self, content: Mapping[str, Any], path: str = "") -> None:
         self._left = dict(content)
@@ -75,7 +75,7 @@ class Table:
         return self.table(name) if name in self._left else None
 
     def end(self) -> None:
-        """Raises ProfileError when the table holds a field that nobody asked for."""
+        """Raise ProfileError where the table has a field that was not read."""
         for name in self._left:
             raise self._wrong(name, "no such field")
 

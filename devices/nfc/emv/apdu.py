@@ -1,4 +1,4 @@
-"""Command and response APDUs, and an `Exchanger` that sends them and writes down what passed.
+"""Command and response APDUs, and an `Exchanger` that sends them and records each exchange.
 
 Short APDUs only (ISO/IEC 7816-4; EMV Book 3, 6.3 and EMV Book B): a contactless payment card
 takes no extended ones.
@@ -12,15 +12,15 @@ from typing import Final
 
 from devices.nfc.contract import Card
 
-#: Name of the directory that a contactless card lists its applications in (EMV Book B).
+#: Name of the directory in which a contactless card lists its applications (EMV Book B).
 PPSE: Final = b"2PAY.SYS.DDF01"
 
-#: A card may chain its answer by 61xx; no EMV answer needs more parts than this.
+#: A card may send its answer in parts by 61xx; no EMV answer needs more parts than this.
 _MAX_PARTS: Final = 8
 
 
 class ApduError(Exception):
-    """A command or response that is no APDU; names the field, and its offset in bytes."""
+    """Bytes that are not an APDU; names the field and its offset in bytes."""
 
     def __init__(self, field: str, position: int, message: str) -> None:
         super().__init__(f"{field} at byte {position}: {message}")
@@ -30,7 +30,7 @@ class ApduError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A short command APDU; `le` is None for no expected answer body, 0 for "up to 256 bytes"."""
+    """A short command APDU; `le` is None where no response body is expected, 0 for 256 bytes."""
 
     cla: int
     ins: int
@@ -40,7 +40,7 @@ class Command:
     le: int | None = None
 
     def to_bytes(self) -> bytes:
-        """The command as sent. Raises ApduError where a field does not fit a short APDU."""
+        """The command's bytes. Raises ApduError where a field does not fit a short APDU."""
         for name in ("cla", "ins", "p1", "p2"):
             if not 0 <= getattr(self, name) <= 0xFF:
                 raise ApduError(name, 0, "expected one byte")
@@ -57,9 +57,9 @@ class Command:
 
     @classmethod
     def parse(cls, raw: bytes) -> Command:
-        """The command that these bytes are, by the four cases of ISO/IEC 7816-3.
+        """Parse a command by the four cases of ISO/IEC 7816-3.
 
-        Raises ApduError where the length agrees with none of them.
+        Raises ApduError where the length fits none of them.
         """
         if len(raw) < 4:
             raise ApduError("header", len(raw), "expected at least CLA INS P1 P2")
@@ -72,7 +72,7 @@ class Command:
             if raw[4] == 0:
                 raise ApduError("Lc", 4, "expected a short APDU, got an extended length")
             if len(raw) not in (end, end + 1):
-                raise ApduError("Lc", 4, f"says {raw[4]} body bytes, {len(raw) - 5} follow")
+                raise ApduError("Lc", 4, f"expected {raw[4]} body bytes, got {len(raw) - 5}")
             body = raw[5:end]
             le = raw[end] if len(raw) > end else None
         return cls(cla=cla, ins=ins, p1=p1, p2=p2, body=body, le=le)
@@ -112,7 +112,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One command and what came back, as on the air; `response` is empty where nothing came."""
+    """One command and its response, as bytes; `response` is empty where none came."""
 
     name: str
     command: bytes
@@ -121,10 +121,11 @@ class Exchange:
 
 
 class Exchanger:
-    """Sends commands to a card, follows 61xx and 6Cxx, and keeps every exchange with its time.
+    """Sends commands to a card, follows 61xx and 6Cxx, and records every exchange with its time.
 
-    61xx and 6Cxx belong to contact cards (EMV Book 1, transport of APDUs by T=0); here they are
-    tolerated: 61xx is answered by GET RESPONSE, 6Cxx by the same command with that Le, once.
+    61xx and 6Cxx belong to contact cards (EMV Book 1, transport of APDUs by T=0) and are
+    tolerated: the exchanger answers 61xx by GET RESPONSE, and 6Cxx by the same command with that
+    Le, once.
     """
 
     def __init__(self, card: Card, clock: Callable[[], float]) -> None:
@@ -133,14 +134,14 @@ class Exchanger:
         self.exchanges: list[Exchange] = []
 
     def send(self, command: Command, name: str) -> Response:
-        """The card's whole answer to the command.
+        """Send the command and return the card's whole response.
 
-        Raises CardGone or another TransportError from the card, ApduError for an answer that is
-        no APDU or that chains without end.
+        Raises CardGone or another TransportError from the card, ApduError for a response that is
+        not an APDU or has too many parts.
         """
-        response = self._pass(command, name)
+        response = self._exchange(command, name)
         if response.sw1 == 0x6C:
-            again = Command(
+            corrected = Command(
                 cla=command.cla,
                 ins=command.ins,
                 p1=command.p1,
@@ -148,7 +149,7 @@ class Exchanger:
                 body=command.body,
                 le=response.sw2,
             )
-            response = self._pass(again, f"{name}, again with the right Le")
+            response = self._exchange(corrected, f"{name}, again with the right Le")
         if response.sw1 == 0x61:
             response = self._collect(response)
         return response
@@ -156,16 +157,16 @@ class Exchanger:
     def _collect(self, response: Response) -> Response:
         body = response.body
         for _ in range(_MAX_PARTS):
-            response = self._pass(get_response(response.sw2), "GET RESPONSE")
+            response = self._exchange(get_response(response.sw2), "GET RESPONSE")
             if response.sw1 == 0x6C:
-                again = "GET RESPONSE, again with the right Le"
-                response = self._pass(get_response(response.sw2), again)
+                name = "GET RESPONSE, again with the right Le"
+                response = self._exchange(get_response(response.sw2), name)
             body += response.body
             if response.sw1 != 0x61:
                 return Response(body=body, sw=response.sw)
         raise ApduError("SW1-SW2", 0, f"61xx more than {_MAX_PARTS} times in a row")
 
-    def _pass(self, command: Command, name: str) -> Response:
+    def _exchange(self, command: Command, name: str) -> Response:
         sent = command.to_bytes()
         received = b""
         started = self._clock()
@@ -212,5 +213,5 @@ def internal_authenticate(ddol_values: bytes) -> Command:
 
 
 def get_response(length: int) -> Command:
-    """GET RESPONSE for what the card said by 61xx is still to come (ISO/IEC 7816-4)."""
+    """GET RESPONSE for the bytes that the card announced by 61xx (ISO/IEC 7816-4)."""
     return Command(cla=0x00, ins=0xC0, p1=0, p2=0, le=length)

@@ -1,7 +1,7 @@
 """BER-TLV as EMV uses it, and the data object lists that a card asks the terminal to fill.
 
 EMV Book 3, Annex B (rules for BER-TLV) and 5.4 (rules for a DOL). Tags are integers, 0x9F26.
-Duplicates are kept in the order of the card; what to make of them is the reader's decision.
+Duplicates stay in the order of the card; the caller decides what they mean.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Final
 
 from devices.nfc.emv.tags import Format, format_of
 
-#: EMV nests four templates at most (6F, A5, BF0C, 61); what goes deeper is no card's.
+#: EMV nests four templates at most (6F, A5, BF0C, 61); no card needs more depth than this.
 _MAX_DEPTH: Final = 8
 
 
 class TlvError(Exception):
-    """Bytes that are no BER-TLV; names the field, and the offset in bytes where it breaks."""
+    """Bytes that are not BER-TLV; names the field and the offset in bytes of the fault."""
 
     def __init__(self, field: str, position: int, message: str) -> None:
         super().__init__(f"{field} at byte {position}: {message}")
@@ -27,7 +27,7 @@ class TlvError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One data object; a constructed one has its value as bytes and as children."""
+    """One data object; a constructed one has its value both as bytes and as children."""
 
     tag: int
     value: bytes
@@ -39,16 +39,16 @@ class Node:
 
 
 def parse(encoded: bytes, field: str = "TLV") -> tuple[Node, ...]:
-    """All data objects in these bytes, constructed ones taken apart.
+    """All data objects in these bytes, with the children of constructed ones.
 
     `00` between objects is padding (EMV Book 3, Annex B1). Raises TlvError for a tag or length
-    that breaks off or is not of EMV's form, and for a value that overruns what holds it.
+    that is cut off or not of EMV's form, and for a value that is longer than its template.
     """
     return _parse(encoded, 0, len(encoded), field, 0)
 
 
 def read_header(encoded: bytes, at: int, end: int, field: str) -> tuple[int, bool, int, int]:
-    """Tag, whether it is constructed, and start and end of its value. Raises TlvError."""
+    """Tag, whether it is constructed, start and end of the value as offsets. Raises TlvError."""
     first = encoded[at]
     tag = first
     cursor = at + 1
@@ -67,7 +67,9 @@ def read_header(encoded: bytes, at: int, end: int, field: str) -> tuple[int, boo
         length = int.from_bytes(encoded[cursor : cursor + count], "big")
         cursor += count
     if cursor + length > end:
-        raise TlvError(field, cursor, f"tag {tag:X} says {length} bytes, {end - cursor} are left")
+        raise TlvError(
+            field, cursor, f"tag {tag:X} has length {length}, {end - cursor} bytes are left"
+        )
     return tag, bool(first & 0x20), cursor, cursor + length
 
 
@@ -112,12 +114,12 @@ def build(tag: int, value: bytes) -> bytes:
 
 
 def tag_bytes(tag: int) -> bytes:
-    """The tag as it stands on the wire."""
+    """The tag as bytes."""
     return tag.to_bytes(max(1, (tag.bit_length() + 7) // 8), "big")
 
 
 def walk(nodes: Iterable[Node]) -> Iterator[Node]:
-    """Every object, a template before what it holds."""
+    """Every object at any depth, a template before its children."""
     for node in nodes:
         yield node
         if node.children:
@@ -134,16 +136,16 @@ def find(nodes: Iterable[Node], tag: int) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class DolEntry:
-    """One tag that the card asks for, and in how many bytes."""
+    """One tag that the card asks for, and the length in bytes in which it wants the value."""
 
     tag: int
     length: int
 
 
 def parse_dol(dol: bytes, field: str = "DOL") -> tuple[DolEntry, ...]:
-    """The tags and lengths of a data object list. Raises TlvError where one breaks off.
+    """The tags and lengths of a data object list. Raises TlvError where an entry is cut off.
 
-    A length here is one byte and no BER length field, so it may be over 7F (EMV Book 3, 5.4).
+    A length here is one plain byte, not a BER length field, so it may be over 7F (EMV Book 3, 5.4).
     """
     entries: list[DolEntry] = []
     at, end = 0, len(dol)
@@ -159,7 +161,7 @@ def parse_dol(dol: bytes, field: str = "DOL") -> tuple[DolEntry, ...]:
 
 
 def fill_dol(entries: Iterable[DolEntry], values: Mapping[int, bytes]) -> bytes:
-    """The values that the card asked for, end to end, each in the length it asked for.
+    """The values that the card asked for, concatenated, each in the length that it asked for.
 
     A tag that the terminal does not know, or a template, is filled with zeros; a tag listed twice
     is filled twice (EMV Book 3, 5.4).

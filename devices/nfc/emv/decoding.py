@@ -1,7 +1,8 @@
-"""Exchanges with a card told tag by tag, from bytes that are masked already.
+"""Exchanges with a card decoded tag by tag, from bytes that are masked already.
 
-ISO/IEC 7816-4 for commands and status words; EMV Book 3, Annex B for the data objects. What cannot
-be taken apart is given as hex. A sensitive object that is not masked is left out: see `masking`.
+ISO/IEC 7816-4 for commands and status words; EMV Book 3, Annex B for the data objects. Bytes
+that can't be decoded are given as hex. A sensitive object that is not masked is left out: see
+`masking`.
 """
 
 from __future__ import annotations
@@ -49,18 +50,21 @@ _GPO, _GENERATE_AC, _INTERNAL_AUTHENTICATE = 0xA8, 0xAE, 0x88
 
 
 def decode(exchanges: Iterable[tuple[bytes, bytes]]) -> list[dict[str, Any]]:
-    """`command` and `response` of each exchange in turn, as nested names and values.
+    """`command` and `response` of each exchange, as nested names and values.
 
-    In order, since the lists that a card asks to have filled (PDOL, CDOL1) come before the values.
+    The exchanges must be in order: a card sends its lists (PDOL, CDOL1) before the terminal sends
+    the values that they ask for.
     """
     lists: dict[int, bytes] = {}
-    told = []
+    decoded = []
     for command, response in exchanges:
-        told.append({"command": _command(command, lists), "response": _response(command, response)})
+        decoded.append(
+            {"command": _command(command, lists), "response": _response(command, response)}
+        )
         for node in walk(_nodes(response[:-2])):
             if node.tag in _DOLS:
                 lists[node.tag] = node.value
-    return told
+    return decoded
 
 
 def _command(raw: bytes, lists: dict[int, bytes]) -> dict[str, Any]:
@@ -69,18 +73,18 @@ def _command(raw: bytes, lists: dict[int, bytes]) -> dict[str, Any]:
     except ApduError:
         return {"bytes": raw.hex(" ").upper()}
     name = _COMMANDS.get(command.ins, f"instruction {command.ins:02X}")
-    told: dict[str, Any] = {"instruction": name, "header": raw[:4].hex(" ").upper()}
+    decoded: dict[str, Any] = {"instruction": name, "header": raw[:4].hex(" ").upper()}
     if command.ins == 0xA4:
-        told["name"] = command.body.decode() if command.body == PPSE else _hex(command.body)
+        decoded["name"] = command.body.decode() if command.body == PPSE else _hex(command.body)
     elif command.ins == 0xB2:
-        told["file and record"] = f"SFI {command.p2 >> 3}, record {command.p1}"
+        decoded["file and record"] = f"SFI {command.p2 >> 3}, record {command.p1}"
     elif command.body:
-        told["values"] = _values(command, lists)
-    return told
+        decoded["values"] = _values(command, lists)
+    return decoded
 
 
 def _values(command: Command, lists: dict[int, bytes]) -> Any:
-    """The body of a command that fills a list of the card, value by value."""
+    """The body of a command that fills one of the card's lists, value by value."""
     body, asked = command.body, None
     if command.ins == _GPO and body[:1] == b"\x83":
         nodes = _nodes(body)
@@ -99,13 +103,13 @@ def _values(command: Command, lists: dict[int, bytes]) -> Any:
         return _hex(body)
     if sum(entry.length for entry in entries) != len(body):
         return _hex(body)
-    told: dict[str, Any] = {}
+    decoded: dict[str, Any] = {}
     at = 0
     for entry in entries:
         value = body[at : at + entry.length]
-        told[f"{entry.tag:X}"] = _named(entry.tag, _shown(entry.tag, value))
+        decoded[f"{entry.tag:X}"] = _named(entry.tag, _shown(entry.tag, value))
         at += entry.length
-    return told
+    return decoded
 
 
 def _response(command: bytes, raw: bytes) -> dict[str, Any]:
@@ -115,17 +119,17 @@ def _response(command: bytes, raw: bytes) -> dict[str, Any]:
         response = Response.parse(raw)
     except ApduError:
         return {"bytes": _hex(raw)}
-    told: dict[str, Any] = {"status": _status(response.sw)}
+    decoded: dict[str, Any] = {"status": _status(response.sw)}
     if not response.body:
-        return told
+        return decoded
     nodes = _nodes(response.body)
     if not nodes:
-        told["bytes"] = _hex(response.body)
+        decoded["bytes"] = _hex(response.body)
     elif len(nodes) == 1 and nodes[0].tag == _FORMAT_1:
-        told["80"] = _named(_FORMAT_1, _format_1(command, nodes[0].value))
+        decoded["80"] = _named(_FORMAT_1, _format_1(command, nodes[0].value))
     else:
-        told |= _objects(nodes)
-    return told
+        decoded |= _objects(nodes)
+    return decoded
 
 
 def _status(sw: int) -> str:
@@ -144,25 +148,25 @@ def _format_1(command: bytes, value: bytes) -> dict[str, Any] | str:
         order = ((0x82, 2), (0x94, len(value) - 2))
     elif command[1:2] == bytes((_GENERATE_AC,)) and len(value) >= 11:
         order = ((0x9F27, 1), (0x9F36, 2), (0x9F26, 8), (0x9F10, len(value) - 11))
-    told: dict[str, Any] = {}
+    decoded: dict[str, Any] = {}
     at = 0
     for tag, length in order:
         if length:
-            told[f"{tag:X}"] = _named(tag, _shown(tag, value[at : at + length]))
+            decoded[f"{tag:X}"] = _named(tag, _shown(tag, value[at : at + length]))
         at += length
-    return told or _hex(value)
+    return decoded or _hex(value)
 
 
 def _objects(nodes: Iterable[Node]) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+    decoded: dict[str, Any] = {}
     for node in nodes:
         key = f"{node.tag:X}"
-        again = 2
-        while key in told:  # a directory holds several templates of one kind
-            key, again = f"{node.tag:X} ({again})", again + 1
+        number = 2
+        while key in decoded:  # a directory holds several templates of one kind
+            key, number = f"{node.tag:X} ({number})", number + 1
         inner = _objects(node.children) if node.children else _shown(node.tag, node.value)
-        told[key] = _named(node.tag, inner)
-    return told
+        decoded[key] = _named(node.tag, inner)
+    return decoded
 
 
 def _named(tag: int, value: Any) -> dict[str, Any]:
@@ -187,12 +191,12 @@ def _shown(tag: int, value: bytes) -> Any:
     if form is Format.NUMERIC:
         return value.hex().upper()
     if tag == _DF_NAME and value.isascii() and value.decode("ascii").isprintable():
-        return value.decode("ascii")  # the directory's name is text, an application's is not
+        return value.decode("ascii")  # the directory's name is text, an application's name is not
     return _hex(value)
 
 
 def _masked(tag: int, value: bytes) -> str:
-    """First six and last four digits of a number, whatever stands between; else nothing at all."""
+    """First six and last four digits of a number; nothing of any other value but its length."""
     if tag in (0x5A, 0x57, 0x9F6B):
         digits = value.hex().upper()
         number = digits.partition("D")[0].rstrip("F") if tag != 0x5A else digits.rstrip("F")

@@ -1,8 +1,8 @@
-"""What of an exchange may be shown: card number, track, name and card certificate blotted out.
+"""Masks card number, track, name and card certificate in an exchange, so that it may be shown.
 
 Lengths and structure stay, so that a masked exchange still parses and replays. The card's public
-key certificate (9F46) is blotted out because anyone with the CA's public key reads the card
-number out of it.
+key certificate (9F46) is masked because anyone who has the CA's public key can read the card
+number in it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from devices.nfc.emv.tags import SENSITIVE
 _BCD_PAN = frozenset({0x5A})
 _TRACK_2 = frozenset({0x57, 0x9F6B})
 _TEXT = frozenset({0x5F20, 0x9F0B, 0x56})
-#: Track 2 and a number behind its tag and length, in hex, wherever they stand: broken TLV hides the
-#: tag, not the digits. Number, D, expiry, service code (ISO/IEC 7813).
+#: Track 2 (number, D, expiry, service code: ISO/IEC 7813), or a number after its tag and length, in
+#: hex. It is searched for in the whole body, because broken TLV hides the tag but not the digits.
 _LOOSE: Final = re.compile(
     r"(?=(?P<track>[0-9]{12,19})D[0-9]{2}(?:0[1-9]|1[0-2])[0-9]{3}"
     r"|5A0[6-9A](?P<number>[0-9]{12,19})F?)"
@@ -33,7 +33,7 @@ def mask_pan(pan: str) -> str:
 
 
 def pans_in(bodies: Iterable[bytes]) -> frozenset[str]:
-    """Every card number in a 5A, 57 or 9F6B of these TLV bodies, in broken ones as well."""
+    """Every card number in a 5A, 57 or 9F6B of these TLV bodies, also where the TLV is broken."""
     found: set[str] = set()
     loose: set[str] = set()
     for body in bodies:
@@ -51,8 +51,8 @@ def pans_in(bodies: Iterable[bytes]) -> frozenset[str]:
 def mask_body(body: bytes, pans: Iterable[str]) -> bytes:
     """A command or response body with everything sensitive replaced, byte for byte as long.
 
-    A body that begins like a template but is broken inside is blanked whole, since what is
-    sensitive in it can't be found.
+    A body that begins like a template but is broken inside becomes all zeros, because the
+    sensitive values in it can't be located.
     """
     masked = bytearray(body)
     pans = {*pans, *_loose_numbers(body)}
@@ -69,7 +69,7 @@ def mask_body(body: bytes, pans: Iterable[str]) -> bytes:
 
 
 def _loose_numbers(body: bytes) -> Iterator[str]:
-    """What looks like a card number; the length byte before it may look like a part of it."""
+    """Digits that look like a card number; a length byte before them may be counted as digits."""
     end = 0
     for match in _LOOSE.finditer(body.hex().upper()):
         kind = "track" if match["track"] else "number"
@@ -114,10 +114,10 @@ def _mask_value(tag: int, value: bytes) -> bytes:
 
 
 def _mask_digits(pan: str) -> str:
-    """First six and last four digits with zeros between, or nines where that was the number."""
+    """First six and last four digits with zeros between; nines where that would be the number."""
     for digit in "09":
-        kept = (pan[:6], pan[-4:]) if len(pan) >= 13 else ("", "")
-        masked = kept[0] + digit * (len(pan) - len(kept[0] + kept[1])) + kept[1]
+        first, last = (pan[:6], pan[-4:]) if len(pan) >= 13 else ("", "")
+        masked = first + digit * (len(pan) - len(first + last)) + last
         if masked != pan:
             break
     return masked

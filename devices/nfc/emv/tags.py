@@ -11,7 +11,7 @@ from typing import Final
 
 
 class Format(StrEnum):
-    """How a value is written; decides how it is cut and padded in a DOL (EMV Book 3, 4.3, 5.4)."""
+    """A value's format; it decides truncation and padding in a DOL (EMV Book 3, 4.3 and 5.4)."""
 
     ALPHA = "a"
     ALPHANUMERIC = "an"
@@ -23,7 +23,7 @@ class Format(StrEnum):
 
 
 class Source(StrEnum):
-    """Who knows the value."""
+    """Who provides the value."""
 
     CARD = "card"
     TERMINAL = "terminal"
@@ -32,7 +32,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One entry of the dictionary; a sensitive value gives the card number or its holder away."""
+    """One entry of the dictionary; a sensitive value reveals the card number or the cardholder."""
 
     tag: int
     name: str
@@ -42,13 +42,13 @@ class Tag:
 
 
 def name_of(tag: int) -> str:
-    """What the specifications call the tag, or "unknown"."""
+    """The tag's name in the specifications, or "unknown"."""
     entry = TAGS.get(tag)
     return entry.name if entry else "unknown"
 
 
 def format_of(tag: int) -> Format:
-    """The tag's format; binary where the dictionary does not know it."""
+    """The tag's format; binary where the dictionary does not have it."""
     entry = TAGS.get(tag)
     return entry.format if entry else Format.BINARY
 
@@ -243,5 +243,5 @@ def _read_table() -> dict[int, Tag]:
 #: The dictionary, by tag.
 TAGS: Final[dict[int, Tag]] = _read_table()
 
-#: Tags whose value gives the card number or the cardholder away.
+#: Tags whose value reveals the card number or the cardholder.
 SENSITIVE: Final = frozenset(tag for tag, entry in TAGS.items() if entry.sensitive)

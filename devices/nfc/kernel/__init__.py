@@ -1,6 +1,6 @@
 """The terminal's contactless kernels: UnionPay, Visa and Mastercard behind one entry point.
 
-`run_tap` walks a card to its outcome and does no input or output but `card.transceive`.
+`run_tap` takes a card to its outcome; its only input and output is `card.transceive`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Getting the card's data: GET PROCESSING OPTIONS and READ RECORD (EMV Book 3, 10.1 and 10.2)."""
+"""Reading the card's data: GET PROCESSING OPTIONS and READ RECORD (EMV Book 3, 10.1 and 10.2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from devices.nfc.kernel.result import Outcome
 from devices.nfc.kernel.session import Ended, SelectNext, Session
 from devices.nfc.kernel.signature_recovery import SignedRecord
 
-#: Cards have about ten records; one that lists more than this means to keep the terminal busy.
+#: Cards have about ten records; a longer list would only keep the terminal busy.
 _MAX_RECORDS: Final = 64
 
 _MAG_STRIPE_ENTRY: Final = bytes.fromhex("08010100")
@@ -21,9 +21,9 @@ _M_CHIP_FOR_SDA: Final = bytes.fromhex("10010101 18010200")
 
 
 def initiate_application(session: Session) -> None:
-    """Fill the PDOL, send GET PROCESSING OPTIONS and take in its answer.
+    """Fill the PDOL, send GET PROCESSING OPTIONS and store its answer.
 
-    Raises SelectNext or Ended as EMV Contactless Books C-2, C-3 and C-7 tell for the status word.
+    Raises SelectNext or Ended as EMV Contactless Books C-2, C-3 and C-7 say for the status word.
     """
     session.step = "get-processing-options"
     try:
@@ -55,23 +55,23 @@ def _take_options(session: Session, body: bytes) -> None:
         if len(value) > 2:
             session.card[0x94] = value[2:]
         return
-    session.keep(_single(body, 0x77, "GPO answer").children)
+    session.store_objects(_single(body, 0x77, "GPO answer").children)
 
 
 def read_records(session: Session) -> None:
-    """Read every record that the AFL lists, and set aside those that the issuer signed.
+    """Read every record that the AFL lists, and collect those that the issuer signed.
 
-    Raises Ended where the AFL is broken, a record is missing or is no TLV.
+    Raises Ended where the AFL is broken, or a record is missing or not TLV.
     """
     _read(session, session.card.get(0x94, b""))
 
 
 def read_chip_records(session: Session) -> None:
-    """The same for Mastercard, less what its file structure keeps for other modes.
+    """The same for a Mastercard card, without the records that only other modes need.
 
-    In EMV mode a first AFL entry 08010100 is for mag-stripe mode (Book C-2). The M/Chip layout that
-    goes on with 10010101 18010200 20010200 has the static signature in record 2 of SFI 3 and the
-    card's certificate in SFI 4, so that a reader takes the one or the other.
+    A first AFL entry 08010100 is for mag-stripe mode and skipped in EMV mode (Book C-2). In the
+    M/Chip layout that continues with 10010101 18010200 20010200, record 2 of SFI 3 has the static
+    signature and SFI 4 the card's certificate; the terminal reads the one that it needs.
     """
     afl = session.card.get(0x94, b"")
     aip = session.card[0x82]
@@ -94,9 +94,9 @@ def _read(session: Session, afl: bytes) -> None:
         if signed:
             session.signed_records.append(SignedRecord(sfi=sfi, body=response.body))
         if sfi <= 10:
-            session.keep(_single(response.body, 0x70, "record").children)
+            session.store_objects(_single(response.body, 0x70, "record").children)
         elif signed or response.body[:1] == b"\x70":
-            session.keep(_parsed(response.body, "record"))
+            session.store_objects(_parsed(response.body, "record"))
 
 
 def _located(afl: bytes) -> Iterator[tuple[int, int, bool]]:

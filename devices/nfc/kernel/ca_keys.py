@@ -1,4 +1,4 @@
-"""The public keys of certification authorities, and the issuer certificates they took back.
+"""The public keys of certification authorities, and the issuer certificates they revoked.
 
 EMV Book 2, "Certification authority public key management". The JSON form is a list of
 `{"rid", "index", "modulus", "exponent"}` in hex, each with an optional `expires` (YYYY-MM-DD).
@@ -39,7 +39,7 @@ class CaKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revocation:
-    """An issuer certificate that is no longer to be trusted (EMV Book 2, 5.3)."""
+    """An issuer certificate that the authority revoked (EMV Book 2, 5.3)."""
 
     rid: bytes
     index: int
@@ -48,14 +48,14 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaKeyRing:
-    """All keys a terminal holds, by RID and index, and what is revoked."""
+    """The CA keys of a terminal by RID and index, and the revoked certificates."""
 
     keys: Mapping[tuple[bytes, int], CaKey] = field(default_factory=dict)
     revoked: frozenset[Revocation] = frozenset()
 
     @classmethod
     def of(cls, keys: Iterable[CaKey], revoked: Iterable[Revocation] = ()) -> CaKeyRing:
-        """A ring of these keys; of two for one RID and index the later holds."""
+        """A ring of these keys; of two with the same RID and index the later counts."""
         return cls(keys={(key.rid, key.index): key for key in keys}, revoked=frozenset(revoked))
 
     def find(self, rid: bytes, index: int) -> CaKey | None:
@@ -63,13 +63,13 @@ class CaKeyRing:
         return self.keys.get((rid, index))
 
     def is_revoked(self, key: CaKey, serial: bytes) -> bool:
-        """Whether the issuer certificate of that serial number under the key was taken back."""
+        """Whether the issuer certificate of that serial number under the key was revoked."""
         return bool(self.revoked) and (
             Revocation(rid=key.rid, index=key.index, serial=serial) in self.revoked
         )
 
     def merged(self, other: CaKeyRing) -> CaKeyRing:
-        """Both rings; the other's key holds where both have one."""
+        """Both rings together; the other ring's key counts where both have one."""
         return CaKeyRing(keys={**self.keys, **other.keys}, revoked=self.revoked | other.revoked)
 
     def as_own(self) -> CaKeyRing:
@@ -122,7 +122,7 @@ def read_ca_key(entry: Any, place: str, *, own: bool = False) -> CaKey:
 
 
 def hex_field(entry: Mapping[str, Any], name: str, place: str) -> bytes:
-    """A hex string of the table as bytes; a lone digit counts as one byte. Raises CaKeyError."""
+    """A hex string of the table as bytes; "3" counts as "03". Raises CaKeyError."""
     value = entry.get(name)
     if not isinstance(value, str) or not value.strip():
         raise CaKeyError(place, name, "expected a hex string")

@@ -1,4 +1,4 @@
-"""Walking a card's CVM list (EMV Book 3, 10.5; EMV Contactless Book C-2, CVM selection)."""
+"""The card's CVM list, evaluated (EMV Book 3, 10.5; EMV Contactless Book C-2, CVM selection)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Final
 from devices.nfc.kernel.result import Cvm
 from devices.nfc.kernel.session import Session, Tvr
 
-#: What the cardholder verification rules call the methods this terminal may know: the lower six
-#: bits of a CV rule's first byte, the bit of 9F33 byte 2 that supports it, and what it comes to.
+#: The methods that this terminal may support. Key: the lower six bits of a CV rule's first byte.
+#: Value: the bit of 9F33 byte 2 that says so, and the method.
 _METHODS: Final = {
     0x02: (0x40, Cvm.ONLINE_PIN),
     0x1E: (0x20, Cvm.SIGNATURE),
     0x1F: (0x08, Cvm.NONE),
 }
-_OFFLINE_PIN: Final = frozenset((0x01, 0x03, 0x04, 0x05))  # of contact cards
+_OFFLINE_PIN: Final = frozenset((0x01, 0x03, 0x04, 0x05))  # for contact cards only
 _FAIL: Final = 0x00
 _CASH: Final = 0x01
 _CASHBACK: Final = 0x09
@@ -29,7 +29,7 @@ def verify_cardholder(session: Session) -> None:
     capabilities = terminal.capabilities
     session.terminal_values[0x9F33] = bytes((capabilities[0], supported, capabilities[2]))
     aip = session.card[0x82][0]
-    if aip & 0x02:  # the card's device verifies its holder
+    if aip & 0x02:  # the payer's device verifies the payer
         session.cvm = Cvm.ON_DEVICE if required else Cvm.NONE
         _conclude(session, b"\x01\x00\x02" if required else b"\x3f\x00\x02")
         return
@@ -57,7 +57,7 @@ def _walk(session: Session, rules: bytes, supported: int) -> None:
             session.cvm = cvm
             if cvm is Cvm.ONLINE_PIN:
                 session.flag(Tvr.ONLINE_PIN_ENTERED)
-            # the terminal can't know yet how a PIN or signature will turn out
+            # "unknown" for a PIN or signature: it is checked after this step
             _conclude(session, bytes((rule, condition, 2 if cvm is Cvm.NONE else 0)))
             return
         if method not in _METHODS and method not in _OFFLINE_PIN and method != _FAIL:

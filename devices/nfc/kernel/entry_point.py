@@ -1,8 +1,8 @@
 """The entry point: PPSE, candidate list, final selection (EMV Contactless Book B, 3.3).
 
-Given the applications that pre-processing allows, it asks the card for its directory, picks the
-application both sides take that the card prefers, selects it, and hands it to its kernel; when that
-one fails the next candidate has its turn.
+From the applications that pre-processing allows and the card's directory comes the candidate list,
+in the card's order of preference. The best candidate is selected and passed to its kernel; where
+that fails, the next one is tried.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from devices.nfc.kernel.session import Ended, SelectNext, Session
 from devices.nfc.kernel.terminal import KERNEL_IDS
 
 _LOWEST: Final = 16
-#: A directory fits one response; more entries than this are no card's.
+#: A directory fits into one response, which has no room for more entries than this.
 _MAX_ENTRIES: Final = 32
 
 _CHARACTER_SETS: Final = {n: f"iso8859-{n}" for n in (1, 2, 3, 4, 5, 6, 7, 8, 9, 10)}
@@ -54,7 +54,7 @@ def list_candidates(session: Session, allowed: Iterable[Indicators]) -> list[Can
 
 
 def list_known(allowed: Iterable[Indicators]) -> list[Candidate]:
-    """The terminal's own applications, for a card without a directory (EMV Book 1, 12.3.3)."""
+    """Candidates for a card without a directory: the terminal's own AIDs (EMV Book 1, 12.3.3)."""
     return [
         Candidate(name=aid, terminal_aid=aid, indicators=indicators, priority=_LOWEST)
         for indicators in allowed
@@ -63,7 +63,7 @@ def list_known(allowed: Iterable[Indicators]) -> list[Candidate]:
 
 
 def direct_candidate(aid: bytes, allowed: Iterable[Indicators]) -> list[Candidate]:
-    """One named application, selected without a directory; its scheme is told by its beginning."""
+    """The candidate for one AID without a directory; the first bytes of the AID give the scheme."""
     for indicators in allowed:
         for known in indicators.application.aids:
             if known.startswith(aid) or aid.startswith(known) or known[:5] == aid[:5]:
@@ -74,7 +74,7 @@ def direct_candidate(aid: bytes, allowed: Iterable[Indicators]) -> list[Candidat
 
 
 def select_application(session: Session, candidate: Candidate) -> None:
-    """Final selection: SELECT the application and take in its FCI (Book B, 3.3.3).
+    """Final selection: SELECT the application and store its FCI (Book B, 3.3.3).
 
     Raises SelectNext where the card refuses it or its FCI can't be read.
     """
@@ -90,10 +90,10 @@ def select_application(session: Session, candidate: Candidate) -> None:
     if len(nodes) != 1 or nodes[0].tag != 0x6F:
         raise SelectNext("the application's FCI is not in template 6F")
     proprietary = [node for node in nodes[0].children if node.tag == 0xA5]
-    session.keep(node for node in nodes[0].children if node.tag != 0xA5)
+    session.store_objects(node for node in nodes[0].children if node.tag != 0xA5)
     for template in proprietary:
-        # BF0C is the issuer's to fill; it may repeat tags that mean something else elsewhere
-        session.keep(node for node in template.children if node.tag != 0xBF0C)
+        # the issuer fills BF0C and may repeat tags in it that have another meaning elsewhere
+        session.store_objects(node for node in template.children if node.tag != 0xBF0C)
     session.card.setdefault(0x84, candidate.name)
     session.label = _label(session.card) or candidate.label
 
@@ -140,10 +140,10 @@ def _match(entry: ber_tlv.Node, offers: tuple[Indicators, ...]) -> Candidate | N
 
 
 def _kernel_asked(identifier: bytes | None) -> int:
-    """Kernel that the card asks for, 0 where it leaves it to its AID, -1 for a domestic one.
+    """The kernel that the card asks for; 0 where its AID decides, -1 for a domestic kernel.
 
     The upper two bits of the first byte are the kind of kernel; 10 and 11 are domestic kernels,
-    which this terminal has none of.
+    and this terminal has none.
     """
     if not identifier:
         return 0

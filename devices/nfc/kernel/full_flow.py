@@ -1,7 +1,8 @@
-"""The flow in which the terminal decides first: restrictions, verification, risk, GENERATE AC.
+"""The full EMV flow: the terminal checks and decides first, then asks for a cryptogram.
 
-The steps of EMV Book 3, chapter 10, as EMV Contactless Book C-2 runs them in EMV mode. The
-Mastercard kernel is made of them; the UnionPay kernel falls back on them.
+These are the steps of EMV Book 3, chapter 10, as EMV Contactless Book C-2 runs them in EMV mode:
+restrictions, cardholder verification, risk management, GENERATE AC. The Mastercard kernel consists
+of them; the UnionPay kernel falls back on them.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ _DEFAULT_DDOL: Final = bytes.fromhex("9F3704")
 
 
 def run(session: Session, *, methods: Sequence[Method]) -> None:
-    """Walk a card whose records are read to its outcome. Always raises Ended.
+    """Take a card whose records are read to its outcome. Always raises Ended.
 
-    `methods` are the ways of offline data authentication that the kernel knows, best first.
+    `methods` are the kernel's methods of offline data authentication, best first.
     """
     require_card_data(session)
     authenticate(session, methods)
@@ -44,7 +45,7 @@ def run(session: Session, *, methods: Sequence[Method]) -> None:
 
 
 def require_card_data(session: Session) -> None:
-    """Check that expiry and CDOL1 came (EMV Book 3, mandatory data). Raises Ended."""
+    """Check that the card sent expiry and CDOL1 (EMV Book 3, mandatory data). Raises Ended."""
     session.step = "check-card-data"
     for tag in (0x5F24, 0x8C):
         if tag not in session.card:
@@ -52,22 +53,22 @@ def require_card_data(session: Session) -> None:
 
 
 def authenticate(session: Session, methods: Sequence[Method]) -> None:
-    """Offline data authentication by the best method that both know (EMV Book 3, 10.3).
+    """Offline data authentication by the best method of card and terminal (EMV Book 3, 10.3).
 
-    SDA and DDA end here. For CDA the card's key is recovered; where that fails the TVR says so and
-    the cryptogram is asked for without a signature.
+    SDA and DDA are done here. For CDA only the card's key is recovered; where that fails, the TVR
+    says so and GENERATE AC asks for no signature.
     """
     session.step = "offline-data-authentication"
     aip = session.card[0x82][0]
     method = next((method for method in methods if aip & _AIP_BIT[method]), None)
     if method is None:
-        session.conclude_oda(not_performed("not-supported"))
+        session.record_oda(not_performed("not-supported"))
     elif session.masked is not None:
         _repeat_masked(session, method)
     elif method is Method.SDA:
         result = authenticate_static(session.evidence(), session.ca_keys, session.transaction.day)
         session.terminal_values.update(result.recovered)
-        session.conclude_oda(result)
+        session.record_oda(result)
     elif method is Method.DDA:
         _challenge(session)
     else:
@@ -79,19 +80,19 @@ def _prepare_combined(session: Session) -> None:
         session.icc_key = session.evidence().icc_key(session.ca_keys, session.transaction.day)
         session.combined = True
     except OdaFailed as failed:
-        session.conclude_oda(failure(Method.CDA, failed))
+        session.record_oda(failure(Method.CDA, failed))
 
 
 def _challenge(session: Session) -> None:
-    """DDA: have the card sign the DDOL (EMV Book 2, 6.5; Book 3, 6.5.9)."""
+    """DDA: let the card sign the filled DDOL (EMV Book 2, 6.5; Book 3, 6.5.9)."""
     try:
         entries = ber_tlv.parse_dol(session.card.get(0x9F49, _DEFAULT_DDOL), "DDOL")
     except ber_tlv.TlvError:
-        session.conclude_oda(failure(Method.DDA, OdaFailed("ddol-missing")))
+        session.record_oda(failure(Method.DDA, OdaFailed("ddol-missing")))
         return
     values = ber_tlv.fill_dol(entries, session.dol_values())
     if len(values) > 255 or all(entry.tag != 0x9F37 for entry in entries):
-        session.conclude_oda(failure(Method.DDA, OdaFailed("ddol-missing")))
+        session.record_oda(failure(Method.DDA, OdaFailed("ddol-missing")))
         return
     response = session.send(internal_authenticate(values), "INTERNAL AUTHENTICATE")
     if not response.ok:
@@ -107,18 +108,18 @@ def _challenge(session: Session) -> None:
         session.evidence(), session.ca_keys, session.transaction.day, terminal_values=values
     )
     session.terminal_values.update(result.recovered)
-    session.conclude_oda(result)
+    session.record_oda(result)
 
 
 def _repeat_masked(session: Session, method: Method) -> None:
-    """Go the way that the recorded tap went, since masked data can't be verified."""
+    """Repeat the recorded tap's result, because masked data can't be verified."""
     recorded = session.masked
     assert recorded is not None
     early = recorded.reason is None or not recorded.reason.startswith(
         ("dynamic-signature", "transaction-values")
     )
     if recorded.verdict is not Verdict.PASSED and early:
-        session.conclude_oda(recorded)
+        session.record_oda(recorded)
     session.combined = method is Method.CDA and not (
         recorded.verdict is not Verdict.PASSED and early
     )

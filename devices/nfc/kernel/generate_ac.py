@@ -14,12 +14,12 @@ from devices.nfc.kernel.signature_recovery import OdaFailed
 _CONTROL: Final = {Cryptogram.AAC: 0x00, Cryptogram.TC: 0x40, Cryptogram.ARQC: 0x80}
 _BY_CID: Final = {control: cryptogram for cryptogram, control in _CONTROL.items()}
 _COMBINED: Final = 0x10
-#: A card may answer with less than it was asked for, never with more.
+#: A card may answer with a lower type than the terminal asked for, never with a higher one.
 _RANK: Final = {Cryptogram.AAC: 0, Cryptogram.ARQC: 1, Cryptogram.TC: 2}
 
 
 def analyse(session: Session) -> Cryptogram:
-    """Which cryptogram to ask for: TVR against the action codes of issuer and terminal."""
+    """The cryptogram to ask for: the TVR against the action codes of issuer and terminal."""
     session.step = "terminal-action-analysis"
     application, card, terminal = (
         session.indicators.application,
@@ -71,7 +71,7 @@ def generate(session: Session, wanted: Cryptogram) -> None:
 
 
 def _take_answer(body: bytes) -> tuple[dict[int, bytes], bytes]:
-    """The answer's objects, and all of them but 9F4B as they stand, for CDA."""
+    """The answer's objects, and for CDA the bytes of all of them except 9F4B."""
     try:
         nodes = ber_tlv.parse(body, "GENERATE AC answer")
     except ber_tlv.TlvError as error:
@@ -92,7 +92,7 @@ def _take_answer(body: bytes) -> tuple[dict[int, bytes], bytes]:
 
 
 def _without_signature(template: bytes) -> bytes:
-    """The template's objects in their order and encoding, 9F4B left out (EMV Book 2, 6.6.1)."""
+    """The template's bytes without 9F4B, order and encoding unchanged (EMV Book 2, 6.6.1)."""
     out, at, end = b"", 0, len(template)
     while at < end:
         if template[at] == 0:
@@ -120,7 +120,7 @@ def _check_type(answer: dict[int, bytes], wanted: Cryptogram) -> Cryptogram:
 
 
 def _check_signature(session: Session, answer: dict[int, bytes], signed: bytes) -> None:
-    """CDA: the card's signature over all that both told each other (EMV Book 2, 6.6.2)."""
+    """CDA: check the card's signature over all values sent both ways (EMV Book 2, 6.6.2)."""
     if session.cryptogram is Cryptogram.AAC and 0x9F4B not in answer:
         session.oda = failure(Method.CDA, OdaFailed("declined-unsigned"))
         return
@@ -132,7 +132,7 @@ def _check_signature(session: Session, answer: dict[int, bytes], signed: bytes) 
         unpredictable_number=session.terminal_values[0x9F37],
         transaction_values=session.pdol_values + session.cdol_values + signed,
     )
-    session.conclude_oda(result)
+    session.record_oda(result)
     session.card.update(result.recovered)
 
 
@@ -151,5 +151,5 @@ def _conclude(session: Session) -> None:
 
 
 def _wants_phone(interaction: bytes) -> bool:
-    """POS cardholder interaction information asks for the payer's phone (Book C-2)."""
+    """Whether POS cardholder interaction information asks for the payer's phone (Book C-2)."""
     return len(interaction) == 3 and bool(int.from_bytes(interaction, "big") & 0x00030F)

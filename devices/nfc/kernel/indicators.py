@@ -1,4 +1,4 @@
-"""Pre-processing of EMV Contactless Book B, 3.1: amount against limits, per application."""
+"""Pre-processing: the amount against each application's limits (EMV Contactless Book B, 3.1)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from devices.nfc.kernel.transaction import Transaction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Indicators:
-    """What the limits say of this amount for one application of the terminal."""
+    """The result of pre-processing for one application of the terminal."""
 
     application: Application
     limits: Limits
@@ -18,18 +18,18 @@ class Indicators:
     zero_amount: bool
     floor_exceeded: bool
     cvm_required: bool
-    ttq: bytes | None  # 9F66 as the card gets it
+    ttq: bytes | None  # 9F66 as it is sent to the card
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One application of the card that the terminal takes as well (Book B, candidate list)."""
+    """An application that card and terminal both support (Book B, candidate list)."""
 
     name: bytes  # ADF name, 4F
     terminal_aid: bytes
     indicators: Indicators
     priority: int  # 1 highest to 15; 16 where the card set none
-    extended: bytes = b""  # 9F29, kept for the record
+    extended: bytes = b""  # 9F29, extended selection
     label: str | None = None
 
 
@@ -43,7 +43,7 @@ def pre_process(
     zero = amount == 0
     not_allowed = None
     if zero and (not application.zero_amount_allowed or offline_only):
-        not_allowed = "an amount of zero is not taken contactless"
+        not_allowed = "an amount of zero is not accepted contactless"
     elif limits.contactless is not None and amount >= limits.contactless:
         not_allowed = "the amount is over the contactless limit"
     floor_exceeded = amount > limits.floor

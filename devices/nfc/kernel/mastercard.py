@@ -1,6 +1,6 @@
 """The Mastercard contactless kernel: M/Chip in EMV mode, kernel 2 (EMV Contactless Book C-2).
 
-Mag-stripe mode is out of scope: a card that knows only that is sent to another interface.
+Mag-stripe mode is out of scope: a card that supports only that must use another interface.
 """
 
 from __future__ import annotations
@@ -18,27 +18,28 @@ from devices.nfc.kernel.session import Ended, Session
 
 
 def run(session: Session) -> None:
-    """Walk the card to its outcome. Always raises Ended or SelectNext."""
+    """Take the card to its outcome. Always raises Ended or SelectNext."""
     for step in STEPS:
         step(session)
 
 
 def require_emv_mode(session: Session) -> None:
-    """Turn away a card that has no CDOL1 but the data of mag-stripe mode."""
+    """Refuse a card that has no CDOL1 but has the data of mag-stripe mode."""
     session.step = "choose-mode"
     if 0x8C not in session.card and (0x9F6B in session.card or 0x56 in session.card):
         raise Ended(
-            Outcome.USE_ANOTHER_INTERFACE, "the card knows mag-stripe mode only, the terminal EMV"
+            Outcome.USE_ANOTHER_INTERFACE,
+            "the card has mag-stripe mode only, the terminal EMV mode only",
         )
 
 
 def authenticate_offline(session: Session) -> None:
-    """CDA; SDA for the first generation of PayPass M/Chip cards."""
+    """CDA, or SDA for the first generation of PayPass M/Chip cards."""
     full_flow.authenticate(session, (Method.CDA, Method.SDA))
 
 
 def request_cryptogram(session: Session) -> None:
-    """Terminal action analysis, GENERATE AC, and what the card made of it."""
+    """Terminal action analysis and GENERATE AC; the answer ends the tap."""
     generate(session, analyse(session))
 
 

@@ -1,7 +1,7 @@
 """Offline data authentication: SDA, DDA, fDDA and CDA (EMV Book 2, sections 5 and 6).
 
 Pure functions from what a card sent to an `OdaResult`. A failed authentication is a value with a
-stable reason such as "issuer-certificate-hash"; nothing here raises for anything that a card does.
+stable reason such as "issuer-certificate-hash"; no card data makes a function here raise.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from devices.nfc.kernel.signature_recovery import (
 
 
 class Method(StrEnum):
-    """Which authentication was performed, or would have been."""
+    """The method of authentication that was performed or chosen."""
 
     SDA = "SDA"
     DDA = "DDA"
@@ -48,8 +48,8 @@ class Verdict(StrEnum):
 class OdaResult:
     """How offline data authentication ended.
 
-    `reason` is None where it passed; `ca_key` is the key under which the issuer certificate
-    verified; `recovered` holds what the signature brought: 9F45, 9F4C, and for CDA 9F26.
+    `reason` is None where it passed; `ca_key` is the key that verified the issuer certificate;
+    `recovered` holds the data objects inside the signature: 9F45, 9F4C, and for CDA 9F26.
     """
 
     method: Method
@@ -65,7 +65,7 @@ class OdaResult:
 
     @property
     def data_missing(self) -> bool:
-        """Whether it failed because the card left out what it takes (TVR byte 1 bit 6)."""
+        """Whether it failed because the card sent too little (TVR byte 1 bit 6)."""
         return (
             self.reason is not None
             and self.reason.endswith("-missing")
@@ -74,13 +74,13 @@ class OdaResult:
 
 
 def not_performed(reason: str, method: Method = Method.NONE) -> OdaResult:
-    """The result where nothing was verified, with why."""
+    """The result where nothing was verified, with the reason."""
     return OdaResult(method=method, verdict=Verdict.NOT_PERFORMED, reason=reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardEvidence:
-    """What SDA, DDA and fDDA are judged by: the card's data objects and its signed records."""
+    """The input of SDA, DDA and fDDA: the card's data objects and its signed records."""
 
     card: Mapping[int, bytes] = field(repr=False)
     records: tuple[SignedRecord, ...] = field(repr=False)
@@ -128,8 +128,8 @@ def authenticate_dynamic(
 ) -> OdaResult:
     """DDA or fDDA from end to end (EMV Book 2, 6.5; EMV Contactless Books C-3 and C-7).
 
-    `terminal_values` is what the card signed besides its own: the filled DDOL, or for fDDA the
-    unpredictable number, amount, currency and 9F69.
+    `terminal_values` are the values that the card signed besides its own: the filled DDOL, or for
+    fDDA unpredictable number, amount, currency and 9F69.
     """
     ca_key = None
     try:
@@ -152,7 +152,7 @@ def authenticate_combined(
     unpredictable_number: bytes,
     transaction_values: bytes,
 ) -> OdaResult:
-    """CDA's last part, once the card's key is known (EMV Book 2, 6.6)."""
+    """The last part of CDA, with the card's recovered key (EMV Book 2, 6.6)."""
     try:
         recovered = verify_combined(
             response,
@@ -168,7 +168,7 @@ def authenticate_combined(
 
 
 def failure(method: Method, failed: OdaFailed) -> OdaResult:
-    """The result for a recovery that ended early."""
+    """The result for a recovery that failed."""
     return _failure(method, failed, failed.ca_key)
 
 
@@ -190,7 +190,7 @@ _SUBJECTS: Final = {
     "static-signature": "the signed static data (93)",
     "static-data": "the records that the issuer signed",
     "dynamic-signature": "the card's signature (9F4B)",
-    "transaction-values": "what card and terminal told each other",
+    "transaction-values": "the values that card and terminal exchanged",
 }
 _FAULTS: Final = {
     "missing": "is missing",
@@ -211,7 +211,7 @@ _FAULTS: Final = {
     "remainder": "does not fit the key remainder that came with it",
     "exponent": "has an exponent other than 3 or 65537",
     "contents": "holds fields that do not fit",
-    "cid": "signs another cryptogram type than the answer says",
+    "cid": "signs another cryptogram type than the answer has",
     "template": "are not all in template 70",
     "tag-list": "are extended by a tag list other than the AIP alone (9F4A)",
 }
@@ -221,10 +221,10 @@ _OTHER_REASONS: Final = {
     "no-card-data": "the card gave no certificates to verify",
     "no-card": "no card data were read",
     "not-reached": "the tap ended before it",
-    "not-asked-for-online": "the terminal leaves it to the issuer where a tap goes online",
+    "not-asked-for-online": "the terminal leaves the check to the issuer when a tap goes online",
     "ddol-missing": "the card's list of what to sign (9F49) lacks the unpredictable number",
-    "fdda-version-unknown": "the card signs by a version of fDDA that is not known (9F69)",
-    "declined-unsigned": "the card declined, and signs no decline",
+    "fdda-version-unknown": "the card signs by an unknown version of fDDA (9F69)",
+    "declined-unsigned": "the card declined, and a decline carries no signature",
 }
 
 

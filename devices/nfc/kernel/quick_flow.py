@@ -1,8 +1,8 @@
-"""Steps that the UnionPay and Visa kernels share: the card decides at GET PROCESSING OPTIONS.
+"""The flow of qPBOC and qVSDC: the card decides at GET PROCESSING OPTIONS.
 
-EMV Contactless Books C-7 (qPBOC) and C-3 (qVSDC). The card answers GPO with its cryptogram at once,
-and what the reader still has to do - records, offline data authentication, cardholder
-verification - happens after the card may leave.
+The UnionPay and Visa kernels share these steps (EMV Contactless Books C-7 and C-3). The card
+answers GPO with its cryptogram; once its records are read it may leave, and the terminal does
+offline data authentication and cardholder verification without it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def card_asks(session: Session, bit: tuple[int, int]) -> bool:
 
 
 def terminal_offers(session: Session, bit: tuple[int, int]) -> bool:
-    """Whether the TTQ that the card got has the bit."""
+    """Whether the TTQ that was sent to the card has the bit."""
     ttq = session.indicators.ttq
     return ttq is not None and bool(ttq[bit[0]] & bit[1])
 
@@ -66,9 +66,9 @@ def online_capable(session: Session) -> bool:
 
 
 def require_card_data(session: Session) -> None:
-    """Check that what an authorisation needs came: ATC, IAD, cryptogram.
+    """Check that the card sent what an authorisation needs: cryptogram, ATC, IAD.
 
-    Raises Ended naming the first that is missing or has an impossible length.
+    Raises Ended naming the first that is missing or has a wrong length.
     """
     session.step = "check-card-data"
     for tag, shortest, longest in ((0x9F26, 8, 8), (0x9F36, 2, 2), (0x9F10, 1, 32)):
@@ -80,10 +80,11 @@ def require_card_data(session: Session) -> None:
 
 
 def read_decision(session: Session) -> None:
-    """What the card decided: 9F27, or where it left that out the CVR inside 9F10.
+    """Read the card's decision from 9F27, or from the CVR in 9F10 where there is no 9F27.
 
-    Raises Ended for an offline approval where the reader wanted an online cryptogram, and for an
-    online one where it can't go online. A decline ends the tap once it is authenticated.
+    Raises Ended for an offline approval where the terminal required an online cryptogram, and for
+    an online request where the terminal can't go online. A decline is authenticated first and
+    ends the tap in `authenticate_fdda`.
     """
     session.step = "card-decision"
     cid = session.card.get(0x9F27)
@@ -98,15 +99,15 @@ def read_decision(session: Session) -> None:
         raise Ended(Outcome.OFFLINE_DECLINED, "the card wants to go online, the terminal can't")
     if cryptogram is Cryptogram.TC and terminal_offers(session, Ttq.ONLINE_CRYPTOGRAM_REQUIRED):
         raise Ended(
-            Outcome.OFFLINE_DECLINED, "the card approved offline what had to be asked online"
+            Outcome.OFFLINE_DECLINED, "the card approved offline what the terminal must ask online"
         )
 
 
 def _decision_in_iad(iad: bytes) -> int:
-    """Type of the first cryptogram as the CVR tells it, in the place of the CID's upper bits.
+    """The type of the first cryptogram from the CVR, shifted to the CID's upper two bits.
 
-    9F10 has the CVR from byte 4, behind length, key index and version: its own length first in
-    formats 0, 1 and 3, straight away in format 2 (length 1F).
+    In 9F10 the CVR follows length, key index and version. It begins with its own length in
+    formats 0, 1 and 3, and without one in format 2 (length 1F).
     """
     at = 3 if iad[0] == 0x1F and len(iad) == 32 else 4
     return (iad[at] & 0x30) << 2 if len(iad) > at else 0x00
@@ -115,7 +116,7 @@ def _decision_in_iad(iad: bytes) -> int:
 def restrict(session: Session) -> None:
     """Processing restrictions: cash services, and expiry where the card approved offline.
 
-    An expired card that asks to go online goes there, the issuer decides (Books C-3 and C-7).
+    An expired card that asks to go online goes online: the issuer decides (Books C-3 and C-7).
     """
     session.step = "processing-restrictions"
     kind = session.transaction.kind
@@ -124,7 +125,7 @@ def restrict(session: Session) -> None:
         kind == 0x09 and card_asks(session, Ctq.SWITCH_FOR_CASHBACK)
     )
     if cash and not declined:
-        raise Ended(Outcome.USE_ANOTHER_INTERFACE, "the card gives cash by its contact chip only")
+        raise Ended(Outcome.USE_ANOTHER_INTERFACE, "the card allows cash by its contact chip only")
     today = session.transaction.day
     expiry = session.expiry
     expired = expiry is not None and _month(expiry) < (today.year, today.month)
@@ -142,11 +143,11 @@ def _month(yymm: str) -> tuple[int, int]:
 
 
 def fdda_values(session: Session, *, tolerate_bare: bool = False) -> tuple[bytes, ...]:
-    """What the card signed besides its own data, by the fDDA version that 9F69 names.
+    """The terminal's values that the card may have signed, by the fDDA version in 9F69.
 
     Version 01: unpredictable number, amount, currency, 9F69. Version 00, and cards without 9F69:
     the unpredictable number alone. With `tolerate_bare` a card without 9F69 may also have signed
-    number, amount and currency, which binds it more, not less.
+    number, amount and currency, which is the stronger proof.
     """
     related = session.card.get(0x9F69)
     terminal = session.terminal_values
@@ -158,23 +159,23 @@ def fdda_values(session: Session, *, tolerate_bare: bool = False) -> tuple[bytes
     return (terminal[0x9F37], bound) if tolerate_bare and related is None else (terminal[0x9F37],)
 
 
-def authenticate_fast(session: Session, *, tolerate_bare: bool, static_allowed: bool) -> None:
-    """Offline data authentication after the card has answered all: fDDA, else SDA.
+def authenticate_fdda(session: Session, *, tolerate_bare: bool, static_allowed: bool) -> None:
+    """Offline data authentication once all data are read: fDDA, else SDA.
 
-    Always where the card approved offline; where it goes online only if the TTQ says so. A card
-    that declined is believed either way, but what it signed is checked and told.
+    It is always done where the card approved offline; for an online request only if the TTQ says
+    so. A decline stands whatever the result, but the signature is checked and reported.
     """
     session.step = "offline-data-authentication"
     if session.cryptogram is Cryptogram.AAC:
         if 0x9F4B in session.card:
-            session.conclude_oda(_authenticate(session, tolerate_bare, static_allowed))
+            session.record_oda(_authenticate(session, tolerate_bare, static_allowed))
         raise Ended(Outcome.OFFLINE_DECLINED, "the card declined")
-    session.conclude_oda(_authenticate(session, tolerate_bare, static_allowed))
+    session.record_oda(_authenticate(session, tolerate_bare, static_allowed))
     if session.oda.passed or session.masked:
         return
     unknown = session.oda.verdict is Verdict.NOT_PERFORMED or session.oda.reason == "ca-key-missing"
     if session.cryptogram is Cryptogram.ARQC and unknown:
-        return  # the terminal can't tell, and the issuer will
+        return  # the terminal can't check the card, the issuer will
     if card_asks(session, Ctq.ONLINE_IF_ODA_FAILED) and online_capable(session):
         session.cryptogram = Cryptogram.ARQC
         return
@@ -215,8 +216,8 @@ def _authenticate(session: Session, tolerate_bare: bool, static_allowed: bool) -
 def verify_by_qualifiers(session: Session) -> bool:
     """Cardholder verification where the card sent a CTQ (Book C-3, 5.7; C-7 alike).
 
-    Returns whether a method was found. Raises Ended where the on-device verification that the
-    card claims is not the one that it signed.
+    Returns whether a method was found. Raises Ended where the card claims on-device verification
+    and did not sign that claim.
     """
     if card_asks(session, Ctq.ONLINE_PIN) and terminal_offers(session, Ttq.ONLINE_PIN):
         session.cvm = Cvm.ONLINE_PIN
@@ -240,7 +241,7 @@ def verify_by_qualifiers(session: Session) -> bool:
 
 
 def is_phone(session: Session) -> bool:
-    """Whether 9F6E tells of a phone or another device that can verify its holder (Book C-3).
+    """Whether 9F6E names a phone or another device that can verify its holder (Book C-3).
 
     The lower five bits of its first byte are the form factor; 0 to 2 are cards.
     """
@@ -249,9 +250,9 @@ def is_phone(session: Session) -> bool:
 
 
 def complete(session: Session) -> None:
-    """The kernel's last word: online, or approved offline. Always raises Ended."""
+    """End the tap with an online request or an offline approval. Always raises Ended."""
     session.step = "outcome"
-    if session.cvm is Cvm.ONLINE_PIN:  # a PIN is the issuer's to check
+    if session.cvm is Cvm.ONLINE_PIN:  # only the issuer can check a PIN
         session.cryptogram = Cryptogram.ARQC
     session.card[0x9F34] = CVM_RESULTS[session.cvm]
     if session.cryptogram is Cryptogram.TC:
@@ -259,7 +260,7 @@ def complete(session: Session) -> None:
     raise Ended(Outcome.ONLINE_REQUEST, "the issuer is to decide")
 
 
-#: 9F34 for messages that ask for it, although no CVM list was walked (EMV Book 4, A4).
+#: 9F34 for messages that need it, although this flow evaluates no CVM list (EMV Book 4, A4).
 CVM_RESULTS: Final = {
     Cvm.NONE: b"\x1f\x03\x02",
     Cvm.ONLINE_PIN: b"\x02\x03\x00",

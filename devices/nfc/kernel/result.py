@@ -1,4 +1,4 @@
-"""What a tap ends in: the outcome, and all that acceptance needs to ask for authorisation."""
+"""The result of a tap: its outcome, and the data for an authorisation request."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Outcome(StrEnum):
 
 
 class Cryptogram(StrEnum):
-    """What the application cryptogram says (EMV Book 3, table of the CID)."""
+    """The type of the application cryptogram (EMV Book 3, table of the CID)."""
 
     AAC = "AAC"  # declined
     TC = "TC"  # approved offline
@@ -47,10 +47,10 @@ class Cvm(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
-    """Where a torn tap broke off, to be handed to the next one.
+    """Where a torn tap broke off; an argument of the next tap.
 
-    `fingerprint` is a salted hash of the account number (None where it was not read yet), so that
-    the next tap can tell whether the same card came back.
+    `fingerprint` is a salted hash of the account number (None where it was not read yet). By it the
+    next tap sees whether the same card came back.
     """
 
     step: str
@@ -63,7 +63,7 @@ class Resume:
 
 _NO_ODA: Final = not_performed("no-card")
 
-#: Which of a card's and terminal's data objects go into DE55, in this order.
+#: The card's and the terminal's data objects that go into DE55, in this order.
 ICC_TAGS: Final = (
     *(0x9F26, 0x9F27, 0x9F10, 0x9F37, 0x9F36, 0x95, 0x9A, 0x9C, 0x9F02, 0x5F2A, 0x82),
     *(0x9F1A, 0x9F03, 0x9F33, 0x9F34, 0x9F35, 0x9F1E, 0x84, 0x9F09, 0x9F41, 0x9F63, 0x9F74),
@@ -72,14 +72,14 @@ ICC_TAGS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TapResult:
-    """One tap. The card number and track are whole here, never in `repr` or `as_json`.
+    """One tap. Card number and track are complete here, but never in `repr` or `as_json`.
 
-    `tvr` is the terminal's view after all checks; the TVR inside `icc` is the one that the card
-    put under its cryptogram, which in the UnionPay and Visa flows is all zeros.
+    `tvr` is the terminal's TVR after all checks. The TVR in `icc` is the one under the card's
+    cryptogram, which in the UnionPay and Visa flows is all zeros.
     """
 
     outcome: Outcome
-    reason: str  # one line: why it ended so
+    reason: str  # one line that explains the outcome
     kernel: Kernel | None = None
     aid: bytes | None = None
     label: str | None = None
@@ -93,19 +93,19 @@ class TapResult:
     cvm: Cvm = Cvm.NONE
     oda: OdaResult = _NO_ODA
     icc: bytes | None = field(default=None, repr=False)  # DE55
-    no_pin: bool = False  # below the limit in force, so no PIN was asked (DE60)
-    torn: bool = False  # the card left before it had answered everything
+    no_pin: bool = False  # no PIN was asked because the amount is below the limit (DE60)
+    torn: bool = False  # the card left before the last answer
     resume: Resume | None = None
     same_card: bool | None = None  # whether the card of `resume` came back
-    step: str | None = None  # the step that the tap ended in
+    step: str | None = None  # the step in which the tap ended
     exchanges: tuple[Exchange, ...] = field(default=(), repr=False)
-    card: Mapping[int, bytes] = field(default_factory=dict, repr=False)  # all that the card sent
-    transaction: Transaction | None = field(default=None, repr=False)  # as asked, number pinned
-    terminal: TerminalData | None = field(default=None, repr=False)  # as it presented itself
+    card: Mapping[int, bytes] = field(default_factory=dict, repr=False)  # all sent by it
+    transaction: Transaction | None = field(default=None, repr=False)  # as used
+    terminal: TerminalData | None = field(default=None, repr=False)  # as used
 
     @property
     def unpredictable_number(self) -> bytes | None:
-        """The terminal's number in this tap."""
+        """The unpredictable number that the terminal used in this tap."""
         return self.transaction.unpredictable_number if self.transaction else None
 
     @property
@@ -125,20 +125,20 @@ class TapResult:
 
     @property
     def ca_key(self) -> CaKey | None:
-        """The CA key that the card's issuer certificate verified under, if any."""
+        """The CA key that verified the card's issuer certificate, if any."""
         return self.oda.ca_key
 
     @property
     def elapsed_ms(self) -> float:
-        """How long the card and the air took, all exchanges together."""
+        """The time of all exchanges together, card and air, in milliseconds."""
         return sum(exchange.elapsed_ms for exchange in self.exchanges)
 
     def masked_exchanges(self) -> tuple[Exchange, ...]:
-        """The exchanges with everything sensitive blotted out, byte for byte as long."""
+        """The exchanges with everything sensitive masked; lengths stay."""
         return mask_exchanges(self.exchanges, self.pan)
 
     def as_json(self) -> dict[str, Any]:
-        """The object of `tap --json`, with nothing in it that gives the card number away."""
+        """The object of `tap --json`; nothing in it reveals the card number."""
         return {
             "outcome": self.outcome.value,
             "aid": self.aid.hex().upper() if self.aid else None,
@@ -167,7 +167,7 @@ class TapResult:
 
 
 def mask_exchanges(exchanges: tuple[Exchange, ...], pan: str | None) -> tuple[Exchange, ...]:
-    """These exchanges as they may be shown; `pan` is blotted out wherever its digits stand."""
+    """These exchanges masked; `pan` is masked wherever its digits occur."""
     pans = set(pans_in(exchange.response[:-2] for exchange in exchanges))
     if pan:
         pans.add(pan)

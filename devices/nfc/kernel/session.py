@@ -1,4 +1,4 @@
-"""What one tap knows while it runs: the card's data, the terminal's, the verdicts so far."""
+"""The state of one tap: the card's data, the terminal's data, and the results so far."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from devices.nfc.kernel.transaction import Transaction
 
 
 class Ended(Exception):
-    """A step ended the tap; not a fault, and never leaves the kernel."""
+    """A step ended the tap with an outcome. It is no fault and never leaves the kernel."""
 
     def __init__(self, outcome: Outcome, reason: str) -> None:
         super().__init__(reason)
@@ -27,7 +27,7 @@ class Ended(Exception):
 
 
 class SelectNext(Exception):
-    """The kernel gives this application up; the entry point tries the next candidate."""
+    """The kernel can't use this application; the entry point tries the next candidate."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -78,14 +78,14 @@ class Session:
         self.terminal = terminal
         self.ca_keys = ca_keys
         self.unpredictable_number = unpredictable_number
-        #: From a masked recording, whose data can't verify: how the authentication ended then.
+        #: For a masked recording, whose data can't verify: the result of its authentication then.
         self.masked = masked
         self.candidate: Candidate | None = None
         self.step = "pre-processing"
         self.begin_application()
 
     def begin_application(self) -> None:
-        """Forget what an earlier candidate of this tap brought."""
+        """Clear the data of an earlier candidate of this tap."""
         self.card: dict[int, bytes] = {}
         self.terminal_values: dict[int, bytes] = {}
         self.signed_records: list[SignedRecord] = []
@@ -94,7 +94,7 @@ class Session:
         self.tvr = bytearray(5)
         self.oda: OdaResult = not_performed("not-reached")
         self.icc_key: PublicKey | None = None  # for CDA, until the card has signed
-        self.combined = False  # CDA is asked for
+        self.combined = False  # whether GENERATE AC asks for CDA
         self.cvm = Cvm.NONE
         self.cryptogram: Cryptogram | None = None
         self.cryptogram_asked = False
@@ -102,12 +102,12 @@ class Session:
 
     @property
     def indicators(self) -> Indicators:
-        """What pre-processing found for the selected application."""
+        """The result of pre-processing for the selected application."""
         assert self.candidate is not None
         return self.candidate.indicators
 
     def begin_candidate(self, candidate: Candidate) -> None:
-        """Take up a candidate: its data objects, and the terminal's for its kernel."""
+        """Start on a candidate: clear the data objects and set the terminal's for its kernel."""
         self.begin_application()
         self.candidate = candidate
         application = candidate.indicators.application
@@ -126,14 +126,14 @@ class Session:
         self.terminal_values = values
 
     def send(self, command: Command, name: str) -> Response:
-        """Exchange a command; the step's name stands in the record."""
+        """Exchange a command; `name` goes into the record of exchanges."""
         return self.exchanger.send(command, name)
 
-    def keep(self, nodes: Iterable[ber_tlv.Node]) -> None:
-        """Remember the card's primitive data objects.
+    def store_objects(self, nodes: Iterable[ber_tlv.Node]) -> None:
+        """Store the card's primitive data objects.
 
-        The same object twice with one value is tolerated, since real cards repeat 57 and 5F34;
-        with two values the card contradicts itself and the tap ends (EMV Book 3, 10.2).
+        The same object twice with the same value is tolerated, because real cards repeat 57 and
+        5F34. With two values the tap ends: Ended (EMV Book 3, 10.2).
         """
         for node in ber_tlv.walk(nodes):
             if node.children or ber_tlv.is_constructed(node.tag):
@@ -149,8 +149,8 @@ class Session:
         """Set a TVR bit."""
         self.tvr[bit[0]] |= bit[1]
 
-    def conclude_oda(self, result: OdaResult) -> None:
-        """Take a result of offline data authentication and set its TVR bits."""
+    def record_oda(self, result: OdaResult) -> None:
+        """Store the result of offline data authentication and set its TVR bits."""
         self.oda = result
         if result.verdict is Verdict.FAILED:
             self.flag(_FAILED_BIT[result.method])
@@ -160,7 +160,7 @@ class Session:
             self.flag(Tvr.ODA_NOT_PERFORMED)
 
     def evidence(self) -> CardEvidence:
-        """What offline data authentication is judged by."""
+        """The input of offline data authentication."""
         return CardEvidence(
             card=self.card,
             records=tuple(self.signed_records),
@@ -169,17 +169,17 @@ class Session:
         )
 
     def dol_values(self) -> dict[int, bytes]:
-        """Everything a DOL may ask for: the card's own objects, and the terminal's over them."""
+        """The values for a DOL: the card's objects and the terminal's, which take precedence."""
         return {**self.card, **self.terminal_values}
 
     @property
     def track2_digits(self) -> str:
-        """57 as digits with D between number and expiry, without its padding."""
+        """Track 2 (57) as digits with D between number and expiry, without padding."""
         return self.card.get(0x57, b"").hex().upper().rstrip("F")
 
     @property
     def pan(self) -> str | None:
-        """The account number, from 5A or else from track 2; None where neither holds digits."""
+        """The account number from 5A, else from track 2; None where neither has one."""
         digits = self._account
         return digits if digits.isdigit() and 8 <= len(digits) <= 19 else None
 
@@ -189,21 +189,21 @@ class Session:
         return number or self.track2_digits.partition("D")[0]
 
     def require_account(self) -> None:
-        """Raises Ended where there is no account number, or 57 and 5A name two."""
+        """Raise Ended where there is no account number, or where 57 and 5A differ."""
         if self.pan is None:
             raise Ended(Outcome.TRY_ANOTHER_CARD, "the card sent no account number (57 or 5A)")
         track2 = self.track2_digits.partition("D")[0]
         if track2 and track2 != self.pan:
-            raise Ended(Outcome.TRY_ANOTHER_CARD, "57 and 5A name two account numbers")
+            raise Ended(Outcome.TRY_ANOTHER_CARD, "57 and 5A have two different account numbers")
 
     @property
     def expiry(self) -> str | None:
-        """YYMM from 5F24 or else from track 2."""
+        """YYMM from 5F24, else from track 2; None where neither has it."""
         digits = self.card.get(0x5F24, b"").hex()[:4] or self.track2_digits.partition("D")[2][:4]
         return digits if len(digits) == 4 and digits.isdigit() else None
 
     def resume(self, random_bytes: Callable[[int], bytes]) -> Resume:
-        """What the next tap needs to know of this torn one."""
+        """What the next tap needs to know about this torn one."""
         salt = random_bytes(16)
         return Resume(
             step=self.step,

@@ -1,7 +1,7 @@
-"""Certificates and signatures of a card, opened and checked step by step (EMV Book 2, 5 and 6).
+"""Certificates and signatures of a card, recovered and checked (EMV Book 2, 5 and 6).
 
-Pure. Every check that fails raises `OdaFailed` with a stable reason; `oda.py` turns that into a
-result. The order of the checks is that of Book 2: length, trailer, header, format, hash, identity,
+Pure functions. A check that fails raises `OdaFailed` with a stable reason; `oda.py` turns that into
+a result. The checks come in the order of Book 2: length, trailer, header, format, hash, identity,
 expiry, revocation, algorithm.
 """
 
@@ -24,7 +24,7 @@ _RSA: Final = 0x01
 
 
 class OdaFailed(Exception):
-    """Ends a recovery inside this module and in the kernels; carries the reason."""
+    """A check failed; `reason` is a stable word. It never leaves the kernels."""
 
     def __init__(self, reason: str, ca_key: CaKey | None = None) -> None:
         super().__init__(reason)
@@ -34,7 +34,7 @@ class OdaFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicKey:
-    """A recovered public key and the CA key that it descends from."""
+    """A recovered public key and the CA key at the head of its certificate chain."""
 
     modulus: bytes
     exponent: int
@@ -43,7 +43,7 @@ class PublicKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedRecord:
-    """A record that the AFL counts among the signed ones, as read, template and all."""
+    """A record that the AFL marks as signed, as it was read, with its template."""
 
     sfi: int
     body: bytes
@@ -52,8 +52,8 @@ class SignedRecord:
 def static_data(records: Iterable[SignedRecord], card: Mapping[int, bytes]) -> bytes:
     """The data that the issuer signed (EMV Book 3, 10.3).
 
-    Records of SFI 1 to 10 without their template 70, others whole; then the AIP where 9F4A names
-    it. Raises OdaFailed "static-data-template" or "static-data-tag-list".
+    Records of SFI 1 to 10 count without their template 70, others with it; the AIP follows where
+    9F4A names it. Raises OdaFailed "static-data-template" or "static-data-tag-list".
     """
     parts: list[bytes] = []
     for record in records:
@@ -137,7 +137,7 @@ def recover_icc_key(
 def verify_static_signature(
     card: Mapping[int, bytes], *, issuer: PublicKey, signed: bytes
 ) -> dict[int, bytes]:
-    """Check 93 over the static data; brings the data authentication code 9F45 (Book 2, 5.4).
+    """Check 93 over the static data; returns the data authentication code 9F45 (Book 2, 5.4).
 
     Raises OdaFailed with the reason.
     """
@@ -153,7 +153,7 @@ def verify_dynamic_signature(
 ) -> tuple[bytes, bytes]:
     """Check 9F4B over the terminal's dynamic data (EMV Book 2, 6.5.2 and 6.6.2).
 
-    Returns the ICC dynamic number and what follows it inside. Raises OdaFailed with the reason.
+    Returns the ICC dynamic number and the bytes after it. Raises OdaFailed with the reason.
     """
     what = "dynamic-signature"
     if signature is None:
@@ -177,10 +177,10 @@ def verify_combined(
     unpredictable_number: bytes,
     transaction_values: bytes,
 ) -> dict[int, bytes]:
-    """Check 9F4B of a GENERATE AC answer; brings 9F4C and 9F26 (EMV Book 2, 6.6.2).
+    """Check 9F4B of a GENERATE AC answer; returns 9F4C and 9F26 (EMV Book 2, 6.6.2).
 
-    `transaction_values` is PDOL values, CDOL values and the answer's objects but 9F4B, as they
-    went. Raises OdaFailed with the reason.
+    `transaction_values` are the bytes of the PDOL values, the CDOL values and the answer's objects
+    without 9F4B, as they were sent. Raises OdaFailed with the reason.
     """
     number, rest = verify_dynamic_signature(
         response.get(0x9F4B), key=key, terminal_values=unpredictable_number
@@ -222,7 +222,7 @@ def _recover(signature: bytes, modulus: bytes, exponent: int) -> bytes:
     return number.to_bytes(len(modulus), "big")
 
 
-#: Many cards share one issuer certificate, and it holds no card number; so this one is remembered.
+#: Many cards share one issuer certificate, and it holds no card number: it may be cached.
 _recover_cached = lru_cache(maxsize=64)(_recover)
 
 
@@ -245,7 +245,7 @@ def _check_expiry(mmyy: bytes, today: date, what: str) -> None:
 
 
 def _modulus(field: bytes, algorithm: int, length: int, remainder: bytes, what: str) -> bytes:
-    """Leftmost digits of the key and its remainder put together (Book 2, tables 6 and 14)."""
+    """The key's leftmost digits and its remainder, joined (Book 2, tables 6 and 14)."""
     if algorithm != _RSA:
         raise OdaFailed(f"{what}-key-algorithm")
     if not 32 <= length <= MAX_KEY_BYTES:

@@ -43,12 +43,12 @@ def run_tap(
     direct_aid: bytes | None = None,
     masked: OdaResult | None = None,
 ) -> TapResult:
-    """Walk a card through entry point and kernel; every ending is a TapResult, none an exception.
+    """Take a card through entry point and kernel to a TapResult; no card makes it raise.
 
-    `random_bytes(n)` gives the unpredictable number, `clock()` seconds of a monotonic clock.
-    `ca_keys` add to those of the terminal data. `resume` is that of a torn tap, to tell whether the
-    same card came back. `direct_aid` selects that application without a directory. `masked` is how
-    the authentication of a masked recording ended when it was recorded.
+    `random_bytes(n)` provides the unpredictable number, `clock()` the seconds of a monotonic clock.
+    `ca_keys` are added to those of the terminal data. `resume` comes from a torn tap and shows
+    whether the same card came back. `direct_aid` selects that application without a directory.
+    `masked` is the recorded result of authentication, for the replay of a masked recording.
     """
     session = Session(
         exchanger=Exchanger(card, clock),
@@ -58,7 +58,7 @@ def run_tap(
         unpredictable_number=transaction.unpredictable_number or random_bytes(4),
         masked=masked,
     )
-    left: Resume | None = None
+    torn: Resume | None = None
     try:
         _walk(session, direct_aid)
         raise AssertionError("a kernel ended without an outcome")
@@ -66,12 +66,12 @@ def run_tap(
         outcome, reason = ended.outcome, ended.reason
     except CardGone as gone:
         outcome, reason = Outcome.TRY_AGAIN, f"present the same card again: {gone}"
-        left = session.resume(random_bytes)
+        torn = session.resume(random_bytes)
     except TransportError as error:
         outcome, reason = Outcome.COMMUNICATION_ERROR, str(error)
     except ApduError as error:
         outcome, reason = Outcome.COMMUNICATION_ERROR, f"the card's answer is no APDU: {error}"
-    return _result(session, outcome, reason, left, resume)
+    return _result(session, outcome, reason, torn, resume)
 
 
 def _walk(session: Session, direct_aid: bytes | None) -> None:
@@ -95,14 +95,14 @@ def _try_candidate(session: Session, candidate: Candidate) -> None:
 
 
 def _pre_process(session: Session) -> list[Indicators]:
-    """Limits of every application against the amount; Ended where none is left (Book B, 3.1)."""
-    everything = [
+    """Check the amount against every application's limits (Book B, 3.1); raises Ended."""
+    processed = [
         pre_process(session.transaction, session.terminal, application)
         for application in session.terminal.applications
     ]
-    allowed = [indicators for indicators in everything if indicators.not_allowed is None]
+    allowed = [indicators for indicators in processed if indicators.not_allowed is None]
     if not allowed:
-        reason = everything[0].not_allowed if everything else "the terminal takes no application"
+        reason = processed[0].not_allowed if processed else "the terminal has no application"
         raise Ended(Outcome.USE_ANOTHER_INTERFACE, str(reason))
     return allowed
 
@@ -111,7 +111,7 @@ def _result(
     session: Session,
     outcome: Outcome,
     reason: str,
-    left: Resume | None,
+    torn: Resume | None,
     resumed: Resume | None,
 ) -> TapResult:
     card, candidate = session.card, session.candidate
@@ -144,8 +144,8 @@ def _result(
             and candidate is not None
             and not candidate.indicators.cvm_required
         ),
-        torn=left is not None,
-        resume=left,
+        torn=torn is not None,
+        resume=torn,
         same_card=None if None in (known, expected) else known == expected,
         step=session.step,
         exchanges=tuple(session.exchanger.exchanges),
@@ -156,6 +156,6 @@ def _result(
 
 
 def _icc(session: Session) -> bytes:
-    """DE55: what the issuer needs to check the cryptogram, with the values that the card saw."""
+    """DE55: the data that the issuer checks the cryptogram with, as the card received them."""
     values = session.dol_values()
     return b"".join(ber_tlv.build(tag, values[tag]) for tag in ICC_TAGS if tag in values)

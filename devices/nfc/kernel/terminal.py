@@ -1,5 +1,6 @@
-"""Terminal data: which applications a terminal takes, up to which amounts, and what it says of
-itself. Frozen values; `terminal_file.py` reads them from TOML.
+"""Terminal data: a terminal's applications, amount limits and own data objects.
+
+All values are frozen; `terminal_file.py` reads them from TOML.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ KERNEL_IDS: Final = {Kernel.MASTERCARD: 2, Kernel.VISA: 3, Kernel.UNIONPAY: 7}
 class Limits:
     """Amount limits in minor units of `currency`, in force from a date.
 
-    `contactless`: no contactless transaction at or above; None for no such limit. `cvm_required`:
-    the cardholder is verified at or above. `floor`: sent online above.
+    `contactless`: no contactless transaction at or above it; None for no such limit.
+    `cvm_required`: the cardholder is verified at or above it. `floor`: online above it.
     """
 
     currency: str
@@ -44,7 +45,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Application:
-    """One scheme's applications and how the terminal treats them."""
+    """One scheme's applications and the terminal's settings for them."""
 
     name: str
     kernel: Kernel
@@ -63,7 +64,7 @@ class Application:
     def limits_on(self, day: date, currency: str) -> Limits:
         """The limits in force that day in that currency.
 
-        Where none are known the strictest hold: verified and online, whatever the amount.
+        Without any the strictest apply: verified and online, whatever the amount.
         """
         known = [lim for lim in self.limits if lim.currency == currency and lim.since <= day]
         if not known:
@@ -73,7 +74,7 @@ class Application:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TerminalData:
-    """A terminal as it presents itself to cards; see `terminal_china.toml` for each field."""
+    """What a terminal tells a card about itself; `terminal_china.toml` explains each field."""
 
     name: str
     country: str
@@ -91,7 +92,7 @@ class TerminalData:
     category_code: str = "R"
     applications: tuple[Application, ...] = ()
     ca_keys: CaKeyRing = _NO_KEYS
-    #: Data objects beyond those above, by tag; they stand over everything but 95 and 9F37.
+    #: Further data objects, by tag; they take precedence over all others except 95 and 9F37.
     extra: Mapping[int, bytes] = field(default_factory=dict)
     #: Try the applications one by one where the card has no PPSE (EMV Book 1, 12.3.3).
     list_of_aids: bool = False
@@ -103,7 +104,7 @@ class TerminalData:
 
     @property
     def online_only(self) -> bool:
-        """Whether it can do nothing but go online: types x1 and x4."""
+        """Whether the terminal must go online: types x1 and x4."""
         return self.terminal_type[0] & 0x0F in (1, 4)
 
     def with_limits(self, **changes: int | None) -> TerminalData:

@@ -19,7 +19,7 @@ from devices.nfc.kernel.transaction import Transaction
 
 
 class TerminalError(Exception):
-    """Terminal data that can't be used; names the place and the field."""
+    """Terminal data that can't be used; names the table and the field."""
 
     def __init__(self, place: str, field: str, message: str) -> None:
         super().__init__(f"{place}: {field}: {message}")
@@ -28,7 +28,7 @@ class TerminalError(Exception):
 
 
 def load_terminal(source: str | Path) -> TerminalData:
-    """Terminal data from a TOML file, or "china" or "abroad" for those that come with the package.
+    """Terminal data from a TOML file; "china" and "abroad" name those of the package.
 
     Raises TerminalError naming table and field, or OSError where the file can't be read.
     """
@@ -203,7 +203,7 @@ def _string(table: Mapping[str, Any], field: str, length: int) -> str:
 
 
 def format_terminal(terminal: TerminalData, transaction: Transaction) -> str:
-    """Terminal data and transaction as the TOML that `parse_pinned` reads; without CA keys."""
+    """Terminal data without CA keys, and transaction, as the TOML that `parse_pinned` reads."""
     lines = [f"name = {_quote(terminal.name)}", "[terminal]"]
     lines += [f"list_of_aids = {str(terminal.list_of_aids).lower()}"]
     lines += [
@@ -278,7 +278,7 @@ def _quote(text: str) -> str:
 
 
 def parse_pinned(text: str) -> tuple[TerminalData, Transaction]:
-    """What `format_terminal` wrote. Raises TerminalError or TransactionError."""
+    """Read the TOML of `format_terminal`. Raises TerminalError or TransactionError."""
     terminal = parse_terminal(text)
     table = tomllib.loads(text).get("transaction")
     if not isinstance(table, dict):

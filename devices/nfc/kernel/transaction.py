@@ -1,4 +1,4 @@
-"""One transaction as a terminal tells it to a card: amount, currency, type, date, numbers."""
+"""One transaction as the card receives it: amount, currency, type, date, numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from typing import Final
 
-#: ISO 4217: alphabetic code to numeric code and exponent, for the currencies a shop here may ask.
+#: ISO 4217: alphabetic code to numeric code and exponent, for the currencies of these terminals.
 CURRENCIES: Final[dict[str, tuple[str, int]]] = {
     "AUD": ("036", 2),
     "CAD": ("124", 2),
@@ -33,7 +33,7 @@ CURRENCIES: Final[dict[str, tuple[str, int]]] = {
 
 
 class TransactionError(Exception):
-    """A transaction that no terminal could ask for; names the field."""
+    """A transaction with an impossible field; names it."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
@@ -42,11 +42,11 @@ class TransactionError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transaction:
-    """What is asked of the card.
+    """The transaction that the terminal asks the card for.
 
     Amounts are minor units of `currency` (ISO 4217 numeric, three digits). `day` and `hour` are the
     terminal's local date and time. `unpredictable_number` is None except where a recording pins it.
-    Raises TransactionError for a field that no EMV data object can hold.
+    Raises TransactionError for a value that does not fit its EMV data object.
     """
 
     amount_minor: int
@@ -91,7 +91,7 @@ class Transaction:
         )
 
     def values(self, unpredictable_number: bytes) -> dict[int, bytes]:
-        """The terminal's data objects that come from the transaction, by tag."""
+        """The data objects that come from the transaction, by tag."""
         day, hour = self.day, self.hour
         currency = bytes.fromhex(f"0{self.currency}")
         return {

@@ -1,7 +1,7 @@
 """The UnionPay contactless kernel: qPBOC, QuickPass, kernel 7 (EMV Contactless Book C-7).
 
-A card answers GET PROCESSING OPTIONS with its cryptogram; one that does not, but leaves a CDOL1 in
-its records, is walked as a full PBOC transaction with GENERATE AC.
+A card answers GET PROCESSING OPTIONS with its cryptogram. One that sends no cryptogram but has a
+CDOL1 in its records is processed as a full PBOC transaction with GENERATE AC.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from devices.nfc.kernel.application_data import initiate_application, read_recor
 from devices.nfc.kernel.oda import Method
 from devices.nfc.kernel.quick_flow import (
     Ttq,
-    authenticate_fast,
+    authenticate_fdda,
     complete,
     is_phone,
     read_decision,
@@ -28,27 +28,27 @@ from devices.nfc.kernel.session import Ended, Session
 
 
 def run(session: Session) -> None:
-    """Walk the card to its outcome. Always raises Ended or SelectNext."""
+    """Take the card to its outcome. Always raises Ended or SelectNext."""
     for step in STEPS:
         step(session)
 
 
 def take_full_flow(session: Session) -> None:
-    """Leave for the full flow where GPO brought no cryptogram and the records bring a CDOL1."""
+    """Change to the full flow where GPO gave no cryptogram and the records hold a CDOL1."""
     if 0x9F26 not in session.card and 0x8C in session.card:
         full_flow.run(session, methods=(Method.CDA, Method.DDA, Method.SDA))
 
 
 def authenticate_offline(session: Session) -> None:
-    """fDDA, version 00 or 01; SDA for cards that can do no more."""
-    authenticate_fast(session, tolerate_bare=True, static_allowed=True)
+    """fDDA, version 00 or 01; SDA for cards that support only that."""
+    authenticate_fdda(session, tolerate_bare=True, static_allowed=True)
 
 
 def verify_cardholder(session: Session) -> None:
-    """What the card asks by its CTQ; else, over the limit, online PIN before signature.
+    """The method that the card's CTQ asks for; else, over the limit, online PIN before signature.
 
-    A debit account in China is held to its PIN, so a card that leaves the choice to the terminal
-    (no CTQ, or one with no method in it) is asked for the PIN where there is a PIN pad.
+    A debit account in China requires its PIN. Where the card leaves the choice to the terminal (no
+    CTQ, or one without a method), a terminal with a PIN pad therefore asks for the PIN.
     """
     session.step = "cardholder-verification"
     if verify_by_qualifiers(session) or not terminal_offers(session, Ttq.CVM_REQUIRED):

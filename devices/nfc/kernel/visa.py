@@ -8,7 +8,7 @@ from typing import Final
 from devices.nfc.kernel.application_data import initiate_application, read_records
 from devices.nfc.kernel.quick_flow import (
     Ttq,
-    authenticate_fast,
+    authenticate_fdda,
     complete,
     is_phone,
     read_decision,
@@ -22,18 +22,18 @@ from devices.nfc.kernel.session import Ended, Session
 
 
 def run(session: Session) -> None:
-    """Walk the card to its outcome. Always raises Ended or SelectNext."""
+    """Take the card to its outcome. Always raises Ended or SelectNext."""
     for step in STEPS:
         step(session)
 
 
 def authenticate_offline(session: Session) -> None:
-    """fDDA, version 00 or 01; qVSDC knows no SDA."""
-    authenticate_fast(session, tolerate_bare=False, static_allowed=False)
+    """fDDA, version 00 or 01; qVSDC has no SDA."""
+    authenticate_fdda(session, tolerate_bare=False, static_allowed=False)
 
 
 def verify_cardholder(session: Session) -> None:
-    """What the card asks by its CTQ; a card without one signs, or enters its PIN."""
+    """The method that the card's CTQ asks for; without a CTQ signature, or else online PIN."""
     session.step = "cardholder-verification"
     if verify_by_qualifiers(session) or not terminal_offers(session, Ttq.CVM_REQUIRED):
         return

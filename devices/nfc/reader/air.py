@@ -1,4 +1,4 @@
-"""What a reader's driver has to offer: one round of polling, one frame there and back."""
+"""The contract of a reader's driver: poll once for a card, exchange one frame."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 Signal = Literal["success", "failure", "ready", "off"]
 
 FIELD_RESET_S = 0.006
-"""How long the carrier is off before a round: a card must have lost its state (at least 5.1 ms)."""
+"""The time that the carrier is off before a round: cards lose their state (5.1 ms or more)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,31 +22,31 @@ class SelectedCard:
 
 
 class Air(Protocol):
-    """What a reader's driver offers: polling, frames, light and sound.
+    """A reader's driver: polling, frames, light and sound.
 
     Every method may raise ReaderGone. Frames are without CRC.
     """
 
     @property
     def name(self) -> str:
-        """Maker, model and place, for people."""
+        """Maker, model and path, for people."""
 
     @property
     def max_send(self) -> int:
-        """Longest frame that it can send, bytes."""
+        """The longest frame that it can send, in bytes."""
 
     @property
     def max_receive(self) -> int:
-        """Longest frame that it can receive, bytes."""
+        """The longest frame that it can receive, in bytes."""
 
     def poll(self) -> SelectedCard | None:
         """Reset the field and look once for a card. Raises SeveralCards where it can tell."""
 
     def send(self, frame: bytes, timeout_s: float) -> bytes:
-        """One frame to the card and back. Raises FrameTimeout, FrameError."""
+        """Send a frame and return the card's. Raises FrameTimeout or FrameError."""
 
     def signal(self, result: Signal) -> None:
-        """Light and sound, where the reader has them."""
+        """Show the result by light and sound where the reader has them."""
 
     def close(self) -> None:
-        """Switch the field off and give the reader back; never raises."""
+        """Switch the field off and release the device; never raises."""

@@ -1,7 +1,7 @@
-"""What readers are plugged in, what stops each, and how to mend that, in plain words.
+"""Reports which readers are plugged in, what keeps each from working, and how to mend that.
 
-Looks at USB (libusb), at `/sys` and `/proc` on Linux, and at the serial ports. Nothing is sent to a
-reader: it is opened, claimed and let go.
+It looks at USB (libusb), at `/sys` and `/proc` on Linux, and at the serial ports. It sends nothing
+to a reader, but opens, claims and releases it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _RULE_FILE = "/etc/udev/rules.d/60-checkout-nfc.rules"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderReport:
-    """One reader, or one thing that looks like one: what it is, whether it works, what to do.
+    """One reader, or one port that may have a reader: its name, its status, and what to do.
 
-    `path` is what `--reader` takes; `problem` and `remedy` are empty for one that is ready.
+    `path` is for `--reader`; `problem` and `remedy` are empty where the status is ready.
     """
 
     path: str
@@ -43,12 +43,12 @@ class ReaderReport:
 
 
 def diagnose() -> tuple[ReaderReport, ...]:
-    """Every reader that is plugged in, usable or not; empty when there is none at all."""
+    """A report on every reader that is plugged in, usable or not."""
     return (*_usb_reports(), *_serial_reports())
 
 
-def in_words(reports: Iterable[ReaderReport]) -> str:
-    """The reports as lines for a terminal; says so when there are none."""
+def format_reports(reports: Iterable[ReaderReport]) -> str:
+    """The reports as lines for a terminal; a hint where there are none."""
     lines: list[str] = []
     for report in reports:
         headline = {"ready": "ready", "possible": "perhaps"}.get(report.status, "not usable")
@@ -63,7 +63,7 @@ def in_words(reports: Iterable[ReaderReport]) -> str:
 
 
 def udev_rule(vendor: int, product: int) -> str:
-    """The line that lets whoever sits at this machine, and group plugdev, use the reader."""
+    """The udev rule that lets the local user, and group plugdev, use the reader."""
     return (
         f'SUBSYSTEM=="usb", ATTR{{idVendor}}=="{vendor:04x}", ATTR{{idProduct}}=="{product:04x}", '
         'TAG+="uaccess", GROUP="plugdev", MODE="0660"'
@@ -128,7 +128,7 @@ def _supported(device: usb1.USBDevice, place: str, key: tuple[int, int]) -> Read
         handle.claimInterface(0)
         handle.releaseInterface(0)
     except usb1.USBErrorBusy:
-        return _held(place, name, _kernel_driver(handle, device), node)
+        return _report_holder(place, name, _kernel_driver(handle, device), node)
     except (usb1.USBErrorNotSupported, usb1.USBErrorNotFound):
         return _wrong_driver(place, name)
     except usb1.USBError as error:
@@ -175,8 +175,8 @@ def _busy(place: str, name: str, problem: str, remedy: str) -> ReaderReport:
     return ReaderReport(path=place, name=name, status="busy", problem=problem, remedy=remedy)
 
 
-def _held(place: str, name: str, module: str | None, node: Path) -> ReaderReport:
-    """Who holds a reader that could not be claimed: the kernel, pcscd, or another program."""
+def _report_holder(place: str, name: str, module: str | None, node: Path) -> ReaderReport:
+    """The report on a reader that the kernel, pcscd or another program uses."""
     if module is not None:
         return _busy(
             place,
@@ -218,7 +218,7 @@ def _is_smart_card_reader(device: usb1.USBDevice) -> bool:
 
 
 def _kernel_driver(handle: Any, device: usb1.USBDevice) -> str | None:
-    """The kernel module that owns interface 0, None where it is a program's."""
+    """The kernel module that uses interface 0, None where a program uses it."""
     try:
         if not handle.kernelDriverActive(0):
             return None
@@ -234,7 +234,7 @@ def _kernel_driver(handle: Any, device: usb1.USBDevice) -> str | None:
 
 
 def _bound_driver(bus: int, address: int, root: Path = Path("/sys/bus/usb/devices")) -> str | None:
-    """The name of the driver that sysfs shows on interface 0, None where it shows none."""
+    """The driver of interface 0 by sysfs, None where there is none."""
     for folder in root.glob("*-*"):
         try:
             place = int((folder / "busnum").read_text()), int((folder / "devnum").read_text())
@@ -247,7 +247,7 @@ def _bound_driver(bus: int, address: int, root: Path = Path("/sys/bus/usb/device
 
 
 def _processes_with(node: Path, root: Path = Path("/proc")) -> Iterator[tuple[str, int]]:
-    """Name and id of every process that has the file open, as far as this user may see."""
+    """Name and id of every process that has the file open, as far as this user can see them."""
     for folder in root.glob("[0-9]*"):
         try:
             opened = any(each.readlink() == node for each in (folder / "fd").iterdir())
@@ -282,6 +282,6 @@ def _serial_report(device: str) -> ReaderReport:
         path=path,
         name=f"serial port {device}",
         status="possible",
-        problem="A PN532 may be on it; nothing is sent to a port before it is named.",
+        problem="A PN532 may be on it; nothing is sent to a port before you name it.",
         remedy=f"Try: checkout tap --amount 1.00 --reader {path}",
     )

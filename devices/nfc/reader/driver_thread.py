@@ -1,7 +1,7 @@
-"""One thread that owns a reader: every call to the driver runs on it, in order, under a watchdog.
+"""One thread that owns a reader: every call to the driver runs on it, in order, with a watchdog.
 
-A signal that interrupts the caller never interrupts the driver halfway through a frame, and a
-driver that never returns costs its caller a named error instead of the whole process.
+A signal that interrupts the caller can't interrupt the driver in the middle of a frame. A driver
+that never returns gives its caller an error and does not block the process.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class ReaderThread:
 
     @property
     def stuck(self) -> bool:
-        """Whether a call never came back: the thread is of no more use."""
+        """Whether a call never returned, so that the thread is of no more use."""
         return self._stuck
 
     def call(self, work: Callable[[], T], watchdog_s: float) -> T:
         """Run `work` on the thread and return what it returns, or raise what it raises.
 
-        Raises ReaderGone when it has not returned within `watchdog_s` seconds, or an earlier call
-        has not: the reader's driver hangs.
+        Raises ReaderGone where this call or an earlier one has not returned within `watchdog_s`
+        seconds: the reader's driver hangs.
         """
         if self._stuck:
             raise ReaderGone("the reader's driver hangs: unplug the reader and plug it in again")
@@ -54,11 +54,11 @@ class ReaderThread:
             ) from None
 
     def post(self, work: Callable[[], object]) -> None:
-        """Run `work` when its turn comes and forget what becomes of it."""
+        """Run `work` after what is queued, and drop its result."""
         self._work.put((work, Future()))
 
     def stop(self, timeout_s: float = 2.0) -> None:
-        """End the thread after what is queued; a thread that hangs is left behind."""
+        """End the thread after what is queued; do not wait for a thread that hangs."""
         self._work.put(None)
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=0.0 if self._stuck else timeout_s)
@@ -68,7 +68,7 @@ class ReaderThread:
             work, outcome = job
             try:
                 value = work()
-            except BaseException as error:  # handed to whoever waits for it
+            except BaseException as error:  # raised in the thread that waits for the result
                 _settle(outcome.set_exception, error)
             else:
                 _settle(outcome.set_result, value)

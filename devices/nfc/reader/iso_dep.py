@@ -1,7 +1,8 @@
-"""The reader's side of ISO/IEC 14443-4: activation answers parsed, APDUs carried in blocks.
+"""The reader's side of ISO/IEC 14443-4: parses activation answers and carries APDUs in blocks.
 
-Pure: `IsoDepInitiator` is handed a function that sends one frame and returns the card's, so it
-runs over any chip, over a simulated air and in tests. Frames are without CRC.
+No input or output of its own: `IsoDepInitiator` gets a function that sends one frame and returns
+the card's, so that it runs over any chip, over a simulated air and in tests. Frames are without
+CRC.
 """
 
 from __future__ import annotations
@@ -14,40 +15,40 @@ CARRIER_HZ = 13_560_000
 FRAME_SIZES = (16, 24, 32, 40, 48, 64, 96, 128, 256)
 
 ACTIVATION_TIMEOUT_S = 0.0053
-"""Activation frame waiting time: how long a card may take to answer RATS (71680 / fc)."""
+"""Activation frame waiting time: the longest time for the answer to RATS (71680 / fc)."""
 
 _DESELECT_TIMEOUT_S = 0.0064
 MAX_FWT_S = 4.949
 MAX_WTXM = 59
 EXTENSION_MARGIN_S = 49152 / CARRIER_HZ
-"""What a reader adds to the waiting time so as not to give up a moment too soon."""
+"""The margin that a reader adds to the waiting time (ISO/IEC 14443-4, frame waiting time)."""
 
 Send = Callable[[bytes, float], bytes]
-"""Sends a frame and returns the card's, within the seconds given.
+"""A function that sends a frame and returns the card's within the seconds given.
 
-Raises FrameTimeout when nothing came back and FrameError when what came was damaged.
+It raises FrameTimeout when no frame came back, FrameError when the frame was damaged.
 """
 
 
 class FrameTimeout(Exception):
-    """Nothing came back within the frame waiting time."""
+    """No frame came back within the frame waiting time."""
 
 
 class FrameError(Exception):
-    """Something came back and was damaged on the air."""
+    """A frame came back and was damaged on the air."""
 
 
 class ProtocolError(Exception):
-    """The card answered with a block that ISO/IEC 14443-4 does not allow there."""
+    """The card sent a block that ISO/IEC 14443-4 does not allow at that point."""
 
 
 class TooSlow(ProtocolError):
-    """The card asked for more and more time, past the limit that this terminal grants."""
+    """The card asked for more time than this terminal allows in total."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activation:
-    """What ATS or ATQB settled: largest frame the card takes, waiting time, guard time, CID."""
+    """The parameters in ATS or ATQB: the card's largest frame, waiting time, guard time, CID."""
 
     card_frame: int
     waiting_time_s: float
@@ -59,7 +60,7 @@ class Activation:
 def parse_ats(ats: bytes) -> Activation:
     """Read an answer to select; every interface byte is optional (ISO/IEC 14443-4, ATS).
 
-    Absent: FSCI 2 (32 bytes), FWI 4 (4.8 ms), no guard time. Reserved values count as their
+    Defaults: FSCI 2 (32 bytes), FWI 4 (4.8 ms), no guard time. Reserved values count as their
     defaults, FSCI above 8 as 256 bytes. Raises ProtocolError when the length byte is wrong.
     """
     if not ats or not 1 <= ats[0] <= len(ats):
@@ -104,7 +105,7 @@ def parse_atqb(atqb: bytes) -> Activation:
 
 
 def rats(max_frame: int) -> bytes:
-    """Request for answer to select: the largest frame that the reader takes (bytes), CID 0."""
+    """Request for answer to select: the reader's largest frame in bytes, CID 0."""
     return bytes([0xE0, _frame_size_index(max_frame) << 4])
 
 
@@ -117,10 +118,10 @@ def attrib(atqb: bytes, max_frame: int) -> bytes:
 class IsoDepInitiator:
     """Carries command APDUs to an activated card and responses back.
 
-    `send` carries one frame; `max_send` is the longest frame that the reader can send, bytes
-    without CRC. A frame lost is asked for again with R(NAK), twice, once where the waiting time is
-    long; a card that left is noticed that much sooner. `answer_limit_s` bounds what waiting-time
-    extensions may add up to for one APDU.
+    `send` exchanges one frame; `max_send` is the reader's longest frame in bytes without CRC. A
+    lost frame is requested again with R(NAK): twice, or once where the waiting time is long, so
+    that a card that left is noticed sooner. `answer_limit_s` limits the sum of the waiting-time
+    extensions for one APDU.
     """
 
     def __init__(
@@ -143,8 +144,8 @@ class IsoDepInitiator:
     def exchange(self, command: bytes) -> bytes:
         """Send one command APDU, return the response with SW1-SW2.
 
-        Raises FrameTimeout when the card fell silent, FrameError when its frames stayed damaged,
-        TooSlow and ProtocolError when it broke the rules.
+        Raises FrameTimeout when the card stopped answering, FrameError when its frames stayed
+        damaged, TooSlow or ProtocolError when it broke the protocol.
         """
         deadline = self._clock() + self._limit_s
         chunks = [command[i : i + self._chunk] for i in range(0, max(1, len(command)), self._chunk)]
@@ -163,7 +164,7 @@ class IsoDepInitiator:
         return bytes(response)
 
     def deselect(self) -> None:
-        """S(DESELECT): the card halts and may be selected again. Silence is taken for consent."""
+        """S(DESELECT): the card halts and may be selected again. No answer counts as done."""
         for _ in range(2):
             try:
                 self._send(b"\xc2", _DESELECT_TIMEOUT_S)
@@ -172,7 +173,7 @@ class IsoDepInitiator:
                 continue
 
     def is_present(self) -> bool:
-        """Whether the card still answers R(NAK) with R(ACK), no command involved."""
+        """Whether the card still answers R(NAK); no command is sent."""
         try:
             self._send(bytes([0xB2 | self._number]), self._timeout())
             return True
@@ -188,7 +189,7 @@ class IsoDepInitiator:
         return block[1:]
 
     def _transmit(self, block: bytes, deadline: float) -> bytes:
-        """One block there and the card's next I- or R-block back, extensions and repeats done."""
+        """Send a block, return the card's next I- or R-block; handles extensions and repeats."""
         frame, timeout, failures, repeats = block, self._timeout(), 0, 0
         while True:
             try:
@@ -209,7 +210,7 @@ class IsoDepInitiator:
                 frame, timeout = self._granted(answer, deadline)
                 continue
             if answer[0] == 0xA2 | (self._number ^ 1) and repeats < 3:
-                repeats += 1  # the card never had the block: send it again
+                repeats += 1  # the card did not receive the block: send it again
                 frame, timeout = block, self._timeout()
                 continue
             return answer
@@ -217,7 +218,7 @@ class IsoDepInitiator:
     def _granted(self, request: bytes, deadline: float) -> tuple[bytes, float]:
         times = request[1] & 0x3F
         if times == 0:
-            raise ProtocolError("waiting-time extension by 0 asked for")
+            raise ProtocolError("the card asked for a waiting-time extension of 0")
         if self._clock() >= deadline:
             raise TooSlow(f"the card asked for more than {self._limit_s:g} s to answer one command")
         wait_s = min(self._fwt * min(times, MAX_WTXM), MAX_FWT_S)

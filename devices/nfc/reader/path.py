@@ -1,8 +1,8 @@
-"""What `--reader` takes: nfcpy's path strings, and `pn532:DEVICE` for a port that they can't name.
+"""The paths of `--reader`: nfcpy's path strings, and `pn532:DEVICE` for ports that they can't name.
 
-| path | is |
+| path | reader |
 |---|---|
-| `usb`, `usb:072f:2200`, `usb:001:004` | a USB reader: any, by product, by bus and address |
+| `usb`, `usb:072f:2200`, `usb:001:004` | on USB: any, by product, by bus and address |
 | `tty`, `tty:USB0:pn532`, `com:COM3:pn532` | a serial port and its driver (`pn532` or `arygon`) |
 | `pn532:/dev/pts/3` | a PN532 on any serial port or pseudo-terminal |
 | `udp`, `udp:localhost:54321` | nfcpy's simulated air, with a card in another process |
@@ -31,7 +31,7 @@ _KERNEL_PORT = re.compile(r"(S|ACM|AMA|USB)\d+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReaderPath:
-    """A reader path, checked and taken apart; `text` is what the user wrote."""
+    """A reader path, checked and parsed; `text` is what the user wrote."""
 
     text: str
     kind: Literal["usb", "serial", "udp"]
@@ -42,12 +42,12 @@ class ReaderPath:
 
     @property
     def emulated(self) -> bool:
-        """Whether card and air can't be real: a simulated air, or a pseudo-terminal."""
+        """Whether card and air are emulated: a simulated air, or a pseudo-terminal."""
         on_pseudo_terminal = self.device and os.path.realpath(self.device).startswith("/dev/pts/")
         return self.kind == "udp" or bool(on_pseudo_terminal)
 
     def serial_candidates(self) -> list[tuple[str, str]]:
-        """The serial ports to try and the driver for each, in order."""
+        """The serial ports to try, each with a driver, in order."""
         drivers = (self.driver,) if self.driver else DRIVERS
         if self.device:
             return [(self.device, driver) for driver in drivers]
@@ -55,7 +55,7 @@ class ReaderPath:
 
 
 def parse_path(text: str) -> ReaderPath:
-    """Check a reader path and take it apart.
+    """Check and parse a reader path.
 
     Raises TransportError("bad-path") with what was expected.
     """

@@ -1,7 +1,7 @@
-"""A reader over any air: finds a card, activates it, exchanges APDUs, survives what goes wrong.
+"""A reader over any `Air`: finds and activates a card, exchanges APDUs, recovers from faults.
 
-`AirReader` is the `Reader` of the contract; what it needs of the hardware is an `Air`: one round of
-polling and one frame there and back. It knows no driver.
+`AirReader` implements `Reader` of the contract. Of the hardware it needs only an `Air`, which polls
+once and exchanges one frame; it depends on no driver.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from devices.nfc.reader.iso_dep import (
 T = TypeVar("T")
 
 POLL_PAUSE_S = 0.05
-"""Pause between two polling rounds; one round looks for type A, then for type B."""
+"""The pause between two polling rounds; a round looks for type A, then for type B."""
 
 EMPTY_ROUNDS = 2
-"""How many rounds in a row must find nothing before a card counts as removed."""
+"""The number of successive empty rounds after which a card counts as removed."""
 
 _OPEN_WATCHDOG_S = 30.0
 _REOPEN_PAUSE_S = 0.25
@@ -49,10 +49,10 @@ _FAILED_ACTIVATIONS = 3
 class AirReader:
     """A `Reader` over an Air, with one thread that owns it.
 
-    `open_air` is called now, and again whenever the reader was lost; it raises TransportError with
-    the reason. A reader that was unplugged raises ReaderGone once and is opened again by the next
-    `wait_for_card` (or by `reopen`) as soon as it is back. A driver that has not come back within
-    `watchdog_s` seconds counts as lost too.
+    The constructor calls `open_air`, and the reader calls it again after it was lost; it raises
+    TransportError with the reason. A reader that was unplugged raises ReaderGone once; the next
+    `wait_for_card` (or `reopen`) opens it again as soon as it is back. A driver whose call has not
+    returned within `watchdog_s` seconds counts as lost too.
     """
 
     def __init__(
@@ -73,36 +73,36 @@ class AirReader:
         self._closed = False
         self._thread = ReaderThread(path)
         try:
-            self._call(self._opened, _OPEN_WATCHDOG_S)
+            self._call(self._open, _OPEN_WATCHDOG_S)
         except BaseException:
-            self._thread.post(self._let_go)
+            self._thread.post(self._close_air)
             self._thread.stop()
             raise
 
     @property
     def name(self) -> str:
-        """Maker, model and place, such as "ACS ACR122U on usb:001:004"."""
+        """Maker, model and path, such as "ACS ACR122U on usb:001:004"."""
         return self._name
 
     @property
     def path(self) -> str:
-        """What `--reader` takes to open it again."""
+        """The path with which `--reader` opens it again."""
         return self._path
 
     @property
     def emulated(self) -> bool:
-        """True where the card and the air are ours and not real."""
+        """Whether card and air are emulated."""
         return self._emulated
 
     def wait_for_card(self, timeout_s: float) -> AirCard | None:
-        """The next card in the field, activated; None when none came within the seconds given.
+        """Wait for the next card and activate it; None when none came within the seconds given.
 
-        Polls at least once. Raises SeveralCards; CardGone when a card kept failing to activate;
-        ReaderGone when the reader is not there; TransportError("unsupported-card") for one that
-        does not speak ISO/IEC 14443-4.
+        It polls at least once. Raises SeveralCards; CardGone when a card could not be activated in
+        several rounds; ReaderGone when the reader is not there; TransportError("unsupported-card")
+        for a card without ISO/IEC 14443-4.
         """
         deadline = time.monotonic() + timeout_s
-        self._come_back(deadline)
+        self._wait_for_reader(deadline)
         failures = 0
         while True:
             try:
@@ -120,7 +120,7 @@ class AirReader:
             time.sleep(min(POLL_PAUSE_S, left))
 
     def release(self) -> None:
-        """Deselect the card of the last wait_for_card, whatever its state; never raises."""
+        """Deselect the card of the last wait_for_card, in whatever state it is; never raises."""
         card, self._card = self._card, None
         if card is None or self._air is None or self._thread.stuck:
             return
@@ -130,7 +130,7 @@ class AirReader:
             return
 
     def wait_for_removal(self, timeout_s: float) -> bool:
-        """Whether the field became empty within the time; two empty rounds count as empty.
+        """Whether the field became empty within the seconds given; that takes two empty rounds.
 
         Raises ReaderGone.
         """
@@ -147,57 +147,57 @@ class AirReader:
             time.sleep(max(0.0, min(POLL_PAUSE_S, left)))
 
     def signal(self, result: Signal) -> None:
-        """Light and sound where the reader has them; returns at once and never raises."""
+        """Show the result by light and sound; returns at once and never raises."""
         if self._closed or self._thread.stuck:
             return
 
-        def shine() -> None:
+        def set_lights() -> None:
             if self._air is not None:
                 self._air.signal(result)
 
-        self._thread.post(lambda: self._guarded(shine))
+        self._thread.post(lambda: self._run(set_lights))
 
     def reopen(self) -> None:
         """Open the reader again after ReaderGone.
 
-        Raises TransportError with the reason (no-reader, no-permission, busy) while it can't be.
+        Raises TransportError with the reason (no-reader, no-permission, busy) while it can't.
         """
         if self._thread.stuck:
             self._thread = ReaderThread(self._path)
             self._air = None
-        self._call(self._opened, _OPEN_WATCHDOG_S)
+        self._call(self._open, _OPEN_WATCHDOG_S)
 
     def close(self) -> None:
-        """Give the reader back; safe to call twice, and from another thread."""
+        """Release the device; safe to call twice, and from another thread."""
         if self._closed:
             return
         self._closed = True
         self._card = None
-        self._thread.post(self._let_go)
+        self._thread.post(self._close_air)
         self._thread.stop()
 
     # On the reader's own thread
 
-    def _opened(self) -> None:
-        self._let_go()
+    def _open(self) -> None:
+        self._close_air()
         self._air = self._open_air()
         self._name = self._air.name
 
-    def _let_go(self) -> None:
+    def _close_air(self) -> None:
         air, self._air = self._air, None
         if air is not None:
             air.close()
 
-    def _guarded(self, work: Callable[[], T]) -> T:
+    def _run(self, work: Callable[[], T]) -> T:
         try:
             return work()
         except ReaderGone:
-            self._let_go()
+            self._close_air()
             raise
 
     def _poll_and_activate(self) -> AirCard | None:
         self._card = None
-        air = self._present_air()
+        air = self._opened_air()
         found = air.poll()
         if found is None:
             return None
@@ -212,13 +212,13 @@ class AirReader:
 
     def _is_empty(self) -> bool:
         try:
-            return self._present_air().poll() is None
+            return self._opened_air().poll() is None
         except ReaderGone:
             raise
         except TransportError:
             return False
 
-    def _present_air(self) -> Air:
+    def _opened_air(self) -> Air:
         if self._air is None:
             raise ReaderGone
         return self._air
@@ -228,9 +228,9 @@ class AirReader:
     def _call(self, work: Callable[[], T], watchdog_s: float | None = None) -> T:
         if self._closed:
             raise ReaderGone("the reader has been closed")
-        return self._thread.call(lambda: self._guarded(work), watchdog_s or self._watchdog_s)
+        return self._thread.call(lambda: self._run(work), watchdog_s or self._watchdog_s)
 
-    def _come_back(self, deadline: float) -> None:
+    def _wait_for_reader(self, deadline: float) -> None:
         while self._air is None or self._thread.stuck:
             try:
                 self.reopen()
@@ -242,7 +242,7 @@ class AirReader:
 
 
 class AirCard:
-    """An activated card; good until the reader releases it or finds another."""
+    """An activated card; usable until the reader releases it or finds another."""
 
     def __init__(
         self, reader: AirReader, air: Air, activation: Activation, description: CardDescription
@@ -254,14 +254,14 @@ class AirCard:
 
     @property
     def description(self) -> CardDescription:
-        """What was learned when the card was activated."""
+        """What activation revealed about the card."""
         return self._description
 
     def transceive(self, command: bytes) -> bytes:
         """Send a command APDU, return the response APDU with SW1-SW2.
 
         Raises CardGone when no answer came, ReaderGone when the reader failed, TransportError for
-        a card that broke the protocol ("protocol") or kept asking for time ("too-slow").
+        a card that broke the protocol ("protocol") or asked for too much time ("too-slow").
         """
         if self._gone or self._reader._card is not self:
             raise CardGone("the card is no longer selected")
@@ -286,14 +286,14 @@ class AirCard:
         return response
 
     def deselect(self) -> None:
-        """Halt the card unless it is gone already."""
+        """Halt the card unless it is gone."""
         if not self._gone:
             self._gone = True
             self._blocks.deselect()
 
 
 def _activated(reader: AirReader, air: Air, found: SelectedCard) -> AirCard:
-    """RATS or ATTRIB, repeated when the air swallowed it. Raises CardGone when none is answered."""
+    """Activate by RATS or ATTRIB, repeated when a frame is lost. Raises CardGone without answer."""
     largest = min(256, air.max_receive + 2)
     try:
         if found.technology == "A":

@@ -1,4 +1,4 @@
-"""Writing a tap down as a transcript: whole for our own cards, masked for any other."""
+"""Records a tap as a transcript: unmasked for this project's own cards, masked for any other."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from devices.nfc.kernel.terminal_file import format_terminal
 from devices.nfc.kernel.transaction import Transaction
 
 
-def may_record_whole(result: TapResult) -> bool:
-    """Whether the card is one of ours, which no real network knows.
+def may_record_unmasked(result: TapResult) -> bool:
+    """Whether the card is an emulated one, which no real network knows.
 
-    Either its issuer certificate descends from this installation's own test CA, or its number
-    begins with 9999 (ISO/IEC 7812: 9 and a country code, and no country has 999).
+    Either this installation's own test CA signed its issuer certificate, or its number begins with
+    9999 (ISO/IEC 7812: 9 and a country code, and no country has 999).
     """
     own = result.ca_key is not None and result.ca_key.own
     return own or (result.pan is not None and result.pan.startswith("9999"))
@@ -27,13 +27,13 @@ def record(
     terminal: TerminalData | None = None,
     note: str = "",
 ) -> str:
-    """The tap as a transcript that replays, under the transaction and terminal it was made with.
+    """The tap as a transcript that replays under its own transaction and terminal data.
 
-    Whole for cards of our own test CA; any other card's number, track, name and certificate are
-    blotted out, and it replays with its authentication not performed. `transaction` and `terminal`
-    stand in for a result that does not know its own. Raises ValueError where both lack one.
+    Number, track, name and certificate are masked unless `may_record_unmasked`; a masked recording
+    replays with its authentication not performed. `transaction` and `terminal` are used where the
+    result has none. Raises ValueError where neither has one.
     """
-    whole = may_record_whole(result)
+    whole = may_record_unmasked(result)
     exchanges = result.exchanges if whole else result.masked_exchanges()
     transaction, terminal = result.transaction or transaction, result.terminal or terminal
     if transaction is None or terminal is None:

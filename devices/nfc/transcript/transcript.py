@@ -1,9 +1,9 @@
-"""Recordings of taps: commented APDU transcripts, written from a tap and replayed as a card.
+"""Commented APDU transcripts: recorded from a tap, replayed as a card.
 
-A line `> HEX` is a command, `< HEX` its response, `# text` a comment. An empty `>` stands for a
-command that the recording does not pin, an empty `<` for a response that never came. Lines
-`# terminal: ...` together are a TOML text that pins transaction and terminal data
-(`kernel.terminal_file.parse_pinned`); where they are missing both are told from the commands.
+A line `> HEX` is a command, `< HEX` its response, `# text` a comment. An empty `>` stands for any
+command, an empty `<` for a response that never came. The lines `# terminal: ...` together are a
+TOML text that pins transaction and terminal data (`kernel.terminal_file.parse_pinned`). Without
+them both are inferred from the commands.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from devices.nfc.kernel.oda import Method, OdaResult, Verdict
 from devices.nfc.kernel.terminal import TerminalData
 from devices.nfc.kernel.transaction import Transaction
 from devices.nfc.transcript.conditions import Conditions, infer, pinned
-from devices.nfc.transcript.recording import may_record_whole, record
+from devices.nfc.transcript.recording import may_record_unmasked, record
 
 
 class TranscriptError(Exception):
-    """A text that is no transcript; names the line and what was expected."""
+    """A text that is not a transcript; names the line and what was expected."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(f"transcript line {line}: {message}")
@@ -34,15 +34,15 @@ class TranscriptError(Exception):
 
 
 class Deviation(TransportError):
-    """The terminal left the path of the recording; the message names command and difference."""
+    """The terminal sent another command than the recording has; the message shows both."""
 
     def __init__(self, message: str) -> None:
         super().__init__("transcript-deviation", message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
-    """One exchange of a transcript; None where the recording does not pin it."""
+class RecordedExchange:
+    """One exchange of a transcript: command None for any, response None for none."""
 
     line: int
     command: bytes | None
@@ -53,12 +53,12 @@ class Recorded:
 class Transcript:
     """A parsed transcript."""
 
-    exchanges: tuple[Recorded, ...]
+    exchanges: tuple[RecordedExchange, ...]
     comments: tuple[str, ...] = ()
 
     @property
     def masked(self) -> bool:
-        """Whether card data were blotted out, so that nothing in it can verify."""
+        """Whether card data were masked, so that no certificate or signature can verify."""
         for comment in self.comments:
             if match := re.match(r"masked:\s*(yes|no)\b", comment):
                 return match[1] == "yes"
@@ -66,9 +66,9 @@ class Transcript:
 
     @property
     def starts_at_select(self) -> bytes | None:
-        """The AID of the first command where that selects an application and not the PPSE.
+        """The AID that the first command selects, or None where it selects the PPSE.
 
-        Where the first command is not pinned, its response tells what was selected.
+        Where the first command may be any, its response gives the AID.
         """
         first = self.exchanges[0]
         name: bytes | None = None
@@ -81,7 +81,7 @@ class Transcript:
 
     @property
     def oda(self) -> OdaResult:
-        """How offline data authentication ended when it was recorded; passed where not told."""
+        """The recorded result of offline data authentication; passed where none is recorded."""
         for comment in self.comments:
             match = re.match(r"oda: (\S+) (\S+)(?: (\S+))?$", comment)
             if match and match[1] in _METHODS and match[2] in _VERDICTS:
@@ -91,10 +91,10 @@ class Transcript:
         return OdaResult(method=Method.NONE, verdict=Verdict.PASSED)
 
     def conditions(self, transaction: Transaction, terminal: TerminalData) -> Conditions:
-        """What to run the kernel with, so that it asks what was asked when this was recorded.
+        """The conditions under which the kernel sends the recorded commands.
 
-        From the `# terminal:` lines, else worked out from the commands over the values given.
-        Raises TerminalError or TransactionError for lines that don't hold together.
+        They come from the `# terminal:` lines, else from the commands; the arguments provide the
+        rest. Raises TerminalError or TransactionError for lines that are not valid.
         """
         text = "\n".join(
             comment.removeprefix("terminal:").strip()
@@ -115,11 +115,11 @@ _VERDICTS: Final = frozenset(Verdict)
 def parse_transcript(text: str) -> Transcript:
     """A transcript from its text. Raises TranscriptError naming the line.
 
-    Other tools' habits are taken too: `->`, `>>`, `C-APDU:` and their like for `>`, hex in pairs
-    or with 0x, remarks behind the digits, and digits that go on in the next line.
+    The notations of other tools are accepted: `->`, `>>`, `C-APDU:` and the like for `>`, hex in
+    pairs or with 0x, remarks after the digits, and digits that continue in the next line.
     """
     comments: list[str] = []
-    said: list[tuple[int, bool, str]] = []  # line, is a command, hex digits
+    lines: list[tuple[int, bool, str]] = []  # line, is a command, hex digits
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip()
         if not line:
@@ -129,13 +129,13 @@ def parse_transcript(text: str) -> Transcript:
             continue
         digits = _REMARK.split(line, maxsplit=1)[0]
         if mark := _MARK.match(digits):
-            said.append((number, mark["command"] is not None, digits[mark.end() :]))
-        elif said and _DIGITS.fullmatch(digits):
-            start, is_command, before = said.pop()
-            said.append((start, is_command, before + digits))
+            lines.append((number, mark["command"] is not None, digits[mark.end() :]))
+        elif lines and _DIGITS.fullmatch(digits):
+            start, is_command, before = lines.pop()
+            lines.append((start, is_command, before + digits))
         else:
             raise TranscriptError(number, "expected a line that begins with >, < or #")
-    exchanges = tuple(_corrected(_paired(said)))
+    exchanges = tuple(_corrected(_paired(lines)))
     if not exchanges:
         raise TranscriptError(1, "expected at least one > or < line")
     return Transcript(exchanges=exchanges, comments=tuple(comments))
@@ -151,20 +151,20 @@ _BETWEEN: Final = re.compile(r"0x|[\s:,._\[\]|-]", re.IGNORECASE)
 _DIGITS: Final = re.compile(r"(?:0x|[0-9A-Fa-f\s:,._\[\]|-])+")
 
 
-def _paired(said: Iterable[tuple[int, bool, str]]) -> Iterator[Recorded]:
-    """Each command with the response that follows it, either of which may be missing."""
+def _paired(lines: Iterable[tuple[int, bool, str]]) -> Iterator[RecordedExchange]:
+    """Each command with the response after it; either may be missing."""
     waiting: tuple[int, bytes | None] | None = None
-    for number, is_command, digits in said:
+    for number, is_command, digits in lines:
         if is_command:
             if waiting is not None:
-                yield Recorded(line=waiting[0], command=waiting[1], response=None)
+                yield RecordedExchange(line=waiting[0], command=waiting[1], response=None)
             waiting = number, _hex(digits, number)
             continue
         start, command = waiting if waiting is not None else (number, None)
-        yield Recorded(line=start, command=command, response=_hex(digits, number))
+        yield RecordedExchange(line=start, command=command, response=_hex(digits, number))
         waiting = None
     if waiting is not None:
-        yield Recorded(line=waiting[0], command=waiting[1], response=None)
+        yield RecordedExchange(line=waiting[0], command=waiting[1], response=None)
 
 
 def _hex(digits: str, line: int) -> bytes | None:
@@ -177,19 +177,19 @@ def _hex(digits: str, line: int) -> bytes | None:
         raise TranscriptError(line, "expected hex digits, two for each byte") from None
 
 
-def _corrected(exchanges: Iterable[Recorded]) -> Iterator[Recorded]:
-    """Read 00 0C 00 00 nn after 61nn as the GET RESPONSE that a published recording misprints."""
+def _corrected(exchanges: Iterable[RecordedExchange]) -> Iterator[RecordedExchange]:
+    """Correct 00 0C 00 00 nn after 61nn, a misprint of published recordings, to GET RESPONSE."""
     before = b""
     for exchange in exchanges:
         command = exchange.command
         if before[-2:-1] == b"\x61" and command == b"\x00\x0c\x00\x00" + before[-1:]:
             command = b"\x00\xc0" + command[2:]
         before = exchange.response or b""
-        yield Recorded(line=exchange.line, command=command, response=exchange.response)
+        yield RecordedExchange(line=exchange.line, command=command, response=exchange.response)
 
 
 class TranscriptCard:
-    """A card that answers what the transcript says, as long as it is asked what it says."""
+    """A card that gives the recorded responses while it receives the recorded commands."""
 
     def __init__(self, transcript: Transcript) -> None:
         self._exchanges = transcript.exchanges
@@ -198,14 +198,14 @@ class TranscriptCard:
 
     @property
     def description(self) -> CardDescription:
-        """A transcript knows nothing of activation."""
+        """A transcript has no data of activation."""
         return CardDescription(technology="transcript", uid=b"")
 
     def transceive(self, command: bytes) -> bytes:
         """The recorded response.
 
-        Raises Deviation where the command is another than recorded, CardGone where the recording
-        has no response, TransportError "transcript-ended" past its end.
+        Raises Deviation for another command than the recorded one, CardGone where the recording
+        has no response, TransportError("transcript-ended") after its end.
         """
         number = self._next + 1
         if self._next >= len(self._exchanges):
@@ -227,71 +227,71 @@ class TranscriptCard:
 
 
 def _same(recorded: bytes, sent: bytes) -> bool:
-    """Equal but for a missing Le, which some recordings leave out."""
+    """Whether the commands are equal; some recordings leave out Le."""
     if recorded == sent:
         return True
     return sent[-1:] == b"\x00" and recorded == sent[:-1] and len(recorded) >= 5
 
 
 class TranscriptReader:
-    """A reader on which the recorded card is presented, as often as it is waited for."""
+    """A reader to which the recorded card is presented at every `wait_for_card`."""
 
     def __init__(self, text: str, path: str) -> None:
-        """Raises TranscriptError where the text is no transcript."""
+        """Parse the text. Raises TranscriptError where it is not a transcript."""
         self.transcript: Final = parse_transcript(text)
         self._path = path
 
     @classmethod
     def open(cls, file: str | Path) -> TranscriptReader:
-        """The reader that `transcript:FILE` names. Raises TranscriptError or OSError."""
+        """Open the reader `transcript:FILE`. Raises TranscriptError or OSError."""
         return cls(Path(file).read_text("utf-8-sig"), f"transcript:{file}")
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """Its name for people."""
         return f"recording {self._path.removeprefix('transcript:')}"
 
     @property
     def path(self) -> str:
-        """What `--reader` takes to open it again."""
+        """The path with which `--reader` opens it again."""
         return self._path
 
     @property
     def emulated(self) -> bool:
-        """A replay is no real card."""
+        """Always true: a replay is not a real card."""
         return True
 
     def conditions(self, transaction: Transaction, terminal: TerminalData) -> Conditions:
-        """What to run the kernel with; see `Transcript.conditions`."""
+        """The conditions of the recording; see `Transcript.conditions`."""
         return self.transcript.conditions(transaction, terminal)
 
     def wait_for_card(self, timeout_s: float) -> TranscriptCard:
-        """The recorded card, from its first exchange on, at once."""
+        """The recorded card from its first exchange on, without waiting."""
         return TranscriptCard(self.transcript)
 
     def release(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is no device."""
 
     def wait_for_removal(self, timeout_s: float) -> bool:
-        """A recorded card is always gone."""
+        """Always true: a recorded card does not stay."""
         return True
 
     def signal(self, result: Literal["success", "failure", "ready", "off"]) -> None:
-        """No light and no sound."""
+        """Do nothing: there is no light and no sound."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is no device."""
 
 
 __all__ = [
     "Conditions",
     "Deviation",
-    "Recorded",
+    "RecordedExchange",
     "Transcript",
     "TranscriptCard",
     "TranscriptError",
     "TranscriptReader",
-    "may_record_whole",
+    "may_record_unmasked",
     "parse_transcript",
     "record",
 ]

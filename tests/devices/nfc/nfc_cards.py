@@ -1,4 +1,4 @@
-"""The card that these tests put on readers: it echoes, and does on demand what cards do."""
+"""The card that these tests put on readers: it echoes, and behaves as the test asks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader's antenna reaches: none, one or several emulated cards."""
+"""The field of an emulated reader, with none, one or several emulated cards in it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _LOG = logging.getLogger(__name__)
 
 
 class Collision(Exception):
-    """Two cards answered at once with different bits, so that the reader received neither."""
+    """Two cards answered at once with different bits, so that the reader received no frame."""
 
 
 class Field:
-    """What the reader's antenna reaches; safe to change from one thread while another transmits."""
+    """The field and the cards in it; one thread may change it while another transmits."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -38,7 +38,7 @@ class Field:
         return tuple(self._targets)
 
     def present(self, *cards: PresentedCard) -> None:
-        """Put cards into the field beside those that are there."""
+        """Add cards to those in the field."""
         with self._lock:
             for card in cards:
                 target = target_for(card)
@@ -55,7 +55,7 @@ class Field:
                 target.power_off()
 
     def switch(self, on: bool) -> None:
-        """Switch the carrier; without it every card forgets where it stood."""
+        """Switch the carrier; without it every card loses its state."""
         with self._lock:
             self._on = on
             for target in self._targets:
@@ -65,11 +65,11 @@ class Field:
                     target.power_off()
 
     def exchange(self, frame: bytes, technology: Technology) -> Answer | None:
-        """What the antenna receives after sending a frame.
+        """Send a frame to the cards and return their answer, None for no answer.
 
-        Returns None for silence; raises Collision when different answers met. A card that raises
-        CardLeft is taken out of the field; one that another reader holds is silent, and so is one
-        that raises anything else, which is logged.
+        Raises Collision when cards give different answers. A card that raises CardLeft is removed
+        from the field. A card that is on another reader does not answer; one that raises anything
+        else does not answer either, and the error is logged.
         """
         with self._lock:
             answers = list(self._answers(frame, technology))
@@ -89,9 +89,9 @@ class Field:
                 self.remove(target.card)
                 continue
             except CardInUse:
-                target.power_off()  # it lies on another reader: this one reaches nothing yet
+                target.power_off()  # it is on another reader and can't answer here
                 continue
-            except Exception as error:  # a card that fails falls silent; its reader lives on
+            except Exception as error:  # a fault of the card must not stop the reader
                 _LOG.warning("an emulated card failed and is silent: %s", error)
                 target.power_off()
                 continue
@@ -100,5 +100,5 @@ class Field:
 
 
 def _overlaid(frames: Iterable[bytes]) -> bytes:
-    """Two ATQAs on top of each other: what differs reads as a one."""
+    """Several ATQAs at once: bits that differ read as one."""
     return bytes(reduce(lambda a, b: a | b, column) for column in zip(*frames, strict=False))

@@ -1,6 +1,6 @@
 """The card's side of ISO/IEC 14443-3 for type A and type B.
 
-A target is one card from power-up through anticollision and activation to blocks; frames are
+A target is the state machine of one card: power on, anticollision, activation, blocks. Frames are
 without CRC.
 """
 
@@ -28,7 +28,7 @@ _TYPE_B_FWI = 4
 
 
 class State(Enum):
-    """Where a card stands (ISO/IEC 14443-3, the state diagrams of type A and type B)."""
+    """The state of a card (ISO/IEC 14443-3, the state diagrams of type A and type B)."""
 
     OFF = "off"
     IDLE = "idle"
@@ -39,40 +39,40 @@ class State(Enum):
 
 
 def target_for(card: PresentedCard) -> TypeATarget | TypeBTarget:
-    """The state machine that fits the card's technology, powered off."""
+    """The state machine for the card's technology, powered off."""
     return TypeATarget(card) if card.technology == "A" else TypeBTarget(card)
 
 
 class _Powered:
-    """Power and the block protocol, alike for both technologies.
+    """Power and the block protocol, which both technologies share.
 
-    The card's own logic is powered when it is activated, not while it is merely polled: a card
-    that lies on a reader counts one presentation however often the reader looks for it.
+    The card itself is powered when it is activated, not when it is polled. So a card that stays on
+    a reader counts one presentation, however often the reader polls.
     """
 
     def __init__(self, card: PresentedCard) -> None:
         self.card = card
         self.state = State.OFF
         self._blocks: IsoDepTarget | None = None
-        self._awake = False
+        self._card_powered = False
 
     def power_on(self) -> None:
-        """The field reaches the card: it starts afresh, idle."""
+        """The field is on: the card starts in state idle."""
         if self.state is State.OFF:
             self.state = State.IDLE
 
     def power_off(self) -> None:
-        """The field is gone, and with it all that the card held in memory."""
+        """The field is off: the card loses its state."""
         self.state = State.OFF
         self._blocks = None
-        if self._awake:
-            self._awake = False
+        if self._card_powered:
+            self._card_powered = False
             self.card.power_off()
 
     def _activate(self, limits: Limits) -> None:
-        if not self._awake:
+        if not self._card_powered:
             self.card.power_on()
-            self._awake = True
+            self._card_powered = True
         self._blocks = IsoDepTarget(self.card, limits)
         self.state = State.PROTOCOL
 
@@ -88,7 +88,7 @@ class _Powered:
 class TypeATarget(_Powered):
     """Type A: REQA and WUPA, anticollision with 4-, 7- and 10-byte UIDs, HLTA, RATS, PPS, blocks.
 
-    `on_frame` returns None where a card keeps silent.
+    `on_frame` returns None where a card does not answer.
     """
 
     def __init__(self, card: PresentedCard) -> None:
@@ -98,9 +98,9 @@ class TypeATarget(_Powered):
         if len(card.ats) < 1 or card.ats[0] != len(card.ats):
             raise ValueError("ats: its first byte must be its length")
         self.levels = _cascade_levels(card.uid)
-        self._fresh = False
+        self._just_activated = False
         self._level = 0
-        self._resting = State.IDLE
+        self._state_before_polling = State.IDLE
 
     @property
     def atqa(self) -> bytes:
@@ -113,7 +113,7 @@ class TypeATarget(_Powered):
         if frame in (b"\x26", b"\x52") and self.state in (State.IDLE, State.HALT):
             if self.state is State.HALT and frame == b"\x26":
                 return None
-            self._resting, self.state, self._level = self.state, State.READY, 0
+            self._state_before_polling, self.state, self._level = self.state, State.READY, 0
             self.levels = _cascade_levels(self.card.uid)
             return Answer(frame=self.atqa)
         if self.state is State.READY:
@@ -134,7 +134,7 @@ class TypeATarget(_Powered):
                     return Answer(frame=bytes([self.card.sak | 0x04]))
                 self.state = State.ACTIVE
                 return Answer(frame=bytes([self.card.sak & ~0x04]))
-        self.state = self._resting
+        self.state = self._state_before_polling
         return None
 
     def _on_active(self, frame: bytes) -> Answer | None:
@@ -142,14 +142,14 @@ class TypeATarget(_Powered):
             fsdi, cid = frame[1] >> 4, frame[1] & 0x0F
             if cid != 15:
                 self._activate(limits_from_ats(self.card.ats, fsdi, cid))
-                self._fresh = True
+                self._just_activated = True
                 return Answer(frame=self.card.ats)
-        self.state = State.HALT if frame == b"\x50\x00" else self._resting
+        self.state = State.HALT if frame == b"\x50\x00" else self._state_before_polling
         return None
 
     def _on_protocol(self, frame: bytes) -> Answer | None:
-        fresh, self._fresh = self._fresh, False
-        if fresh and len(frame) in (2, 3) and frame[0] & 0xF0 == 0xD0:
+        just_activated, self._just_activated = self._just_activated, False
+        if just_activated and len(frame) in (2, 3) and frame[0] & 0xF0 == 0xD0:
             return Answer(frame=frame[:1])
         return self._on_block(frame)
 
@@ -204,7 +204,7 @@ def _cascade_levels(uid: bytes) -> list[bytes]:
 
 
 def limits_from_ats(ats: bytes, fsdi: int, cid: int) -> Limits:
-    """Frame sizes and waiting time as the card's own ATS tells them; defaults where it is short."""
+    """Frame sizes and waiting time from the card's own ATS, with defaults where it is short."""
     interface = list(ats[2:])
     t0 = ats[1] if len(ats) > 1 else 0x02
     if t0 & 0x10:

@@ -1,8 +1,8 @@
-"""The card's side of ISO/IEC 14443-4: blocks in, blocks out, no clock and no wire.
+"""The card's side of ISO/IEC 14443-4: blocks in, blocks out, without clock, input or output.
 
-`IsoDepTarget` receives what the reader sent after activation (without the two CRC bytes that the
-air adds) and returns what the card would send. Time is a value: an `Answer` says how long the card
-takes before it speaks, and whoever carries it (a pseudo-terminal, a UDP socket, a test) waits.
+`IsoDepTarget` receives the reader's frames after activation, without CRC, and returns the card's.
+An `Answer` says how long the card waits before it answers; the caller (a pseudo-terminal, a UDP
+socket, a test) lets that time pass.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _MORE = 0x10
 
 
 class CardLeft(Exception):
-    """The emulated card left the field: nothing answers any more until it is presented again."""
+    """The emulated card left the field and does not answer until it is presented again."""
 
 
 class PresentedCard(Protocol):
-    """What a card shows to the air interface; the emulated cards are written to it.
+    """A card as the air interface needs it; the emulated cards implement it.
 
-    `process` may raise CardLeft to be pulled away in the middle of a command; `delay_s` is how
-    long a slow card lets its last answer wait. Type B cards have no SAK and no ATS that matter.
+    `process` may raise CardLeft when the card is pulled away during a command; `delay_s` is the
+    delay of a slow card's last answer. For type B cards SAK and ATS are not used.
     """
 
     @property
@@ -57,7 +57,7 @@ class PresentedCard(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One frame from the card, and the seconds that the card lets pass before it sends it."""
+    """One frame from the card, and the seconds that the card waits before it sends it."""
 
     frame: bytes
     after_s: float = 0.0
@@ -65,7 +65,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What activation settled: both frame sizes in bytes, the waiting time and the card's CID."""
+    """The parameters of activation: both frame sizes in bytes, waiting time, the card's CID."""
 
     reader_frame: int = 256
     card_frame: int = 256
@@ -124,7 +124,7 @@ class IsoDepTarget:
         return None
 
     def _addressed(self, frame: bytes) -> tuple[int, bytes, bytes] | None:
-        """Control byte, information and the CID to repeat; None for a block that is not ours."""
+        """Control byte, information and CID; None for a block that is not for this card."""
         if not frame:
             return None
         pcb, rest, header = frame[0], frame[1:], b""
@@ -171,7 +171,7 @@ class IsoDepTarget:
     def _on_receive_ready(self, pcb: int, header: bytes) -> Answer | None:
         if pcb & 1 == self._number:
             return None if self._last is None else Answer(frame=self._last)
-        if pcb & _MORE:  # R(NAK): the reader's last block never came; ask for it
+        if pcb & _MORE:  # R(NAK): the reader's last block was lost; ask for it
             return Answer(frame=self._block(0xA2 | self._number, header, b""))
         if self._chaining:
             self._number ^= 1

@@ -1,13 +1,13 @@
-"""What the air and a real card's chip would add to a tap whose card and air are emulated.
+"""A model of the time that a real air and a real chip add to a tap with emulated card and air.
 
-A model, and to be shown as one. The air is the floor that the standard allows: 106 kbit/s, one
-parity bit per byte, three bytes of block and CRC around each APDU part, and the shortest turn-round
-both ways, 1172 carrier periods (ISO/IEC 14443-3, frame delay time). Activation is a 7-byte UID with
-RATS, after the guard time of 5.1 ms that EMV's Level 1 specification asks for between the field and
-the first command. The card's work is not measured either: published measurements give a plastic
-card 315 to 325 ms for a tap with offline data authentication and phones 165 to 250 ms; CARD_WORK_MS
-splits that over the commands so that a whole tap comes out there. Retries, a hand that moves and a
-slow host are not in it: taps in the field take 330 to 637 ms.
+It is a model and must be shown as one. The air's time is the minimum of the standard: 106 kbit/s,
+one parity bit per byte, three bytes of block and CRC around each APDU part, and the shortest
+turn-round both ways, 1172 carrier periods (ISO/IEC 14443-3, frame delay time). Activation is that
+of a 7-byte UID with RATS, after the guard time of 5.1 ms that EMV's Level 1 specification requires
+between field and first command. The card's time is not measured either. Published measurements
+give a plastic card 315 to 325 ms for a tap with offline data authentication, and phones 165 to
+250 ms; CARD_WORK_MS divides that among the commands so that a whole tap adds up to it. Retries, a
+moving hand and a slow host are not in the model: taps in the field take 330 to 637 ms.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ CARD_WORK_MS = {
     (0x00, 0x88): 110.0,  # INTERNAL AUTHENTICATE
     (0x80, 0xCA): 5.0,  # GET DATA
 }
-"""Milliseconds that a plastic card works on a command, by class and instruction."""
+"""The milliseconds that a plastic card needs for a command, by class and instruction."""
 
 QUICK_GPO_MS = 130.0
-"""The same for GET PROCESSING OPTIONS that answers with cryptogram and signature at once."""
+"""The same for GET PROCESSING OPTIONS that answers with cryptogram and signature."""
 
 OTHER_MS = 5.0
 _BLOCK_BYTES = 3  # PCB and CRC
@@ -70,7 +70,7 @@ class ModelledTime:
         return self.air_ms + self.card_ms
 
     def as_json(self) -> dict[str, object]:
-        """The breakdown, labelled as the model that it is."""
+        """The breakdown as a JSON object, labelled as a model."""
         return {
             "kind": "model",
             "total_ms": round(self.total_ms, 2),
@@ -91,8 +91,8 @@ def modelled_ms(
 ) -> ModelledTime:
     """Air and card time of one tap, from field on to the last response.
 
-    `card_ms` gives the card's work per exchange where it is known better (an emulated card's
-    profile); frame sizes are in bytes. Raises ValueError when the lengths differ.
+    `card_ms` has the card's time per exchange where it is known, as from an emulated card's
+    profile; frame sizes are in bytes. Raises ValueError when its length is not that of `exchanges`.
     """
     listed = list(exchanges)
     quick = not any(each.command[:2] == b"\x80\xae" for each in listed)
@@ -103,7 +103,7 @@ def modelled_ms(
             _blocks(len(each.command), card_frame),
             _blocks(len(each.response), reader_frame),
         )
-        turns = 2 * (there + back - 1)  # every block but the pair in the middle is acknowledged
+        turns = 2 * (there + back - 1)  # every block except the middle pair is acknowledged
         carried = len(each.command) + len(each.response)
         acknowledged = there - 1 + back - 1
         frames += _frame_ms(carried + _BLOCK_BYTES * (there + back + acknowledged))

@@ -1,7 +1,7 @@
 """An emulated card on nfcpy's simulated air: frames as text datagrams, `106A E080`.
 
-The card binds the one address that it is told to; nfcpy's own listener would bind every interface
-of the machine, where anybody on the network could tap the card.
+The card binds one address only. nfcpy's own listener binds every interface of the machine, so that
+anybody on the network could tap the card.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class UdpEmulator:
         self._field.present(*cards)
 
     def remove(self, card: PresentedCard | None = None) -> None:
-        """Take one card away, or whatever is there."""
+        """Take one card away, or all cards."""
         self._field.remove(card)
 
     def close(self) -> None:
@@ -101,7 +101,7 @@ class UdpEmulator:
                 datagram, reader = self._socket.recvfrom(_LARGEST_DATAGRAM)
             except BlockingIOError:
                 return
-            except OSError:  # a reader that went away; its refusal arrives here on some systems
+            except OSError:  # some systems report here that a reader is gone
                 continue
             self._on_datagram(datagram, reader)
 
@@ -115,7 +115,7 @@ class UdpEmulator:
         if frame is None:
             return
         technology, content = frame
-        if reader != self._reader:  # another socket is another field, the old one is off
+        if reader != self._reader:  # a new socket is a new field, the old field is off
             self._field.switch(False)
             self._field.switch(True)
             self._reader = reader

@@ -1,4 +1,4 @@
-"""What the applications on a card have in common: its chip, its refusals, its SELECT answers."""
+"""What all card applications share: the chip, refusals, and the answers to SELECT."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Refused(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Chip:
-    """What an application finds on the chip: files, memory, chance and, on a phone, the time.
+    """The chip that an application runs on: files, memory, random bytes and, on a phone, the time.
 
-    `commit` makes the memory durable; it is called before a cryptogram is given out.
+    `commit` makes the memory durable; it is called before a cryptogram leaves the card.
     """
 
     profile: CardProfile
@@ -58,14 +58,14 @@ class Chip:
     random_bytes: Callable[[int], bytes]
 
     def next_atc(self) -> int:
-        """Count one transaction in memory; refuses once the counter has run out."""
+        """Count one transaction in memory; refuses when the counter is at its end."""
         if self.memory.atc >= ATC_LIMIT:
             raise Refused(Status.CONDITIONS_NOT_SATISFIED)
         self.memory.atc += 1
         return self.memory.atc
 
     def use_limited_key(self) -> LimitedUseKey:
-        """Take one use of the oldest usable key; refuses when none is left or all have expired."""
+        """Spend one use of the oldest usable key; refuses when there is none."""
         for place, key in enumerate(self.memory.keys):
             if key.usable(self.now()):
                 left = LimitedUseKey(
@@ -80,13 +80,13 @@ class Chip:
 
 
 class Application(Protocol):
-    """A payment application from its selection on; a new one is made at every SELECT.
+    """A payment application after its selection; every SELECT creates a new one.
 
-    Each method returns response data and raises Refused with the status word.
+    Each method returns response data, or raises Refused with the status word.
     """
 
     def processing_options(self, values: bytes) -> bytes:
-        """GET PROCESSING OPTIONS with the values of the PDOL, in its length."""
+        """GET PROCESSING OPTIONS with the PDOL values, whose length was checked."""
 
     def read_record(self, sfi: int, number: int) -> bytes:
         """READ RECORD: the whole record, template 70 included."""

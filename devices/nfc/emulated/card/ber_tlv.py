@@ -1,7 +1,7 @@
-"""Card-side TLV building and DOL slicing (EMV Book 3, Annex B and "Rules for Using a DOL").
+"""The card's BER-TLV and DOL code (EMV Book 3, Annex B and "Rules for Using a DOL").
 
-The card keeps its own few lines of BER-TLV: a parser shared with the terminal would let one
-mistake cancel the other out.
+The card has code of its own for this: with code shared with the terminal, a mistake on one side
+would cancel the same mistake on the other.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def dol(**entries: int) -> bytes:
 
 
 def dol_entries(encoded: bytes) -> Iterator[tuple[str, int]]:
-    """The (tag in hex, length in bytes) pairs of a data object list that we wrote ourselves."""
+    """The (tag in hex, length in bytes) pairs of a data object list from a card's own image."""
     position = 0
     while position < len(encoded):
         start = position
@@ -57,18 +57,18 @@ def dol_entries(encoded: bytes) -> Iterator[tuple[str, int]]:
 
 
 def dol_length(encoded: bytes) -> int:
-    """How many bytes a terminal must send for this data object list."""
+    """The number of bytes that a terminal must send for this data object list."""
     return sum(count for _, count in dol_entries(encoded))
 
 
 def dol_values(encoded: bytes, values: bytes) -> dict[str, bytes]:
-    """Slice what the terminal sent; `values` must have dol_length(encoded) bytes."""
-    found: dict[str, bytes] = {}
+    """The terminal's values by tag; `values` must have `dol_length(encoded)` bytes."""
+    by_tag: dict[str, bytes] = {}
     position = 0
     for tag, count in dol_entries(encoded):
-        found[tag] = values[position : position + count]
+        by_tag[tag] = values[position : position + count]
         position += count
-    return found
+    return by_tag
 
 
 def compressed_numeric(digits: str, pad: str = "F") -> bytes:

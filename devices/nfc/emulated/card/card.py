@@ -1,4 +1,4 @@
-"""An emulated card: its power, its memory on disk, and what happens to it in a field."""
+"""An emulated card: its power, its memory on disk, and its behaviour in a field."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from devices.nfc.emulated.behaviour import Behaviour, Delay, Pull
 from devices.nfc.emulated.card.application import Chip
 from devices.nfc.emulated.card.image import image_from
 from devices.nfc.emulated.card.memory import LimitedUseKey, memory_from
-from devices.nfc.emulated.card.session import Presentation, State
+from devices.nfc.emulated.card.session import CardSession, State
 from devices.nfc.emulated.profile import CardProfile
 from devices.nfc.emulated.profile_files import profile_from
 from devices.nfc.emulated.state_file import (
@@ -31,10 +31,10 @@ from devices.nfc.emulated.toml_reader import ProfileError
 
 
 class EmulatedCard:
-    """One card or phone, personalised in a home folder; get it from open_card.
+    """One personalised card or phone of a home folder; `open_card` opens it.
 
-    While it is powered it holds an exclusive lock on its state file, across processes. Its ATC is
-    on disk before a cryptogram leaves it.
+    While it has power it holds an exclusive lock on its state file, across processes. Its ATC is on
+    disk before a cryptogram leaves it.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class EmulatedCard:
         self._random_bytes = random_bytes
         self._lock_timeout_s = lock_timeout_s
         self._lock = CardLock(lock_path(path))
-        self._presentation: Presentation | None = None
+        self._session: CardSession | None = None
         self._step = 0
         self._delay_ms = 0
         self._load()
@@ -76,41 +76,41 @@ class EmulatedCard:
 
     @property
     def ats(self) -> bytes:
-        """The answer to select, its own length first, without CRC; empty for type B."""
+        """The answer to select with its length byte, without CRC; empty for type B."""
         return self.profile.air.ats
 
     @property
     def state(self) -> State:
-        return self._presentation.state if self._presentation else State.OFF
+        return self._session.state if self._session else State.OFF
 
     @property
     def atc(self) -> int:
-        """The application transaction counter as this object last knew it."""
+        """The application transaction counter as this object last read or wrote it."""
         return self._chip.memory.atc
 
     @property
     def keys_left(self) -> int:
-        """How many taps a phone's limited-use keys are still good for now."""
+        """The number of taps for which a phone's limited-use keys suffice at this time."""
         return self._chip.memory.uses_left(self._clock())
 
     @property
     def step(self) -> int:
-        """The number of commands received since the card was powered."""
+        """The number of commands received since power on."""
         return self._step
 
     @property
     def delay_s(self) -> float:
-        """How long a slow chip lets its last answer wait, in seconds; a transport waits as long."""
+        """The delay of the last answer in seconds; the transport waits that long."""
         return self._delay_ms / 1000
 
     @property
     def modelled_ms(self) -> int:
-        """What a real chip would have worked on the last command; nobody waits for it."""
-        return self._presentation.modelled_ms if self._presentation else 0
+        """The modelled time of the last command in a real chip; nobody waits for it."""
+        return self._session.modelled_ms if self._session else 0
 
     def power_on(self) -> None:
-        """The card enters a field. Raises CardInUse when another process holds it."""
-        if self._presentation is not None:
+        """The card enters a field. Raises CardInUse when it is on another reader."""
+        if self._session is not None:
             return
         if not self._lock.acquire(self._lock_timeout_s):
             raise CardInUse(f"{self.name}: the card is on another reader")
@@ -119,15 +119,15 @@ class EmulatedCard:
         except BaseException:
             self._lock.release()
             raise
-        self._presentation = Presentation(self._chip)
+        self._session = CardSession(self._chip)
         self._step = self._delay_ms = 0
         self._chip.memory.presentations += 1
         if self.behaviour.pull_at and self.behaviour.pull_presentations:
             self._commit()
 
     def power_off(self) -> None:
-        """The card leaves the field and forgets all but its memory; safe to call twice."""
-        self._presentation = None
+        """The card leaves the field and loses its volatile state; safe to call twice."""
+        self._session = None
         self._lock.release()
         if self.profile.air.random_uid:
             self._uid = self._make_uid()
@@ -135,36 +135,36 @@ class EmulatedCard:
     def process(self, command: bytes) -> bytes:
         """Answer a command APDU with response data and SW1-SW2.
 
-        Raises CardLeft when the profile says that the card is pulled away now, or when it has no
-        power; OSError when its memory can't be written (no cryptogram is given out then).
+        Raises CardLeft when the profile has the card pulled away now, or when it has no power;
+        OSError when its memory can't be written (then no cryptogram leaves the card).
         """
-        presentation = self._presentation
-        if presentation is None:
+        session = self._session
+        if session is None:
             raise CardLeft(f"{self.name} is not in a field")
         self._step += 1
-        fate = self.before_response(self._step)
-        pulled = isinstance(fate, Pull)
+        event = self.before_response(self._step)
+        pulled = isinstance(event, Pull)
         if pulled and self.behaviour.pull_when == "before":
             raise CardLeft(f"{self.name} left before command {self._step}")
-        self._delay_ms = fate.ms if isinstance(fate, Delay) else 0
-        response = presentation.answer(command)
+        self._delay_ms = event.ms if isinstance(event, Delay) else 0
+        response = session.answer(command)
         if pulled:
             raise CardLeft(f"{self.name} left before its answer to command {self._step}")
         return response
 
     def before_response(self, n: int) -> Pull | Delay | None:
-        """What befalls the card between command n of this presentation (from 1) and its answer.
+        """The event between command n of this presentation (from 1) and its answer.
 
-        process() acts on it already: it raises CardLeft, or sets delay_s for the transport.
+        `process` handles it: it raises CardLeft, or sets `delay_s` for the transport.
         """
         return self.behaviour.before_response(n, self._chip.memory.presentations)
 
     def replenish(self, keys: Iterable[LimitedUseKey]) -> None:
-        """Hand a phone new limited-use keys; those that are spent or expired are dropped.
+        """Give a phone new limited-use keys and drop those that are spent or expired.
 
-        Works with the card in a field or out of it. Raises CardInUse like power_on.
+        The phone may be in a field or not. Raises CardInUse like `power_on`.
         """
-        powered = self._presentation is not None
+        powered = self._session is not None
         if not powered and not self._lock.acquire(self._lock_timeout_s):
             raise CardInUse(f"{self.name}: the card is on another reader")
         try:
@@ -208,8 +208,8 @@ class EmulatedCard:
             return b"\x08" + self._random_bytes(3)
         if air.uid:
             return air.uid
-        made = hashlib.sha256(b"uid " + self.profile.pan.encode()).digest()
-        return b"\x04" + made[: air.uid_length - 1]
+        digest = hashlib.sha256(b"uid " + self.profile.pan.encode()).digest()
+        return b"\x04" + digest[: air.uid_length - 1]
 
 
 def open_card(
@@ -220,7 +220,7 @@ def open_card(
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     lock_timeout_s: float = 5.0,
 ) -> EmulatedCard:
-    """The personalised card with this name, powered off.
+    """Open the personalised card with this name, powered off.
 
     Raises CardFileError when it has not been personalised or its file is damaged.
     """

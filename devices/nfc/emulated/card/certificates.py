@@ -1,7 +1,7 @@
-"""What the issuer signs into a card and what the card signs itself (EMV Book 2, chapters 5 and 6).
+"""The signatures of the issuer on a card and of the card itself (EMV Book 2, chapters 5 and 6).
 
-Every function builds the block that a terminal recovers with the public key, hashed with SHA-1
-(the one hash algorithm indicator that EMV Book 2 defines for RSA, 01).
+Every function builds and signs the block that a terminal recovers with the public key. The hash is
+SHA-1, the only one that EMV Book 2 defines for RSA (indicator 01).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _ALGORITHM_RSA = 0x01
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """A public key certificate, and what of the key did not fit into it.
+    """A public key certificate, and the part of the key that did not fit into it.
 
     `remainder` is empty where the whole modulus fits; `exponent` has 1 or 3 bytes.
     """
@@ -50,7 +50,7 @@ def icc_certificate(
     """The card's public key under the issuer's (EMV Book 2, "Retrieval of ICC Public Key").
 
     `static` is the static data to be authenticated: the bodies of the records that the AFL marks,
-    then the value of the tags in 9F4A; it goes into the hash alone.
+    then the values of the tags in 9F4A. Only its hash is in the certificate.
     """
     head = (
         b"\x04"
@@ -77,7 +77,7 @@ def signed_dynamic_data(*, icc: RsaKey, dynamic: bytes, terminal: bytes) -> byte
 
     `dynamic` is the ICC dynamic data: for DDA and fDDA the length of the ICC dynamic number and
     the number; for CDA with CID, cryptogram and transaction data hash code after it. `terminal`
-    is the terminal's dynamic data, hashed and not carried.
+    is the terminal's dynamic data, of which only the hash is in the signature.
     """
     head = b"\x05" + bytes((_HASH_SHA1, len(dynamic))) + dynamic
     body = head + b"\xbb" * (icc.size - 22 - len(head))

@@ -24,7 +24,7 @@ CDOL_TAGS = ("9F02", "9F03", "9F1A", "95", "5F2A", "9A", "9C", "9F37")
 def unionpay_session_key(card_key: bytes, atc: int) -> bytes:
     """The session key of one ATC (EMV Book 2, Annex A1.3): 16 bytes from a 16-byte card key.
 
-    A phone without a secure element is handed these instead of the card key.
+    A phone without a secure element gets session keys instead of the card key.
     """
     return _session_key(card_key, atc.to_bytes(2, "big") + bytes(6))
 
@@ -32,8 +32,8 @@ def unionpay_session_key(card_key: bytes, atc: int) -> bytes:
 def limited_use_key(card_key: bytes, serial: int) -> bytes:
     """Limited-use key number `serial` of a phone: 16 bytes from the payment token's key.
 
-    A5A5A5A5 and the serial number take the place of ATC and zeros, so that no session key of the
-    card itself can equal it.
+    The diversifier is A5A5A5A5 and the serial number instead of ATC and zeros, so that no session
+    key of the card itself can be equal.
     """
     return _session_key(card_key, b"\xa5" * 4 + serial.to_bytes(4, "big"))
 
@@ -61,7 +61,7 @@ def mastercard_cryptogram(
 
 
 def response_cryptogram(key: bytes, cryptogram: bytes, response_code: bytes) -> bytes:
-    """The 8-byte ARPC of method 1 that the issuer must answer (EMV Book 2, 8.2.1)."""
+    """The 8-byte ARPC of method 1 with which the issuer must answer (EMV Book 2, 8.2.1)."""
     with _deprecations_ignored():
         return ac.generate_arpc_1(key, cryptogram, response_code)
 

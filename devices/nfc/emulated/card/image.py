@@ -1,4 +1,4 @@
-"""What personalisation writes into a card: files, lists and keys (EMV Book 3, "Files")."""
+"""The content that personalisation writes into a card: files, lists, keys (EMV Book 3, "Files")."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Records = dict[tuple[int, int], bytes]
 class CardImage:
     """One personalised application.
 
-    `records` maps (SFI, record number) to the whole record with its template 70. `afl` is the list
-    given when offline data authentication is due, `short_afl` the one given when it is not; both
-    in multiples of four bytes, empty for none. `card_key` has 16 bytes, none on a phone that holds
-    limited-use keys instead; `icc_key` signs, None where the card can't.
+    `records` maps (SFI, record number) to the whole record with its template 70. The card sends
+    `afl` when offline data authentication is due and `short_afl` when it is not; both have
+    multiples of four bytes, none for no list. `card_key` has 16 bytes, or none on a phone with
+    limited-use keys; `icc_key` signs, None where the card can't.
     """
 
     aip: bytes
@@ -43,7 +43,7 @@ _BYTES = ("aip", "afl", "short_afl", "pdol", "cdol1", "cdol2", "card_key")
 
 
 def image_from(content: Mapping[str, Any]) -> CardImage:
-    """The image that CardImage.as_json wrote."""
+    """The image from `CardImage.as_json`."""
     return CardImage(
         **{name: bytes.fromhex(content[name]) for name in _BYTES},
         records={

@@ -1,7 +1,7 @@
 """The Mastercard application (M/Chip): GENERATE AC with combined signatures, cryptogram version 16.
 
-GET PROCESSING OPTIONS only tells where the records are; the terminal then asks for a cryptogram
-with the values of CDOL1 and, once the issuer has answered, for a second one with those of CDOL2
+GET PROCESSING OPTIONS only returns AIP and AFL. The terminal then asks for a cryptogram with the
+values of CDOL1 and, once the issuer has answered, for a second one with the values of CDOL2
 (EMV Book 2, 6.6; EMV Book 3, "GENERATE APPLICATION CRYPTOGRAM").
 """
 
@@ -27,7 +27,7 @@ _OFFLINE_ONLY_TERMINALS = (0x13, 0x16, 0x23, 0x26, 0x33, 0x36)
 
 @dataclass(slots=True, kw_only=True)
 class _Transaction:
-    """What the card keeps from one GENERATE AC to the next."""
+    """The card's data of the current transaction, from one GENERATE AC to the next."""
 
     pdol_values: bytes = b""
     cdol1_values: bytes = b""
@@ -44,12 +44,12 @@ class MChipApplication:
 
     def __init__(self, chip: Chip) -> None:
         self.chip = chip
-        self._now = _Transaction()
+        self._transaction = _Transaction()
 
     def processing_options(self, values: bytes) -> bytes:
         if self.chip.profile.trouble.blocked != "no":
             raise Refused(Status.CONDITIONS_NOT_SATISFIED)
-        self._now = _Transaction(pdol_values=values, atc=self.chip.next_atc())
+        self._transaction = _Transaction(pdol_values=values, atc=self.chip.next_atc())
         self.chip.commit()
         aip, afl = self.chip.image.aip, self.chip.image.afl
         if self.chip.profile.gpo_format == 1:
@@ -60,32 +60,32 @@ class MChipApplication:
         return record(self.chip, sfi, number)
 
     def generate_cryptogram(self, control: int, values: bytes) -> bytes:
-        """The first with CDOL1, the second, allowed after an ARQC alone, with CDOL2."""
+        """The first cryptogram over CDOL1; after an ARQC, and only then, a second over CDOL2."""
         asked, combined = control & 0xC0, control & 0x30 == 0x10
         if asked == 0xC0 or control & 0x2F:
             raise Refused(Status.WRONG_P1_P2)
-        now = self._now
-        if now.first is None:
+        current = self._transaction
+        if current.first is None:
             _expect_length(values, CDOL1)
             kind = self._first_decision(asked, ber_tlv.dol_values(CDOL1, values))
-            now.cdol1_values, now.terminal = values, ber_tlv.dol_values(CDOL1, values)
-            now.first = kind
-        elif now.first == ARQC and now.second is None:
+            current.cdol1_values, current.terminal = values, ber_tlv.dol_values(CDOL1, values)
+            current.first = kind
+        elif current.first == ARQC and current.second is None:
             _expect_length(values, CDOL2)
             if asked == ARQC:
                 raise Refused(Status.CONDITIONS_NOT_SATISFIED)
             kind = self._second_decision(asked, ber_tlv.dol_values(CDOL2, values))
-            now.cdol2_values, now.second = values, kind
+            current.cdol2_values, current.second = values, kind
             later = ber_tlv.dol_values(CDOL2, values)
-            now.terminal |= {tag: later[tag] for tag in ("95", "9F37")}
+            current.terminal |= {tag: later[tag] for tag in ("95", "9F37")}
         else:
             raise Refused(Status.CONDITIONS_NOT_SATISFIED)
         return self._answer(kind, combined=combined and kind != AAC)
 
     def internal_authenticate(self, values: bytes) -> bytes:
-        """DDA over the terminal's number; the DDOL is the default one, 9F3704."""
+        """DDA over the terminal's number, by the default DDOL 9F3704."""
         icc_key = self.chip.image.icc_key
-        if icc_key is None or self._now.first is not None:
+        if icc_key is None or self._transaction.first is not None:
             raise Refused(Status.CONDITIONS_NOT_SATISFIED)
         if len(values) != 4:
             raise Refused(Status.WRONG_LENGTH)
@@ -96,7 +96,7 @@ class MChipApplication:
         return ber_tlv.tlv("77", ber_tlv.tlv("9F4B", signature))
 
     def external_authenticate(self, answer: bytes) -> bytes:
-        # M/Chip takes the issuer's answer with the second GENERATE AC (tag 91 in CDOL2).
+        # M/Chip receives the issuer's answer in the second GENERATE AC (tag 91 in CDOL2).
         raise Refused(Status.CONDITIONS_NOT_SATISFIED)
 
     def _first_decision(self, asked: int, terminal: dict[str, bytes]) -> int:
@@ -109,10 +109,10 @@ class MChipApplication:
         return AAC if terminal["9F35"][0] in _OFFLINE_ONLY_TERMINALS else ARQC
 
     def _second_decision(self, asked: int, terminal: dict[str, bytes]) -> int:
-        """TC only when asked for and the issuer's cryptogram (91) is right for our ARQC."""
+        """TC only where the terminal asks for it and the issuer's cryptogram (91) is valid."""
         answer = terminal["91"]
         expected = cryptograms.response_cryptogram(
-            self.chip.image.card_key, self._now.arqc, answer[8:10]
+            self.chip.image.card_key, self._transaction.arqc, answer[8:10]
         )
         if asked != TC or answer[:8] != expected:
             return AAC
@@ -131,15 +131,17 @@ class MChipApplication:
         )
 
     def _answer(self, kind: int, *, combined: bool) -> bytes:
-        now, image = self._now, self.chip.image
-        cvr = bytes((_cvr_kinds(now.first, now.second), 0x40 if combined else 0, 0, 0, 0, 0))
+        current, image = self._transaction, self.chip.image
+        cvr = bytes(
+            (_cvr_kinds(current.first, current.second), 0x40 if combined else 0, 0, 0, 0, 0)
+        )
         cryptogram = cryptograms.mastercard_cryptogram(
-            image.card_key, now.terminal, aip=image.aip, atc=now.atc, cvr=cvr
+            image.card_key, current.terminal, aip=image.aip, atc=current.atc, cvr=cvr
         )
         if kind == ARQC:
-            now.arqc = cryptogram
+            current.arqc = cryptogram
         issuer_data = bytes((_KEY_INDEX, _VERSION_16)) + cvr + bytes(2) + b"\xff" * 8
-        objects = {"9F27": bytes((kind,)), "9F36": now.atc.to_bytes(2, "big")}
+        objects = {"9F27": bytes((kind,)), "9F36": current.atc.to_bytes(2, "big")}
         if not combined or image.icc_key is None:
             objects |= {"9F26": cryptogram, "9F10": issuer_data}
             return ber_tlv.tlv("77", ber_tlv.encode(objects))
@@ -152,22 +154,22 @@ class MChipApplication:
         self, objects: dict[str, bytes], issuer_data: bytes, kind: int, cryptogram: bytes
     ) -> bytes:
         """CDA (EMV Book 2, 6.6.1): the hash covers all values sent both ways, in order."""
-        now, icc_key = self._now, self.chip.image.icc_key
+        current, icc_key = self._transaction, self.chip.image.icc_key
         assert icc_key is not None
-        sent = now.pdol_values + now.cdol1_values + now.cdol2_values
+        sent = current.pdol_values + current.cdol1_values + current.cdol2_values
         answered = ber_tlv.encode({**objects, "9F10": issuer_data})
         transaction = hashlib.sha1(sent + answered, usedforsecurity=False).digest()
         number = self.chip.random_bytes(8)
         dynamic = b"\x08" + number + bytes((kind,)) + cryptogram + transaction
         return certificates.signed_dynamic_data(
-            icc=icc_key, dynamic=dynamic, terminal=now.terminal["9F37"]
+            icc=icc_key, dynamic=dynamic, terminal=current.terminal["9F37"]
         )
 
 
 def _cvr_kinds(first: int | None, second: int | None) -> int:
-    """Byte 1 of the CVR: the second cryptogram's kind in bits 8-7 (10: not requested), the first's.
+    """Byte 1 of the CVR: the second cryptogram's type in bits 8-7, the first's in bits 6-5.
 
-    The kinds are coded as in the cryptogram information data: 00 AAC, 01 TC, 10 ARQC.
+    Types are coded as in the CID: 00 AAC, 01 TC, 10 ARQC; for the second 10 is "not requested".
     """
     return (0x80 if second is None else second) | (first or 0) >> 2
 

@@ -1,4 +1,4 @@
-"""What a card remembers between taps: counters, keys that run out, a recorded transaction."""
+"""The card's non-volatile memory: counters, limited-use keys, a recorded transaction."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ ATC_LIMIT = 0xFFFF
 class LimitedUseKey:
     """A key that a token service hands to a phone without a secure element.
 
-    `key` has 16 bytes, `serial` is what the phone tells the issuer in 9F10, `expires_at` is in
-    seconds since 1970, `uses` is how many taps it is still good for.
+    `key` has 16 bytes; the phone sends `serial` to the issuer in 9F10; `expires_at` is in seconds
+    since 1970; `uses` is the number of taps left.
     """
 
     serial: int
@@ -31,18 +31,19 @@ class LimitedUseKey:
         }
 
     def usable(self, now: float) -> bool:
-        """Whether it may sign one more tap at this time."""
+        """Whether it may sign another tap at this time."""
         return self.uses > 0 and now < self.expires_at
 
 
 @dataclass(slots=True, kw_only=True)
 class Memory:
-    """The non-volatile memory; `offline_minor` is what was approved offline since the last reset.
+    """The non-volatile memory.
 
-    `recorded` is the GPO answer that a replaying card repeats, empty while it has none.
-    `unconfirmed` is the last ARQC, until the issuer's answer to it arrives. `last_serial` is the
-    newest limited-use key that was ever handed out; `holder_confirmed` says that a phone's holder
-    has confirmed the payment to come.
+    `offline_minor` is the sum of offline approvals since the last reset. `recorded` is the GPO
+    answer that a replaying card repeats, empty while it has none. `unconfirmed` is the last ARQC
+    until the issuer's answer to it arrives. `last_serial` is the serial number of the newest
+    limited-use key so far. `holder_confirmed` says that a phone's holder has confirmed the next
+    payment.
     """
 
     atc: int = 0
@@ -55,7 +56,7 @@ class Memory:
     holder_confirmed: bool = False
 
     def uses_left(self, now: float) -> int:
-        """How many taps the limited-use keys are good for at this time."""
+        """The number of taps for which the limited-use keys suffice at this time."""
         return sum(key.uses for key in self.keys if key.usable(now))
 
     def take_keys(self, keys: Iterable[LimitedUseKey], now: float) -> None:
@@ -77,7 +78,7 @@ class Memory:
 
 
 def memory_from(content: Mapping[str, Any]) -> Memory:
-    """The memory that Memory.as_json wrote."""
+    """The memory from `Memory.as_json`."""
     return Memory(
         atc=content["atc"],
         offline_minor=content["offline_minor"],

@@ -1,6 +1,6 @@
-"""The one-command payment of qPBOC and qVSDC: GET PROCESSING OPTIONS answers with a cryptogram.
+"""The flow of qPBOC and qVSDC: the card answers GET PROCESSING OPTIONS with a cryptogram.
 
-Steps and the meaning of TTQ (9F66) and CTQ (9F6C) follow EMV Book C-3 and, for UnionPay, the
+The steps and the bits of TTQ (9F66) and CTQ (9F6C) follow EMV Book C-3 and, for UnionPay, the
 published qPBOC part of JR/T 0025, which uses the same bits.
 """
 
@@ -20,8 +20,8 @@ _LONGEST_SIGNATURE = 128
 _REFUND = 0x20
 
 
-class Kind(Enum):
-    """The kinds of cryptogram: cryptogram information data, and their bits in the CVR's byte 2."""
+class CryptogramType(Enum):
+    """The types of cryptogram, each with its CID and its bits in byte 2 of the CVR."""
 
     AAC = (0x00, 0x80)
     TC = (0x40, 0x90)
@@ -85,23 +85,23 @@ class Qualifiers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What the card decided: the cryptogram's kind and the CTQ's verification bits."""
+    """The card's decision: the type of cryptogram, and the verification bits of the CTQ."""
 
-    kind: Kind
+    kind: CryptogramType
     verification: int = 0x0000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signed:
-    """A cryptogram, the issuer application data under it, and the key of the issuer's answer."""
+class CardCryptogram:
+    """A cryptogram, its issuer application data, and the key that checks the issuer's answer."""
 
     cryptogram: bytes
     issuer_data: bytes
     answer_key: bytes = field(repr=False)
 
 
-class QuickPayment:
-    """The common flow; a scheme supplies sign() and has its own issuer application data."""
+class QvsdcApplication:
+    """The common flow; a scheme implements `sign` with its own issuer application data."""
 
     def __init__(self, chip: Chip) -> None:
         self.chip = chip
@@ -109,10 +109,10 @@ class QuickPayment:
         self._answer_key = b""
 
     def prepare(self) -> None:
-        """Refuse a transaction that the card can't sign, before it is counted."""
+        """Refuse a transaction that the card can't sign, before the ATC counts it."""
 
-    def sign(self, terminal: Mapping[str, bytes], kind: Kind, atc: int) -> Signed:
-        """The scheme's cryptogram over this transaction."""
+    def sign(self, terminal: Mapping[str, bytes], kind: CryptogramType, atc: int) -> CardCryptogram:
+        """Compute the scheme's cryptogram over this transaction."""
         raise NotImplementedError
 
     def processing_options(self, values: bytes) -> bytes:
@@ -142,7 +142,7 @@ class QuickPayment:
         raise Refused(Status.CONDITIONS_NOT_SATISFIED)
 
     def external_authenticate(self, answer: bytes) -> bytes:
-        """The issuer's answer to this tap's ARQC, once; if right it resets the offline counter."""
+        """Check the issuer's answer to this tap's ARQC, once; if valid, reset the offline sum."""
         memory = self.chip.memory
         if not memory.unconfirmed or not self._answer_key:
             raise Refused(Status.CONDITIONS_NOT_SATISFIED)
@@ -161,22 +161,22 @@ class QuickPayment:
 
     def _decide(self, terminal: Mapping[str, bytes], qualifiers: Qualifiers) -> Decision:
         if terminal["9C"][0] == _REFUND:
-            return Decision(kind=Kind.AAC)
+            return Decision(kind=CryptogramType.AAC)
         verification, online = self._verification(qualifiers)
         if verification is None:
             if qualifiers.contact_supported:
                 raise Refused(Status.USE_ANOTHER_INTERFACE)
-            return Decision(kind=Kind.AAC)
+            return Decision(kind=CryptogramType.AAC)
         online = online or qualifiers.online_required
         if not online and self._within_limits(terminal):
-            return Decision(kind=Kind.TC, verification=verification)
-        kind = Kind.AAC if qualifiers.offline_only else Kind.ARQC
+            return Decision(kind=CryptogramType.TC, verification=verification)
+        kind = CryptogramType.AAC if qualifiers.offline_only else CryptogramType.ARQC
         return Decision(kind=kind, verification=verification)
 
     def _verification(self, qualifiers: Qualifiers) -> tuple[int | None, bool]:
-        """CTQ bits of the cardholder verification, None for no common one; whether it goes online.
+        """The CTQ's verification bits (None without a common method), and whether to go online.
 
-        A phone whose holder has already confirmed on it says so unasked.
+        A phone whose holder has already confirmed sets its bit also where it was not asked.
         """
         cvms = self.chip.profile.cvms
         if self.chip.profile.phone is not None and "on-device" in cvms:
@@ -193,7 +193,7 @@ class QuickPayment:
         return None, False
 
     def _confirmed_on_device(self, phone: Phone, qualifiers: Qualifiers) -> int:
-        """CTQ of a phone; where its holder must still confirm, that happens before the next tap."""
+        """The CTQ of a phone; refuses where its holder must first confirm, for the next tap."""
         memory = self.chip.memory
         if phone.confirms == "before" or memory.holder_confirmed:
             memory.holder_confirmed = False
@@ -222,21 +222,21 @@ class QuickPayment:
         atc = chip.next_atc()
         signed = self.sign(terminal, decision.kind, atc)
         self._answer_key = signed.answer_key
-        if decision.kind is Kind.TC:
+        if decision.kind is CryptogramType.TC:
             chip.memory.offline_minor += _minor(terminal["9F02"])
-        chip.memory.unconfirmed = signed.cryptogram if decision.kind is Kind.ARQC else b""
+        chip.memory.unconfirmed = signed.cryptogram if decision.kind is CryptogramType.ARQC else b""
         chip.commit()
         authenticate = bool(chip.image.afl) and (
-            decision.kind is Kind.TC
+            decision.kind is CryptogramType.TC
             or (
-                decision.kind is Kind.ARQC
+                decision.kind is CryptogramType.ARQC
                 and (profile.online_oda == "always" or qualifiers.online_authentication)
             )
         )
         ctq = decision.verification | self._fixed_qualifiers()
         objects: dict[str, bytes] = {"82": chip.image.aip}
         afl = chip.image.afl if authenticate else chip.image.short_afl
-        if afl and decision.kind is not Kind.AAC:
+        if afl and decision.kind is not CryptogramType.AAC:
             objects["94"] = afl
         objects |= {
             "9F36": atc.to_bytes(2, "big"),
@@ -258,9 +258,10 @@ class QuickPayment:
         return response
 
     def _fit(self, objects: dict[str, bytes], extra: dict[str, bytes]) -> bytes:
-        """Template 77; the signature of a key over 1024 bits comes with the last record instead.
+        """Template 77 with the signature, or without it where the last record carries it.
 
-        So it does where the answer would otherwise be longer than a short response can be.
+        The last record carries the signature of a key over 1024 bits, and any signature with which
+        the answer would be longer than a short response.
         """
         response = ber_tlv.tlv("77", ber_tlv.encode(objects | extra))
         self._last_record_extra = b""
@@ -270,7 +271,7 @@ class QuickPayment:
         return response
 
     def _fixed_qualifiers(self) -> int:
-        """The CTQ bits that the issuer chose: go online if authentication fails, or on expiry."""
+        """The issuer's CTQ bits: go online if authentication fails, or if the card has expired."""
         profile = self.chip.profile
         oda = 0x2000 if profile.on_oda_failure == "online" else 0
         return oda | (0x0800 if profile.on_expiry == "online" else 0)
@@ -278,9 +279,9 @@ class QuickPayment:
     def _dynamic_signature(
         self, terminal: Mapping[str, bytes], qualifiers: Qualifiers, atc: int, ctq: int
     ) -> dict[str, bytes]:
-        """fDDA: version 01 covers amount, currency and 9F69; version 00 the number alone.
+        """fDDA: version 01 also covers amount, currency and 9F69; version 00 only the number.
 
-        Version 01 is for terminals that know it (TTQ byte 4 bit 8).
+        Version 01 is for terminals that support it (TTQ byte 4 bit 8).
         """
         icc_key = self.chip.image.icc_key
         assert icc_key is not None

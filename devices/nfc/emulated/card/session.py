@@ -32,7 +32,7 @@ _APPLICATIONS: dict[str, Callable[[Chip], Application]] = {
 
 
 class State(Enum):
-    """Where the card stands within one presentation."""
+    """The state of the card within one presentation."""
 
     OFF = "off"
     IDLE = "idle"
@@ -41,8 +41,11 @@ class State(Enum):
     INITIATED = "initiated"
 
 
-class Presentation:
-    """The card's volatile side; `modelled_ms` is what a real chip needs for the last command."""
+class CardSession:
+    """The volatile state of one presentation, and its commands.
+
+    `modelled_ms` is the time that a real chip needs for the last command.
+    """
 
     def __init__(self, chip: Chip) -> None:
         self.state = State.IDLE
@@ -81,7 +84,7 @@ class Presentation:
             self.state, self._application = State.DIRECTORY, None
             self.modelled_ms = self._profile.times.ppse
             return ppse_fci(self._profile) + _OK
-        # One application answers to its whole name and to any beginning of it; "next" finds none.
+        # The one application matches its whole AID and any beginning of it; "next" matches nothing.
         if p2 == 0x02 or not 5 <= len(name) <= 16 or not aid.startswith(name):
             raise Refused(Status.FILE_NOT_FOUND)
         self.modelled_ms = self._profile.times.select
@@ -150,19 +153,19 @@ class Presentation:
 
 
 _OK = Status.OK.to_bytes(2, "big")
-_HANDLERS: dict[tuple[int, int], Callable[[Presentation, int, int, bytes], bytes]] = {
-    (0x00, 0xA4): Presentation._select,
-    (0x80, 0xA8): Presentation._processing_options,
-    (0x00, 0xB2): Presentation._read_record,
-    (0x80, 0xAE): Presentation._generate_cryptogram,
-    (0x00, 0x88): Presentation._internal_authenticate,
-    (0x00, 0x82): Presentation._external_authenticate,
-    (0x80, 0xCA): Presentation._get_data,
+_HANDLERS: dict[tuple[int, int], Callable[[CardSession, int, int, bytes], bytes]] = {
+    (0x00, 0xA4): CardSession._select,
+    (0x80, 0xA8): CardSession._processing_options,
+    (0x00, 0xB2): CardSession._read_record,
+    (0x80, 0xAE): CardSession._generate_cryptogram,
+    (0x00, 0x88): CardSession._internal_authenticate,
+    (0x00, 0x82): CardSession._external_authenticate,
+    (0x80, 0xCA): CardSession._get_data,
 }
 
 
 def _command_data(command: bytes) -> bytes:
-    """The data field of a short command APDU; refuses one whose Lc does not fit."""
+    """The data field of a short command APDU; refuses a wrong Lc."""
     if len(command) <= 5:
         return b""
     count = command[4]

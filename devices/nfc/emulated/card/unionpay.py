@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 from devices.nfc.emulated.card import cryptograms
 from devices.nfc.emulated.card.memory import LimitedUseKey
-from devices.nfc.emulated.card.qvsdc import Kind, QuickPayment, Signed
+from devices.nfc.emulated.card.qvsdc import CardCryptogram, CryptogramType, QvsdcApplication
 
 _KEY_INDEX = 0x01
 _ALGORITHM_TDES = b"\x01"
 
 
-class UnionPayApplication(QuickPayment):
-    """9F10 is 07, key index, version, CVR (03 and three bytes), then algorithm or key serial."""
+class UnionPayApplication(QvsdcApplication):
+    """Its 9F10: 07, key index, version, CVR (03 and three bytes), algorithm or key serial."""
 
     _limited: LimitedUseKey | None = None
 
@@ -21,7 +21,7 @@ class UnionPayApplication(QuickPayment):
         if not self.chip.image.card_key:
             self._limited = self.chip.use_limited_key()
 
-    def sign(self, terminal: Mapping[str, bytes], kind: Kind, atc: int) -> Signed:
+    def sign(self, terminal: Mapping[str, bytes], kind: CryptogramType, atc: int) -> CardCryptogram:
         cvr = bytes((0x03, kind.cvr, 0x00, 0x00))
         key, version, tail = self.chip.image.card_key, 0x01, _ALGORITHM_TDES
         limited = self._limited
@@ -32,4 +32,6 @@ class UnionPayApplication(QuickPayment):
             session_key, terminal, aip=self.chip.image.aip, atc=atc, cvr=cvr
         )
         issuer_data = bytes((0x07, _KEY_INDEX, version)) + cvr + tail
-        return Signed(cryptogram=cryptogram, issuer_data=issuer_data, answer_key=session_key)
+        return CardCryptogram(
+            cryptogram=cryptogram, issuer_data=issuer_data, answer_key=session_key
+        )

@@ -1,4 +1,4 @@
-"""From a profile to a personalised card: its keys, and the file that holds all of it."""
+"""Personalises a card from its profile: makes its keys and writes its state file."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _FEW_USES = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stock:
-    """What a card has to pay with; `last_serial` is its newest limited-use key's, 0 before any.
+    """Whether a card is personalised, and whether it needs limited-use keys.
 
-    `made` says that it is personalised as its profile now wants it, `low` that it should be given
-    limited-use keys; a phone on a reader is left alone and never low.
+    `made`: it is personalised by its present profile. `low`: it needs new limited-use keys; never
+    true for a phone on a reader. `last_serial`: serial number of its newest key, 0 before any.
     """
 
     made: bool
@@ -55,14 +55,13 @@ def personalise(
     keys: Sequence[LimitedUseKey] | None = None,
     now: float | None = None,
 ) -> Path:
-    """Make the card of a profile under this installation's CA, once; return its state file.
+    """Make the card of a profile under this installation's CA; return its state file.
 
-    `card_key` is the card's 16-byte cryptogram key as the issuer derived it. A phone without a
-    secure element is given limited-use `keys` instead of it (None then), or a batch derived from
-    it, and again when it has run low and is not on a reader. A card that is there already otherwise
-    stays as it is; where profile or keys have changed since, it is made again and goes on counting
-    transactions from where it was. Raises ValueError for a key of another length, OSError where the
-    home can't be written.
+    `card_key` is the card's 16-byte cryptogram key, derived by the issuer. A phone without a secure
+    element gets limited-use `keys` instead (`card_key` is None then) or a batch derived from
+    `card_key`; it gets more when it runs low and is not on a reader. An existing card stays as it
+    is, unless profile or keys have changed: then it is made again and its ATC continues. Raises
+    ValueError for a key of another length, OSError where the home can't be written.
     """
     if card_key is None and not (keys and _spends_keys(profile)):
         raise ValueError("card_key: expected 16 bytes, or limited-use keys for a phone")
@@ -95,7 +94,7 @@ def personalise(
 
 
 def stock_of(profile: CardProfile, home: Path, *, now: float | None = None) -> Stock:
-    """Whether the card of a profile is made and has keys left, without making or filling it."""
+    """The stock of the card of a profile; makes no card and adds no keys."""
     path = card_path(profile.name, home)
     if not path.exists():
         return Stock(made=False)
@@ -108,9 +107,9 @@ def stock_of(profile: CardProfile, home: Path, *, now: float | None = None) -> S
 
 
 def install(profile: CardProfile, image: CardImage, *, home: Path) -> Path:
-    """Write a card with files and keys made elsewhere, such as a published test card's.
+    """Write a card with files and keys from elsewhere, such as a published test card.
 
-    Whatever card of that name is there is replaced. Raises OSError like personalise.
+    It replaces any card of that name. Raises OSError like `personalise`.
     """
     path = card_path(profile.name, home)
     private_folder(path.parent)
@@ -122,7 +121,7 @@ def install(profile: CardProfile, image: CardImage, *, home: Path) -> Path:
 def derived_keys(
     profile: CardProfile, card_key: bytes, now: float, *, after: int
 ) -> list[LimitedUseKey]:
-    """A batch of keys as a token service hands them to a phone, serial numbers after `after`."""
+    """A batch of limited-use keys for a phone, with serial numbers after `after`."""
     phone = profile.phone
     assert phone is not None
     expires_at = int(now) + phone.key_life_h * 3600
@@ -175,7 +174,7 @@ def _top_up(
     card_key: bytes | None,
     now: float,
 ) -> None:
-    """Hand an idle phone its next batch, as a wallet fetches it in the background."""
+    """Give an idle phone its next batch, as a wallet fetches it in the background."""
     lock = CardLock(lock_path(path))
     if not lock.acquire(0.0):
         return
@@ -191,7 +190,7 @@ def _top_up(
 
 
 def _record_transaction(profile: CardProfile, image: CardImage, memory: Memory) -> None:
-    """Let the card pay once, long ago and elsewhere; it will repeat that answer for ever."""
+    """Let the card make one earlier transaction elsewhere, whose answer it will always repeat."""
     chip = Chip(
         profile=profile,
         image=image,

@@ -1,7 +1,7 @@
-"""The files of a card: which records there are, what is signed in them, and where the AFL points.
+"""The files of a card: its records, the signed data in them, and the AFL.
 
 The layout of a UnionPay card follows public test cards: certificates in SFI 2, the signed record
-first in SFI 3. A Mastercard one has its signed record in SFI 2 and certificates in SFI 3 and 4.
+first in SFI 3. A Mastercard card has its signed record in SFI 2, certificates in SFI 3 and 4.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def build_image(profile: CardProfile, card_key: bytes, authority: Authority) -> 
     icc_key = rsa.generate(profile.icc_key_bits) if profile.oda not in _UNSIGNED else None
     build = _mastercard_files if profile.scheme == "mastercard" else _quick_files
     records, afl, short_afl = build(profile, authority, icc_key)
-    kept_outside = profile.phone is not None and profile.phone.limited_use_keys > 0
+    has_limited_use_keys = profile.phone is not None and profile.phone.limited_use_keys > 0
     is_quick = profile.scheme != "mastercard"
     return CardImage(
         aip=_AIP[profile.oda],
@@ -40,7 +40,7 @@ def build_image(profile: CardProfile, card_key: bytes, authority: Authority) -> 
         pdol=qvsdc.PDOL if is_quick else b"",
         cdol1=b"" if is_quick else mchip.CDOL1,
         cdol2=b"" if is_quick else mchip.CDOL2,
-        card_key=b"" if kept_outside else card_key,
+        card_key=b"" if has_limited_use_keys else card_key,
         icc_key=icc_key,
     )
 
@@ -148,7 +148,7 @@ def _certificate_records(
 
 
 def _after_signing(profile: CardProfile, signed: dict[str, bytes]) -> dict[str, bytes]:
-    """What ends up on the card: a forger has widened the usage control after it was signed."""
+    """The data on the card; with trouble "static" the usage control was changed after signing."""
     if profile.trouble.tamper != "static":
         return signed
     return signed | {"9F07": bytes((signed["9F07"][0], signed["9F07"][1] ^ 0x80))}
@@ -164,7 +164,7 @@ def _token_objects(profile: CardProfile) -> dict[str, bytes]:
 
 
 def _cvm_list(profile: CardProfile) -> bytes:
-    """Tag 8E without amounts: each method if the terminal has it, then the next (Book 3, C3)."""
+    """Tag 8E without amounts: each method if supported, else the next (Book 3, C3)."""
     codes = {"online-pin": 0x42, "signature": 0x5E, "none": 0x1F, "on-device": 0x01}
     rules = b"".join(bytes((codes[cvm], 0x03)) for cvm in profile.cvms)
     return bytes(8) + rules + b"\x1f\x03"

@@ -1,7 +1,7 @@
 """A test certification authority of this installation: one RSA key pair per RID.
 
-The keys are made on first use and never leave the home folder; no real terminal knows them, and
-the terminal of this project learns only their public half, from `keys/ca-public.json`.
+The keys are generated on first use and never leave the home folder. No real terminal has them; the
+terminal of this project reads only the public keys, from `keys/ca-public.json`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ MASTERCARD = "A000000004"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Make:
-    """Index and key lengths in bits; the longest CA key that EMV allows has 1984."""
+class _KeySizes:
+    """CA key index, and key lengths in bits; EMV allows a CA key up to 1984."""
 
     index: str
     ca_bits: int
@@ -29,10 +29,14 @@ class _Make:
     issuer_exponent: int
 
 
-_MAKES = {
-    UNIONPAY: _Make(index="F0", ca_bits=1408, ca_exponent=3, issuer_bits=1152, issuer_exponent=3),
-    VISA: _Make(index="F1", ca_bits=1408, ca_exponent=65537, issuer_bits=1152, issuer_exponent=3),
-    MASTERCARD: _Make(
+_KEY_SIZES = {
+    UNIONPAY: _KeySizes(
+        index="F0", ca_bits=1408, ca_exponent=3, issuer_bits=1152, issuer_exponent=3
+    ),
+    VISA: _KeySizes(
+        index="F1", ca_bits=1408, ca_exponent=65537, issuer_bits=1152, issuer_exponent=3
+    ),
+    MASTERCARD: _KeySizes(
         index="F2", ca_bits=1984, ca_exponent=3, issuer_bits=1408, issuer_exponent=65537
     ),
 }
@@ -40,7 +44,7 @@ _MAKES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaPublicKey:
-    """One CA public key as terminals are loaded with; all fields in hex."""
+    """One CA public key in the form for terminals; all fields in hex."""
 
     rid: str
     index: str
@@ -57,7 +61,7 @@ class CaPublicKey:
 
 
 class Authority:
-    """The CA of one home folder; get it from ensure_authority."""
+    """The CA of one home folder; `ensure_authority` opens it."""
 
     def __init__(self, home: Path, authorities: dict[str, dict[str, Any]]) -> None:
         self._home = home
@@ -65,12 +69,12 @@ class Authority:
 
     @property
     def public_file(self) -> Path:
-        """The file that a terminal's `--ca-keys` takes."""
+        """The file of public keys for `--ca-keys`."""
         return _public_path(self._home)
 
     @property
     def public_keys(self) -> tuple[CaPublicKey, ...]:
-        """The public halves, one per RID."""
+        """The public keys, one per RID."""
         return tuple(_public(rid, entry) for rid, entry in sorted(self._authorities.items()))
 
     def index(self, rid: str) -> bytes:
@@ -82,7 +86,7 @@ class Authority:
         return rsa.from_json(self._authorities[rid]["key"])
 
     def issuer_key(self, rid: str, identifier: str) -> rsa.RsaKey:
-        """The key pair of the issuer with this identifier under this RID, made on first use."""
+        """The key pair of this issuer under this RID, generated on first use."""
         slot = f"{rid}:{identifier}"
         path = _private_path(self._home)
         issuers = read_json(path)["issuers"]
@@ -91,19 +95,19 @@ class Authority:
                 content = read_json(path)
                 issuers = content["issuers"]
                 if slot not in issuers:
-                    make = _MAKES[rid]
-                    key = rsa.generate(make.issuer_bits, make.issuer_exponent)
+                    sizes = _KEY_SIZES[rid]
+                    key = rsa.generate(sizes.issuer_bits, sizes.issuer_exponent)
                     issuers[slot] = key.as_json()
                     write_json(path, content)
         return rsa.from_json(issuers[slot])
 
 
 def ensure_authority(home: Path) -> Authority:
-    """The test CA of `home`, made when it is not there yet; safe in several processes at once.
+    """The test CA of `home`, generated on first use; safe in several processes at once.
 
     Writes `keys/ca.json` (0600: the private keys) and `keys/ca-public.json` (a list of
-    `{"rid", "index", "modulus", "exponent"}` in hex). Raises CardFileError on a file that is
-    not ours, OSError where the home can't be written.
+    `{"rid", "index", "modulus", "exponent"}` in hex). Raises CardFileError for a file
+    that is not valid, OSError where the home can't be written.
     """
     path, public = _private_path(home), _public_path(home)
     if not (path.exists() and public.exists()):
@@ -120,8 +124,8 @@ def ensure_authority(home: Path) -> Authority:
 
 def _generate() -> dict[str, dict[str, Any]]:
     return {
-        rid: {"index": make.index, "key": rsa.generate(make.ca_bits, make.ca_exponent).as_json()}
-        for rid, make in _MAKES.items()
+        rid: {"index": sizes.index, "key": rsa.generate(sizes.ca_bits, sizes.ca_exponent).as_json()}
+        for rid, sizes in _KEY_SIZES.items()
     }
 
 

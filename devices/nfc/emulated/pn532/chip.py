@@ -1,8 +1,8 @@
 """The PN532's command set as an initiator, over an emulated field (NXP UM0701-02).
 
-`Pn532Chip.execute` takes a command code and its parameters and returns the response parameters;
-how they travel (serial frames, an ACR122U's CCID) is someone else's. The chip can carry raw frames
-(InCommunicateThru, as nfcpy uses it) and whole APDUs (InDataExchange, as libnfc does).
+`Pn532Chip.execute` takes a command code and its parameters and returns the response parameters; the
+caller transports them (serial frames, an ACR122U's CCID). The chip can carry raw frames
+(InCommunicateThru, which nfcpy uses) and whole APDUs (InDataExchange, which libnfc uses).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from devices.nfc.emulated.air.field import Field
 from devices.nfc.emulated.air.iso14443_3 import Technology
-from devices.nfc.emulated.pn532.radio import Listed, Pn532Radio
+from devices.nfc.emulated.pn532.radio import ListedTarget, Pn532Radio
 from devices.nfc.reader.iso_dep import FrameError, FrameTimeout, ProtocolError
 
 FIRMWARE = bytes([0x32, 0x01, 0x06, 0x07])
@@ -27,19 +27,19 @@ _POLL_FOR_EVER = 0xFF
 
 
 class InvalidSyntax(Exception):
-    """The chip does not know the command or its parameters; it answers with an error frame."""
+    """The command or its parameters are invalid; the chip answers with an error frame."""
 
 
 class StillPolling(Exception):
-    """No card yet and the host asked to wait for one: poll again until the host says otherwise."""
+    """There is no card and the host asked to wait for one: poll again until the host stops it."""
 
 
 class Pn532Chip:
     """One PN532 with an antenna that reaches `field`.
 
-    `wait` lets the given seconds pass; the chip waits as long as a real one would, so that a card
-    which needs 200 ms needs them here too. `type_b_cid` is the number that the firmware gives a
-    type B card (a PN533 gives none, 0).
+    `wait` lets the given seconds pass; the chip waits as long as a real one, so that a card's delay
+    of 200 ms is one here too. `type_b_cid` is the CID that the firmware gives a type B card (0 for
+    none, as in a PN533).
     """
 
     def __init__(self, field: Field, wait: Callable[[float], None], *, type_b_cid: int = 1) -> None:
@@ -50,16 +50,16 @@ class Pn532Chip:
         self._parameters = _AUTOMATIC_RATS | 0x04
         self._timeout_s = 0.0512
         self._activation_retries = _POLL_FOR_EVER
-        self._listed: dict[int, Listed] = {}
+        self._listed: dict[int, ListedTarget] = {}
         self._technology: Technology = "A"
         self._chained = bytearray()
         self._more: bytes = b""
 
     def execute(self, code: int, payload: bytes) -> bytes:
-        """Carry out one command, return its response parameters.
+        """Execute one command and return its response parameters.
 
-        Raises InvalidSyntax for what this chip does not know, StillPolling where the host asked
-        to poll for ever and there is no card yet.
+        Raises InvalidSyntax for an invalid command, StillPolling where the host asked to poll
+        without end and there is no card yet.
         """
         command = _COMMANDS.get(code)
         if command is None:
@@ -140,7 +140,7 @@ class Pn532Chip:
             raise InvalidSyntax("InListPassiveTarget")
         self._listed.clear()
         self._field.switch(True)
-        found: list[Listed] = []
+        found: list[ListedTarget] = []
         if modulation == 0x00:
             automatic = bool(self._parameters & _AUTOMATIC_RATS)
             found = self._radio.list_a(wanted, initiator, activate=automatic)

@@ -18,7 +18,7 @@ _TO_HOST = 0xD5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostFrame:
-    """What the host sent: a command with its parameters, or a bare ACK or NACK, or rubbish."""
+    """A frame from the host: a command with parameters, an ACK, a NACK, or a damaged frame."""
 
     kind: Literal["command", "ack", "nack", "damaged"]
     code: int = 0
@@ -26,13 +26,13 @@ class HostFrame:
 
 
 class HostStream:
-    """Cuts what comes in from the host into frames; tolerates preambles and noise in between."""
+    """Splits the host's bytes into frames; tolerates preambles and noise between them."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
 
     def feed(self, received: bytes) -> list[HostFrame]:
-        """Take bytes as they came; return the frames that they complete."""
+        """Add received bytes and return the frames that they complete."""
         self._pending += received
         frames = []
         while (frame := self._next()) is not None:
@@ -77,7 +77,7 @@ def response_frame(code: int, payload: bytes) -> bytes:
     """The chip's answer to a command: its code plus one, and the payload, in a frame."""
     content = bytes([_TO_HOST, code + 1]) + payload
     length = len(content)
-    if length < 255:  # 255 would still fit, but hosts mistake it for an extended frame
+    if length < 255:  # 255 would fit, but hosts take it for an extended frame
         head = bytes([length, -length & 0xFF])
     else:
         size = bytes([length >> 8, length & 0xFF])

@@ -1,7 +1,7 @@
-"""A PN532 reader on a pseudo-terminal, with a slot that emulated cards are put into.
+"""An emulated PN532 reader on a pseudo-terminal, to which emulated cards are presented.
 
-The chip answers a host as the real one does, so nfcpy's own pn532 driver, libnfc and every other
-program for a PN532 on a serial port can open `device` and tap the card.
+It answers a host like the real chip. So nfcpy's own pn532 driver, libnfc and every other program
+for a PN532 on a serial port can open `device` and tap the card.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ _LINE_RATES = {4: 115_200, 5: 230_400, 6: 460_800, 7: 921_600}
 
 
 class _Interrupted(Exception):
-    """The host or the owner wants something else before the command was done."""
+    """A new frame from the host, or `close`, interrupted the command."""
 
 
 class Pn532Emulator:
     """A PN532 on a new pseudo-terminal, served by a thread of its own until `close`.
 
-    With `heeds_line_rate` it hears its host only at the rate that was last agreed, as a chip on a
-    real line does. Raises OSError where the system has no pseudo-terminals. Safe to use from
-    several threads; cards may remove themselves or unplug the reader from within `process`.
+    With `checks_line_rate` it receives only at the rate that was last agreed, like a chip on a real
+    line. Raises OSError where the system has no pseudo-terminals. It is safe to use from several
+    threads; a card's `process` may remove the card or unplug the reader.
     """
 
-    def __init__(self, *, heeds_line_rate: bool = False) -> None:
-        self._rates = {_FIRST_RATE} if heeds_line_rate else None
+    def __init__(self, *, checks_line_rate: bool = False) -> None:
+        self._rates = {_FIRST_RATE} if checks_line_rate else None
         self._controller, self._port = _pseudo_terminal()
         os.set_blocking(self._controller, False)
         self._device = os.ttyname(self._port)
         self._wake_read, self._wake_write = os.pipe()
         self._field = Field()
-        self._chip = Pn532Chip(self._field, self._let_pass)
+        self._chip = Pn532Chip(self._field, self._wait)
         self._stream = HostStream()
         self._inbox: list[HostFrame] = []
         self._last = ACK
@@ -75,18 +75,18 @@ class Pn532Emulator:
         self._field.present(*cards)
 
     def remove(self, card: PresentedCard | None = None) -> None:
-        """Take one card away, or whatever is there."""
+        """Take one card away, or all cards."""
         self._field.remove(card)
 
     def unplug(self) -> None:
-        """Pull the reader out: the host finds its port gone. The emulator is closed by that."""
+        """Unplug the reader: the host loses its port, and the emulator is closed."""
         self.close()
 
     def close(self) -> None:
-        """End the thread and give the pseudo-terminal back; safe to call twice."""
+        """End the thread and release the pseudo-terminal; safe to call twice."""
         self._stopping = True
         if threading.current_thread() is self._thread:
-            return  # the thread closes when the command that it is in returns
+            return  # the thread closes when its current command returns
         with contextlib.suppress(OSError):
             os.write(self._wake_write, b"x")
         self._thread.join(timeout=5)
@@ -124,15 +124,15 @@ class Pn532Emulator:
                     os.close(end)
 
     def _receive(self, timeout_s: float | None) -> None:
-        """Wait for the host and take what it sent."""
+        """Wait for the host and receive its bytes."""
         ready, _, _ = select.select([self._controller, self._wake_read], [], [], timeout_s)
         if self._controller in ready:
             received = os.read(self._controller, 4096)
             if self._rates is None or _line_rate(self._port) in self._rates:
                 self._inbox += self._stream.feed(received)
 
-    def _let_pass(self, seconds: float) -> None:
-        """Wait as a chip waits for a card: a new frame from the host ends the waiting."""
+    def _wait(self, seconds: float) -> None:
+        """Wait like a chip that waits for a card: a new frame from the host ends the wait."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             if self._stopping or self._inbox:
@@ -162,7 +162,7 @@ class Pn532Emulator:
             except InvalidSyntax:
                 return ERROR
             except StillPolling:
-                self._let_pass(_POLL_S)
+                self._wait(_POLL_S)
 
     def _write(self, frame: bytes) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -170,7 +170,7 @@ class Pn532Emulator:
 
 
 def _pseudo_terminal() -> tuple[int, int]:
-    """Both ends of a new one, in raw mode."""
+    """Both ends of a new pseudo-terminal in raw mode."""
     if sys.platform == "win32":
         raise OSError("Windows has no pseudo-terminals")
     import tty
@@ -181,7 +181,7 @@ def _pseudo_terminal() -> tuple[int, int]:
 
 
 def _line_rate(port: int) -> int | None:
-    """The bit rate that the host has set on its end, where it is one of the chip's."""
+    """The bit rate that the host has set on its end, None where the chip does not have it."""
     if sys.platform == "win32":
         return None
     import termios

@@ -1,14 +1,13 @@
-"""Every reader that nfcpy drives, behind the one contract; `nfcpy.py` alone imports nfc.
+"""Every reader that nfcpy drives, behind the `Reader` contract; only `driver.py` imports nfc.
 
-nfcpy's drivers are used and its tag layer is not: polling, activation and ISO/IEC 14443-4 are
-`reader.py` and `iso_dep.py` of the folder above, so that polling is quick, phones with SAK 60 and
-cards with a short ATS work, and a lost reader is a named error.
+nfcpy's drivers are used, but not its tag layer: `reader.py` and `iso_dep.py` of the folder above do
+polling, activation and ISO/IEC 14443-4. So polling is quick, phones with SAK 60 and cards with a
+short ATS work, and a lost reader raises a named error.
 """
 
 from __future__ import annotations
 
 from devices.nfc.contract import TransportError
-from devices.nfc.reader.air import Air
 from devices.nfc.reader.nfcpy.driver import Device, Pn53xDevice, Rcs380Device
 from devices.nfc.reader.nfcpy.listener import Listener
 from devices.nfc.reader.nfcpy.pn53x import Pn53xAir
@@ -32,18 +31,21 @@ def open_reader(path: str) -> AirReader:
 
 
 def open_listener(path: str) -> Listener:
-    """Open the reader at `path` to pose as a card. Raises as open_reader does."""
+    """Open the reader at `path` to act as a card. Raises what open_reader raises."""
     return Listener(path, _Opener(parse_path(path))())
 
 
+NfcpyAir = Pn53xAir | Rcs380Air | UdpAir
+
+
 class _Opener:
-    """Opens the same reader each time, also when USB has given it another address meanwhile."""
+    """Opens the same reader each time, also when USB has given it another address since."""
 
     def __init__(self, path: ReaderPath) -> None:
         self._path = path
         self._model: Model | None = None
 
-    def __call__(self) -> Air:
+    def __call__(self) -> NfcpyAir:
         if self._path.kind == "udp":
             return UdpAir(self._path)
         if self._path.kind == "serial":
@@ -61,12 +63,12 @@ class _Opener:
         return device
 
 
-def _air_of(device: Device, held: tuple[SerialLock, ...]) -> Air:
+def _air_of(device: Device, locks: tuple[SerialLock, ...]) -> NfcpyAir:
     if isinstance(device, Pn53xDevice):
-        return Pn53xAir(device, held)
+        return Pn53xAir(device, locks)
     if isinstance(device, Rcs380Device):
         return Rcs380Air(device)
-    raise TransportError("unsupported-reader", f"{device.path}: no way to speak with its driver")
+    raise TransportError("unsupported-reader", f"{device.path}: nothing here uses its driver")
 
 
 __all__ = ["AirReader", "Listener", "open_listener", "open_reader"]

@@ -63,7 +63,7 @@ DRIVER_FAULTS = (
     Rcs380RadioError,
     nfc.clf.rcs380.StatusError,
 )
-"""What nfcpy's drivers raise when a reader is unplugged, dead or talks nonsense."""
+"""What nfcpy's drivers raise when a reader is unplugged, dead or sends invalid data."""
 
 
 def start_driver(module: str, port: UsbPort | TtyPort, place: str) -> Device:
@@ -98,7 +98,7 @@ def selected_card(target: RemoteTarget | None) -> SelectedCard | None:
 
 
 def display_name(device: Device) -> str:
-    """Maker, model, chip and place of a reader, such as "ACS ACR122U PN532v1.6 on usb:001:004"."""
+    """Maker, model, chip and path of a reader, such as "ACS ACR122U PN532v1.6 on usb:001:004"."""
     parts = (device.vendor_name, device.product_name, device.chipset_name)
     return " ".join(part for part in parts if part) + f" on {device.path}"
 

@@ -1,31 +1,40 @@
-"""A reader that poses as a card towards somebody else's terminal."""
+"""A reader that acts as a card towards another terminal."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Protocol
 
 from devices.nfc.contract import ReaderGone, TransportError
-from devices.nfc.reader.air import Air
 from devices.nfc.reader.nfcpy.driver import AirFault, Device, LocalTarget, UnsupportedTarget, faults
 
 
-class Listener:
-    """A reader that poses as a type A card towards a real terminal: frames in, frames out.
+class OpenDevice(Protocol):
+    """An opened reader: nfcpy's device, and how to release it."""
 
-    Chips that listen answer anticollision and RATS by themselves, and choose all of the UID but
-    its last three bytes. Raises TransportError("unsupported-reader") where the reader can't.
+    @property
+    def device(self) -> Device:
+        """nfcpy's device."""
+
+    def close(self) -> None:
+        """Release the device; never raises."""
+
+
+class Listener:
+    """A reader that acts as a type A card: it receives a terminal's frames and sends the card's.
+
+    The chip itself answers anticollision and RATS, and sets the whole UID but its last three bytes.
+    Raises TransportError("unsupported-reader") where the reader can't act as a card.
     """
 
-    def __init__(self, path: str, air: Air) -> None:
+    def __init__(self, path: str, opened: OpenDevice) -> None:
         self._path = path
-        self._air = air
-        device = getattr(air, "device", None)
-        assert isinstance(device, Device)
-        self._device = device
+        self._opened = opened
+        self._device = opened.device
         self._activated: LocalTarget | None = None
 
     def wait_for_terminal(self, uid: bytes, sak: int, ats: bytes, timeout_s: float) -> bytes | None:
-        """The first frame after a terminal's RATS; None when none came. Raises ReaderGone."""
+        """Wait for the first frame after a terminal's RATS; None for none. Raises ReaderGone."""
         local = LocalTarget(
             "106A",
             sens_res=bytearray(b"\x04\x00"),
@@ -48,7 +57,7 @@ class Listener:
         return None
 
     def answer(self, frame: bytes | None, timeout_s: float) -> bytes | None:
-        """Send the card's frame (None: keep silent); return the terminal's next, None at its end.
+        """Send the card's frame (None for silence); return the terminal's next, None for no more.
 
         Raises ReaderGone.
         """
@@ -61,5 +70,5 @@ class Listener:
         return None
 
     def close(self) -> None:
-        """Give the reader back; safe to call twice."""
-        self._air.close()
+        """Release the device; safe to call twice."""
+        self._opened.close()

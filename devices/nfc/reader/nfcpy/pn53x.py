@@ -18,27 +18,27 @@ from devices.nfc.reader.nfcpy.driver import (
     faults,
     selected_card,
 )
-from devices.nfc.reader.nfcpy.ports import PATIENCE_MS, PatientTty
+from devices.nfc.reader.nfcpy.ports import SHORTEST_TIMEOUT_MS, TimedTtyPort
 from devices.nfc.reader.serial_ports import SerialLock
 
 _RATS = 0xE0
 
 
 class Pn53xAir:
-    """The PN53x family, and the ACR122U, which has a PN532 inside.
+    """The `Air` of the PN53x family.
 
-    The chip's registers are set once per card and its time-out only when it changes: nfcpy would
-    spend four host commands on every frame. Where the chip can list two cards it is asked to; one
-    whose firmware leaves a single card halted by that is asked for one card from then on.
+    It sets the chip's registers once per card and the time-out only when it changes; nfcpy would
+    send four host commands for every frame. It lets the chip list two cards where it can, to notice
+    a collision. Some firmware leaves a single card halted by that; then it lists one from then on.
     """
 
-    def __init__(self, device: Pn53xDevice, held: tuple[SerialLock, ...]) -> None:
+    def __init__(self, device: Pn53xDevice, locks: tuple[SerialLock, ...]) -> None:
         self.device = device
         self._chipset = device.chipset
-        self._held = held
+        self._locks = locks
         self._is_acr122 = isinstance(device, Acr122Device)
-        self._wanted = min(2, self._chipset.in_list_passive_target_max_target)
-        self._trusted = self._wanted == 1
+        self._list_size = min(2, self._chipset.in_list_passive_target_max_target)
+        self._list_size_settled = self._list_size == 1
         self._has_b = 3 in self._chipset.in_list_passive_target_brty_range
         self._timeout_index = 0
         self._ats = b""
@@ -59,7 +59,7 @@ class Pn53xAir:
             return found
 
     def _poll_a(self) -> SelectedCard | None:
-        listed = self._chipset.command(0x4A, bytearray([self._wanted, 0x00]), timeout=1.0)
+        listed = self._chipset.command(0x4A, bytearray([self._list_size, 0x00]), timeout=1.0)
         if not listed or listed[0] == 0:
             return None
         if listed[0] > 1:
@@ -72,7 +72,7 @@ class Pn53xAir:
         return selected_card(self.device.sense_ttb(RemoteTarget("106B")))
 
     def _prepare(self, found: SelectedCard) -> None:
-        """Set bit rate, modulation and CRC for this card, once (nfcpy does it for each frame)."""
+        """Set bit rate, modulation and CRC once for this card."""
         registers = ("CIU_TxMode", "CIU_RxMode", "CIU_TxAuto")
         transmit, receive, automatic = self._chipset.read_register(*registers)
         framing = 0x00 if found.technology == "A" else 0x03
@@ -87,22 +87,22 @@ class Pn53xAir:
     def send(self, frame: bytes, timeout_s: float) -> bytes:
         with faults():
             try:
-                answer = self._through(frame, timeout_s)
+                answer = self._exchange(frame, timeout_s)
             except FrameTimeout:
                 if frame[0] == _RATS and self._ats:
-                    return self._ats  # the chip has sent RATS itself, although told not to
-                if self._trusted or frame[0] != _RATS:
+                    return self._ats  # the chip sent RATS against its parameters
+                if self._list_size_settled or frame[0] != _RATS:
                     raise
-                return self._alone(frame, timeout_s)
-            self._trusted |= frame[0] == _RATS
+                return self._send_to_single_card(frame, timeout_s)
+            self._list_size_settled |= frame[0] == _RATS
             return answer
 
-    def _through(self, frame: bytes, timeout_s: float) -> bytes:
+    def _exchange(self, frame: bytes, timeout_s: float) -> bytes:
         index = next((i for i in range(1, 16) if 100e-6 * (1 << (i - 1)) >= timeout_s), 16)
         if index != self._timeout_index:
             self._chipset.rf_configuration(0x02, bytes([0x0A, 0x0B, index]))
             self._timeout_index = index
-        host_timeout_s = 100e-6 * (1 << (index - 1)) + PATIENCE_MS / 1000
+        host_timeout_s = 100e-6 * (1 << (index - 1)) + SHORTEST_TIMEOUT_MS / 1000
         try:
             return bytes(self._chipset.in_communicate_thru(bytearray(frame), host_timeout_s))
         except ChipError as error:
@@ -112,18 +112,18 @@ class Pn53xAir:
                 raise
             raise FrameError(str(error)) from None
 
-    def _alone(self, frame: bytes, timeout_s: float) -> bytes:
-        """Select the card again as the only one wanted, and keep to that if it answers now."""
-        self._wanted = 1
+    def _send_to_single_card(self, frame: bytes, timeout_s: float) -> bytes:
+        """Select the card again with a list of one; later polls list one too if it answers now."""
+        self._list_size = 1
         try:
             found = self.poll()
             if found is None or found.technology != "A":
                 raise FrameTimeout
-            answer = self._through(frame, timeout_s)
+            answer = self._exchange(frame, timeout_s)
         except BaseException:
-            self._wanted = 2
+            self._list_size = 2
             raise
-        self._trusted = True
+        self._list_size_settled = True
         return answer
 
     def signal(self, result: Signal) -> None:
@@ -135,23 +135,23 @@ class Pn53xAir:
 
     def close(self) -> None:
         with suppress(*DRIVER_FAULTS):
-            if self._is_acr122:  # its firmware does not survive the chip being powered down
+            if self._is_acr122:  # its firmware stops working when the chip is powered down
                 self._chipset.rf_configuration(0x01, b"\x02")
                 self._chipset.close()
             else:
                 self.device.close()
         port = getattr(self._chipset, "transport", None)
-        if isinstance(port, PatientTty):
+        if isinstance(port, TimedTtyPort):
             port.abandon()
         elif port is not None:
             with suppress(*DRIVER_FAULTS):
                 port.close()
-        for lock in self._held:
+        for lock in self._locks:
             lock.release()
 
 
 def without_cascade_tags(uid: bytes) -> bytes:
-    """A UID as it is written; the PN531 leaves the cascade tags 88 in."""
+    """The UID without the cascade tags 88, which the PN531 leaves in."""
     if len(uid) == 8:
         return uid[1:]
     return uid[1:4] + uid[5:] if len(uid) == 12 else uid

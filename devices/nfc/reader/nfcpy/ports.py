@@ -1,7 +1,7 @@
-"""USB and serial ports under nfcpy's drivers: opened with a reason when they can't be.
+"""USB and serial ports for nfcpy's drivers; opening one fails with a named reason.
 
-nfcpy waits for ever in one place and gives up after a tenth of a second in another; both ports here
-wait as long as a busy machine needs, and no longer.
+nfcpy waits for ever in some places and gives up after 100 ms in others. The ports here wait as long
+as a busy machine needs, and no longer.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from devices.nfc.reader.path import ReaderPath
 from devices.nfc.reader.serial_ports import SerialLock
 from devices.nfc.reader.usb import UNSUPPORTED, Model, load_usb_library, usb_problem
 
-PATIENCE_MS = 2_000
-SILENT_MS = 10_000
+SHORTEST_TIMEOUT_MS = 2_000
+DEFAULT_TIMEOUT_MS = 10_000
 _MOST_NOISE = 64
 _START = bytes.fromhex("0000FF")
 _ACK = bytearray.fromhex("0000FF00FF00")
@@ -35,31 +35,31 @@ _SET_115200 = bytearray.fromhex("0000FF03FDD410041800")
 _SET_115200_DONE = bytearray.fromhex("0000FF02FED5111A00")
 
 
-class PatientUsb(UsbPort):
-    """nfcpy's USB port, never waiting for ever and never giving up on a busy machine too soon."""
+class TimedUsbPort(UsbPort):
+    """nfcpy's USB port with time-outs that are never infinite and never too short."""
 
-    patience_ms = 0
+    shortest_timeout_ms = 0
 
     def read(self, timeout: int = 0) -> bytearray | None:
-        return super().read(max(timeout or SILENT_MS, self.patience_ms))
+        return super().read(max(timeout or DEFAULT_TIMEOUT_MS, self.shortest_timeout_ms))
 
     def write(self, frame: bytes | bytearray, timeout: int = 0) -> None:
-        super().write(frame, timeout or PATIENCE_MS)
+        super().write(frame, timeout or SHORTEST_TIMEOUT_MS)
 
 
 def open_usb(path: ReaderPath) -> tuple[Device, Model]:
-    """The first reader that the path names and that can be had.
+    """Open the first usable reader that the path names.
 
-    Raises TransportError with the reason of the first that can't, no-reader where there is none.
+    Raises TransportError with the reason of the first that fails, or no-reader.
     """
     try:
         load_usb_library()
-        found = UsbPort.find(path.text) or []
+        devices = UsbPort.find(path.text) or []
     except Exception as error:  # libusb itself: no bus, no driver
         why = f"{path.text}: USB can't be searched ({usb_problem(error)})"
         raise TransportError("no-reader", why) from None
     refusal: TransportError | None = None
-    for vendor, product, bus, address in found:
+    for vendor, product, bus, address in devices:
         module = USB_DRIVERS.get((vendor, product))
         if module is None:
             continue
@@ -67,27 +67,27 @@ def open_usb(path: ReaderPath) -> tuple[Device, Model]:
         try:
             return _init_usb(module, bus, address), (vendor, product)
         except DRIVER_FAULTS as error:
-            refusal = refusal or _refused(place, error)
+            refusal = refusal or _open_error(place, error)
     if refusal is not None:
         raise refusal
-    raise _nothing_usable(path, [(vendor, product) for vendor, product, _, _ in found])
+    raise _no_usable_reader(path, [(vendor, product) for vendor, product, _, _ in devices])
 
 
 def _init_usb(module: str, bus: int, address: int) -> Device:
     node = f"/dev/bus/usb/{bus:03}/{address:03}"
     if sys.platform.startswith("linux") and not os.access(node, os.R_OK | os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    port = PatientUsb(bus, address)
+    port = TimedUsbPort(bus, address)
     try:
         device = start_driver(module, port, f"usb:{bus:03}:{address:03}")
     except BaseException:
         port.close()
         raise
-    port.patience_ms = PATIENCE_MS
+    port.shortest_timeout_ms = SHORTEST_TIMEOUT_MS
     return device
 
 
-def _nothing_usable(path: ReaderPath, seen: list[Model]) -> TransportError:
+def _no_usable_reader(path: ReaderPath, seen: list[Model]) -> TransportError:
     for vendor, product in seen:
         model = UNSUPPORTED.get((vendor, product))
         if model is not None:
@@ -95,65 +95,65 @@ def _nothing_usable(path: ReaderPath, seen: list[Model]) -> TransportError:
                 "unsupported-reader", f"{path.text}: {model} is plugged in, and nfcpy has no driver"
             )
     return TransportError(
-        "no-reader", f"{path.text}: no supported reader there; `checkout readers` tells what is"
+        "no-reader", f"{path.text}: no supported reader there; `checkout readers` shows what is"
     )
 
 
-def _refused(place: str, error: BaseException) -> TransportError:
-    """Why a reader that is there can't be had, by the operating system's error."""
+def _open_error(place: str, error: BaseException) -> TransportError:
+    """Why a reader that is there can't be opened, from the operating system's error."""
     number = getattr(error, "errno", None)
     if isinstance(error, (usb1.USBErrorNotSupported, usb1.USBErrorNotFound)):
         return TransportError(
             "wrong-driver",
             f"{place}: the system's own driver holds the reader; "
-            "`checkout readers` tells how to replace it",
+            "`checkout readers` shows how to replace it",
         )
     if number == errno.EACCES or isinstance(error, PermissionError):
         return TransportError(
             "no-permission",
-            f"{place}: no permission to use the reader; `checkout readers` tells how to get it",
+            f"{place}: no permission to use the reader; `checkout readers` shows how to get it",
         )
     if number == errno.EBUSY:
         return TransportError(
             "busy",
             f"{place}: another program or the kernel holds the reader; "
-            "`checkout readers` tells which and how to free it",
+            "`checkout readers` shows which and how to free it",
         )
     if number == errno.ENOENT:
         return TransportError("no-reader", f"{place}: no such port")
     if number in (errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT):
         return TransportError("no-reader", f"{place}: no reader answers there")
-    return TransportError("reader-fault", f"{place}: the reader answers and does not make sense")
+    return TransportError("reader-fault", f"{place}: the reader sends invalid answers")
 
 
-class PatientTty(TtyPort):
-    """nfcpy's serial port, with time enough for a loaded machine.
+class TimedTtyPort(TtyPort):
+    """nfcpy's serial port with time-outs for a loaded machine, and with stricter framing.
 
-    nfcpy takes a normal frame of 255 bytes for an extended one and waits for more that never
-    comes; both kinds are told apart here. It also takes whatever comes first for the beginning of a
-    frame: with `frames_only` a longer preamble, noise on the line, a second acknowledgement and an
-    extended frame that could be a normal one are smoothed out (PN532 User Manual, frame structure).
+    nfcpy takes a normal frame of 255 bytes for an extended one and waits for bytes that never come;
+    this port distinguishes the two. nfcpy also takes the first bytes for the beginning of a frame.
+    With `frames_only` this port skips a longer preamble, noise and a second acknowledgement, and
+    shortens an extended frame that fits a normal one (PN532 User Manual, frame structure).
     """
 
-    patience_ms = 500
+    shortest_timeout_ms = 500
     frames_only = False
-    _acknowledged = False
+    _ack_received = False
 
     def write(self, frame: bytes | bytearray) -> None:
-        self._acknowledged = False
+        self._ack_received = False
         super().write(frame)
 
     def read(self, timeout: int) -> bytearray | None:
         if self.tty is None:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-        self.tty.timeout = max(timeout, self.patience_ms) / 1000
-        frame = self._begun()
-        if frame == _ACK and self._acknowledged and self.frames_only:
-            frame = self._begun()
+        self.tty.timeout = max(timeout, self.shortest_timeout_ms) / 1000
+        frame = self._read_frame_start()
+        if frame == _ACK and self._ack_received and self.frames_only:
+            frame = self._read_frame_start()
         if not frame:
             raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
         if frame == _ACK:
-            self._acknowledged = True
+            self._ack_received = True
             return frame
         if len(frame) == 6:
             length = frame[3]
@@ -166,8 +166,8 @@ class PatientTty(TtyPort):
                 frame[3:8] = bytes((length, -length & 0xFF))
         return frame
 
-    def _begun(self) -> bytearray:
-        """The first six bytes of a frame, less what stands before its start code."""
+    def _read_frame_start(self) -> bytearray:
+        """Read the first six bytes of a frame; bytes before its start code are skipped."""
         assert self.tty is not None
         frame = bytearray(self.tty.read(6))
         for _ in range(_MOST_NOISE if self.frames_only else 0):
@@ -177,7 +177,7 @@ class PatientTty(TtyPort):
         return frame
 
     def abandon(self) -> None:
-        """Close the port although the other end may be gone."""
+        """Close the port, also when the other end is gone."""
         tty, self.tty = self.tty, None
         if tty is not None:
             with suppress(*DRIVER_FAULTS):
@@ -185,7 +185,7 @@ class PatientTty(TtyPort):
 
 
 def open_serial(path: ReaderPath) -> tuple[Device, SerialLock]:
-    """The reader on the serial port that the path names, and the lock that keeps others off.
+    """Open the reader on the serial port that the path names, and lock the port.
 
     Raises TransportError with the reason.
     """
@@ -194,38 +194,38 @@ def open_serial(path: ReaderPath) -> tuple[Device, SerialLock]:
         try:
             lock = SerialLock(place)
         except OSError as error:
-            refusal = refusal or _refused(place, error)
+            refusal = refusal or _open_error(place, error)
             continue
         try:
             return _init_serial(place, driver, recover=bool(path.device)), lock
         except DRIVER_FAULTS as error:
             lock.release()
-            refusal = refusal or _refused(place, error)
+            refusal = refusal or _open_error(place, error)
     raise refusal or TransportError("no-reader", f"{path.text}: no such serial port")
 
 
 def _init_serial(place: str, driver: str, *, recover: bool) -> Device:
-    port = PatientTty(place)
+    port = TimedTtyPort(place)
     port.frames_only = driver == "pn532"
     try:
         device = start_driver(driver, port, place)
     except DRIVER_FAULTS:
         port.abandon()
-        if recover and driver == "pn532" and _slowed_down(place):
+        if recover and driver == "pn532" and _restore_line_rate(place):
             return _init_serial(place, driver, recover=False)
         raise
-    port.patience_ms = PATIENCE_MS
+    port.shortest_timeout_ms = SHORTEST_TIMEOUT_MS
     return device
 
 
-def _slowed_down(place: str) -> bool:
-    """Bring back a PN532 that a killed program left at a high line rate; whether one was there.
+def _restore_line_rate(place: str) -> bool:
+    """Set a PN532 that a killed program left at a high rate to 115,200; whether one was there.
 
-    nfcpy raises the rate when it opens the chip and looks for it at 115,200 only.
+    nfcpy raises the rate when it opens the chip, and looks for the chip at 115,200 only.
     """
     for rate in (921_600, 460_800, 230_400):
-        port = PatientTty(place)
-        port.patience_ms = 100
+        port = TimedTtyPort(place)
+        port.shortest_timeout_ms = 100
         try:
             port.open(place, rate)
             port.write(bytes(10) + _SET_115200)

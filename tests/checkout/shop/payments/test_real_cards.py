@@ -43,7 +43,7 @@ class Foreign:
     secrets: dict[str, bytes]
     ca_key: dict[str, str]
 
-    def lay(self) -> None:
+    def present(self) -> None:
         self.emulator.present(self.card)
 
 
@@ -132,7 +132,7 @@ def test_a_real_card_is_declined_then_enrolled_and_leaves_nothing_behind(
     try:
         order = serving.order()
         path = f"/orders/{order['id']}"
-        foreign.lay()
+        foreign.present()
         (declined,) = until(lambda: payments(serving, order))
         lift(foreign, serving)
         assert (declined["state"], declined["response_code"]) == ("declined", "14"), declined
@@ -146,7 +146,7 @@ def test_a_real_card_is_declined_then_enrolled_and_leaves_nothing_behind(
         after = page(serving, f"{path}/enrol", {"payment": declined["id"]})
         assert 'data-enrolment="enrolled"' in after
         page(serving, f"{path}/enrol", {"payment": declined["id"]})  # twice is once
-        foreign.lay()
+        foreign.present()
         paid = until(lambda: payments(serving, order)[1:])[0]
         lift(foreign, serving)
         assert paid["state"] == "paid", paid["response_code"]
@@ -159,7 +159,7 @@ def test_a_real_card_is_declined_then_enrolled_and_leaves_nothing_behind(
         assert "cannot be verified" in json.dumps(paid["steps"])
 
         large = serving.order(150_000)
-        foreign.lay()
+        foreign.present()
         (over,) = until(lambda: payments(serving, large))
         lift(foreign, serving)
         assert (over["state"], over["response_code"]) == ("declined", "61")
@@ -208,7 +208,7 @@ def test_reading_one_shows_and_records_it_masked_and_the_record_replays(
 ) -> None:
     keys, record = tmp_path / "ca.json", tmp_path / "tap.apdu"
     keys.write_text(json.dumps([foreign.ca_key]), encoding="utf-8")
-    foreign.lay()
+    foreign.present()
     home = tmp_path / "home"
     live = tap(home, foreign.emulator.path, "--ca-keys", str(keys), "--record", str(record))
     assert live["outcome"] == "online-request"

@@ -1,4 +1,4 @@
-"""A UnionPay card personalised by somebody else than the emulator, installed as an emulated one."""
+"""Installs a UnionPay card that the emulator did not personalise as an emulated one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Profiles: those that come along are in order, and a wrong one is told by field."""
+"""Profiles: those of the package are valid, and an error names the field."""
 
 from __future__ import annotations
 

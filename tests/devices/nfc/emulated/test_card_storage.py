@@ -1,4 +1,4 @@
-"""Cards across processes and faults: one lock, one counter, nothing given out before it is kept."""
+"""Cards across processes and faults: one lock, one counter, and storage before any answer."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def test_threads_starting_at_once_get_one_authority(tmp_path):
         thread.join()
     assert len(seen) == 4
     assert len(set(seen)) == 1
-    kept = json.loads((tmp_path / "keys" / "ca-public.json").read_text())
-    assert tuple(key["modulus"] for key in kept) == seen[0]
+    stored = json.loads((tmp_path / "keys" / "ca-public.json").read_text())
+    assert tuple(key["modulus"] for key in stored) == seen[0]
 
 
 def test_threads_making_one_card_make_it_once(tmp_path):
@@ -172,8 +172,8 @@ def test_the_counter_is_on_disk_before_the_cryptogram_is_out(make_card, cards_ho
     card = make_card()
     select(card, AID)
     assert send(card, gpo_command(Tap().pdol()))[1] == "9000"
-    kept = json.loads(card_path(card.name, cards_home).read_text())
-    assert kept["memory"]["atc"] == 1
+    stored = json.loads(card_path(card.name, cards_home).read_text())
+    assert stored["memory"]["atc"] == 1
 
 
 def test_a_process_that_dies_gives_the_card_back(make_card, cards_home):

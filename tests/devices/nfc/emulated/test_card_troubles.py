@@ -1,4 +1,4 @@
-"""The troublemakers do what their names say, and nothing else is wrong with them."""
+"""The faulty cards have the fault of their name and no other."""
 
 from __future__ import annotations
 

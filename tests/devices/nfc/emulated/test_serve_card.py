@@ -1,4 +1,4 @@
-"""A card held where another process can tap it."""
+"""A card presented to another process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.devices.nfc.nfc_cards import EchoCard
 
 @contextmanager
 def served(card: EchoCard, path: str) -> Iterator[str]:
-    """The reader path on which the card lies, as long as the block runs."""
+    """The path of the reader that the card is on during the block."""
     stop, announced = threading.Event(), threading.Event()
     paths: list[str] = []
 

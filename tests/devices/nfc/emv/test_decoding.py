@@ -1,4 +1,4 @@
-"""Exchanges told tag by tag: lists filled in order, nothing sensitive shown, nothing broken."""
+"""Exchanges decoded tag by tag: lists filled in order, nothing sensitive shown."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def test_two_templates_of_one_kind_are_both_told() -> None:
 
 def test_a_format_1_answer_is_taken_apart_by_its_order() -> None:
     (options,) = decode([(GPO, bytes.fromhex("80062000080101009000"))])
-    told = options["response"]["80"]["value"]
-    assert (told["82"]["value"], told["94"]["value"]) == ("20 00", "08 01 01 00")
+    answer = options["response"]["80"]["value"]
+    assert (answer["82"]["value"], answer["94"]["value"]) == ("20 00", "08 01 01 00")
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_what_else_is_sensitive_shows_its_length_only(tag: str) -> None:
 
 
 def test_status_words_are_told_in_words() -> None:
-    told = [decode([(SELECT_PPSE, bytes.fromhex(sw))])[0]["response"] for sw in ("6A82", "6C10")]
-    assert [each["status"] for each in told] == [
+    decoded = [decode([(SELECT_PPSE, bytes.fromhex(sw))])[0]["response"] for sw in ("6A82", "6C10")]
+    assert [each["status"] for each in decoded] == [
         "6A82 file or application not found",
         "6C10 wrong Le, 16 bytes are there",
     ]
@@ -82,6 +82,6 @@ def test_status_words_are_told_in_words() -> None:
 
 @given(st.lists(st.tuples(st.binary(max_size=40), st.binary(max_size=60)), max_size=4))
 def test_whatever_the_bytes_are_they_are_told(exchanges: list[tuple[bytes, bytes]]) -> None:
-    told = decode(exchanges)
-    assert len(told) == len(exchanges)
-    json.dumps(told)
+    decoded = decode(exchanges)
+    assert len(decoded) == len(exchanges)
+    json.dumps(decoded)

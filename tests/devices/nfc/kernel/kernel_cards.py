@@ -1,4 +1,4 @@
-"""Cards for the kernel's tests: scripted ones, and makers of certificates with one thing wrong."""
+"""Cards for the kernel's tests: scripted ones, and a maker of certificates with one wrong field."""
 
 from __future__ import annotations
 

@@ -30,12 +30,12 @@ def ring() -> CaKeyRing:
 
 @dataclass
 class Breaking:
-    """A card whose transport fails at one command, before or after the card has heard it."""
+    """A card whose transport fails at one command, before or after the card received it."""
 
     card: Card
     at: int
     fault: TransportError
-    heard: bool = False
+    received: bool = False
     count: int = 0
 
     @property
@@ -45,7 +45,7 @@ class Breaking:
     def transceive(self, command: bytes) -> bytes:
         self.count += 1
         if self.count == self.at:
-            if self.heard:
+            if self.received:
                 self.card.transceive(command)
             raise self.fault
         return self.card.transceive(command)

@@ -77,8 +77,8 @@ def test_without_cid_the_decision_is_read_from_the_iad(aid: bytes, iad: str, out
 @pytest.mark.parametrize("tag", ["9F26", "9F36", "9F10", "57", "82"])
 def test_an_answer_without_what_an_authorisation_needs_is_turned_away(aid: bytes, tag: str) -> None:
     nodes = parse(quick_answer())[0].children
-    kept = b"".join(node.to_bytes() for node in nodes if node.tag != int(tag, 16))
-    result = tap(quick_card(aid, tlv("77", kept)))
+    rest = b"".join(node.to_bytes() for node in nodes if node.tag != int(tag, 16))
+    result = tap(quick_card(aid, tlv("77", rest)))
     assert result.outcome is Outcome.TRY_ANOTHER_CARD
 
 

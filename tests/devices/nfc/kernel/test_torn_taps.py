@@ -20,16 +20,16 @@ def whole(name: str, **changes: object) -> TapResult:
         return tap(card, ring=ring(), at=NOW, **changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("heard", [False, True], ids=["command-lost", "answer-lost"])
+@pytest.mark.parametrize("received", [False, True], ids=["command-lost", "answer-lost"])
 @pytest.mark.parametrize("name", CALM)
 def test_torn_at_any_command_the_same_card_is_asked_for_and_the_next_tap_works(
-    name: str, heard: bool, record_property: pytest.RecordProperty
+    name: str, received: bool, record_property: pytest.RecordProperty
 ) -> None:
     expected = whole(name)
     total = len(expected.exchanges)
     for at in range(1, total + 1):
         with Presented(name) as card:
-            torn = tap(Breaking(card, at, CardGone(), heard), ring=ring(), at=NOW)
+            torn = tap(Breaking(card, at, CardGone(), received), ring=ring(), at=NOW)
         assert torn.outcome is Outcome.TRY_AGAIN, (name, at)
         assert (torn.torn, torn.icc) == (True, None)
         assert torn.resume is not None

@@ -1,4 +1,4 @@
-"""Frames that make no sense, to every party on the air: nobody fails, nobody hangs."""
+"""Invalid frames for every party on the air: none of them fails or hangs."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ finally:
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.3], ids=["between", "within-a-command"])
 def test_ctrl_c_leaves_a_reader_that_can_be_opened_at_once(delay_s: float) -> None:
-    with Pn532Emulator(heeds_line_rate=True) as emulator:
+    with Pn532Emulator(checks_line_rate=True) as emulator:
         emulator.present(EchoCard(delay_s=delay_s))
         program = subprocess.Popen(
             [sys.executable, "-c", _TAPS_FOR_EVER, emulator.path],

@@ -116,7 +116,7 @@ def test_a_missing_port_is_no_reader() -> None:
 
 
 def test_a_port_without_a_reader_is_no_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.nfc.reader.nfcpy.ports.PatientTty.patience_ms", 50)
+    monkeypatch.setattr("devices.nfc.reader.nfcpy.ports.TimedTtyPort.shortest_timeout_ms", 50)
     controller, port = os.openpty()
     before = open_descriptors()
     with pytest.raises(TransportError) as raised:
@@ -141,7 +141,7 @@ def test_a_port_is_held_by_one_reader_at_a_time() -> None:
 
 
 def test_a_pn532_that_a_killed_program_left_at_a_high_rate_is_had_again() -> None:
-    with Pn532Emulator(heeds_line_rate=True) as emulator:
+    with Pn532Emulator(checks_line_rate=True) as emulator:
         emulator.present(EchoCard())
         killed, lock = open_serial(parse_path(emulator.path))
         lock.release()

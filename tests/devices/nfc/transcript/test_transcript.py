@@ -73,7 +73,7 @@ def test_a_card_of_ours_is_recorded_whole_and_replays_the_same(name: str, amount
     text = record(result, transaction=transaction(amount), terminal=load_terminal("china"))
     assert "# masked: no" in text or result.pan is None
     assert shown(replay(text, ring())) == shown(result)
-    assert shown(replay(without_pins(text), ring())) == shown(result)  # told from the commands
+    assert shown(replay(without_pins(text), ring())) == shown(result)  # inferred from the commands
 
 
 @pytest.mark.parametrize("at", [1, 2, 3, 5])
@@ -218,14 +218,14 @@ def test_conditions_are_told_from_commands_down_to_the_qualifiers() -> None:
     result = tap(scripted, amount=1280, terminal=terminal)
     text = without_pins(record(result, transaction=transaction(at=NOW), terminal=terminal))
     reader = TranscriptReader(text, "x")
-    told = reader.conditions(
+    conditions = reader.conditions(
         Transaction.purchase(1, "THB", at=datetime(2030, 1, 1)), load_terminal("abroad")
     )
-    assert told.transaction.day == NOW.date()
-    assert (told.transaction.amount_minor, told.transaction.currency) == (1280, "156")
-    assert told.transaction.hour == NOW.time()
-    assert told.transaction.unpredictable_number == result.unpredictable_number
-    assert told.terminal.extra[0x9F1A] == b"\x01\x56"
+    assert conditions.transaction.day == NOW.date()
+    assert (conditions.transaction.amount_minor, conditions.transaction.currency) == (1280, "156")
+    assert conditions.transaction.hour == NOW.time()
+    assert conditions.transaction.unpredictable_number == result.unpredictable_number
+    assert conditions.terminal.extra[0x9F1A] == b"\x01\x56"
     assert shown(replay(text)) == shown(result)
 
 

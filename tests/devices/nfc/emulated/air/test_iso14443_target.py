@@ -50,53 +50,53 @@ def blocks(card: Echo | None = None, **limits: int) -> IsoDepTarget:
     return IsoDepTarget(card or Echo(), Limits(**limits))  # type: ignore[arg-type]
 
 
-def said(target: IsoDepTarget | TypeATarget | TypeBTarget, frame: str) -> str | None:
+def answer_to(target: IsoDepTarget | TypeATarget | TypeBTarget, frame: str) -> str | None:
     answer = target.on_frame(bytes.fromhex(frame))
     return None if answer is None else answer.frame.hex().upper()
 
 
 def test_a_command_in_one_block_is_answered_with_its_number() -> None:
     target = blocks()
-    assert said(target, "02AA") == "02AA9000"
-    assert said(target, "03BB") == "03BB9000"
+    assert answer_to(target, "02AA") == "02AA9000"
+    assert answer_to(target, "03BB") == "03BB9000"
 
 
 def test_a_chained_command_is_acknowledged_and_put_together() -> None:
     card = Echo()
     target = blocks(card)
-    assert said(target, "12AA") == "A2"
-    assert said(target, "13BB") == "A3"
-    assert said(target, "02CC") == "02AABBCC9000"
+    assert answer_to(target, "12AA") == "A2"
+    assert answer_to(target, "13BB") == "A3"
+    assert answer_to(target, "02CC") == "02AABBCC9000"
     assert card.processed == [b"\xaa\xbb\xcc"]
 
 
 def test_a_long_response_is_chained_in_the_readers_frames() -> None:
     target = blocks(reader_frame=16)
-    assert said(target, "02" + "11" * 20) == "12" + "11" * 13
-    assert said(target, "A3") == "03" + "11" * 7 + "9000"
+    assert answer_to(target, "02" + "11" * 20) == "12" + "11" * 13
+    assert answer_to(target, "A3") == "03" + "11" * 7 + "9000"
 
 
 def test_a_lost_response_is_sent_again_and_not_computed_again() -> None:
     card = Echo()
     target = blocks(card)
-    assert said(target, "02AA") == "02AA9000"
-    assert said(target, "B2") == "02AA9000"
-    assert said(target, "B2") == "02AA9000"
+    assert answer_to(target, "02AA") == "02AA9000"
+    assert answer_to(target, "B2") == "02AA9000"
+    assert answer_to(target, "B2") == "02AA9000"
     assert card.processed == [b"\xaa"]
 
 
 def test_a_lost_command_is_asked_for_again() -> None:
     target = blocks()
-    assert said(target, "B2") == "A3"  # its number is 1: block 0 never came
-    assert said(target, "02AA") == "02AA9000"
+    assert answer_to(target, "B2") == "A3"  # its number is 1: block 0 never came
+    assert answer_to(target, "02AA") == "02AA9000"
 
 
 def test_a_lost_piece_of_a_chained_response_is_sent_again() -> None:
     target = blocks(reader_frame=16)
-    first = said(target, "02" + "11" * 20)
-    assert said(target, "B2") == first
-    second = said(target, "A3")
-    assert said(target, "A3") == second
+    first = answer_to(target, "02" + "11" * 20)
+    assert answer_to(target, "B2") == first
+    second = answer_to(target, "A3")
+    assert answer_to(target, "A3") == second
 
 
 def test_a_slow_answer_asks_for_time_first() -> None:
@@ -133,26 +133,26 @@ def test_a_very_slow_answer_asks_again_and_again_within_the_largest_extension() 
 
 
 def test_an_extension_that_was_not_asked_for_is_ignored() -> None:
-    assert said(blocks(), "F201") is None
+    assert answer_to(blocks(), "F201") is None
 
 
 def test_deselect_is_confirmed_and_ends_the_protocol() -> None:
     target = blocks()
-    assert said(target, "C2") == "C2"
+    assert answer_to(target, "C2") == "C2"
     assert target.deselected
 
 
 @pytest.mark.parametrize("frame", ["", "00", "E2", "0AFF00", "06AA", "40", "A6"])
 def test_rubbish_and_blocks_for_others_get_no_answer(frame: str) -> None:
-    assert said(blocks(), frame) is None
+    assert answer_to(blocks(), frame) is None
 
 
 def test_a_numbered_card_answers_blocks_with_its_number_only() -> None:
     target = blocks(cid=3)
-    assert said(target, "02AA") is None
-    assert said(target, "0A05AA") is None
-    assert said(target, "0A03AA") == "0A03AA9000"
-    assert said(target, "CA03") == "CA03"
+    assert answer_to(target, "02AA") is None
+    assert answer_to(target, "0A05AA") is None
+    assert answer_to(target, "0A03AA") == "0A03AA9000"
+    assert answer_to(target, "CA03") == "CA03"
 
 
 def test_waiting_times_double_with_each_step() -> None:
@@ -166,7 +166,7 @@ def active_a(card: Echo) -> TypeATarget:
     target.power_on()
     for level, select in enumerate((0x93, 0x95, 0x97)[: len(target.levels)]):
         if level == 0:
-            assert said(target, "26") is not None
+            assert answer_to(target, "26") is not None
         part = target.on_frame(bytes([select, 0x20]))
         assert part is not None
         assert target.on_frame(bytes([select, 0x70]) + part.frame) is not None
@@ -176,51 +176,51 @@ def active_a(card: Echo) -> TypeATarget:
 def test_anticollision_goes_one_level_for_each_part_of_the_uid() -> None:
     target = TypeATarget(Echo(uid="04112233445566"))
     target.power_on()
-    assert said(target, "26") == "4400"
-    assert said(target, "9320") == "88041122BF"
-    assert said(target, "937088041122BF") == "24"
-    assert said(target, "9520") == "3344556644"
-    assert said(target, "95703344556644") == "20"
+    assert answer_to(target, "26") == "4400"
+    assert answer_to(target, "9320") == "88041122BF"
+    assert answer_to(target, "937088041122BF") == "24"
+    assert answer_to(target, "9520") == "3344556644"
+    assert answer_to(target, "95703344556644") == "20"
     assert target.state is State.ACTIVE
 
 
 def test_a_card_in_no_field_says_nothing() -> None:
-    assert said(TypeATarget(Echo()), "26") is None
-    assert said(TypeBTarget(Echo("B")), "050000") is None
+    assert answer_to(TypeATarget(Echo()), "26") is None
+    assert answer_to(TypeBTarget(Echo("B")), "050000") is None
 
 
 def test_selecting_another_card_puts_this_one_back() -> None:
     target = TypeATarget(Echo())
     target.power_on()
-    said(target, "26")
-    assert said(target, "9370" + "00" * 5) is None
+    answer_to(target, "26")
+    assert answer_to(target, "9370" + "00" * 5) is None
     assert target.state is State.IDLE
-    assert said(target, "26") is not None
+    assert answer_to(target, "26") is not None
 
 
 def test_a_halted_card_wakes_for_wupa_alone() -> None:
     target = active_a(Echo())
-    assert said(target, "5000") is None
+    assert answer_to(target, "5000") is None
     assert target.state is State.HALT
-    assert said(target, "26") is None
-    assert said(target, "52") is not None
+    assert answer_to(target, "26") is None
+    assert answer_to(target, "52") is not None
 
 
 def test_rats_settles_frames_and_pps_is_taken_once() -> None:
     card = Echo()
     target = active_a(card)
-    assert said(target, "E050") == "0578807102"
-    assert said(target, "D01100") == "D0"
-    assert said(target, "D01100") is None
-    assert said(target, "02AA") == "02AA9000"
-    assert said(target, "26") is None, "an activated card does not hear REQA"
+    assert answer_to(target, "E050") == "0578807102"
+    assert answer_to(target, "D01100") == "D0"
+    assert answer_to(target, "D01100") is None
+    assert answer_to(target, "02AA") == "02AA9000"
+    assert answer_to(target, "26") is None, "an activated card does not hear REQA"
 
 
 def test_a_card_is_powered_by_activation_and_not_by_polling() -> None:
     card = Echo()
     target = active_a(card)
     assert card.power == []
-    said(target, "E080")
+    answer_to(target, "E080")
     assert card.power == ["on"]
     target.power_off()
     target.power_off()
@@ -228,28 +228,28 @@ def test_a_card_is_powered_by_activation_and_not_by_polling() -> None:
 
 
 def test_a_card_without_iso_14443_4_ignores_rats() -> None:
-    assert said(active_a(Echo(sak=0x08)), "E080") is None
+    assert answer_to(active_a(Echo(sak=0x08)), "E080") is None
 
 
 def test_type_b_is_found_activated_halted_and_woken() -> None:
     target = TypeBTarget(Echo("B", uid="11223344"))
     target.power_on()
-    found = said(target, "050000")
+    found = answer_to(target, "050000")
     assert found is not None
     assert found.startswith("5011223344")
-    assert said(target, "1D1122334400080100") == "00"
-    assert said(target, "02AA") == "02AA9000"
-    assert said(target, "C2") == "C2"
-    assert said(target, "050000") is None
-    assert said(target, "050008") == found
-    assert said(target, "5011223344") == "00"
+    assert answer_to(target, "1D1122334400080100") == "00"
+    assert answer_to(target, "02AA") == "02AA9000"
+    assert answer_to(target, "C2") == "C2"
+    assert answer_to(target, "050000") is None
+    assert answer_to(target, "050008") == found
+    assert answer_to(target, "5011223344") == "00"
 
 
 def test_type_b_ignores_attrib_for_another() -> None:
     target = TypeBTarget(Echo("B", uid="11223344"))
     target.power_on()
-    said(target, "050000")
-    assert said(target, "1D5566778800080100") is None
+    answer_to(target, "050000")
+    assert answer_to(target, "1D5566778800080100") is None
 
 
 def test_a_field_holds_cards_and_powers_them() -> None:

@@ -62,7 +62,9 @@ def test_a_card_that_knows_its_own_times_is_believed() -> None:
 
 
 def test_the_breakdown_adds_up_and_calls_itself_a_model() -> None:
-    told = modelled_ms([SELECT, GPO]).as_json()
+    shown = modelled_ms([SELECT, GPO]).as_json()
     parts = ("activation_ms", "frames_ms", "turn_rounds_ms", "card_ms")
-    assert told["total_ms"] == pytest.approx(sum(float(str(told[part])) for part in parts), abs=0.1)
-    assert told["kind"] == "model"
+    assert shown["total_ms"] == pytest.approx(
+        sum(float(str(shown[part])) for part in parts), abs=0.1
+    )
+    assert shown["kind"] == "model"
