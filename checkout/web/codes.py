@@ -1,4 +1,4 @@
-"""What the pages show of an order as a code: its link, and pictures of it."""
+"""An order's code: its text, the link in it, and pictures of it."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 #: A code is renewed this long before it runs out.
 RENEW_BEFORE_S = 15
-# A laptop that changes networks gets the right address in its next code.
-_ADDRESS_KEPT_S = 15
+# Short, so that a laptop that changes networks soon shows its new address.
+_ADDRESS_CACHED_S = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ def base_url(config: Config) -> str:
         return config.public_url.rstrip("/")
     host = config.host
     if host in ("0.0.0.0", "::", ""):  # noqa: S104 - compared, not bound
-        host = _lan_address(int(time.monotonic() // _ADDRESS_KEPT_S))
+        host = _lan_address(int(time.monotonic() // _ADDRESS_CACHED_S))
     return link.base_url(host, config.port, https=config.https)
 
 
@@ -51,7 +51,7 @@ def local_url(config: Config) -> str:
 
 
 def with_live_code(shop: Shop, order: Order) -> Order:
-    """`order` with a code that is good for a while yet; unchanged when it is not open."""
+    """`order` with a code that stays valid for a while; unchanged when the order is not open."""
     if order.state is not OrderState.OPEN:
         return order
     if order.code_expires_at - shop.orders.clock() > timedelta(seconds=renew_before_s(shop)):
@@ -63,12 +63,12 @@ def with_live_code(shop: Shop, order: Order) -> Order:
 
 
 def renew_before_s(shop: Shop) -> float:
-    """How long before it runs out a code is renewed: the one on the screen is always good."""
+    """Seconds before a code's end at which it is renewed, so that the one shown is always valid."""
     return min(RENEW_BEFORE_S, shop.config.code_ttl_s / 2)
 
 
 def text_of(shop: Shop, order: Order, *, emv: bool) -> str:
-    """What the order's present code says: the EMV payload or the link."""
+    """The text of the order's present code: the EMV payload or the link."""
     return shop.emv_payload(order) if emv else link_to(shop.config, order.code)
 
 
@@ -78,7 +78,7 @@ def link_to(config: Config, code: str) -> str:
 
 
 def alt_of(config: Config, order: Order) -> str:
-    """The words for whoever cannot see the code: how much, to whom."""
+    """The alternative text of the code's picture: how much is paid to whom."""
     return rendering.alt_text(str(order.amount), config.merchant.name)
 
 
@@ -98,7 +98,7 @@ def _lan_address(_period: int) -> str:
 def code_in_emv(text: str, key: bytes) -> str | None:
     """The code in an EMV payload of this shop's own, None for any other text.
 
-    CodeRefused where it claims to be ours and is damaged, or was made or changed by someone else.
+    CodeRefused where it claims to be ours but is damaged, forged or changed.
     """
     try:
         return open_payload(text, key=key).code

@@ -52,7 +52,7 @@ def comparison(shop: Shop) -> dict[str, Any]:
 
 
 def where_time_went(shop: Shop, payment: Payment) -> Stretches | None:
-    """The stretches of one paid sale; None where they were not timed."""
+    """The stretches of one paid sale; None where its moments were not recorded."""
     if payment.state is not PaymentState.APPROVED:
         return None
     return stretches(payment, shop.milestones.of_order(payment.order_id))

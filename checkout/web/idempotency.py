@@ -1,7 +1,8 @@
-"""Answers kept under the key that the client chose, so that a repeated request is done once.
+"""Responses stored under a key that the client chose, so that a repeated request is done once.
 
-A key is claimed by inserting its row before the work starts; the row survives a crash and then
-says that the outcome has to be looked up. The answer is stored with it and given again as it was.
+A key is claimed by inserting its row before the work starts. The row survives a crash; a repeat
+then learns that the outcome has to be looked up. The response is stored in the row and sent again
+as it was.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ from checkout.shop.tables import create_tables
 from checkout.web.problems import Problem
 
 KEY_LENGTH = 255
-KEPT = timedelta(days=7)
+STORED_FOR = timedelta(days=7)
 _LEASE = timedelta(seconds=60)
-_SWEPT_EVERY = 1000
+_SWEEP_EVERY = 1000
 _HEADERS = ("Content-Type", "Location")
 _log = logging.getLogger("checkout.web")
-_SEALED = "sealed"  # among the kept headers: the body is encrypted
+_SEALED = "sealed"  # among the stored headers: the body is encrypted
 
 metadata = MetaData()
 answers = Table(
@@ -62,21 +63,21 @@ answers = Table(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredResponse:
-    """A stored answer: status, the headers that matter, body."""
+    """A stored response: status, the headers that matter, body."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
     def response(self) -> Response:
-        """The answer as it is sent again."""
+        """The response as it is sent again."""
         response = Response(self.body, self.status, self.headers)
         response.headers["Idempotency-Replayed"] = "true"
         return response
 
 
 class StoredResponses:
-    """Keeps one answer for each key of a scope ("api", "payer")."""
+    """One response for each key of a scope ("api", "payer")."""
 
     def __init__(
         self,
@@ -90,7 +91,7 @@ class StoredResponses:
         self._clock = clock
         self._calls = itertools.count(1)
         create_tables(engine, metadata)
-        self.forget_old()
+        self.delete_old()
 
     def once(
         self,
@@ -102,34 +103,34 @@ class StoredResponses:
         patience_s: float = 0.0,
         secret: bool = False,
     ) -> Response:
-        """Do `work` for a key that is new, else give its stored answer.
+        """Do `work` for a key that is new, else return its stored response.
 
         While another request with the key is at work this waits up to `patience_s`. Failures of
-        the server (5xx) and refusals of the door (401, 429) are not kept: they may be tried again;
-        504 is kept, since its outcome is unknown. With `secret` the answer is kept encrypted.
+        the server (5xx) and refusals of access (401, 429) are not stored: they may be tried again;
+        504 is stored, since its outcome is unknown. With `secret` the body is stored encrypted.
         Problem(key-reused, request-under-way, request-interrupted).
         """
-        if next(self._calls) % _SWEPT_EVERY == 0:
-            self.forget_old()
+        if next(self._calls) % _SWEEP_EVERY == 0:
+            self.delete_old()
         if not self._claim(scope, key, fingerprint):
             return self._earlier(scope, key, fingerprint, patience_s).response()
         # A fault leaves the key claimed: whether money moved before it has to be looked up.
         response = work()
-        again = response.status_code in (401, 429) or (
+        repeatable = response.status_code in (401, 429) or (
             response.status_code >= 500 and response.status_code != 504
         )
         try:
-            if again:
+            if repeatable:
                 self._release(scope, key)
             else:
-                self._keep(scope, key, response, secret=secret)
+                self._store(scope, key, response, secret=secret)
         except SQLAlchemyError:
-            # What was done is done and told; a repeat of the request is sent to look it up.
-            _log.warning("the answer to a request could not be kept")
+            # The work is done and answered; a repeat of the request is told to look it up.
+            _log.warning("the response to a request could not be stored")
         return response
 
     def find(self, scope: str, key: str) -> StoredResponse | None:
-        """The stored answer of a key, None where there is none yet."""
+        """The stored response of a key, None where there is none yet."""
         with self._engine.connect() as connection:
             row = connection.execute(
                 select(answers).where(answers.c.scope == scope, answers.c.key == key)
@@ -141,9 +142,9 @@ class StoredResponses:
             body = self._seal.open(body)
         return StoredResponse(status=row.status, headers=headers, body=body)
 
-    def forget_old(self) -> int:
-        """Drop answers older than a week; returns how many."""
-        limit = micros(self._clock() - KEPT)
+    def delete_old(self) -> int:
+        """Delete responses older than a week; returns how many."""
+        limit = micros(self._clock() - STORED_FOR)
         with self._engine.begin() as connection:
             return connection.execute(delete(answers).where(answers.c.created_at < limit)).rowcount
 
@@ -184,7 +185,7 @@ class StoredResponses:
                 raise Problem(kind="request-under-way", detail=detail, retry_after_s=1)
             time.sleep(0.05)
 
-    def _keep(self, scope: str, key: str, response: Response, *, secret: bool) -> None:
+    def _store(self, scope: str, key: str, response: Response, *, secret: bool) -> None:
         headers = {name: response.headers[name] for name in _HEADERS if name in response.headers}
         body = response.get_data()
         if secret and self._seal is not None:

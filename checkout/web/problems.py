@@ -1,4 +1,4 @@
-"""Everything that can go wrong over HTTP, as RFC 9457 problem details or as a page."""
+"""Every refusal and failure over HTTP, as RFC 9457 problem details or as a page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ API_PREFIX = "/api/"
 PROBLEM_TYPES = "/api/v1/problems/"
 _LOG = logging.getLogger("checkout.web")
 
-#: Kind of problem -> (HTTP status, title). A kind is stable; programs may switch on it.
+#: Kind of problem -> (HTTP status, title). Kinds are stable: programs may depend on them.
 KINDS: dict[str, tuple[int, str]] = {
     "body": (400, "The request body cannot be read"),
     "idempotency-key": (400, "The Idempotency-Key header is missing or malformed"),
@@ -110,29 +110,34 @@ class Problem(Exception):
 
 
 def install(app: Flask) -> None:
-    """Answer every failure of `app` in the form that its reader understands."""
+    """Answer every failure of `app` as problem details under `/api`, else as a page."""
     app.register_error_handler(Problem, _from_problem)
-    app.register_error_handler(ShopError, _from_shop)
+    app.register_error_handler(ShopError, _from_shop_error)
     app.register_error_handler(HTTPException, _from_http)
     app.register_error_handler(Exception, _from_fault)
 
 
 def as_response(refusal: Problem | ShopError | HTTPException) -> Response:
-    """The answer to a refusal, for a handler that has to keep it."""
+    """The response to a refusal, for a handler that has to store it."""
     if isinstance(refusal, Problem):
         return _from_problem(refusal)
-    return _from_shop(refusal) if isinstance(refusal, ShopError) else _from_http(refusal)
+    return _from_shop_error(refusal) if isinstance(refusal, ShopError) else _from_http(refusal)
+
+
+def retry_after(wait_s: float) -> str:
+    """The Retry-After header (RFC 9110, section 10.2.3) for a wait: whole seconds, rounded up."""
+    return str(max(1, round(wait_s + 0.5)))
 
 
 def wants_json() -> bool:
-    """Whether the one who asked is a program."""
+    """Whether the request is for the API."""
     return request.path.startswith(API_PREFIX)
 
 
 def _from_problem(problem: Problem) -> Response:
     headers = dict(problem.headers)
     if problem.retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, round(problem.retry_after_s + 0.5)))
+        headers["Retry-After"] = retry_after(problem.retry_after_s)
     return answer(
         status=problem.status,
         kind=problem.kind,
@@ -143,7 +148,7 @@ def _from_problem(problem: Problem) -> Response:
     )
 
 
-def _from_shop(error: ShopError) -> Response:
+def _from_shop_error(error: ShopError) -> Response:
     return _from_problem(Problem(kind=error.kind, detail=str(error), field=error.field))
 
 
@@ -159,15 +164,15 @@ def _from_http(error: HTTPException) -> Response:
 
 
 def _from_fault(error: Exception) -> Response:
-    # The path only: a form's body may hold a PIN.
+    # Only the path is logged: a form's body may hold a PIN.
     if isinstance(error, DBAPIError):
-        said = one_line(error)
-        _LOG.error("%s %s: %s", request.method, request.path, said)
+        cause = one_line(error)
+        _LOG.error("%s %s: %s", request.method, request.path, cause)
         return answer(
             status=503,
             kind="database",
             title="Database unavailable",
-            detail=f"Nothing was booked; try again. ({said})",
+            detail=f"Nothing was booked; try again. ({cause})",
             headers={"Retry-After": "5"},
         )
     _LOG.error("%s %s failed", request.method, request.path, exc_info=error)

@@ -1,4 +1,4 @@
-"""Pictures that a browser sends, read for the codes in them."""
+"""The codes in the pictures that a browser sends."""
 
 from __future__ import annotations
 

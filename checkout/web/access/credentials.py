@@ -1,7 +1,7 @@
 """The secrets of the pages: the operator's password, the merchant key and the cookie key.
 
-They are made on the first run and kept in `CHECKOUT_HOME/keys`, readable by their owner alone. Of
-the password only a scrypt hash is kept, so it can be shown exactly once.
+They are created on the first run and stored in `CHECKOUT_HOME/keys`, readable by their owner alone.
+Of the password only a scrypt hash is stored, so it can be shown exactly once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from checkout.private_files import (
 _FILE = "web.json"
 _MERCHANT_KEY_FILE = "merchant-key"
 _SHOWN_FILE = "password-shown"
-# Without letters and digits that look alike on a terminal.
+# No letters and digits that look alike on a terminal.
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 # About 2**20 guesses a second per gigabyte of an attacker's memory matter little at 59 bits.
 _SCRYPT = "scrypt:16384:8:1"
@@ -36,7 +36,7 @@ class CredentialsError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What the access rules check against; `fresh_password` only on the run that made it."""
+    """The secrets; `fresh_password` is set only on the run that created the password."""
 
     merchant_key: str = field(repr=False)
     password_hash: str = field(repr=False)
@@ -53,7 +53,7 @@ class Credentials:
 
 
 def ensure(home: Path) -> Credentials:
-    """The secrets kept under `home`, made there when they are missing.
+    """The secrets stored under `home`, created there when they are missing.
 
     Several processes may call it at once: the first to finish wins, the others read its file.
     CredentialsError when the folder cannot be used or the file is not ours.
@@ -65,43 +65,44 @@ def ensure(home: Path) -> Credentials:
             return _read(keys)
         private_folder(keys)
         password = _new_password()
-        kept = {
+        stored = {
             "merchant_key": secrets.token_urlsafe(24),
             "password_hash": generate_password_hash(password, method=_SCRYPT),
             "signing_key": secrets.token_hex(32),
         }
-        if not create_private(path, json.dumps(kept, indent=1).encode()):
+        if not create_private(path, json.dumps(stored, indent=1).encode()):
             return _read(keys)
-        replace_private(keys / _MERCHANT_KEY_FILE, f"{kept['merchant_key']}\n".encode())
+        replace_private(keys / _MERCHANT_KEY_FILE, f"{stored['merchant_key']}\n".encode())
     except OSError as problem:
         raise CredentialsError(f"{path}: {problem.strerror or problem}") from problem
-    return Credentials(fresh_password=password, **kept)
+    return Credentials(fresh_password=password, **stored)
 
 
 def unshown_password(home: Path) -> str | None:
-    """A password that nobody has seen yet, None once `password_shown` was called for one.
+    """A password that has not been shown yet; None after `password_shown`.
 
-    The secrets may be older: any command that opens a page makes them, and shows no password.
+    Any command that opens a page creates the secrets without showing the password; this one then
+    replaces it.
     """
     credentials = ensure(home)
     if (home / "keys" / _SHOWN_FILE).exists() or credentials.fresh_password is not None:
         return credentials.fresh_password
     password = _new_password()
-    kept = {
+    stored = {
         "merchant_key": credentials.merchant_key,
         "password_hash": generate_password_hash(password, method=_SCRYPT),
         "signing_key": credentials.signing_key,
     }
     path = home / "keys" / _FILE
     try:
-        replace_private(path, json.dumps(kept, indent=1).encode())
+        replace_private(path, json.dumps(stored, indent=1).encode())
     except OSError as problem:
         raise CredentialsError(f"{path}: {problem.strerror or problem}") from problem
     return password
 
 
 def password_shown(home: Path) -> None:
-    """Remember that the operator has seen the password; CredentialsError where that fails."""
+    """Record that the operator has seen the password; CredentialsError where that fails."""
     path = home / "keys" / _SHOWN_FILE
     try:
         touch_private(path)
@@ -118,11 +119,11 @@ def forget(home: Path) -> None:
 def _read(keys: Path) -> Credentials:
     path = keys / _FILE
     try:
-        kept = json.loads(path.read_text("utf-8"))
+        stored = json.loads(path.read_text("utf-8"))
         return Credentials(
-            merchant_key=str(kept["merchant_key"]),
-            password_hash=str(kept["password_hash"]),
-            signing_key=str(kept["signing_key"]),
+            merchant_key=str(stored["merchant_key"]),
+            password_hash=str(stored["password_hash"]),
+            signing_key=str(stored["signing_key"]),
         )
     except (ValueError, KeyError, TypeError):
         raise CredentialsError(

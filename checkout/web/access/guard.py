@@ -1,8 +1,8 @@
 """Who may reach which page.
 
 Strangers on the LAN reach the payer's pages only. The counter, the back office, the comparison and
-the API are for this machine, for whoever has the operator's password, and (the API) for whoever
-has the merchant key. Every endpoint is closed unless it is listed as open.
+the API are open to this machine and to a visitor with the operator's password, the API also to one
+with the merchant key. Every endpoint is closed unless it is marked as open.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COOKIE = "checkout_operator"
 SESSION_S = 12 * 3600
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
-#: A proxy that adds one of these stands between us and the visitor: its peer address says nothing.
+#: Headers by which a proxy says that it forwards: the peer address is then not the visitor's.
 FORWARDING_HEADERS = (
     "Forwarded",
     "X-Forwarded-For",
@@ -67,8 +67,8 @@ _OPEN = "checkout_open"
 View = TypeVar("View", bound=Callable[..., object])
 
 
-class Standing(StrEnum):
-    """What the one who asks may do."""
+class Visitor(StrEnum):
+    """Who sent a request, by what they may do."""
 
     LOCAL = "local"
     OPERATOR = "operator"
@@ -105,19 +105,19 @@ def host_name(host: str) -> str | None:
 
 
 def is_local_name(name: str | None) -> bool:
-    """Whether `name` can only mean this machine, whatever a name server says."""
+    """Whether `name` always means this machine, whatever a name server answers."""
     return name is not None and (
         name == "localhost" or name.endswith(".localhost") or is_loopback(name)
     )
 
 
 def is_forwarded(headers: EnvironHeaders) -> bool:
-    """Whether a proxy says that it passes on someone else's request."""
+    """Whether a proxy forwarded the request."""
     return any(name in headers for name in FORWARDING_HEADERS)
 
 
 class Guard:
-    """Decides for each request who asks and whether that is enough."""
+    """Decides for each request who sent it and whether that visitor may."""
 
     def __init__(
         self,
@@ -140,18 +140,18 @@ class Guard:
         app.before_request(self._admit)
         app.after_request(harden)
 
-    def standing(self, asked: Request) -> Standing:
-        """Who asks; Problem(not-signed-in) for a wrong merchant key."""
-        if asked.path.startswith("/api/") and "Authorization" in asked.headers:
-            return self._by_key(asked)
-        if self._is_local(asked):
-            return Standing.LOCAL
-        if self._has_session(asked):
-            return Standing.OPERATOR
-        return Standing.STRANGER
+    def visitor(self, request: Request) -> Visitor:
+        """Who sent a request; Problem(not-signed-in) for a wrong merchant key."""
+        if request.path.startswith("/api/") and "Authorization" in request.headers:
+            return self._by_key(request)
+        if self._is_local(request):
+            return Visitor.LOCAL
+        if self._has_session(request):
+            return Visitor.OPERATOR
+        return Visitor.STRANGER
 
     def sign_in(self, password: str, address: str | None) -> str:
-        """The session cookie for the right password; Problem for a wrong one or too many."""
+        """The session cookie for the right password; Problem(not-signed-in, too-many-tries)."""
         self._take_try(address)
         if not self.credentials.password_matches(password):
             raise Problem(kind="not-signed-in", detail="That is not the operator's password.")
@@ -162,28 +162,28 @@ class Guard:
         # Bound to the password's hash, so that a new password ends every session.
         return self.credentials.password_hash[-16:]
 
-    def _has_session(self, asked: Request) -> bool:
+    def _has_session(self, request: Request) -> bool:
         try:
-            mark = self._sessions.loads(asked.cookies.get(COOKIE, ""), max_age=SESSION_S)
+            mark = self._sessions.loads(request.cookies.get(COOKIE, ""), max_age=SESSION_S)
         except BadSignature:
             return False
         return bool(mark == self._session_mark())
 
-    def _is_local(self, asked: Request) -> bool:
-        # Behind a public URL a tunnel's requests come from loopback: then nothing proves "local".
+    def _is_local(self, request: Request) -> bool:
+        # Behind a public URL the tunnel connects from loopback, so loopback proves nothing.
         return (
             self.public_url is None
-            and is_loopback(asked.remote_addr)
-            and is_local_name(host_name(asked.host))
-            and not is_forwarded(asked.headers)  # type: ignore[arg-type]
+            and is_loopback(request.remote_addr)
+            and is_local_name(host_name(request.host))
+            and not is_forwarded(request.headers)  # type: ignore[arg-type]
         )
 
-    def _by_key(self, asked: Request) -> Standing:
-        scheme, _, key = asked.headers["Authorization"].partition(" ")
-        # The right key is never made to wait: 192 random bits are not guessed, however fast.
+    def _by_key(self, request: Request) -> Visitor:
+        scheme, _, key = request.headers["Authorization"].partition(" ")
+        # The right key never waits: 192 random bits cannot be guessed at any rate.
         if scheme.lower() == "bearer" and self.credentials.merchant_key_matches(key.strip()):
-            return Standing.MERCHANT
-        self._take_try(asked.remote_addr)
+            return Visitor.MERCHANT
+        self._take_try(request.remote_addr)
         raise _unauthorized("That is not the merchant key.")
 
     def _take_try(self, address: str | None) -> None:
@@ -192,20 +192,20 @@ class Guard:
             detail = f"Too many wrong tries; wait {wait_s:.0f} seconds."
             raise Problem(kind="too-many-tries", detail=detail, retry_after_s=wait_s)
 
-    def is_encrypted(self, asked: Request) -> bool:
+    def is_encrypted(self, request: Request) -> bool:
         """Whether the visitor's connection is encrypted, here or at the proxy of the public URL."""
         public = (self.public_url or "").lower()
         host = public.removeprefix("https://").split("/", 1)[0]
-        return asked.is_secure or (public.startswith("https://") and host == asked.host.lower())
+        return request.is_secure or (public.startswith("https://") and host == request.host.lower())
 
     def _admit(self) -> Response | None:
-        g.standing = Standing.STRANGER
+        g.visitor = Visitor.STRANGER
         self._check_host(request)
-        # Whoever knows the merchant key is no page of another site.
+        # A page of another site does not know the merchant key.
         if "Authorization" not in request.headers or not wants_json():
             check_origin(request)
-        g.standing = self.standing(request)
-        if g.standing is not Standing.STRANGER or _is_open(request):
+        g.visitor = self.visitor(request)
+        if g.visitor is not Visitor.STRANGER or _is_open(request):
             return None
         if wants_json():
             raise _unauthorized("Send the merchant key as a bearer token.")
@@ -214,54 +214,54 @@ class Guard:
             return redirect(url_for("login.login", next=wanted), 303)  # type: ignore[return-value]
         raise Problem(kind="not-signed-in", detail="Sign in with the operator's password first.")
 
-    def _check_host(self, asked: Request) -> None:
-        name = host_name(asked.host)
+    def _check_host(self, request: Request) -> None:
+        name = host_name(request.host)
         if name is None or not (is_local_name(name) or name in self._names or _is_address(name)):
             detail = "Open this page by the machine's address, its name or its public URL."
             raise Problem(kind="wrong-host", detail=detail)
 
 
 def harden(response: Response) -> Response:
-    """Put the security headers on an answer that does not have them yet."""
+    """Put the security headers on a response that does not have them yet."""
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
     return response
 
 
-def check_origin(asked: Request) -> None:
-    """Refuse what another site's page sends (RFC 6454 Origin, Fetch Metadata); Problem(cross-site).
+def check_origin(request: Request) -> None:
+    """Problem(cross-site) for a request by another site's page (RFC 6454 Origin, Fetch Metadata).
 
-    Programs send neither header and pass: a browser cannot leave both out of a cross-site POST.
+    Programs send neither header and pass; a browser sends at least one with a cross-site POST.
     """
-    site = asked.headers.get("Sec-Fetch-Site")
-    if asked.method in SAFE_METHODS:
-        # Pages may be linked to; the API and its pictures may not be used by another site.
+    site = request.headers.get("Sec-Fetch-Site")
+    if request.method in SAFE_METHODS:
+        # Other sites may link to pages; they may not use the API or its pictures.
         if site in ("cross-site", "same-site") and wants_json():
             raise Problem(kind="cross-site", detail="The API is not for other sites' pages.")
         return
     if site is not None and site not in ("same-origin", "none"):
         raise Problem(kind="cross-site", detail="This form was sent by another site's page.")
-    origin = asked.headers.get("Origin")
-    if origin is not None and not _same_host(origin, asked.host):
+    origin = request.headers.get("Origin")
+    if origin is not None and not _same_host(origin, request.host):
         raise Problem(kind="cross-site", detail="This form was sent by another site's page.")
 
 
 def _same_host(origin: str, host: str) -> bool:
-    # The scheme is left out: a proxy may have taken off the TLS.
+    # The scheme is not compared: TLS may end at a proxy.
     return origin.lower().partition("://")[2] == host.lower()
 
 
-def _is_open(asked: Request) -> bool:
-    if asked.endpoint is None:
-        return True  # nothing there, or another method: say so
-    if asked.endpoint == "static":
-        return assets.is_open(str((asked.view_args or {}).get("filename", "")))
-    return bool(getattr(current_app.view_functions[asked.endpoint], _OPEN, False))
+def _is_open(request: Request) -> bool:
+    if request.endpoint is None:
+        return True  # no such page, or another method: the 404 or 405 is for all
+    if request.endpoint == "static":
+        return assets.is_open(str((request.view_args or {}).get("filename", "")))
+    return bool(getattr(current_app.view_functions[request.endpoint], _OPEN, False))
 
 
 def _is_address(name: str) -> bool:
-    # A name server cannot be made to answer for an address, so rebinding needs a name.
+    # DNS rebinding needs a name: an address is not looked up.
     try:
         ipaddress.ip_address(name.split("%", 1)[0])
     except ValueError:

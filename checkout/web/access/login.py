@@ -1,4 +1,4 @@
-"""The way in for an operator on another machine: the password, once for half a day."""
+"""The login page: an operator on another machine gives the password once for half a day."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 from flask import Blueprint, g, make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from checkout.web.access.guard import COOKIE, SESSION_S, Standing, open_to_all
+from checkout.web.access.guard import COOKIE, SESSION_S, Visitor, open_to_all
 from checkout.web.context import current_context
-from checkout.web.problems import Problem
+from checkout.web.problems import Problem, retry_after
 
 blueprint = Blueprint("login", __name__)
 
@@ -19,7 +19,7 @@ blueprint = Blueprint("login", __name__)
 def login() -> ResponseReturnValue:
     """Ask for the operator's password."""
     target = safe_target(request.args.get("next"))
-    if g.standing is not Standing.STRANGER:
+    if g.visitor is not Visitor.STRANGER:
         return redirect(target, 303)
     return render_template("login.html", target=target, encrypted=request.is_secure)
 
@@ -27,7 +27,7 @@ def login() -> ResponseReturnValue:
 @blueprint.post("/login")
 @open_to_all
 def sign_in() -> ResponseReturnValue:
-    """Let the operator in, or say how long to wait."""
+    """Start a session for the right password, or show how long to wait."""
     target = safe_target(request.form.get("next"))
     try:
         session = current_context().guard.sign_in(
@@ -39,10 +39,10 @@ def sign_in() -> ResponseReturnValue:
         )
         response = make_response(page, problem.status)
         if problem.retry_after_s is not None:
-            response.headers["Retry-After"] = str(round(problem.retry_after_s + 0.5))
+            response.headers["Retry-After"] = retry_after(problem.retry_after_s)
         return response
-    answer = redirect(target, 303)
-    answer.set_cookie(
+    signed_in = redirect(target, 303)
+    signed_in.set_cookie(
         COOKIE,
         session,
         max_age=SESSION_S,
@@ -50,20 +50,20 @@ def sign_in() -> ResponseReturnValue:
         secure=request.is_secure,
         samesite="Strict",
     )
-    return answer
+    return signed_in
 
 
 @blueprint.post("/logout")
 @open_to_all
 def sign_out() -> ResponseReturnValue:
     """End the operator's session in this browser."""
-    answer = redirect("/login", 303)
-    answer.delete_cookie(COOKIE, httponly=True, samesite="Strict")
-    return answer
+    signed_out = redirect("/login", 303)
+    signed_out.delete_cookie(COOKIE, httponly=True, samesite="Strict")
+    return signed_out
 
 
 def safe_target(wanted: str | None) -> str:
-    """A path of this site to go on to; anything else becomes the counter."""
+    """The path of this site to go to after the login; anything else becomes the counter."""
     if not wanted or not wanted.startswith("/") or wanted.startswith(("//", "/\\")):
         return "/"
     parsed = urlsplit(wanted)

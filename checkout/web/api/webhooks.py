@@ -75,7 +75,7 @@ def remove_endpoint(endpoint_id: str) -> Response:
     secret=True,
 )
 def change_secret(_body: bodies.NoFields, endpoint_id: str) -> Response:
-    """Make a new secret; for 24 h the one before signs as well."""
+    """Create a new secret; for 24 h the one before signs as well."""
     endpoint, secret = current_shop().webhooks.endpoints.new_secret(endpoint_id)
     return reply(_with_secret(endpoint, secret))
 

@@ -21,7 +21,7 @@ from checkout.shop.payments.payment_times import Certain, certain
 from checkout.shop.payments.payments import PaymentState
 from checkout.web import codes, figures
 from checkout.web.context import current_shop
-from checkout.web.counter.pin_pad import may_carry_a_pin
+from checkout.web.counter.pin_pad import may_carry_pin
 from checkout.web.event_stream import event_stream
 from checkout.web.problems import Problem
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 blueprint = Blueprint("counter", __name__)
 
 _SALES_SHOWN = 8
-#: Without JavaScript an order's page looks again by itself this often.
-_LOOK_AGAIN_S = 4
+#: Without JavaScript an order's page reloads itself this often.
+_RELOAD_S = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,30 +68,19 @@ def create() -> ResponseReturnValue:
     return redirect(url_for("counter.show", order_id=order.id), 303)
 
 
-def _keypad(*, trouble: str | None = None, form: Any = None) -> str:
-    return render_template(
-        "counter/keypad.html",
-        currencies=sorted(CURRENCIES, key=lambda code: code != "CNY"),
-        places={code: places for code, (_, places) in CURRENCIES.items()},
-        sales=recent_sales(),
-        trouble=trouble,
-        form=form or {},
-    )
-
-
 @blueprint.get("/sales")
 def sales() -> str:
-    """The latest sales alone, for the page that shows them already."""
+    """The list of sales alone, for the page that updates it."""
     return render_template("counter/_sales.html", sales=recent_sales())
 
 
 @blueprint.get("/orders/<order_id>")
 def show(order_id: str) -> str:
-    """One order: its code and the reader while it is open, then what became of it."""
+    """One order: its code and the reader while it is open, then its outcome."""
     return render_template(
         "counter/order.html",
         sales=recent_sales(),
-        look_again_s=_LOOK_AGAIN_S,
+        reload_s=_RELOAD_S,
         **_stage(order_id),
     )
 
@@ -116,14 +105,14 @@ def all_events() -> Response:
 
 @blueprint.post("/orders/<order_id>/cancel")
 def cancel(order_id: str) -> ResponseReturnValue:
-    """Close the order; when a payment was faster the page shows that."""
+    """Close the order; where a payment was faster, the order's page shows it."""
     try:
         current_shop().cancel(order_id)
     except ShopError as error:
         if error.kind not in ("order-not-open", "too-soon"):
             raise
-        told = "too-soon" if error.kind == "too-soon" else None
-        return redirect(url_for("counter.show", order_id=order_id, told=told), 303)
+        refused = "too-soon" if error.kind == "too-soon" else None
+        return redirect(url_for("counter.show", order_id=order_id, refused=refused), 303)
     return redirect(url_for("counter.show", order_id=order_id), 303)
 
 
@@ -156,6 +145,17 @@ def tap(order_id: str) -> ResponseReturnValue:
     return redirect(url_for("counter.show", order_id=order_id), 303)
 
 
+@blueprint.post("/orders/<order_id>/enrol")
+def enrol(order_id: str) -> ResponseReturnValue:
+    """Enrol the card of a declined tap; the order stays open for it to be tapped again."""
+    shop = current_shop()
+    payment = shop.payments.get(request.form.get("payment", "")[:40])
+    if payment.order_id != order_id:
+        raise Problem(kind="unknown-payment", detail="payment: it is not this order's.")
+    shop.enrolment.enrol(payment.id)
+    return redirect(url_for("counter.show", order_id=order_id), 303)
+
+
 @blueprint.get("/orders/<order_id>/code.svg")
 def code_picture(order_id: str) -> Response:
     """The order's present code; `?form=emv` for the EMV payload."""
@@ -164,8 +164,8 @@ def code_picture(order_id: str) -> Response:
         current_shop().milestones.record(SHOWN, order.id)
     form = request.args.get("form", "link")
     text = codes.text_of(current_shop(), order, emv=form == "emv")
-    drawn = codes.picture(text, "svg")
-    return Response(drawn.content, mimetype=drawn.media_type)
+    picture = codes.picture(text, "svg")
+    return Response(picture.content, mimetype=picture.media_type)
 
 
 def recent_sales() -> list[Sale]:
@@ -180,6 +180,17 @@ def recent_sales() -> list[Sale]:
     ]
 
 
+def _keypad(*, trouble: str | None = None, form: Any = None) -> str:
+    return render_template(
+        "counter/keypad.html",
+        currencies=sorted(CURRENCIES, key=lambda code: code != "CNY"),
+        places={code: places for code, (_, places) in CURRENCIES.items()},
+        sales=recent_sales(),
+        trouble=trouble,
+        form=form or {},
+    )
+
+
 def _stage(order_id: str) -> dict[str, Any]:
     shop = current_shop()
     order = codes.with_live_code(shop, shop.orders.get(order_id))
@@ -190,13 +201,13 @@ def _stage(order_id: str) -> dict[str, Any]:
     now = shop.orders.clock()
     code_left_s = (order.code_expires_at - now).total_seconds()
     form = "emv" if request.args.get("form") == "emv" else "link"
-    waits = order.state is OrderState.AUTHORIZING
-    wait = shop.pin_entry.of_order(order_id) if waits else None
+    authorizing = order.state is OrderState.AUTHORIZING
+    wait = shop.pin_entry.of_order(order_id) if authorizing else None
     return {
         "order": order,
         "payment": payment,
         "waited_ms": figures.waited_ms(payment) if payment is not None else 0.0,
-        **_story(payment),
+        **_outcome(payment),
         "opened": order.state is OrderState.OPEN and _is_opened(order_id, attempts),
         "declined": last_declined,
         "enrolment": None if last_declined is None else shop.enrolment.standing(last_declined),
@@ -209,15 +220,15 @@ def _stage(order_id: str) -> dict[str, Any]:
         "left_s": (order.expires_at - now).total_seconds(),
         "wait": wait,
         "wait_left_s": 0.0 if wait is None else wait.left_s(now),
-        "pin_allowed": may_carry_a_pin(),
+        "pin_allowed": may_carry_pin(),
         "pin_trouble": request.args.get("pin"),
         "demo_pin": DEMO_PIN,
         "renew_in_s": max(code_left_s - codes.renew_before_s(shop), 1),
     }
 
 
-def _story(payment: Payment | None) -> dict[str, Any]:
-    """Where the time of a paid order went, who knew when, and the diagram of it."""
+def _outcome(payment: Payment | None) -> dict[str, Any]:
+    """Where the time of a paid order went, when each side was certain, and the diagram."""
     if payment is None or payment.state is not PaymentState.APPROVED:
         return {"timed": None, "certain": Certain(), "diagram": None}
     return {
@@ -228,14 +239,14 @@ def _story(payment: Payment | None) -> dict[str, Any]:
 
 
 def _is_opened(order_id: str, attempts: Sequence[Payment]) -> bool:
-    """Whether a phone has opened the code and its payer has tried nothing since."""
+    """Whether a phone has opened the code and nobody has tried to pay since."""
     moments = current_shop().milestones.of_order(order_id)
     opened = [each.at for each in moments if each.kind == CODE_OPENED]
     return bool(opened) and all(each.started_at < opened[-1] for each in attempts)
 
 
 def settled(payment_id: str, *, within_s: float = 0.3) -> Payment:
-    """A payment with its times and steps, which are written a moment after its outcome."""
+    """A payment with its times and steps, which are stored a moment after its outcome."""
     until = time.monotonic() + within_s
     while True:
         payment = current_shop().payments.get(payment_id)
@@ -245,16 +256,5 @@ def settled(payment_id: str, *, within_s: float = 0.3) -> Payment:
 
 
 def _cards() -> list[Payer]:
-    """What can be laid on the emulated reader."""
+    """The emulated cards."""
     return [payer for payer in current_shop().payers.all() if Mode.NFC in payer.modes]
-
-
-@blueprint.post("/orders/<order_id>/enrol")
-def enrol(order_id: str) -> ResponseReturnValue:
-    """Enrol the card of a declined tap; the order stays open for it to be tapped again."""
-    shop = current_shop()
-    payment = shop.payments.get(request.form.get("payment", "")[:40])
-    if payment.order_id != order_id:
-        raise Problem(kind="unknown-payment", detail="payment: it is not this order's.")
-    shop.enrolment.enrol(payment.id)
-    return redirect(url_for("counter.show", order_id=order_id), 303)

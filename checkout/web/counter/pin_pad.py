@@ -1,7 +1,7 @@
-"""The PIN pad on the counter's page: takes a demo PIN over loopback or https, and forgets it.
+"""The PIN pad on the counter's page: it takes a demo PIN over loopback or https only.
 
-The PIN becomes an ISO 9564 block in the request that brings it. It is never kept, logged, or told
-to anyone by an event.
+The PIN becomes an ISO 9564 block within the request that brings it. It is never stored, logged or
+put into an event.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from flask.typing import ResponseReturnValue
 from checkout.errors import ShopError
 from checkout.shop.payments.payment_times import record_payer_knows
 from checkout.shop.payments.pin_entry import Wait
-from checkout.web.access.guard import Standing
+from checkout.web.access.guard import Visitor
 from checkout.web.context import current_context, current_shop
 from checkout.web.problems import Problem
 
 blueprint = Blueprint("pin_pad", __name__)
 
-#: What the order's page tells; `not-waiting` by what became of the payment.
-_TOLD_BESIDE_THE_PAD = ("not-waiting", "clearing-unavailable", "pin")
+#: Refusals that the order's page shows; `not-waiting` as the outcome of the payment.
+_SHOWN_BY_THE_ORDER = ("not-waiting", "clearing-unavailable", "pin")
 
 
-def may_carry_a_pin() -> bool:
-    """Whether nobody between this browser and this server can read along."""
-    return g.standing is Standing.LOCAL or current_context().guard.is_encrypted(request)
+def may_carry_pin() -> bool:
+    """Whether nobody between this browser and this server can read the PIN."""
+    return g.visitor is Visitor.LOCAL or current_context().guard.is_encrypted(request)
 
 
 @blueprint.post("/orders/<order_id>/pin")
 def enter(order_id: str) -> ResponseReturnValue:
-    """Go on with the payment that waits for this PIN."""
-    if not may_carry_a_pin():
+    """Continue the payment that waits for this PIN."""
+    if not may_carry_pin():
         detail = "A PIN is taken on this machine or over https only."
         raise Problem(kind="pin-in-the-open", detail=detail)
     wait = _wait_of(order_id)
@@ -39,7 +39,7 @@ def enter(order_id: str) -> ResponseReturnValue:
     try:
         pin = request.form.get("pin", "")[:16]
         payment = current_shop().pin_entry.enter_pin(wait.payment_id, pin)
-        # The answer to this request is the page that says so.
+        # The response to this request is the page that shows the payer the outcome.
         record_payer_knows(
             payment,
             current_shop().payments,
@@ -50,7 +50,7 @@ def enter(order_id: str) -> ResponseReturnValue:
             asked_at=current_shop().orders.clock(),
         )
     except ShopError as error:
-        if error.kind not in _TOLD_BESIDE_THE_PAD:
+        if error.kind not in _SHOWN_BY_THE_ORDER:
             raise
         return _to_order(order_id, trouble=None if error.kind == "not-waiting" else error.kind)
     return _to_order(order_id)
@@ -58,7 +58,7 @@ def enter(order_id: str) -> ResponseReturnValue:
 
 @blueprint.post("/orders/<order_id>/pin/cancel")
 def cancel(order_id: str) -> ResponseReturnValue:
-    """Let the payment go; the order is open again."""
+    """Cancel the payment; the order is open again."""
     wait = _wait_of(order_id)
     if wait is not None:
         try:
@@ -70,7 +70,7 @@ def cancel(order_id: str) -> ResponseReturnValue:
 
 
 def _wait_of(order_id: str) -> Wait | None:
-    """The wait that the form was drawn for: one that came after it is not meant."""
+    """The wait that the form was rendered for; None where another one has taken its place."""
     wait = current_shop().pin_entry.of_order(current_shop().orders.get(order_id).id)
     meant = request.form.get("payment")
     if wait is None or wait.place != "counter" or wait.payment_id != meant:

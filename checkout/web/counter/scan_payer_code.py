@@ -1,7 +1,7 @@
-"""What the counter does with a customer's phone: scan its code, wait for its PIN, give up on it.
+"""The payer's code at the counter: scan it, wait for the PIN on the phone, give up on the phone.
 
 The code comes as text (typed, or from a scanner that types), as a photo, or as frames of the
-counter's own camera; whichever it is, the server reads it and pays.
+counter's own camera; the server reads the pictures.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from checkout.web.scanned_picture import NotReadable, texts_in
 blueprint = Blueprint("scan_payer_code", __name__)
 
 _LARGEST_FRAME = 2 * 1024 * 1024
-#: What is said beside the field; every other refusal has a page of its own.
-_SAID = {
+#: Refusals shown beside the field; every other refusal has a page of its own.
+_BESIDE_THE_FIELD = {
     "payer-code": "That is no payment code of this shop's demo wallet.",
     "expired-payer-code": "That payment code has run out; ask the customer to show the new one.",
     "used-payer-code": "That payment code has been used; ask the customer to show a new one.",
@@ -36,48 +36,48 @@ def scan(order_id: str) -> ResponseReturnValue:
     photo = request.files.get("photo")
     try:
         texts = [typed] if typed else texts_in(photo.read() if photo else b"")
-        said = _present(order_id, texts)
-    except NotReadable as trouble:
-        said = str(trouble)
-    if said is None:
+        trouble = _present(order_id, texts)
+    except NotReadable as error:
+        trouble = str(error)
+    if trouble is None:
         return redirect(url_for("counter.show", order_id=order_id), 303)
-    page = render_template("counter/scan_payer_code.html", order_id=order_id, trouble=said)
+    page = render_template("counter/scan_payer_code.html", order_id=order_id, trouble=trouble)
     return make_response(page, 422)
 
 
 @blueprint.post("/orders/<order_id>/frame")
 def frame(order_id: str) -> ResponseReturnValue:
-    """Read one frame of the counter's camera: whether it paid, and what is wrong if it did not."""
+    """Pay by the code in one frame of the counter's camera; the JSON says whether it was taken."""
     request.max_content_length = _LARGEST_FRAME
     current_shop().orders.get(order_id)
     try:
-        said = _present(order_id, texts_in(request.get_data()))
+        trouble = _present(order_id, texts_in(request.get_data()))
     except NotReadable:
         return jsonify({"taken": False, "trouble": None})
-    return jsonify({"taken": said is None, "trouble": said})
+    return jsonify({"taken": trouble is None, "trouble": trouble})
 
 
 @blueprint.post("/orders/<order_id>/revoke")
 def revoke(order_id: str) -> ResponseReturnValue:
-    """Give up on the phone, no sooner than the rhythm allows."""
+    """Give up on the phone; no sooner than the query schedule allows."""
     try:
         current_shop().payer_codes.revoke(order_id)
     except ShopError as error:
         if error.kind not in ("too-soon", "order-busy"):
             raise
-        return redirect(url_for("counter.show", order_id=order_id, told=error.kind), 303)
+        return redirect(url_for("counter.show", order_id=order_id, refused=error.kind), 303)
     return redirect(url_for("counter.show", order_id=order_id), 303)
 
 
 def _present(order_id: str, texts: list[str]) -> str | None:
-    """Pay by the first of `texts` that is a payer's code; None, or what to tell the cashier."""
+    """Pay by the first of `texts` that is a payer's code; returns what is wrong, else None."""
     text = next((each for each in texts if is_payer_code(each)), texts[0])
     try:
         current_shop().payer_codes.present(order_id, text, emulated=phone_trace.is_emulated_phone())
     except ShopError as error:
-        if error.kind in _SAID:
-            return _SAID[error.kind]
+        if error.kind in _BESIDE_THE_FIELD:
+            return _BESIDE_THE_FIELD[error.kind]
         if KINDS.get(error.kind, (500, ""))[0] in (409, 410):
-            return None  # another payment was faster, or time: the order's page tells
+            return None  # paid otherwise or expired meanwhile: the order's page shows which
         raise
     return None

@@ -1,4 +1,4 @@
-"""Two payments side by side: every message on one time axis, each opening to what it said."""
+"""Two payments side by side: every message on one time axis, each opens to its content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from checkout.errors import ShopError
 from checkout.shop.payments.payment_times import Certain, certain
 from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.trace import Step
-from checkout.web import figures as sources
+from checkout.web import figures
 from checkout.web.context import current_shop
 
 blueprint = Blueprint("compare", __name__)
@@ -42,7 +42,7 @@ def show() -> str:
         if each is not None and each.id not in {known.id for known in payments}:
             payments.append(each)
     sides = [side_of(each, key) for key, each in (("left", left), ("right", right)) if each]
-    figures = sources.comparison(shop)
+    comparison = figures.comparison(shop)
     return render_template(
         "office/compare.html",
         payments=payments,
@@ -53,9 +53,9 @@ def show() -> str:
         left=_shown(left),
         right=_shown(right),
         diagram=draw_in_rows(sides),
-        groups=figures["groups"],
-        stickers=figures["stickers"],
-        count=figures["payments"],
+        groups=comparison["groups"],
+        stickers=comparison["stickers"],
+        count=comparison["payments"],
         reference=reference_tables(),
     )
 

@@ -1,4 +1,4 @@
-"""The dispute of one sale in the back office: its next step, and who may take it."""
+"""The dispute of one sale in the back office: its state and the steps that may follow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from checkout.web.problems import Problem
 blueprint = Blueprint("disputes", __name__, url_prefix="/network/messages")
 
 _SALES = ("purchase", "completion", "completion-advice", "offline-advice")
-#: Step -> operation of the switch and what it is given beside the reference.
+#: Step -> the switch's operation and its arguments besides the reference.
 _STEPS: dict[str, tuple[str, dict[str, Any]]] = {
     "charge-back": ("charge-back", {}),
     "represent": ("represent", {}),
@@ -26,7 +26,7 @@ _STEPS: dict[str, tuple[str, dict[str, Any]]] = {
     "for-merchant": ("decide", {"for_payer": False}),
     "lapse": ("lapse", {}),
 }
-#: Where a dispute stands -> the steps that follow from there, as buttons.
+#: State of a dispute -> the steps that may follow, with the labels of their buttons.
 _NEXT = {
     DisputeState.CHARGED_BACK: (("represent", "Acquirer: represent"), ("lapse", "Let it lapse")),
     DisputeState.REPRESENTED: (
@@ -46,17 +46,17 @@ def all_disputes() -> tuple[SaleDispute, ...]:
 
 
 def dispute_of(message: LoggedMessage) -> dict[str, Any] | None:
-    """What the page of a message shows of its dispute; None where there can't be one."""
+    """The dispute of a message and its next steps; None where there can't be one."""
     if message.kind not in _SALES or message.response_code != "00":
         return None
-    found = next((one for one in all_disputes() if one.entry == message.seq), None)
+    found = next((each for each in all_disputes() if each.entry == message.seq), None)
     steps = () if found is None else _NEXT.get(found.state, ())
     return {"dispute": found, "steps": steps}
 
 
 @blueprint.post("/<int:seq>/dispute")
 def step(seq: int) -> ResponseReturnValue:
-    """Take the dispute of a sale one step on; Problem(dispute) where that step can't be taken."""
+    """Take the next step of a dispute; Problem(dispute) where it can't be taken."""
     shop = current_shop()
     message = shop.books.message(seq) if seq < 2**62 else None
     if message is None:
@@ -65,12 +65,12 @@ def step(seq: int) -> ResponseReturnValue:
     if wanted is None:
         detail = f"step: expected one of {', '.join(_STEPS)}"
         raise Problem(kind="dispute", detail=detail, field="step")
-    operation, given = wanted
-    given = given | {"rrn": message.rrn}
+    operation, arguments = wanted
+    arguments = arguments | {"rrn": message.rrn}
     if operation == "charge-back":
-        given |= _claim(message)
+        arguments |= _claim(message)
     try:
-        shop.clearing().operate(operation, given)
+        shop.clearing().operate(operation, arguments)
     except (NotSent, NoAnswer) as error:
         raise Problem(kind="clearing-unavailable", detail=f"clearing: {error}") from None
     except OperationFailed as error:
@@ -80,13 +80,13 @@ def step(seq: int) -> ResponseReturnValue:
 
 
 def _claim(message: LoggedMessage) -> dict[str, Any]:
-    """Why, and how much of it where not all."""
-    given: dict[str, Any] = {"reason": request.form.get("reason", "fraud")}
+    """The reason of a charge-back, and the amount where it is not the whole sale."""
+    claim: dict[str, Any] = {"reason": request.form.get("reason", "fraud")}
     typed = request.form.get("amount", "")[:32].strip().replace(",", ".")
     if typed:
         try:
             amount = Money.parse(typed, message.currency)
         except AmountError as error:
             raise Problem(kind="dispute", detail=str(error), field="amount") from None
-        given["amount_minor"] = amount.amount_minor
-    return given
+        claim["amount_minor"] = amount.amount_minor
+    return claim

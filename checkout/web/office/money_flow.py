@@ -1,4 +1,4 @@
-"""What one payment's money passes on its way from the payer to the merchant, and who keeps what."""
+"""The way of one payment's money from the payer to the merchant, and what each party keeps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from checkout.clearing.queries import Posting
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop:
-    """One party on the way: what it keeps, and what goes on from it; minor units."""
+    """One party on the way: what it keeps and what it passes on, in minor units."""
 
     party: str
     keeps_minor: int
@@ -20,9 +20,10 @@ class Stop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoneyFlow:
-    """A sale's money in the merchant's currency: `paid_minor` is the parts' and the net's sum.
+    """A sale's money in the merchant's currency.
 
-    `billed` is what the payer's account shows where that is in another currency.
+    `paid_minor` is `merchant_minor` and all that the parties keep. `billed` is amount and currency
+    on the payer's account where that has another currency.
     """
 
     currency: str
@@ -34,23 +35,23 @@ class MoneyFlow:
 
 def flow_of(postings: Sequence[Posting]) -> MoneyFlow | None:
     """The flow of a sale's postings; None where no merchant is paid by them."""
-    sales = [one for one in postings if one.credit.startswith("merchant/")]
-    payers = [one for one in postings if one.debit.startswith("payer/")]
+    sales = [each for each in postings if each.credit.startswith("merchant/")]
+    payers = [each for each in postings if each.debit.startswith("payer/")]
     if not sales or not payers:
         return None
     currency = sales[0].currency
-    kept: dict[str, int] = defaultdict(int)
-    for one in postings:
-        if one.credit.startswith("income/"):
-            kept[_party(one.credit)] += one.amount_minor
-        if one.debit.startswith("expense/"):
-            kept[_party(one.debit)] -= one.amount_minor
-    merchant_minor = sum(one.amount_minor for one in sales)
-    paid_minor = merchant_minor + sum(kept.values())
+    keeps: dict[str, int] = defaultdict(int)
+    for each in postings:
+        if each.credit.startswith("income/"):
+            keeps[_party(each.credit)] += each.amount_minor
+        if each.debit.startswith("expense/"):
+            keeps[_party(each.debit)] -= each.amount_minor
+    merchant_minor = sum(each.amount_minor for each in sales)
+    paid_minor = merchant_minor + sum(keeps.values())
     stops, left = [], paid_minor
-    for party in _way(postings, list(kept)):
-        left -= kept.get(party, 0)
-        stops.append(Stop(party=party, keeps_minor=kept.get(party, 0), passes_minor=left))
+    for party in _way(postings, list(keeps)):
+        left -= keeps.get(party, 0)
+        stops.append(Stop(party=party, keeps_minor=keeps.get(party, 0), passes_minor=left))
     billed = payers[0]
     return MoneyFlow(
         currency=currency,
@@ -62,9 +63,9 @@ def flow_of(postings: Sequence[Posting]) -> MoneyFlow | None:
 
 
 def _way(postings: Sequence[Posting], keeping: list[str]) -> list[str]:
-    """The payer's house first, whoever pays the merchant last, the others between them."""
-    first = [_party(one.credit) for one in postings if one.debit.startswith("payer/")][:1]
-    last = [_party(one.debit) for one in postings if one.credit.startswith("merchant/")][:1]
+    """The parties in order: first the payer's issuer, last the one that pays the merchant."""
+    first = [_party(each.credit) for each in postings if each.debit.startswith("payer/")][:1]
+    last = [_party(each.debit) for each in postings if each.credit.startswith("merchant/")][:1]
     middle = [party for party in keeping if party not in (*first, *last)]
     return list(dict.fromkeys([*first, *middle, *last]))
 

@@ -1,4 +1,4 @@
-"""The back office: what the switch heard and answered, the books, who takes part."""
+"""The back office: the switch's messages, the trial balance, settlement, participants."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ blueprint = Blueprint("network", __name__, url_prefix="/network")
 
 _SHOWN = 60
 Found = TypeVar("Found")
-Nothing = TypeVar("Nothing")
+Default = TypeVar("Default")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ def show() -> str:
         lines=[line for line in lines if line.posted_minor or line.held_minor],
         totals=totals,
         participants=demo_participants(),
-        requestors={one.id: one.title for one in demo_participants().token_requestors.values()},
+        requestors={each.id: each.title for each in demo_participants().token_requestors.values()},
         payment_tokens=_read(books.payment_tokens, ()),
         disputes=all_disputes(),
         cut_overs=_read(books.cut_overs, {}),
@@ -80,14 +80,14 @@ def settle() -> ResponseReturnValue:
 
 @blueprint.get("/settlements/<day>")
 def settlement(day: str) -> str:
-    """Who receives and who owes for one closed date, and what the merchants get."""
+    """Net positions and merchant statements of one closed date."""
     report = settlements.report(current_shop(), day)
     return render_template("office/settlement.html", report=report)
 
 
 @blueprint.get("/messages")
 def messages() -> str:
-    """The table of messages alone, for the page that shows it already."""
+    """The table of messages alone, for the page that updates it."""
     books = current_shop().books
     found = _read(lambda: books.messages(limit=_SHOWN, search=_wanted()), ())
     return render_template("office/_messages.html", messages=found, wanted=_wanted())
@@ -95,20 +95,20 @@ def messages() -> str:
 
 @blueprint.get("/messages/<int:seq>")
 def message(seq: int) -> str:
-    """One message: question and answer field by field, and the money it moved."""
+    """One message: request and response field by field, and the money that it moved."""
     books = current_shop().books
-    said = _read(lambda: books.message(seq), None) if seq < 2**62 else None
-    if said is None:
+    logged = _read(lambda: books.message(seq), None) if seq < 2**62 else None
+    if logged is None:
         raise Problem(kind="unknown-message", detail="The switch has heard no such message.")
-    told, postings = said.dump(), books.postings_of_entry(seq)
+    dump, postings = logged.dump(), books.postings_of_entry(seq)
     return render_template(
         "office/message.html",
-        message=said,
-        question=told["request"],
-        answer=told["response"],
+        message=logged,
+        request_fields=dump["request"],
+        response_fields=dump["response"],
         postings=postings,
         flow=flow_of(postings),
-        claim=dispute_of(said),
+        claim=dispute_of(logged),
     )
 
 
@@ -126,8 +126,8 @@ def _line(account: LedgerAccount) -> Line:
     )
 
 
-def _read(read: Callable[[], Found], nothing: Nothing) -> Found | Nothing:
+def _read(read: Callable[[], Found], default: Default) -> Found | Default:
     try:
         return read()
     except DatabaseError:  # the switch, which makes the tables, has not run on this database yet
-        return nothing
+        return default

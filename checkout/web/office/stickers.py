@@ -1,4 +1,4 @@
-"""The shop's printed codes in the back office: make one, print it, take it out of use."""
+"""The shop's printed codes in the back office: create one, print it, take it out of use."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def home() -> str:
 
 @blueprint.post("/stickers")
 def create() -> ResponseReturnValue:
-    """Make a printed code."""
+    """Create a printed code."""
     form = request.form
     currency, typed = form.get("currency", "CNY"), form.get("amount", "").strip()[:32]
     try:
@@ -73,11 +73,11 @@ def _sticker(code: StaticCode) -> Sticker:
 
 
 def _page(*, trouble: str | None = None, form: Any = None) -> str:
-    made = current_shop().static_codes.all()
+    all_stickers = current_shop().static_codes.all()
     return render_template(
         "office/stickers.html",
-        stickers=[each for each in made if not each.revoked],
-        revoked=[each for each in made if each.revoked],
+        stickers=[each for each in all_stickers if not each.revoked],
+        revoked=[each for each in all_stickers if each.revoked],
         currencies=sorted(CURRENCIES, key=lambda code: code != "CNY"),
         trouble=trouble,
         form=form or {},

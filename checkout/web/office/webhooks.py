@@ -25,14 +25,14 @@ def home() -> str:
 
 @blueprint.get("/deliveries")
 def deliveries() -> str:
-    """The table of deliveries alone, for the page that shows it already."""
+    """The table of deliveries alone, for the page that updates it."""
     found = current_shop().webhooks.deliveries.recent(_SHOWN)
     return render_template("office/_deliveries.html", deliveries=found)
 
 
 @blueprint.post("/")
 def add() -> ResponseReturnValue:
-    """Add an endpoint; the answer shows its secret, and no later page does."""
+    """Add an endpoint; only the response to this request shows its secret."""
     url, chosen = request.form.get("url", "").strip(), request.form.getlist("events")
     everything = not chosen or len(chosen) == len(EventType)
     try:
@@ -47,32 +47,32 @@ def add() -> ResponseReturnValue:
 
 @blueprint.post("/<endpoint_id>/secret")
 def change_secret(endpoint_id: str) -> ResponseReturnValue:
-    """Make a new secret and show it this once."""
+    """Create a new secret and show it this once."""
     endpoint, secret = current_shop().webhooks.endpoints.new_secret(endpoint_id)
     return _with_secret(endpoint.url, secret, 200)
 
 
 @blueprint.post("/<endpoint_id>/remove")
 def remove(endpoint_id: str) -> ResponseReturnValue:
-    """Send nothing more there."""
+    """Remove an endpoint: nothing more is sent to it."""
     current_shop().webhooks.endpoints.remove(endpoint_id)
     return redirect(url_for("webhooks.home"), 303)
 
 
 @blueprint.post("/deliveries/<delivery_id>/again")
 def send_again(delivery_id: str) -> ResponseReturnValue:
-    """Send it again at once under the same event id."""
+    """Send a delivery again at once under the same event id."""
     current_shop().webhooks.deliveries.send_again(delivery_id)
     return redirect(url_for("webhooks.home"), 303)
 
 
 def _with_secret(url: str, secret: str, status: int) -> Response:
-    return make_response(_page(told={"url": url, "secret": secret}), status)
+    return make_response(_page(new_secret={"url": url, "secret": secret}), status)
 
 
 def _page(
     *,
-    told: dict[str, str] | None = None,
+    new_secret: dict[str, str] | None = None,
     trouble: str | None = None,
     form: dict[str, Any] | None = None,
 ) -> str:
@@ -82,7 +82,7 @@ def _page(
         endpoints=webhooks.endpoints.all(),
         deliveries=webhooks.deliveries.recent(_SHOWN),
         event_types=[str(each) for each in EventType],
-        told=told,
+        new_secret=new_secret,
         trouble=trouble,
         form=form or {},
     )

@@ -1,4 +1,4 @@
-"""The demo's payers as the phone's pages need them: choice, memory, receipts."""
+"""The demo accounts on the phone's pages: which there are, which is chosen, their receipts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RECEIPT = "receipt"
 
 
 def accounts() -> dict[str, list[Payer]]:
-    """Who can pay by code, those that pay as expected apart from those made to fail."""
+    """The accounts that can pay by code: "usual" ones, and "trouble" ones that are made to fail."""
     groups: dict[str, list[Payer]] = {"usual": [], "trouble": []}
     for payer in current_shop().payers.all():
         if Mode.QR in payer.modes:
@@ -27,7 +27,7 @@ def accounts() -> dict[str, list[Payer]]:
 
 
 def known_payers() -> dict[str, Payer]:
-    """The same by name."""
+    """The accounts that can pay by code, by name."""
     return {each.name: each for group in accounts().values() for each in group}
 
 
@@ -38,7 +38,7 @@ def chosen_payer() -> Payer:
 
 
 def remember_payer(response: Response, payer: str) -> None:
-    """Keep the chosen demo account for the next page of this browser."""
+    """Remember the chosen account in a cookie for the next page of this browser."""
     response.set_cookie(
         PAYER_COOKIE,
         payer,
@@ -50,11 +50,11 @@ def remember_payer(response: Response, payer: str) -> None:
 
 
 def receipt_path(payment_id: str) -> str:
-    """The address of a receipt; nobody can make one up."""
+    """The address of a receipt; it is signed, so nobody can invent one."""
     return url_for("payer.receipt", sealed=sign(_RECEIPT, payment_id))
 
 
 def payment_of_receipt(sealed: str) -> str | None:
-    """The payment that a receipt's address names; None when we did not make the address."""
+    """The payment that a receipt's address names; None where this shop did not sign it."""
     payment_id = verify(_RECEIPT, sealed)
     return payment_id if isinstance(payment_id, str) else None

@@ -1,12 +1,11 @@
 """The demo phone's own code: shown to the counter, new every minute; and the PIN it may ask for.
 
-The page works without JavaScript: it then looks again by itself every few seconds.
+Without JavaScript the page reloads itself every few seconds.
 """
 
 from __future__ import annotations
 
 import base64
-import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +26,9 @@ from checkout.errors import ShopError
 from checkout.shop.payments.payments import PaymentState
 from checkout.web.access.guard import open_to_all
 from checkout.web.access.signed_values import sign, verify
-from checkout.web.context import current_context, current_shop
-from checkout.web.idempotency import fingerprint
+from checkout.web.context import current_shop
+from checkout.web.payer import form
 from checkout.web.payer.accounts import chosen_payer, receipt_path
-from checkout.web.payer.pay import NO_BANK
 from checkout.web.problems import Problem, as_response
 from devices.qr.symbol import rendering
 
@@ -41,8 +39,8 @@ if TYPE_CHECKING:
 blueprint = Blueprint("my_code", __name__, url_prefix="/wallet")
 
 _CONFIRM = "confirm"
-_LOOK_AGAIN_S = 4
-#: A payment that began this long ago may still wait for this phone.
+_RELOAD_S = 4
+#: The oldest payment that may still wait for this phone.
 _LONGEST_WAIT = timedelta(minutes=5)
 
 
@@ -52,12 +50,10 @@ def show() -> ResponseReturnValue:
     """The chosen account's code as symbol and barcode, or the PIN that it waits for."""
     payer = chosen_payer()
     since = _since()
-    onward = _onward(payer, since)
-    if onward is not None:
-        return redirect(onward, 303)
-    return render_template(
-        "payer/my_code.html", payer=payer, look_again_s=_LOOK_AGAIN_S, **_code(payer)
-    )
+    next_path = _next_path(payer, since)
+    if next_path is not None:
+        return redirect(next_path, 303)
+    return render_template("payer/my_code.html", payer=payer, reload_s=_RELOAD_S, **_code(payer))
 
 
 @blueprint.get("/code/part")
@@ -71,8 +67,8 @@ def part() -> str:
 @blueprint.get("/code/state")
 @open_to_all
 def state() -> Response:
-    """Where the phone goes from here: to the PIN, to a receipt, or nowhere yet."""
-    return jsonify({"go": _onward(chosen_payer(), _since())})
+    """Where the phone goes next: to the PIN, to a receipt, or nowhere yet (null)."""
+    return jsonify({"go": _next_path(chosen_payer(), _since())})
 
 
 @blueprint.get("/confirm/<sealed>")
@@ -87,14 +83,11 @@ def ask(sealed: str) -> ResponseReturnValue:
 @blueprint.post("/confirm/<sealed>")
 @open_to_all
 def confirm(sealed: str) -> ResponseReturnValue:
-    """Go on under this PIN, once, however often the form is sent."""
+    """Pay under this PIN, once, however often the form is sent."""
     payment_id = _payment_of(sealed)
-    return current_context().responses.once(
-        "confirm",
-        request.form.get("submission", "")[:64] or secrets.token_urlsafe(18),
-        fingerprint(payment_id),
-        lambda: make_response(_confirm_once(sealed, payment_id)),
-        patience_s=current_shop().config.clearing_timeout_s + 5,
+    submission = request.form.get("submission", "")[:64] or form.new_submission()
+    return form.once(
+        "confirm", submission, (payment_id,), lambda: _confirm_once(sealed, payment_id)
     )
 
 
@@ -120,7 +113,7 @@ def waiting_path(payer: Payer) -> str | None:
     return url_for("my_code.ask", sealed=sign(_CONFIRM, latest.id))
 
 
-def _onward(payer: Payer, since: int | None) -> str | None:
+def _next_path(payer: Payer, since: int | None) -> str | None:
     waiting = waiting_path(payer)
     if waiting is not None or since is None:
         return waiting
@@ -131,9 +124,9 @@ def _onward(payer: Payer, since: int | None) -> str | None:
 
 
 def _since() -> int | None:
-    """When this page was first opened, in microseconds, as it says itself."""
-    said = request.args.get("since", "")
-    return int(said) if said.isascii() and said.isdigit() and len(said) <= 16 else None
+    """When the page that asks was first opened: microseconds since the epoch, from its query."""
+    text = request.args.get("since", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 16 else None
 
 
 def _code(payer: Payer) -> dict[str, Any]:
@@ -170,10 +163,9 @@ def _confirm_once(sealed: str, payment_id: str) -> ResponseReturnValue:
         shop.pin_entry.enter_pin(payment_id, request.form.get("pin", "")[:16])
     except ShopError as error:
         if error.kind == "pin":
-            said = "Type the six digits of the demo account's PIN."
-            return _form(sealed, waiting, pin_trouble=said, status=422)
+            return _form(sealed, waiting, pin_trouble=form.NO_PIN, status=422)
         if error.kind == "clearing-unavailable":
-            return _form(sealed, waiting, pin_trouble=NO_BANK, status=503)
+            return _form(sealed, waiting, pin_trouble=form.NO_BANK, status=503)
         if error.kind == "outcome-unknown":
             return as_response(error)
         if error.kind != "not-waiting":
@@ -190,7 +182,7 @@ def _form(
         waiting=waiting,
         order=waiting.order,
         sealed=sealed,
-        submission=secrets.token_urlsafe(18),
+        submission=form.new_submission(),
         left_s=max((waiting.until - now).total_seconds(), 0.0),
         pin_trouble=pin_trouble,
     )

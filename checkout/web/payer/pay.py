@@ -6,8 +6,6 @@ confirms is what the shop's order says.
 
 from __future__ import annotations
 
-import re
-import secrets
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
@@ -19,8 +17,7 @@ from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.stickers import StaticCode
 from checkout.web.access.guard import open_to_all
 from checkout.web.context import current_context, current_shop
-from checkout.web.idempotency import fingerprint
-from checkout.web.payer import pay_sticker, phone_trace
+from checkout.web.payer import form, pay_sticker, phone_trace
 from checkout.web.payer.accounts import (
     accounts,
     chosen_payer,
@@ -36,27 +33,18 @@ if TYPE_CHECKING:
 
 blueprint = Blueprint("payer", __name__)
 
-NO_BANK = "The bank cannot be reached right now. Nothing was charged; try again."
-_PIN = re.compile(r"[0-9]{6}", re.ASCII)
-_WRONG_PIN = {
-    "55": "That PIN is wrong. Nothing was charged.",
-    "75": "The PIN was wrong too often: this account is blocked. Choose another account.",
-}
-#: What makes one sending of a form the same as another.
-SUBMISSION = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
-
 
 @blueprint.get("/p/<code>")
 @blueprint.get("/P/<code>")
 @open_to_all
 def show(code: str) -> ResponseReturnValue:
-    """What the code stands for now: pay it, or why it cannot be paid."""
+    """The order or sticker behind the code, to be paid, or why it cannot be paid."""
     found = find_code(code)
     if isinstance(found, StaticCode):
-        return pay_sticker.form(found)
+        return pay_sticker.page(found)
     if found.status != "live":
         return _not_payable(found, code)
-    phone_trace.opened(found.order)
+    phone_trace.record_opening(found.order)
     return _form(found.order, code)
 
 
@@ -65,25 +53,20 @@ def show(code: str) -> ResponseReturnValue:
 @open_to_all
 def pay(code: str) -> ResponseReturnValue:
     """Pay the order behind the code once, however often the form is sent."""
-    submission = request.form.get("submission", "")
-    if SUBMISSION.fullmatch(submission) is None:
+    submission = form.submission()
+    if submission is None:
         return redirect(url_for("payer.show", code=code), 303)
     payer = request.form.get("payer", "")[:64]
-    mark = fingerprint(code.upper(), payer, request.form.get("amount", ""))
-    return current_context().responses.once(
-        "payer",
-        submission,
-        mark,
-        lambda: make_response(_pay_once(code, payer, request.form.get("pin", ""))),
-        patience_s=current_shop().config.clearing_timeout_s + 5,
-    )
+    content = (code.upper(), payer, request.form.get("amount", ""))
+    pin = request.form.get("pin", "")
+    return form.once("payer", submission, content, lambda: _pay_once(code, payer, pin))
 
 
 @blueprint.get("/p/<code>/fresh")
 @blueprint.get("/P/<code>/fresh")
 @open_to_all
 def fresh(code: str) -> ResponseReturnValue:
-    """Go from a code that has run out to a live one of the same order, while that is open."""
+    """Go from an expired code to a live one of the same order, while the order is open."""
     found = find_code(code)
     if isinstance(found, StaticCode):
         return redirect(url_for("payer.show", code=code), 303)
@@ -106,21 +89,21 @@ def receipt(sealed: str) -> ResponseReturnValue:
     asked_at = shop.orders.clock()
     payment = shop.payments.get(payment_id)
     order = shop.orders.get(payment.order_id)
-    again = None
+    retry_path = None
     if str(payment.state) in ("declined", "reversed"):
         if order.static_code is not None:
-            again = url_for("payer.show", code=order.static_code)
+            retry_path = url_for("payer.show", code=order.static_code)
         elif order.state is OrderState.OPEN:
-            again = url_for("payer.fresh", code=order.code)
+            retry_path = url_for("payer.fresh", code=order.code)
     page = make_response(
-        render_template("payer/result.html", payment=payment, order=order, again=again)
+        render_template("payer/result.html", payment=payment, order=order, retry_path=retry_path)
     )
-    phone_trace.result_shown(payment, page, asked_at)
+    phone_trace.record_result_shown(payment, page, asked_at)
     return page
 
 
 def find_code(code: str) -> CodeLookup | StaticCode:
-    """The order or the sticker behind a code, at a pace that makes guessing hopeless."""
+    """The order or the sticker behind a code; Problem(unknown-code, too-many-tries)."""
     guesses = current_context().rate_limits.codes
     wait_s = guesses.wait_s(request.remote_addr)
     if wait_s > 0:
@@ -140,32 +123,20 @@ def find_code(code: str) -> CodeLookup | StaticCode:
         ) from None
 
 
-def pin_trouble_of(payment: Payment) -> str | None:
-    """What the page says beside the PIN when the account's issuer did not like it."""
-    return _WRONG_PIN.get(payment.response_code or "")
-
-
-def odd_pin(pin: str) -> str | None:
-    """What the page says of a PIN that is none; None for six digits."""
-    if _PIN.fullmatch(pin) is None:
-        return "Type the six digits of the demo account's PIN."
-    return None
-
-
 def _pay_once(code: str, payer: str, pin: str) -> ResponseReturnValue:
     found = find_code(code)
     if isinstance(found, StaticCode):
-        return pay_sticker.pay(found, payer, pin, pin_trouble=odd_pin(pin))
+        return pay_sticker.pay(found, payer, pin)
     if found.status != "live":
         return _not_payable(found, code)
     order = found.order
     if payer not in known_payers():
         return _form(order, code, trouble="Choose the account to pay from.", status=422)
-    if odd_pin(pin):
-        return _form(order, code, payer=payer, pin_trouble=odd_pin(pin), status=422)
+    if form.pin_trouble(pin):
+        return _form(order, code, payer=payer, pin_trouble=form.pin_trouble(pin), status=422)
     shop = current_shop()
     try:
-        return phone_trace.told(
+        return phone_trace.pay_with_trace(
             lambda trace: shop.code_payments.pay(
                 code,
                 payer=payer,
@@ -180,19 +151,19 @@ def _pay_once(code: str, payer: str, pin: str) -> ResponseReturnValue:
 
 
 def _answer(payment: Payment, order: Order, code: str, payer: str) -> Response:
-    said = pin_trouble_of(payment)
-    if said is not None:
-        return _form(order, code, payer=payer, pin_trouble=said, status=403)
-    answer = make_response(redirect(receipt_path(payment.id), 303))
-    remember_payer(answer, payer)
-    return answer
+    trouble = form.wrong_pin(payment)
+    if trouble is not None:
+        return _form(order, code, payer=payer, pin_trouble=trouble, status=403)
+    response = make_response(redirect(receipt_path(payment.id), 303))
+    remember_payer(response, payer)
+    return response
 
 
 def _refused(error: ShopError, order: Order, code: str, payer: str) -> ResponseReturnValue:
     if error.kind == "outcome-unknown":
         return as_response(error)
     if error.kind == "clearing-unavailable":
-        return _form(order, code, payer=payer, trouble=NO_BANK, status=503)
+        return _form(order, code, payer=payer, trouble=form.NO_BANK, status=503)
     lookup = current_shop().orders.resolve_code(code)
     if lookup.status != "live":
         return _not_payable(lookup, code)
@@ -209,7 +180,7 @@ def _form(
     pin_trouble: str | None = None,
     status: int = 200,
 ) -> Response:
-    # An earlier code of the order runs out sooner than this says; its page offers a fresh one.
+    # The code at hand may be an earlier one, which runs out sooner: its page offers a fresh one.
     left_s = (order.code_expires_at - current_shop().orders.clock()).total_seconds()
     return phone_trace.form_page(
         lambda opened: render_template(
@@ -218,7 +189,7 @@ def _form(
             code=code,
             accounts=accounts(),
             first=payer or chosen_payer().name,
-            submission=secrets.token_urlsafe(18),
+            submission=form.new_submission(),
             opened=opened,
             trouble=trouble,
             pin_trouble=pin_trouble,

@@ -1,10 +1,11 @@
-"""A real phone's part in a payment's story, as far as the shop can see it.
+"""The steps of a payment that a real phone takes, as far as the shop can see them.
 
-The page's form carries, signed, when the page was opened and how large it was; what lies between
-that and the PIN is the payer's time. An emulated phone tells its own side, so nothing is added.
+The page's form carries a signed mark: when the page was opened and how many bytes it had. The time
+from the opening to the PIN is the payer's. An emulated phone records its own steps (`X-Own-Trace`),
+so nothing is added for it.
 
-Real or emulated: a sale by code is emulated where this project's own phone paid, which says so in
-its User-Agent, or where no phone did; whatever else opens the page is a real phone.
+A sale by code is emulated where this project's own phone paid, which its User-Agent shows, or where
+no phone did; anything else that opens the page is a real phone.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ _PLACE = "@@opened@@"
 
 
 def form_page(render: Callable[[str], str], status: int) -> Response:
-    """The page that `render` makes around the signed mark of its own opening."""
+    """The page that `render` returns, with the signed mark of its own opening in it."""
     page = render(_PLACE)
-    # A mark of the same length goes in, so that the page is as long as the mark says.
+    # The mark holds the length of the page with the mark in it, so its own length must not change.
     first = sign(_PURPOSE, [_now_ms(), request_bytes(), 10_000 + len(page)])
     length = len(page.encode()) - len(_PLACE) + len(first)
     bytes_shown = length + response_bytes(make_response("", status))
@@ -44,10 +45,12 @@ def form_page(render: Callable[[str], str], status: int) -> Response:
     return make_response(page.replace(_PLACE, mark), status)
 
 
-def told(pay: Callable[[Trace], Payment], answer: Callable[[Payment], Response]) -> Response:
-    """Run `pay` with a trace that begins when the payer opened the page, and `answer` it."""
-    if tells_its_own_story():
-        return answer(pay(Trace()))
+def pay_with_trace(
+    pay: Callable[[Trace], Payment], respond: Callable[[Payment], Response]
+) -> Response:
+    """Run `pay` with a trace that begins when the payer opened the page, then `respond`."""
+    if traces_itself():
+        return respond(pay(Trace()))
     began, asked, shown = _opening()
     waited_s = min(max(time.time() - began, 0.0), _LONGEST_S)
     trace = Trace(began_s_ago=waited_s)
@@ -72,14 +75,14 @@ def told(pay: Callable[[Trace], Payment], answer: Callable[[Payment], Response])
     confirmed = len(trace.steps()) + 1
     trace.record("phone", "shop", "confirm with the PIN", sent=request_bytes(), at_ms=confirmed_ms)
     payment = pay(trace)
-    response = answer(payment)
+    response = respond(payment)
     if payment.state in (PaymentState.APPROVED, PaymentState.DECLINED):
         index = confirmed - 1
         steps = list(payment.steps)
         steps[index] = steps[index].changed(
             bytes_received=response_bytes(response),
             took_ms=trace.now_ms() - confirmed_ms,
-            detail=http_told(response),
+            detail=http_detail(response),
         )
         current_shop().payments.replace_steps(payment.id, steps, modelled_ms=payment.modelled_ms)
     return response
@@ -90,13 +93,13 @@ def is_emulated_phone() -> bool:
     return request.headers.get("User-Agent", "").startswith(USER_AGENT)
 
 
-def tells_its_own_story() -> bool:
-    """Whether the phone keeps the steps that it takes itself."""
+def traces_itself() -> bool:
+    """Whether the phone records its own steps."""
     return "X-Own-Trace" in request.headers
 
 
-def opened(order: Order) -> None:
-    """Keep the moment when a phone first opened this code; a browser's guess ahead is none."""
+def record_opening(order: Order) -> None:
+    """Record when a phone first opened this code; a browser's prefetch does not count."""
     if request.method != "GET" or "prefetch" in _purpose():
         return
     code = str((request.view_args or {}).get("code", ""))[:4].upper()
@@ -104,7 +107,7 @@ def opened(order: Order) -> None:
 
 
 def opened_at() -> datetime | None:
-    """When the page whose form was sent had been opened; None where it does not say."""
+    """When the page with the form that was sent had been opened; None without its mark."""
     mark = verify(_PURPOSE, request.form.get("opened", ""))
     if not (isinstance(mark, list) and len(mark) == 3):
         return None
@@ -112,9 +115,9 @@ def opened_at() -> datetime | None:
     return current_shop().orders.clock() - timedelta(seconds=ago_s)
 
 
-def result_shown(payment: Payment, response: Response, asked_at: datetime) -> None:
-    """Keep the step by which a real phone's payer learned that it is paid."""
-    if payment.mode is not Mode.QR or tells_its_own_story() or request.method != "GET":
+def record_result_shown(payment: Payment, response: Response, asked_at: datetime) -> None:
+    """Record the step by which the payer on a real phone learned that the order is paid."""
+    if payment.mode is not Mode.QR or traces_itself() or request.method != "GET":
         return
     record_payer_knows(
         payment,
@@ -126,12 +129,12 @@ def result_shown(payment: Payment, response: Response, asked_at: datetime) -> No
         asked_at=asked_at,
         sent=request_bytes(),
         received=response_bytes(response),
-        detail=http_told(response),
+        detail=http_detail(response),
     )
 
 
-def http_told(response: Response) -> dict[str, str | int]:
-    """Request line and status, what is secret in the path left out, the form's fields unsaid."""
+def http_detail(response: Response) -> dict[str, str | int]:
+    """Request line and status, without the secrets in the path and without the form's fields."""
     return {"request": f"{request.method} {_short_path()}", "status": response.status_code}
 
 
@@ -158,7 +161,7 @@ def response_bytes(response: Response) -> int:
 
 
 def _now_ms() -> int:
-    """Whole milliseconds: as many digits whenever a page is opened."""
+    """Whole milliseconds, which have the same number of digits at any time."""
     return int(time.time() * 1000)
 
 

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import re
-import secrets
-
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DatabaseError
 
 from checkout.clearing.issuing.accounts import Account, demo_accounts
 from checkout.errors import ShopError
-from checkout.money import AmountError, Money, mask_account
+from checkout.money import AmountError, mask_account
 from checkout.shop.payments.top_ups import TopUpState
 from checkout.web.access.guard import open_to_all
-from checkout.web.context import current_context, current_shop
-from checkout.web.idempotency import fingerprint
+from checkout.web.context import current_shop
+from checkout.web.payer import form
 from checkout.web.payer.accounts import chosen_payer
-from checkout.web.payer.pay import NO_BANK, SUBMISSION, odd_pin
-from checkout.web.payer.pay_sticker import said
 from checkout.web.problems import KINDS
 
 blueprint = Blueprint("top_up", __name__, url_prefix="/wallet/top-up")
 
-_CURRENCY_SIGN = re.compile(r"^[A-Z]{3}\s*")
 _DECLINED = {
     "51": "The bank account does not hold as much. Nothing was moved.",
     "55": "That PIN is wrong. Nothing was moved.",
     "61": "That is more than this class of wallet account may hold. Nothing was moved.",
     "75": "The PIN was wrong too often: this account is blocked.",
-    "91": NO_BANK,
+    "91": form.NO_BANK,
 }
 _UNANSWERED = (
     "There was no answer in time, so the top-up is being taken back. Look at the list of payments "
@@ -38,13 +32,13 @@ _UNANSWERED = (
 
 
 def fundable() -> Account | None:
-    """The chosen payer's wallet account where a bank account tops it up; None for all others."""
+    """The chosen payer's wallet account if a bank account can top it up; None for all others."""
     account = demo_accounts().accounts.get(chosen_payer().account)
     return account if account is not None and account.funding_account is not None else None
 
 
 def stored_minor(account: Account) -> int | None:
-    """What the operator's books hold for the payer; None before the switch has run."""
+    """The balance in the operator's books; None before the switch has run on this database."""
     try:
         return current_shop().books.available(account.account, account.currency)
     except DatabaseError:
@@ -53,7 +47,7 @@ def stored_minor(account: Account) -> int | None:
 
 @blueprint.get("")
 @open_to_all
-def form() -> ResponseReturnValue:
+def show() -> ResponseReturnValue:
     """Amount and PIN; other accounts than wallets go back to the wallet's home."""
     account = fundable()
     return redirect(url_for("wallet.home"), 303) if account is None else _form(account)
@@ -64,34 +58,27 @@ def form() -> ResponseReturnValue:
 def top_up() -> ResponseReturnValue:
     """Top up once, however often the form is sent."""
     account = fundable()
-    submission = request.form.get("submission", "")
-    if account is None or SUBMISSION.fullmatch(submission) is None:
-        return redirect(url_for("top_up.form"), 303)
-    mark = fingerprint(account.payer, request.form.get("amount", ""))
-    return current_context().responses.once(
-        "top-up",
-        submission,
-        mark,
-        lambda: make_response(_once(account)),
-        patience_s=current_shop().config.clearing_timeout_s + 5,
-    )
+    submission = form.submission()
+    if account is None or submission is None:
+        return redirect(url_for("top_up.show"), 303)
+    content = (account.payer, request.form.get("amount", ""))
+    return form.once("top-up", submission, content, lambda: _top_up_once(account))
 
 
-def _once(account: Account) -> ResponseReturnValue:
-    typed = request.form.get("amount", "")[:32].strip().replace(",", ".")
+def _top_up_once(account: Account) -> ResponseReturnValue:
     pin = request.form.get("pin", "")
     try:
-        amount = Money.parse(_CURRENCY_SIGN.sub("", typed), account.currency)
-        if odd_pin(pin):
-            return _form(account, pin_trouble=odd_pin(pin), status=422)
+        amount = form.typed_amount(account.currency)
+        if form.pin_trouble(pin):
+            return _form(account, pin_trouble=form.pin_trouble(pin), status=422)
         done = current_shop().top_ups.top_up(account.payer, amount, pin)
     except AmountError as error:
-        return _form(account, amount_trouble=said(error), status=422)
+        return _form(account, amount_trouble=form.without_field(error), status=422)
     except ShopError as error:
         status = KINDS.get(error.kind, (409, ""))[0]
         if error.kind == "amount":
-            return _form(account, amount_trouble=said(error), status=status)
-        trouble = NO_BANK if error.kind == "clearing-unavailable" else str(error)
+            return _form(account, amount_trouble=form.without_field(error), status=status)
+        trouble = form.NO_BANK if error.kind == "clearing-unavailable" else str(error)
         return _form(account, trouble=trouble, status=status)
     if done.state is TopUpState.DECLINED:
         code = done.response_code or ""
@@ -121,7 +108,7 @@ def _form(
         source_masked=mask_account(account.funding_account),
         stored=stored_minor(account),
         typed=request.form.get("amount", "")[:16],
-        submission=secrets.token_urlsafe(18),
+        submission=form.new_submission(),
         trouble=trouble,
         amount_trouble=amount_trouble,
         pin_trouble=pin_trouble,

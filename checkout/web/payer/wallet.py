@@ -1,7 +1,7 @@
-"""The demo phone's home: its account, what it paid, and scanning by camera or photo.
+"""The demo wallet: the chosen account, its payments, and scanning by camera or photo.
 
-Live scanning needs a secure context (https or this machine itself); a photo that the server reads
-works on plain http too.
+Live scanning needs a secure context (https or this machine itself); a photo, which the server
+reads, works on plain http too.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def home() -> str:
 @blueprint.post("/account")
 @open_to_all
 def choose() -> ResponseReturnValue:
-    """Take another demo account in hand."""
+    """Choose another demo account."""
     wanted = request.form.get("payer", "")
     if wanted not in known_payers():
         raise Problem(kind="payer", detail="payer: no demo account has that name.", field="payer")
@@ -76,7 +76,7 @@ def scan() -> str:
 @blueprint.post("/scan")
 @open_to_all
 def read_photo() -> ResponseReturnValue:
-    """Read the code in an uploaded photo, or in a text that was pasted, and go to its page."""
+    """Read the code in a photo or a pasted text, and go to its page."""
     _check_pace()
     pasted = request.form.get("text", "").strip()[:1024]
     photo = request.files.get("photo")
@@ -90,7 +90,7 @@ def read_photo() -> ResponseReturnValue:
 @blueprint.post("/frame")
 @open_to_all
 def read_frame() -> ResponseReturnValue:
-    """Read one frame of the live camera: where its code leads, or null."""
+    """Read one frame of the live camera: the page of the code in it, or null."""
     request.max_content_length = _LARGEST_FRAME
     _check_pace()
     try:
@@ -102,23 +102,21 @@ def read_frame() -> ResponseReturnValue:
 
 
 def _check_pace() -> None:
-    """Problem(too-many-tries) for a phone that sends more pictures than a camera scans."""
-    pictures = current_context().rate_limits.pictures
-    wait_s = pictures.wait_s(request.remote_addr)
+    """Problem(too-many-tries) for a phone that sends more pictures than live scanning does."""
+    wait_s = current_context().rate_limits.pictures.take(request.remote_addr)
     if wait_s > 0:
         detail = "Too many pictures came from this address; wait a little."
         raise Problem(kind="too-many-tries", detail=detail, retry_after_s=wait_s)
-    pictures.failed(request.remote_addr)
 
 
 class NotOurs(ValueError):
-    """What was scanned is no code of this shop."""
+    """The scanned text is no code of this shop."""
 
 
 def target_of(texts: list[str]) -> str:
-    """The page of this shop that the first code of ours leads to; NotOurs when there is none.
+    """The page of this shop that the first code of ours opens; NotOurs where there is none.
 
-    Never an address taken from the picture: a stranger's sticker leads nowhere.
+    The address is never taken from the picture: a stranger's sticker opens nothing.
     """
     for text in texts:
         code = _code_in(text)

@@ -104,7 +104,7 @@ def test_answers_are_forgotten_after_a_week(engine: Engine) -> None:
     clock.now += timedelta(days=6)
     answers.once("api", "new", "f", lambda: answer(200))
     clock.now += timedelta(days=1, seconds=1)
-    assert answers.forget_old() == 1
+    assert answers.delete_old() == 1
     assert answers.find("api", "old") is None
     assert answers.find("api", "new") is not None
 

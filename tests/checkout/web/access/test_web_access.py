@@ -49,7 +49,7 @@ def test_every_route_but_the_payers_is_closed_to_strangers(
         "wallet.scan",
         "wallet.read_photo",
         "wallet.read_frame",
-        "top_up.form",
+        "top_up.show",
         "top_up.top_up",
         "my_code.show",
         "my_code.part",
