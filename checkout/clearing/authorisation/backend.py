@@ -65,8 +65,8 @@ class Backend:
 
     def open_books(self, now: datetime) -> None:
         """Enter the opening balances and payment tokens that a fresh database lacks."""
-        for one in self.participants.signing_on():
-            self.keys.zone_key(one.id)  # made now, so that a participant finds it to sign on with
+        for participant in self.participants.signing_on():
+            self.keys.zone_key(participant.id)  # made now: the participant signs on with it
         self.accounts.open_accounts(now)
         self.vault.provision_demo(now)
         self.store.commit()

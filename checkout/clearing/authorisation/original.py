@@ -58,7 +58,7 @@ class Sale:
     @property
     def is_hold(self) -> bool:
         """Whether it only holds the money."""
-        return any(one.purpose in ("hold", "quick hold") for one in self.transfers)
+        return any(transfer.purpose in ("hold", "quick hold") for transfer in self.transfers)
 
     @property
     def is_backward(self) -> bool:
@@ -78,7 +78,9 @@ class Sale:
     @property
     def linked(self) -> bool:
         """Whether a linked bank account paid."""
-        return any(one.purpose in ("quick payment", "quick hold") for one in self.transfers)
+        return any(
+            transfer.purpose in ("quick payment", "quick hold") for transfer in self.transfers
+        )
 
 
 class OriginalSales:
@@ -119,18 +121,18 @@ class OriginalSales:
         store = self._backend.store
         refunded = billed = disputed = 0
         status = store.status(entry)
-        for one in store.followers(entry.id):
-            if store.status(one) is Status.VOIDED:
+        for follower in store.followers(entry.id):
+            if store.status(follower) is Status.VOIDED:
                 continue
-            if one.kind in CONTRA:  # posted and undone: nothing more may follow it
+            if follower.kind in CONTRA:  # posted and undone: nothing more may follow it
                 status = Status.VOIDED
-            elif one.kind in RETURNS and not self._undone(one):
-                refunded += one.amount_minor
-                billed += one.billing_minor
-            elif one.kind in DISPUTED:
-                disputed += one.amount_minor
-            elif one.kind == REPRESENTED:
-                disputed -= one.amount_minor
+            elif follower.kind in RETURNS and not self._undone(follower):
+                refunded += follower.amount_minor
+                billed += follower.billing_minor
+            elif follower.kind in DISPUTED:
+                disputed += follower.amount_minor
+            elif follower.kind == REPRESENTED:
+                disputed -= follower.amount_minor
         return Sale(
             entry=entry,
             status=status,
@@ -141,7 +143,7 @@ class OriginalSales:
         )
 
     def _undone(self, refund: EntryRow) -> bool:
-        return any(one.kind in CONTRA for one in self._backend.store.followers(refund.id))
+        return any(entry.kind in CONTRA for entry in self._backend.store.followers(refund.id))
 
     def parties(self, sale: Sale, request: AuthorizationRequest) -> Parties:
         """The parties to a request that follows `sale`, with its amount as it is billed."""
@@ -189,14 +191,14 @@ class OriginalSales:
 
     def latest(self, entry: EntryRow) -> EntryRow:
         """The entry that stands for the sale now, after its completions and reinstatements."""
-        for one in self._backend.store.followers(entry.id):
-            replaces = one.kind in (
+        for follower in self._backend.store.followers(entry.id):
+            replaces = follower.kind in (
                 TransactionType.COMPLETION,
                 TransactionType.COMPLETION_ADVICE,
                 REINSTATED,
             )
-            if replaces and self._backend.store.status(one) is not Status.VOIDED:
-                return self.latest(one)
+            if replaces and self._backend.store.status(follower) is not Status.VOIDED:
+                return self.latest(follower)
         return entry
 
     def _billed(self, sale: Sale, request: AuthorizationRequest) -> int:

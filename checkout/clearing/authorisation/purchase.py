@@ -124,16 +124,16 @@ class PurchaseAuthorisation:
         """Hold the money and count it against the account's limits."""
         context, parties, split = routed.context, answer.parties, answer.split
         assert parties is not None and split is not None
-        held = context.request.transaction_type is TransactionType.PREAUTHORISATION
+        preauthorised = context.request.transaction_type is TransactionType.PREAUTHORISATION
         self._backend.enter(
             context,
-            hold_legs(parties) if held else sale_legs(parties, split),
+            hold_legs(parties) if preauthorised else sale_legs(parties, split),
             payer=routed.account,
             holder=parties.holder,
             billing_minor=parties.billing_minor,
             billing_currency=parties.billing_currency,
             house=answer.house,
-            expires_us=context.at_us + _HOLD_US if held else None,
+            expires_us=context.at_us + _HOLD_US if preauthorised else None,
         )
         for account, amount_minor in answer.counted:
             self._backend.accounts.spend(

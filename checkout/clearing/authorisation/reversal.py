@@ -85,7 +85,7 @@ class Reversals:
         """Undo a void: enter the sale that it took back anew."""
         assert void.original is not None
         followers = self._backend.store.followers(void.original)
-        if any(one.kind == REINSTATED for one in followers):
+        if any(follower.kind == REINSTATED for follower in followers):
             return _undone(context, "reversed-already")
         self._enter_anew(context, void.original)
         return _undone(context)
@@ -124,13 +124,13 @@ class Reversals:
 def _legs_of(transfers: tuple[Transfer, ...]) -> tuple[Leg, ...]:
     return tuple(
         Leg(
-            debit=one.debit,
-            credit=one.credit,
-            amount_minor=one.amount_minor,
-            currency=one.currency,
-            purpose=one.purpose,
+            debit=transfer.debit,
+            credit=transfer.credit,
+            amount_minor=transfer.amount_minor,
+            currency=transfer.currency,
+            purpose=transfer.purpose,
         )
-        for one in transfers
+        for transfer in transfers
     )
 
 

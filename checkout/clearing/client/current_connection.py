@@ -73,11 +73,11 @@ class CurrentConnection:
 
     def _retire(self, connection: SwitchConnection) -> None:
         """With the lock held: close what is broken, keep what still owes answers."""
-        retired = {id(one): one for one in (*self._signed_off, connection)}.values()
-        for one in retired:
-            if one.is_broken:
-                one.close()
-        self._signed_off = [one for one in retired if not one.is_broken]
+        retired = {id(each): each for each in (*self._signed_off, connection)}.values()
+        for each in retired:
+            if each.is_broken:
+                each.close()
+        self._signed_off = [each for each in retired if not each.is_broken]
         if self._current is connection:
             self._current = None
 

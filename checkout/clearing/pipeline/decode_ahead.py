@@ -38,7 +38,9 @@ class DecodeAhead:
 
     def __init__(self, home: Path, participants: Participants) -> None:
         schemes = {
-            prefix: one.scheme for prefix, one in participants.ranges.items() if one.verifiable
+            prefix: found.scheme
+            for prefix, found in participants.ranges.items()
+            if found.verifiable
         }
         self.process = WorkerProcess(
             "checkout.clearing.pipeline.decode_process",
@@ -66,7 +68,11 @@ class DecodeAhead:
             if not self.process.is_ready(start=busy):
                 return
             self._receive()
-            fresh = [one for one in messages if one not in self._decoded and len(one) <= _LONGEST]
+            fresh = [
+                message
+                for message in messages
+                if message not in self._decoded and len(message) <= _LONGEST
+            ]
             del fresh[max(_MOST - len(self._under_way), 0) :]
             if fresh:
                 send(self.process.line, encode(DecodeTask(now=now, messages=fresh)))

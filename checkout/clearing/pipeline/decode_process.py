@@ -84,7 +84,8 @@ def serve(line: socket.socket) -> None:
         task = decode_task(receive(line))
         for at in range(0, len(task.messages), MESSAGES_A_REPLY):
             messages = task.messages[at : at + MESSAGES_A_REPLY]
-            send(line, encode([decode_message(one, task.now, schemes, keys) for one in messages]))
+            decoded = [decode_message(message, task.now, schemes, keys) for message in messages]
+            send(line, encode(decoded))
 
 
 if __name__ == "__main__":

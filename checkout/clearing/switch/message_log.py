@@ -121,14 +121,14 @@ def _blanked(message: bytes, request: AuthorizationRequest, masked: str) -> byte
     the log can be sent again.
     """
     account, asterisks = request.account.encode("ascii"), masked.encode("ascii")
-    shown = message.replace(account, asterisks)
+    blanked = message.replace(account, asterisks)
     if request.track2 is not None:
         track = request.track2.encode("ascii").replace(account, asterisks)
         hidden = track[: len(account) + 1] + b"0" * (len(track) - len(account) - 1)
-        shown = shown.replace(track, hidden)
+        blanked = blanked.replace(track, hidden)
     if request.pin_block is not None:
-        shown = shown.replace(request.pin_block, bytes(len(request.pin_block)))
-    return shown
+        blanked = blanked.replace(request.pin_block, bytes(len(request.pin_block)))
+    return blanked
 
 
 def _without_numbers(message: bytes) -> bytes:

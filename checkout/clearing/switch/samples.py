@@ -122,10 +122,13 @@ def questions() -> Iterator[tuple[str, Question]]:
     yield "balance enquiry", replace(CODE, transaction_type=_T.BALANCE, amount_minor=0)
     yield "pre-authorisation", replace(TAP, transaction_type=_T.PREAUTHORISATION, condition="06")
     yield "top-up of a stored balance, by its operator", TOP_UP
-    held = replace(later, condition="06", original=originals("0100"))
-    yield "completion", replace(held, transaction_type=_T.COMPLETION, amount_minor=1100)
-    yield "completion as advice", replace(held, transaction_type=_T.COMPLETION_ADVICE)
-    yield "void of a pre-authorisation", replace(held, transaction_type=_T.PREAUTHORISATION_VOID)
+    completing = replace(later, condition="06", original=originals("0100"))
+    yield "completion", replace(completing, transaction_type=_T.COMPLETION, amount_minor=1100)
+    yield "completion as advice", replace(completing, transaction_type=_T.COMPLETION_ADVICE)
+    yield (
+        "void of a pre-authorisation",
+        replace(completing, transaction_type=_T.PREAUTHORISATION_VOID),
+    )
     yield "advice of an offline approval", replace(TAP, transaction_type=_T.OFFLINE_ADVICE)
     yield (
         "reversal",

@@ -288,7 +288,7 @@ class SwitchServer:
             self._backlog.add(connection)  # so that this turn or the next one sends it
 
     def _more_waits(self, turn: ClientTurn) -> bool:
-        return any(one.has_message for one in turn.messages) or bool(self._selector.select(0))
+        return any(client.has_message for client in turn.messages) or bool(self._selector.select(0))
 
     def _answer(self, turn: ClientTurn, durable: bool) -> None:
         """Queue a durable turn's answers, or 96 to each message of one that was rolled back."""
@@ -298,8 +298,8 @@ class SwitchServer:
             for connection, sealed in turn.answers:
                 connection.queue(sealed)
                 self._answered += len(sealed)
-            for held in turn.held_back:
-                heapq.heappush(self._held_back, held)
+            for delayed in turn.held_back:
+                heapq.heappush(self._held_back, delayed)
         else:
             self._backend.in_flight -= len(turn.held_back)
             for connection, taken in turn.messages.items():
@@ -359,10 +359,11 @@ class SwitchServer:
             answered = self._answered
             self._run_turn(0.02)
             if self._answered != answered or any(
-                one.has_output or one.has_message or one.owed for one in self._connections
+                client.has_output or client.has_message or client.owed
+                for client in self._connections
             ):
                 quiet_since = time.monotonic()
-            signed_on = any(one.session.participant is not None for one in self._connections)
+            signed_on = any(client.session.participant for client in self._connections)
             if time.monotonic() - quiet_since >= (_SIGN_OFF_S if signed_on else _QUIET_S):
                 break
         self._commit.finish()

@@ -135,7 +135,8 @@ def _table(headings: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def _participants() -> str:
-    rows = ((one.institution, one.id, one.name) for one in demo_participants().signing_on())
+    participants = demo_participants().signing_on()
+    rows = ((each.institution, each.id, each.name) for each in participants)
     return "## Who may sign on\n\n" + _table(("DE33", "zone key", "participant"), rows)
 
 
@@ -145,7 +146,7 @@ def _messages() -> str:
         for what, (kind, code, condition) in SHAPES.items()
     )
     needed = ((message_type, ", ".join(numbers)) for message_type, numbers in REQUIRED.items())
-    functions = ((one.value, one.name.lower().replace("_", " ")) for one in NetworkFunction)
+    functions = ((each.value, each.name.lower().replace("_", " ")) for each in NetworkFunction)
     return "\n".join(
         (
             "## Messages\n",
@@ -160,8 +161,14 @@ def _messages() -> str:
 
 def _fields() -> str:
     rows = (
-        (str(one.number), one.name, one.form.value, f"{one.length.value} {one.size}", one.use)
-        for one in FIELDS
+        (
+            str(field.number),
+            field.name,
+            field.form.value,
+            f"{field.length.value} {field.size}",
+            field.use,
+        )
+        for field in FIELDS
     )
     return "## Fields\n\n" + _table(("DE", "name", "form", "length", "use"), rows)
 
@@ -205,19 +212,19 @@ def _sample(title: str, fields: Fields) -> str:
     text = frame(message).hex().upper()
     lines = [text[at : at + 96] for at in range(0, len(text), 96)]
     described = describe(message)
-    shown = [f"{described.pop('message_type')}"]
-    for key, held in described.items():
-        shown.append(f"{key:6} {held['name']}: {_flat(held['value'])}")
+    listing = [f"{described.pop('message_type')}"]
+    for key, field in described.items():
+        listing.append(f"{key:6} {field['name']}: {_flat(field['value'])}")
     return (
         f"### {fields['t']} {title}\n\n```\n"
         + "\n".join(lines)
         + "\n\n"
-        + "\n".join(shown)
+        + "\n".join(listing)
         + f"\n```\n\nIts MAC would be DE{mac_field(fields)}.\n"
     )
 
 
 def _flat(value: Any) -> str:
     if isinstance(value, dict):
-        return "".join(f"\n         {tag} = {held}" for tag, held in value.items())
+        return "".join(f"\n         {tag} = {content}" for tag, content in value.items())
     return str(value)

@@ -196,7 +196,7 @@ class Switch:
         answers = (answer, answer) if fault.duplicate else (answer,)
         if not fault.delay_ms:
             return answers
-        self.delayed += [(fault.delay_ms, one) for one in answers]
+        self.delayed += [(fault.delay_ms, each) for each in answers]
         return ()
 
     # -- everything else --------------------------------------------------------------------------

@@ -135,7 +135,7 @@ def serial_reason(uses_before: int) -> str:
 
 def needs_keys(records: Iterable[LimitedKey], *, now: datetime) -> bool:
     """Whether a phone's unexpired keys are good for too few payments."""
-    left = sum(one.uses_left for one in records if now < one.expires_at)
+    left = sum(record.uses_left for record in records if now < record.expires_at)
     return left <= REPLENISH_AT_USES
 
 

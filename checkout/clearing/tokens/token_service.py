@@ -212,7 +212,7 @@ def token_number(serial: int, *, prefix: str = TOKEN_PREFIX) -> str:
     body = f"{prefix}{serial:0{15 - len(prefix)}}"
     if len(body) != 15:
         raise TokenError(f"payment token: serial {serial} does not fit {15 - len(prefix)} digits")
-    digits = [int(one) for one in reversed(body)]
+    digits = [int(digit) for digit in reversed(body)]
     doubled = sum(digit * 2 - 9 if digit > 4 else digit * 2 for digit in digits[::2])
     return body + str(-(doubled + sum(digits[1::2])) % 10)
 
@@ -257,11 +257,13 @@ def verify_token_cryptogram(
     token_key: bytes, request: AuthorizationRequest
 ) -> TokenCryptogramVerdict:
     """Check DE63's cryptogram of an online payment; a missing or short one is not valid."""
-    given = request.token_cryptogram or b""
-    if len(given) != 14:
+    cryptogram = request.token_cryptogram or b""
+    if len(cryptogram) != 14:
         return TokenCryptogramVerdict(valid=False, reason="cryptogram-missing", atc=0)
-    atc = int.from_bytes(given[:2])
-    fits = hmac.compare_digest(given, token_cryptogram(token_key, request, atc, given[2:6]))
+    atc = int.from_bytes(cryptogram[:2])
+    fits = hmac.compare_digest(
+        cryptogram, token_cryptogram(token_key, request, atc, cryptogram[2:6])
+    )
     return TokenCryptogramVerdict(valid=fits, reason="" if fits else "cryptogram-mismatch", atc=atc)
 
 

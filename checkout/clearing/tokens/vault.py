@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
+import msgspec
+
 from checkout.clearing.issuing.accounts import DemoToken
 from checkout.clearing.issuing.world import World
 from checkout.clearing.store import schema
@@ -28,6 +30,7 @@ from checkout.clearing.tokens.token_service import (
 )
 from checkout.database import instant, micros
 
+_read_token = msgspec.json.Decoder(PaymentToken).decode
 #: A phone holds a few keys at a time and may use them in any order.
 _KEYS_BEHIND = 5
 _KEYS_AHEAD = 64
@@ -52,16 +55,16 @@ class Vault:
         """Store the demo world's payment tokens that are missing."""
         del now
         known = {row[0] for row in self._store.query("SELECT number FROM clearing_tokens")}
-        for number, one in self._world.accounts.payment_tokens.items():
+        for number, token in self._world.accounts.payment_tokens.items():
             if number not in known:
-                self.store_token(self._demo_token(one))
+                self.store_token(self._demo_token(token))
 
     def find(self, number: str) -> PaymentToken | None:
         """The payment token of a number; None for one that was never issued."""
         if number not in self._tokens:
             read = "SELECT details FROM clearing_tokens WHERE number = ?"
             rows = self._store.query(read, (number,), flushed=False)  # memory has all under way
-            self._tokens[number] = _read(rows[0][0]) if rows else None
+            self._tokens[number] = _read_token(rows[0][0]) if rows else None
         return self._tokens[number]
 
     def store_token(self, token: PaymentToken) -> None:
@@ -132,28 +135,21 @@ class Vault:
 
     def reference(self, account: str) -> str:
         """The payment account reference (PAR) of an account."""
-        found = self._references.get(account)
-        if found is None:
-            found = payment_account_reference(account, self._secret())
-            self._references[account] = found
-        return found
+        reference = self._references.get(account)
+        if reference is None:
+            reference = payment_account_reference(account, self._secret())
+            self._references[account] = reference
+        return reference
 
-    def _demo_token(self, one: DemoToken) -> PaymentToken:
+    def _demo_token(self, demo: DemoToken) -> PaymentToken:
         return PaymentToken(
-            number=one.payment_token,
-            account=one.account,
-            requestor_id=self._world.participants.token_requestors[one.requestor].id,
-            domain=TokenDomain(one.domain),
-            expiry=one.expiry,
-            reference=self.reference(one.account),
+            number=demo.payment_token,
+            account=demo.account,
+            requestor_id=self._world.participants.token_requestors[demo.requestor].id,
+            domain=TokenDomain(demo.domain),
+            expiry=demo.expiry,
+            reference=self.reference(demo.account),
             state=TokenState.ACTIVE,
             assurance=ASSURANCE[Verification.BANK_APP],
-            merchant=one.merchant,
+            merchant=demo.merchant,
         )
-
-
-def _read(details: str) -> PaymentToken:
-    held = json.loads(details)
-    return PaymentToken(
-        **(held | {"domain": TokenDomain(held["domain"]), "state": TokenState(held["state"])})
-    )
