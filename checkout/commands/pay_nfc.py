@@ -8,14 +8,13 @@ import time
 from checkout.acceptance.nfc.terminal import instruction, load
 from checkout.config import Config
 from checkout.demo.emulated_reader import EmulatedReader, choose_reader
-from checkout.demo.payers import payer_of_account
 from checkout.demo.provisioning import shared_service
 from checkout.errors import ShopError
 from checkout.shop.orders.states import Order
 from checkout.shop.payments.payers import Payer
 from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.shop.shop import Shop
-from checkout.shop.till import Cashier, Charge, Tap, Till, Verdict, pay_by_tap, record_shown
+from checkout.shop.till import Cashier, Charge, Tap, Till, Verdict, pay_with_card, record_shown
 from devices.nfc.contract import TransportError
 from devices.nfc.kernel import Outcome
 
@@ -67,11 +66,11 @@ class _CommandCashier(Cashier):
         """Pay; ShopError or TransportError for a card that decided nothing and gets no try more."""
         if tap.evidence is None:
             return self._ask_again(tap)
-        payment = pay_by_tap(
+        payment = pay_with_card(
             self._shop.tap_payments,
             charge,
             tap,
-            payer=payer_of_account(tap.evidence.pan),
+            payer=self._shop.payers.name_of(tap.evidence.pan),
             pin=self._pin,
         )
         self.payment_id = payment.id

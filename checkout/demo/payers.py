@@ -111,7 +111,7 @@ class DemoPayers:
 
     def name_of(self, account: str | None) -> str | None:
         """The name of the payer with that account; None where no payer of the demo has it."""
-        return payer_of_account(account)
+        return next((each.name for each in payers() if each.account == account), None)
 
 
 def payer(name: str) -> Payer:
@@ -121,11 +121,6 @@ def payer(name: str) -> Payer:
             return candidate
     known = ", ".join(candidate.name for candidate in payers())
     raise ShopError("unknown-payer", f"payer: nobody is called {name!r}; there are {known}")
-
-
-def payer_of_account(account: str | None) -> str | None:
-    """The name of the payer with that account; None where no payer of the demo has it."""
-    return next((each.name for each in payers() if each.account == account), None)
 
 
 def make_card(name: str, home: Path, *, service: TokenService | None = None) -> Path:

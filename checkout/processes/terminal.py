@@ -13,13 +13,22 @@ from checkout.acceptance.nfc.terminal import instruction, load
 from checkout.config import Config
 from checkout.database import one_line
 from checkout.demo.emulated_reader import EmulatedReader, choose_reader
-from checkout.demo.payers import DemoPayers, payer_of_account
+from checkout.demo.payers import DemoPayers
 from checkout.demo.provisioning import shared_service
 from checkout.errors import ShopError
 from checkout.shop.orders.milestones import CARD_SEEN
 from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.shop.shop import Shop
-from checkout.shop.till import Cashier, Charge, Signal, Tap, Till, Verdict, pay_by_tap, record_shown
+from checkout.shop.till import (
+    Cashier,
+    Charge,
+    Signal,
+    Tap,
+    Till,
+    Verdict,
+    pay_with_card,
+    record_shown,
+)
 from checkout.shop.webhooks.worker import run_courier
 from checkout.trace import Trace
 from devices.nfc.contract import Reader
@@ -97,11 +106,11 @@ class CounterCashier(Cashier):
             signal: Signal = "ready" if state == "see-phone" else "failure"
             return Verdict(state=state, message=message, signal=signal, stands=True)
         try:
-            payment = pay_by_tap(
+            payment = pay_with_card(
                 self._shop.tap_payments,
                 charge,
                 tap,
-                payer=payer_of_account(tap.evidence.pan),
+                payer=self._shop.payers.name_of(tap.evidence.pan),
                 hold_for_pin=True,
             )
         except ShopError as error:

@@ -310,7 +310,7 @@ class _OneCard(Cashier):
         )
 
 
-def pay_by_tap(
+def pay_with_card(
     payments: TapPayments,
     charge: Charge,
     tap: Tap,

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from checkout.acceptance.nfc.terminal import instruction
 from checkout.acceptance.qr.link import build_link
 from checkout.comparison.testbed.testbed import Testbed
-from checkout.demo.payers import DEMO_PIN, payer_of_account
+from checkout.demo.payers import DEMO_PIN
 from checkout.demo.phone_steps import scan_steps
 from checkout.errors import ShopError
 from checkout.shop.orders.states import Order
 from checkout.shop.payments.payments import Payment, PaymentState
-from checkout.shop.till import Cashier, Charge, Tap, Till, Verdict, pay_by_tap
+from checkout.shop.till import Cashier, Charge, Tap, Till, Verdict, pay_with_card
 from checkout.trace import Step, Trace
 from devices.nfc.contract import Card, Reader, TransportError
 from devices.nfc.emulated.air.timing_model import ModelledTime, modelled_ms
@@ -210,11 +210,11 @@ class _MeasuringCashier(Cashier):
                 self.trace, "asks for the PIN", "no PIN was typed", air=air, tap_result=tap.result
             )
         try:
-            payment = pay_by_tap(
+            payment = pay_with_card(
                 self._testbed.shop.tap_payments,
                 charge,
                 tap,
-                payer=payer_of_account(tap.evidence.pan),
+                payer=self._testbed.shop.payers.name_of(tap.evidence.pan),
                 pin=self._pin,
             )
         except ShopError as error:

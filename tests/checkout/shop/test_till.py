@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+import checkout
 from checkout.acceptance.nfc.terminal import Terminal, load
 from checkout.shop.till import Cashier, Charge, Tap, Till, Verdict
 from devices.nfc.contract import (
@@ -235,3 +238,13 @@ def test_one_sale_ends_with_the_fault_that_stops_it(
 def test_a_card_that_came_and_went_is_looked_for_again(one_sale: Run) -> None:
     _, cashier = one_sale([CardGone(), NOTHING, CardGone(), CARD], [SOLD])
     assert cashier.tapped_for == ["tea"]
+
+
+def test_nothing_else_waits_for_cards_or_walks_them() -> None:
+    """There is one tap loop; an emulated reader only passes the question on."""
+    package = Path(checkout.__file__).parent
+    sources = {str(path.relative_to(package)): path.read_text() for path in package.rglob("*.py")}
+    waiting = {name for name, source in sources.items() if ".wait_for_card(" in source}
+    assert waiting == {"shop/till.py", "demo/emulated_reader.py"}
+    walking = {name for name, source in sources.items() if re.search(r"\bwalk\(", source)}
+    assert walking == {"shop/till.py", "acceptance/nfc/terminal.py"}
