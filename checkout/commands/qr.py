@@ -40,7 +40,7 @@ class CodeFileError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class WrittenCode:
     """A code in a file: its `text`, the file, and the modules along one side."""
 
     text: str
@@ -49,7 +49,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
+class ReadCode:
     """The code that was read, the texts of `others` in the picture, the exit status."""
 
     reading: Reading
@@ -106,7 +106,7 @@ def check_output(out: Path, *, static: bool = False) -> None:
         raise CodeFileError(f"out: expected a name that ends in {' or '.join(endings)}, got {out}")
 
 
-def write(text: str, out: Path, *, module_pixels: int = 10) -> Made:
+def write(text: str, out: Path, *, module_pixels: int = 10) -> WrittenCode:
     """Write `text` as a QR code to a .png or .svg file; OSError where that fails."""
     check_output(out)
     if out.suffix.lower() == ".svg":
@@ -114,10 +114,10 @@ def write(text: str, out: Path, *, module_pixels: int = 10) -> Made:
     else:
         content = rendering.png(text, module_pixels=module_pixels)
     out.write_bytes(content)
-    return Made(text=text, path=out, modules=len(rendering.modules(text)))
+    return WrittenCode(text=text, path=out, modules=len(rendering.modules(text)))
 
 
-def write_sticker(sticker: Sticker, out: Path, *, made_at: datetime) -> Made:
+def write_sticker(sticker: Sticker, out: Path, *, made_at: datetime) -> WrittenCode:
     """Write a sticker to a .png or .svg file, or a sheet of six to a .pdf file.
 
     FontError where no font of this machine has its words; OSError where the file cannot be written.
@@ -130,10 +130,10 @@ def write_sticker(sticker: Sticker, out: Path, *, made_at: datetime) -> Made:
         out.write_text(sticker_sheet.svg(sticker), encoding="utf-8")
     else:
         out.write_bytes(sticker_sheet.png(sticker))
-    return Made(text=sticker.text, path=out, modules=len(rendering.modules(sticker.text)))
+    return WrittenCode(text=sticker.text, path=out, modules=len(rendering.modules(sticker.text)))
 
 
-def read(source: str, *, lenient: bool = False) -> Read:
+def read(source: str, *, lenient: bool = False) -> ReadCode:
     """Read a code from the picture or text file named `source`, or from `source` itself.
 
     CodeFileError where the file is missing, ScanError where it is neither a picture nor a text, or
@@ -144,10 +144,10 @@ def read(source: str, *, lenient: bool = False) -> Read:
     reading = best(texts)
     status = DONE if reading.accepted(lenient=lenient) else REFUSED
     others = tuple(text for text in dict.fromkeys(texts) if text != reading.text)
-    return Read(reading=reading, others=others, status=status)
+    return ReadCode(reading=reading, others=others, status=status)
 
 
-def describe(found: Read) -> Iterator[str]:
+def describe(found: ReadCode) -> Iterator[str]:
     """The result of `qr read` for people, line by line."""
     reading = found.reading
     yield f"{reading.kind}: {reading.verdict}"
@@ -186,7 +186,7 @@ def _make(options: SimpleNamespace) -> int:
     return 0
 
 
-def _order_code(shop: Shop, options: SimpleNamespace, amount: Money) -> Made:
+def _order_code(shop: Shop, options: SimpleNamespace, amount: Money) -> WrittenCode:
     order = shop.orders.create(amount_minor=amount.amount_minor, currency=amount.currency)
     if options.format == "emv":
         text = shop.emv_payload(order)
@@ -199,7 +199,7 @@ def _order_code(shop: Shop, options: SimpleNamespace, amount: Money) -> Made:
         raise
 
 
-def _sticker(shop: Shop, options: SimpleNamespace, amount: Money | None) -> Made:
+def _sticker(shop: Shop, options: SimpleNamespace, amount: Money | None) -> WrittenCode:
     merchant = shop.config.merchant
     fixed = None if amount is None else amount.amount_minor
     code = shop.static_codes.create(options.label, options.currency, amount_minor=fixed)

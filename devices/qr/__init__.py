@@ -1,0 +1,1 @@
+"""QR codes: `codec` for EMV payloads, `scanner` from pictures to texts, `symbol` back."""

@@ -1,0 +1,1 @@
+"""Pictures of codes: QR symbols, barcodes, stickers and sheets of them."""

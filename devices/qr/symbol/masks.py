@@ -1,7 +1,7 @@
-"""Mask patterns of a QR symbol, and the choice among the eight by lost points.
+"""The mask patterns of a QR symbol, and the choice of the one with the fewest penalty points.
 
-All eight trial symbols lie side by side in one integer, so that each rule is a handful of
-shifts and ands over the lot. The points are those of `qrcode`, to the last rounding.
+One integer holds all eight trial symbols, so that each rule is a few shifts and ands over all of
+them. The points equal those of `qrcode`, rounding included.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PERIOD = 12  # every condition repeats after 12 rows and after 12 columns
 
 
 def mask_rows(mask: int, free: Sequence[Sequence[bool]]) -> list[str]:
-    """Rows of 0 and 1: where `mask` inverts a module that `free` gives to the bits."""
+    """Rows of 0 and 1: 1 where `mask` inverts a module that is `free` for data."""
     condition = _CONDITIONS[mask]
     tile = [[condition(row, column) for column in range(_PERIOD)] for row in range(_PERIOD)]
     width = len(free)
@@ -44,9 +44,9 @@ def mask_rows(mask: int, free: Sequence[Sequence[bool]]) -> list[str]:
 class MaskScorer:
     """Scores the eight trial symbols of one version.
 
-    `trials` are the modules of an empty symbol under each mask, rows of 0 and 1. A trial takes
-    `size` rows of `size` modules and one blank, then one blank row: no run, block or pattern
-    can reach over a blank, since a blank is neither dark nor light.
+    `trials` are the modules of an empty symbol with each mask, rows of 0 and 1. In the integer, a
+    trial has `size` rows of `size` modules and a blank, then a blank row. A blank is neither dark
+    nor light, so that no run, block or pattern extends from one row or trial to the next.
     """
 
     def __init__(self, size: int, trials: Sequence[Sequence[str]]) -> None:
@@ -55,25 +55,25 @@ class MaskScorer:
         self._pitch = -(-(size + 1) * self._stride // 8)  # bytes from one trial to the next
         tail = 8 * self._pitch - size * self._stride
         self._tail = tail
-        self._trials = self._line_up(
+        self._trials = self._joined(
             [int("".join(row + "0" for row in rows), 2) << tail for rows in trials]
         )
         valid = int(("1" * size + "0") * size, 2) << tail
-        self._valid = self._line_up([valid] * MASKS)
+        self._valid = self._joined([valid] * MASKS)
         self._pairs = {step: self._valid & (self._valid >> step) for step in (1, self._stride)}
 
-    def _line_up(self, symbols: Sequence[int]) -> int:
+    def _joined(self, symbols: Sequence[int]) -> int:
         return int.from_bytes(b"".join(symbol.to_bytes(self._pitch) for symbol in symbols))
 
     def best(self, placed: int) -> int:
-        """The mask of fewest lost points for `placed` data bits; the lower one of equals."""
+        """The mask with the fewest points for `placed` data bits; of equals the lowest."""
         points = self.points(placed)
         return points.index(min(points))
 
     def points(self, placed: int) -> list[int]:
-        """Lost points of each mask (ISO/IEC 18004, evaluation of data masking results)."""
-        lined_up = (placed << self._tail).to_bytes(self._pitch) * MASKS
-        dark = int.from_bytes(lined_up) ^ self._trials
+        """The penalty points of each mask (ISO/IEC 18004, evaluation of data masking results)."""
+        repeated = (placed << self._tail).to_bytes(self._pitch) * MASKS
+        dark = int.from_bytes(repeated) ^ self._trials
         light = dark ^ self._valid
         stride = self._stride
         across, alike_across = self._runs(dark, 1)
@@ -90,7 +90,7 @@ class MaskScorer:
         ]
 
     def _runs(self, dark: int, step: int) -> tuple[list[int], int]:
-        """Points for runs of five and more along `step`; and which modules equal their next."""
+        """Points for runs of five and more along `step`; the modules that equal the next one."""
         pairs = self._pairs[step]
         alike = (dark ^ (dark >> step)) & pairs ^ pairs
         three = alike & (alike >> step)
@@ -105,7 +105,7 @@ class MaskScorer:
         return int(abs(percent * 100 - 50) / 5) * 10
 
     def _counts(self, found: int) -> list[int]:
-        """How many bits of `found` fall to each trial."""
+        """The number of bits of `found` in each trial."""
         pitch = self._pitch
         raw = found.to_bytes(MASKS * pitch)
         return [
@@ -115,7 +115,7 @@ class MaskScorer:
 
 
 def _finder_like(dark: int, light: int, step: int) -> int:
-    """Where 1011101 stands with four light modules before or after it, along `step`."""
+    """The places of 1011101 with four light modules before or after it, along `step`."""
     two_dark = dark & (dark >> 2 * step)
     two_light = light & (light >> 4 * step)
     finder = two_dark & (two_dark >> 4 * step) & (dark >> 3 * step) & (two_light >> step)

@@ -38,8 +38,8 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
         status = cli.main(["qr", *(str(each) for each in arguments)])
     except SystemExit as ended:
         status = int(str(ended.code))
-    told = capsys.readouterr()
-    return status, told.out, told.err
+    written = capsys.readouterr()
+    return status, written.out, written.err
 
 
 @pytest.mark.parametrize("ending", ["png", "svg"])
@@ -47,10 +47,10 @@ def test_a_link_is_written_for_an_order_that_can_be_paid(
     shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
 ) -> None:
     out = tmp_path / f"code.{ending}"
-    status, said, _ = run(capsys, "make", "--amount", "12.80", "--out", out)
+    status, output, _ = run(capsys, "make", "--amount", "12.80", "--out", out)
     assert status == 0
     (found,) = scanner.read(out)
-    assert found.text in said
+    assert found.text in output
     lookup = shop.orders.resolve_code(parse_link(found.text).code)
     assert lookup.status == "live"
     assert (lookup.order.amount_minor, lookup.order.currency) == (1280, "CNY")
@@ -65,18 +65,18 @@ def test_the_emv_form_carries_amount_and_proof(
     offer = open_payload(found.text, key=shop.code_key)
     assert str(offer.amount) == "CNY 12.80"
     assert shop.orders.resolve_code(offer.code).status == "live"
-    status, said, _ = run(capsys, "read", out, "--json")
-    read = json.loads(said)
+    status, output, _ = run(capsys, "read", out, "--json")
+    read = json.loads(output)
     assert (status, read["kind"], read["verdict"]) == (0, "emv-mpm", "strict")
     assert read["fields"]["54"] == "12.80"
 
 
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
-def test_a_sticker_is_kept_in_the_shop_and_readable(
+def test_a_sticker_is_stored_in_the_shop_and_readable(
     shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str], ending: str
 ) -> None:
     out = tmp_path / f"sticker.{ending}"
-    status, said, _ = run(capsys, "make", "--static", "--label", "door", "--out", out)
+    status, output, _ = run(capsys, "make", "--static", "--label", "door", "--out", out)
     assert status == 0
     picture = out
     if ending == "pdf":
@@ -88,9 +88,9 @@ def test_a_sticker_is_kept_in_the_shop_and_readable(
     texts = {found.text for found in scanner.read(picture)}
     assert len(texts) == 1
     text = texts.pop()
-    assert text in said
-    (kept,) = shop.static_codes.all()
-    assert (kept.code, kept.label, kept.amount) == (parse_link(text).code, "door", None)
+    assert text in output
+    (stored,) = shop.static_codes.all()
+    assert (stored.code, stored.label, stored.amount) == (parse_link(text).code, "door", None)
 
 
 def test_a_sticker_may_ask_for_an_amount_of_its_own(
@@ -101,8 +101,8 @@ def test_a_sticker_may_ask_for_an_amount_of_its_own(
     assert run(capsys, *made)[0] == 0
     offer = open_payload(scanner.read(out)[0].text, key=shop.code_key)
     assert (str(offer.amount), offer.dynamic) == ("CNY 15.00", False)
-    (kept,) = shop.static_codes.all()
-    assert (kept.code, kept.amount_minor) == (offer.code, 1500)
+    (stored,) = shop.static_codes.all()
+    assert (stored.code, stored.amount_minor) == (offer.code, 1500)
 
 
 @pytest.mark.parametrize("ending", ["png", "pdf"])
@@ -117,8 +117,8 @@ def test_a_sticker_that_no_font_here_writes_is_an_error_and_is_revoked(
     monkeypatch.setenv("PATH", "/nowhere")
     fonts.font_for.cache_clear()
     out = tmp_path / f"sticker.{ending}"
-    status, said, error = run(capsys, "make", "--static", "--label", "门口", "--out", out)
-    assert (status, said, error.count("\n")) == (1, "", 1)
+    status, output, error = run(capsys, "make", "--static", "--label", "门口", "--out", out)
+    assert (status, output, error.count("\n")) == (1, "", 1)
     assert "sticker: no font" in error
     assert not out.exists()
     assert [each.revoked for each in shop.static_codes.all()] == [True]
@@ -140,7 +140,7 @@ def test_a_sticker_that_no_font_here_writes_is_an_error_and_is_revoked(
         (("--amount", "1", "--format", "ascii", "--out", "code.png"), 2, "--format"),
     ],
 )
-def test_what_cannot_be_made_is_told_in_one_line_and_leaves_nothing(
+def test_what_cannot_be_made_is_an_error_in_one_line_and_leaves_nothing(
     shop: Shop,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -150,9 +150,9 @@ def test_what_cannot_be_made_is_told_in_one_line_and_leaves_nothing(
     named: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    ended, said, error = run(capsys, "make", *arguments)
+    ended, output, error = run(capsys, "make", *arguments)
     assert ended == status, error
-    assert said == ""
+    assert output == ""
     assert error.count("\n") == 1
     assert named in error
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
@@ -160,13 +160,13 @@ def test_what_cannot_be_made_is_told_in_one_line_and_leaves_nothing(
     assert all(str(order.state) == "cancelled" for order in shop.orders.recent())
 
 
-def test_what_cannot_be_read_is_told_in_one_line(
+def test_what_cannot_be_read_is_an_error_in_one_line(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, said, error = run(capsys, "read", tmp_path / "missing.png")
-    assert (status, said, error.count("\n")) == (1, "", 1)
-    status, said, _ = run(capsys, "read", "000201", "--json")
-    assert (status, json.loads(said)["verdict"]) == (3, "invalid")
+    status, output, error = run(capsys, "read", tmp_path / "missing.png")
+    assert (status, output, error.count("\n")) == (1, "", 1)
+    status, output, _ = run(capsys, "read", "000201", "--json")
+    assert (status, json.loads(output)["verdict"]) == (3, "invalid")
 
 
 def corpus(mode: str) -> list[dict[str, Any]]:

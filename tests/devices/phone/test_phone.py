@@ -21,7 +21,7 @@ Paid</section></main>"""
 
 
 class Script:
-    """A network that answers from a list and remembers what it was asked."""
+    """A network that answers from a list and stores the requests in `asked`."""
 
     def __init__(self, *answers: tuple[int, dict[str, str], str]) -> None:
         self._answers = list(answers)
@@ -131,6 +131,6 @@ def test_only_http_is_opened(url: str) -> None:
         Phone("bob").pay_at(url)
 
 
-def test_a_server_that_is_not_there_is_told_in_one_line() -> None:
+def test_a_server_that_is_not_there_is_a_fault_in_one_line() -> None:
     with pytest.raises(PhoneError, match="network: "):
         Phone("bob", network=HttpNetwork(timeout_s=1)).pay_at("http://127.0.0.1:9/p/A")

@@ -155,7 +155,7 @@ def test_texts_keep_their_script_and_unprintable_characters(text: str) -> None:
     assert scanner.read(saved(page(symbol(text))))[0].text == text
 
 
-def test_bytes_that_are_no_text_are_still_told() -> None:
+def test_bytes_that_are_not_utf_8_are_read_too() -> None:
     code = qrcode.QRCode(box_size=8)
     code.add_data(b"\xff\xfe\x80")
     out = io.BytesIO()
