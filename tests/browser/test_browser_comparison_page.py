@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from checkout.comparison.report.html import html_page
+from checkout.comparison.report.page import html_page
 from tests.checkout.comparison.comparison_by_hand import made_comparison
 
 pytestmark = pytest.mark.browser

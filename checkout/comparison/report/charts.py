@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from checkout.comparison.report.markup import join, number, tag
+from checkout.comparison.report.markup import number, tag
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,8 +219,3 @@ def tornado(
             )
         )
     return tag("figure", tag("div", rows, class_="tornado", role="img", aria_label=label))
-
-
-def keyed(entries: Sequence[tuple[str, str]]) -> Markup:
-    """Short facts, name and value."""
-    return tag("dl", [join(tag("dt", name), tag("dd", value)) for name, value in entries])

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from checkout.comparison.report.charts import keyed
-from checkout.comparison.report.markup import tag
+from checkout.comparison.report.markup import join, tag
 from checkout.comparison.results import Cell, CellMode, Row
 
-#: Where a cell of each mode stands, with its heading.
+#: The columns in their order, with their headings.
 MODE_TITLES: dict[CellMode, str] = {
     "qr": "Shop's code",
     "payer-code": "Payer's code",
@@ -26,7 +25,7 @@ _VERDICTS = {
 
 
 def matrix_table(rows: Sequence[Row]) -> Markup:
-    """One row a fault or attack, one column a mode."""
+    """A row for each fault or attack, a column for each mode."""
     head = tag(
         "tr",
         tag("th", ""),
@@ -45,8 +44,8 @@ def matrix_table(rows: Sequence[Row]) -> Markup:
     )
 
 
-def cell_facts(cell: Cell) -> list[tuple[str, str]]:
-    """What a cell says, name and value; what is empty is left out."""
+def _facts(cell: Cell) -> list[tuple[str, str]]:
+    """Name and value of everything that a cell has."""
     works = cell.verdict == "works"
     facts = (
         ("payer saw", cell.payer_saw),
@@ -89,7 +88,7 @@ def _cell(row: Row, kind: CellMode, mode: str) -> Markup:
     return tag(
         "td",
         tag("span", verdict_words(cell), class_=f"verdict {cell.verdict}"),
-        keyed(cell_facts(cell)),
+        tag("dl", [join(tag("dt", name), tag("dd", value)) for name, value in _facts(cell)]),
         data_mode=mode,
         class_="cell",
     )

@@ -12,7 +12,7 @@ from checkout.comparison.report.markup import join, tag
 from checkout.comparison.simulation.country import CountryDay
 from checkout.comparison.simulation.places import Fates, PlaceResult, WorldResult
 from checkout.comparison.simulation.scenarios import Scenario
-from checkout.comparison.simulation.sweep import Measure, Overtaking, Sensitivity, Sweep
+from checkout.comparison.simulation.sweep import Overtaking, Sensitivity, Sweep
 
 #: How a sensitivity names an amount.
 _MINOR = " (minor units)"
@@ -272,8 +272,3 @@ def country_section(day: CountryDay) -> Markup:
         part = share(fates.arrived / max(day.fates.arrived, 1))
         rows[f"{place.scenario.title} ({part} of all)"] = _fates(fates)
     return bars(rows, label="A country's customers by what became of them", full=1.0)
-
-
-def measure_title(measure: Measure) -> str:
-    """What is compared, in words."""
-    return {"sales": "sales paid electronically", "take": "what the merchant keeps"}[measure]

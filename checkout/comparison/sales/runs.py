@@ -113,7 +113,7 @@ def run_way(
     home: Path,
     serve_pages: ServePages,
     seed: int,
-    progress: Callable[[], None] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Column, SamplePayment | None]:
     """Pay every basket one way on a fresh database in `home`; the sample is an approved sale."""
     with open_testbed(home, f"{way.name}.db", scenario, serve_pages, seed=seed) as testbed:
@@ -124,8 +124,7 @@ def run_way(
         for basket in baskets:
             testbed.clock.set_to(basket.number + 1)
             seen.append((basket, _sell(testbed, way, basket, scenario)))
-            if progress is not None:
-                progress()
+            progress(len(seen), len(baskets))
         books = Books(testbed.database_url)
         try:
             booked = books.sales()

@@ -12,9 +12,10 @@ import pytest
 from markupsafe import Markup
 from rich.console import Console
 
-from checkout.comparison.report.html import html_page
+from checkout.comparison.report.json_report import as_json
 from checkout.comparison.report.markup import join, tag
-from checkout.comparison.report.text import as_json, print_report
+from checkout.comparison.report.page import html_page
+from checkout.comparison.report.terminal_tables import print_report
 from checkout.comparison.results import Comparison
 from tests.checkout.comparison.comparison_by_hand import HOSTILE, made_comparison
 

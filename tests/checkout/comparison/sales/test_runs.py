@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from checkout.clearing.switch.switch import Switch
 from checkout.commands.pay_qr import payer_pages
 from checkout.comparison import compare as command
 from checkout.comparison.compare import compare
-from checkout.comparison.report.text import as_json
+from checkout.comparison.report.json_report import as_json
 from checkout.comparison.results import Column, Comparison
 from checkout.comparison.sales.baskets import HOLDS, PEOPLE, draw_baskets
 from checkout.comparison.sales.runs import WAYS, run_way
@@ -171,28 +170,33 @@ def test_the_command_writes_what_it_shows(
 ) -> None:
     monkeypatch.setattr("checkout.comparison.compare.run_faults", lambda *_, **__: ())
     monkeypatch.setattr("checkout.comparison.compare.run_attacks", lambda *_, **__: ())
-    given = Namespace(
+    json_file, html_file = tmp_path / "a.json", tmp_path / "a.html"
+    command.run(
         payments=2,
         seed=1,
         scenario="taxi",
-        json=tmp_path / "a.json",
-        html=tmp_path / "a.html",
+        json_file=json_file,
+        html_file=html_file,
+        serve_pages=payer_pages,
     )
-    assert command.run(given, serve_pages=payer_pages) == 0
-    shown = json.loads(given.json.read_text("utf-8"))
+    shown = json.loads(json_file.read_text("utf-8"))
     assert shown["ways"]["tap-card"]["sales"] == 2
-    assert given.html.read_text("utf-8").startswith("<!doctype html>")
+    assert html_file.read_text("utf-8").startswith("<!doctype html>")
     out = capsys.readouterr().out
     assert "Tap, card" in out
     assert "every approved sale stands once" in out
 
 
 def test_a_folder_that_is_not_there_is_said_before_anything_runs(tmp_path: Path) -> None:
-    given = Namespace(
-        payments=2, seed=1, scenario="taxi", json=None, html=tmp_path / "none" / "a.html"
-    )
     with pytest.raises(TableError, match=r"html: the folder .*none does not exist"):
-        command.run(given, serve_pages=payer_pages)
+        command.run(
+            payments=2,
+            seed=1,
+            scenario="taxi",
+            json_file=None,
+            html_file=tmp_path / "none" / "a.html",
+            serve_pages=payer_pages,
+        )
 
 
 def test_an_empty_column_has_no_figures() -> None:

@@ -18,7 +18,7 @@ from checkout.comparison.report.places_section import (
 )
 from checkout.comparison.report.reference_section import models_section, reference_section
 from checkout.comparison.report.samples_section import samples_section
-from checkout.comparison.report.table import comparison_table
+from checkout.comparison.report.ways_table import comparison_table
 from checkout.comparison.results import Column, Comparison
 from checkout.comparison.simulation.country import CountryDay
 
