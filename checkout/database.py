@@ -1,7 +1,7 @@
-"""Opens the one database that the shop and the clearing backend keep their tables in.
+"""Opens the one database of the shop and the clearing backend; how their tables store times.
 
-SQLite by default (WAL, full synchronisation, foreign keys), PostgreSQL when one machine is too
-little. A file is taken only when it is new and empty or carries this project's mark.
+SQLite by default (WAL, full synchronisation, foreign keys), PostgreSQL for more than one machine.
+An SQLite file is used only when it is new and empty or has this project's mark.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CACHE_KB = 16_384  # of each connection; tables are read by key, where more gain
 
 
 class DatabaseError(Exception):
-    """The database can't be used; the message is one line and says what to do about it."""
+    """The database can't be used; the message is one line that names the remedy."""
 
 
 class DatabaseLost(DatabaseError):
@@ -37,9 +37,9 @@ class DatabaseLost(DatabaseError):
 
 
 class DatabaseFile:
-    """Notices when the file of a running database is taken away: SQLite itself writes on unseen.
+    """Notices when the file of a running database is removed; SQLite would write on unseen.
 
-    Costs one look at the directory, and never opens the file. PostgreSQL has none to look at.
+    Costs one look at the directory, and never opens the file. PostgreSQL has no file to look at.
     """
 
     def __init__(self, url: str | Path) -> None:
@@ -54,10 +54,10 @@ class DatabaseFile:
             found = self._path.stat()
         except FileNotFoundError:
             if self._seen is None:
-                return  # it has not been made yet
+                return  # it does not exist yet
             raise self._lost("was deleted") from None
         except OSError:
-            return  # nothing can be said of it
+            return  # the file can't be looked at, so nothing is known
         identity = (found.st_dev, found.st_ino)
         if self._seen is None:
             self._seen = identity
@@ -67,15 +67,15 @@ class DatabaseFile:
     def _lost(self, what: str) -> DatabaseLost:
         return DatabaseLost(
             f"database {self._path}: the file {what} under a running checkout; stopping, since "
-            "nothing would be kept (what is lost comes back from a copy of it alone)"
+            "nothing more would be stored; only a copy of the file brings its content back"
         )
 
 
 def one_line(error: BaseException) -> str:
-    """An error in one line for people: what the database said, never the statement it was."""
+    """An error in one line for people: the database's message, never the statement."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    said = " ".join(str(cause).split()) or type(cause).__name__
-    return said if cause is error else f"database: {said}"
+    message = " ".join(str(cause).split()) or type(cause).__name__
+    return message if cause is error else f"database: {message}"
 
 
 def is_postgresql(url: str) -> bool:
@@ -85,17 +85,17 @@ def is_postgresql(url: str) -> bool:
 
 def sqlite_path(url: str | Path) -> Path:
     """The file behind ``sqlite:///path`` or a bare path; DatabaseError for any other URL."""
-    spelled = str(url)
-    if spelled.startswith("sqlite:///"):
-        spelled = spelled.removeprefix("sqlite:///")
-    elif "://" in spelled:
-        scheme = spelled.split("://", 1)[0]
+    location = str(url)
+    if location.startswith("sqlite:///"):
+        location = location.removeprefix("sqlite:///")
+    elif "://" in location:
+        scheme = location.split("://", 1)[0]
         raise DatabaseError(
             f"database: expected a path, sqlite:///path or postgresql://..., got {scheme}://"
         )
-    if not spelled or spelled == ":memory:":
-        raise DatabaseError(f"database: expected the path of a file, got {spelled!r}")
-    return Path(spelled).expanduser().absolute()
+    if not location or location == ":memory:":
+        raise DatabaseError(f"database: expected the path of a file, got {location!r}")
+    return Path(location).expanduser().absolute()
 
 
 def micros(instant: datetime) -> int:
@@ -119,9 +119,9 @@ def date_of(day: int) -> date:
 
 
 def open_engine(url: str | Path, *, pool_size: int = 8) -> Engine:
-    """A SQLAlchemy engine on a database that has been looked at first.
+    """A SQLAlchemy engine on the database of this URL or path.
 
-    Raises DatabaseError when the file is someone else's, no database, not writable, in a missing
+    Raises DatabaseError when the file is another program's, no database, not writable, in a missing
     directory, or when PostgreSQL is out of reach.
     """
     if is_postgresql(str(url)):
@@ -152,7 +152,7 @@ def open_engine(url: str | Path, *, pool_size: int = 8) -> Engine:
 
 
 def open_sqlite(url: str | Path) -> sqlite3.Connection:
-    """A bare connection in autocommit mode, for the path where payments flow.
+    """A bare connection in autocommit mode, for the path of a payment.
 
     The caller writes BEGIN IMMEDIATE and COMMIT itself. DatabaseError as for `open_engine`.
     """
@@ -182,7 +182,7 @@ def _existing_file(path: Path) -> str:
 
 
 def configure_sqlite(connection: sqlite3.Connection) -> None:
-    """Set what every connection needs: waiting for the writer, durability, foreign keys."""
+    """Make a connection wait for the writer, commit durably and check foreign keys."""
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -190,9 +190,10 @@ def configure_sqlite(connection: sqlite3.Connection) -> None:
 
 
 def prepare_sqlite(path: Path) -> None:
-    """Mark a new file as ours or check an old one's mark; DatabaseError says what is wrong."""
+    """Mark a new file as ours, or check the mark of an old one; DatabaseError."""
     _check_place(path)
-    # Account numbers lie in it: nobody else's to read. SQLite's own files beside it follow suit.
+    # It holds account numbers, so only its owner may read it. SQLite gives its own files beside it
+    # the same mode.
     touch_private(path)
     try:
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_MS / 1000, isolation_level=None)
@@ -210,7 +211,7 @@ def prepare_sqlite(path: Path) -> None:
 
 
 def _when_free(action: Callable[[], None]) -> None:
-    """Again while the database is busy: the change to a write-ahead log doesn't wait by itself."""
+    """Repeat while the database is busy: SQLite doesn't wait when it turns to a write-ahead log."""
     deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     while True:
         try:
@@ -222,10 +223,10 @@ def _when_free(action: Callable[[], None]) -> None:
 
 
 def _check_place(path: Path) -> None:
-    """Look at file and directory before SQLite does, whose own messages don't tell them apart.
+    """Check file and directory first: SQLite has the same message for all their faults.
 
-    The file itself is left to SQLite: closing it here would drop the locks that this process's
-    connections hold on it, and another process could then take the write-ahead log away.
+    Doesn't open the file. Closing it would drop the locks that this process's connections hold on
+    it, and another process could then remove the write-ahead log.
     """
     if path.is_dir():
         raise DatabaseError(f"database {path}: this is a directory, expected a file")
@@ -242,7 +243,7 @@ def _check_place(path: Path) -> None:
 def _check_mark(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     if _pragma(connection, "application_id") != APPLICATION_ID:
-        # Two processes may arrive at a new file together; the lock lets one of them mark it.
+        # Two processes may open a new file at once; the lock lets one of them mark it.
         connection.execute("BEGIN IMMEDIATE")
         try:
             _mark_new_file(connection, path)

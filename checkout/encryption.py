@@ -1,4 +1,4 @@
-"""Encrypts what the shop must be able to repeat to its acquirer and nobody should read."""
+"""Encrypts what the shop must be able to send to its acquirer again, and nobody may read."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from cryptography.fernet import Fernet
 from checkout.private_files import create_private, private_folder
 
 
-def secret_file(path: Path, make: bytes) -> bytes:
-    """The secret kept at `path` (mode 0600 in a 0700 folder); `make` becomes it the first time.
+def secret_file(path: Path, fresh: bytes) -> bytes:
+    """The secret in the file `path` (mode 0600 in a 0700 folder); the first call writes `fresh`.
 
-    Safe when several processes start at once: whoever links its file first wins.
+    Several processes may call it at once: all get the secret of the first.
     """
     try:
         return path.read_bytes()
     except FileNotFoundError:
         pass
     private_folder(path.parent)
-    create_private(path, make)
+    create_private(path, fresh)
     return path.read_bytes()
 
 
@@ -39,13 +39,13 @@ class Seal:
         return self._fernet.encrypt(plain)
 
     def open(self, sealed: bytes) -> bytes:
-        """Decrypt; cryptography.fernet.InvalidToken when it was altered or is another home's."""
+        """Decrypt; cryptography.fernet.InvalidToken for altered bytes, or those of another home."""
         return self._fernet.decrypt(sealed)
 
     def derive(self, purpose: str) -> bytes:
-        """A key of 32 bytes for one `purpose`: always the same in this home, told by no other."""
+        """A key of 32 bytes for one `purpose`, which is the same for ever in this home."""
         return hmac.digest(self._derive_key, purpose.encode(), "sha256")
 
     def fingerprint(self, text: str) -> int:
-        """A keyed hash as an integer: the same for the same text in this home, nowhere else."""
+        """A keyed hash as an integer, which only this home can compute."""
         return int.from_bytes(hmac.digest(self._hash_key, text.encode(), "sha256"), "big")

@@ -1,4 +1,4 @@
-"""Money as whole minor units of an ISO 4217 currency; no float ever holds an amount."""
+"""Money in whole minor units of an ISO 4217 currency; an amount is never a float."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ CURRENCIES: dict[str, tuple[str, int]] = {
 }
 _BY_NUMERIC = {numeric: alpha for alpha, (numeric, _) in CURRENCIES.items()}
 
-# str.isdigit() takes full-width digits too; money must not.
+# str.isdigit() accepts full-width digits too; an amount must not have them.
 _TOO_LONG = re.compile(r"-?[0-9]{13,}(?:\.[0-9]+)?", re.ASCII)
 _DECIMAL = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]+))?", re.ASCII)
 
 
 class AmountError(ValueError):
-    """An amount or currency that cannot be taken; `field` names which of the two."""
+    """An amount or currency that can't be used; `field` names which of the two."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
@@ -70,7 +70,7 @@ class Money:
 
     @classmethod
     def parse(cls, text: str, currency: str = "CNY") -> Money:
-        """Read a positive decimal such as ``12.80``; AmountError says what is wrong with it."""
+        """Read a positive decimal such as ``12.80``; AmountError names what is wrong with it."""
         places = exponent(currency)
         match = _DECIMAL.fullmatch(text.strip())
         if match is None:

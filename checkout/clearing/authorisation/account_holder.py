@@ -255,7 +255,7 @@ class AccountHolders:
         card = f"{routed.card}/{routed.request.pan_sequence or '000'}"
         counter = atc_verdict(self._accounts.last_counter(card), verdict.atc)
         if counter.fresh:
-            self._accounts.see_counter(card, verdict.atc)
+            self._accounts.record_counter(card, verdict.atc)
         if counter.fresh and verdict.key_serial is not None:
             key = self._vault.use_key(routed.card, verdict.key_serial, routed.context.now)
             return counter if key.valid else AtcVerdict(fresh=False, reason=key.reason)
@@ -271,7 +271,7 @@ class AccountHolders:
         uses = self._accounts.last_counter(key) or 0
         reason = serial_reason(uses)
         if not reason:
-            self._accounts.see_counter(key, uses + 1)
+            self._accounts.record_counter(key, uses + 1)
         return reason
 
     def _card_key(self, card: str, pan_sequence: str | None) -> bytes:

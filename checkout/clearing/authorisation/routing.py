@@ -101,5 +101,5 @@ class Routing:
         last = self._accounts.last_counter(card)
         if not verdict.valid or (last is not None and verdict.atc <= last):
             return False
-        self._accounts.see_counter(card, verdict.atc)
+        self._accounts.record_counter(card, verdict.atc)
         return True

@@ -1,4 +1,4 @@
-"""The payers' accounts as their holders' books have them: balance, PIN tries, counters, usage."""
+"""The state of every payer's account: balance, status, PIN tries, card counters, usage."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from checkout.clearing.store.rows import EntryRow
 from checkout.clearing.store.store import Store
 from checkout.database import day_number, micros
 
-_DAYS_KEPT = 100_000
+_MAX_DAYS = 100_000
 _CODES = (Initiation.DYNAMIC_CODE, Initiation.PAYER_CODE)
 
 
 class AccountStore:
-    """All accounts of the world, with their state kept in memory and in the store's batch.
+    """All accounts of the world; their state is in memory, in the store's batch and in the tables.
 
-    `pepper` is called once, when a PIN is first checked.
+    `pepper` is called when a PIN is checked.
     """
 
     def __init__(
@@ -54,32 +54,32 @@ class AccountStore:
         self.forget()
 
     def forget(self) -> None:
-        """Drop what is in memory, after a batch that could not be written."""
+        """Drop all that is in memory, after a batch that could not be written."""
         self._states: dict[str, AccountState] = {}
         self._pins: dict[str, bytes | None] = {}
         self._counters: dict[str, int | None] = {}
         self._days: dict[tuple[str, int], list[int]] = {}
         self._years: dict[tuple[str, int], int] = {}
-        self._enrolled: dict[str, Account] | None = None  # read when first needed
+        self._enrolled: dict[str, Account] | None = None  # read on first use
 
     def open_accounts(self, now: datetime) -> None:
-        """Book the opening balance of every account that has none yet."""
+        """Enter the opening balance of every account that has none yet."""
         known = {row[0] for row in self._store.query("SELECT account FROM clearing_holders")}
         for account in self._world.accounts.values():
             if account.account not in known:
                 self._open(account, now)
 
     def account(self, number: str) -> Account | None:
-        """What is agreed about an account; None for nobody's number."""
-        found = self._world.accounts.get(number)
-        if found is not None:
-            return found
+        """The terms of an account; None for a number without one."""
+        account = self._world.accounts.get(number)
+        if account is not None:
+            return account
         if self._enrolled is None:
             self._enrolled = self._read_enrolled()
         return self._enrolled.get(number)
 
     def admit(self, account: Account, last_four: str, now: datetime) -> None:
-        """Take in the account of an enrolled card with its opening balance."""
+        """Add the account of an enrolled card with its opening balance, unless it exists."""
         if self.account(account.account) is not None or self._enrolled is None:
             return
         self._enrolled[account.account] = account
@@ -95,26 +95,26 @@ class AccountStore:
         self._open(account, now)
 
     def state(self, number: str) -> AccountState | None:
-        """The account with its balance of now; None for nobody's number."""
-        kept = self._states.get(number)
-        if kept is None:
+        """The account with its present balance; None for a number without one."""
+        state = self._states.get(number)
+        if state is None:
             account = self.account(number)
             if account is None:
                 return None
-            kept = self._states[number] = self._read(account)
-        held = self._store.balance(payer_account(number, kept.account.currency))
+            state = self._states[number] = self._read(account)
+        balance = self._store.balance(payer_account(number, state.account.currency))
         return AccountState(
-            account=kept.account,
-            balance_minor=held.credits_posted - held.debits_posted,
-            held_minor=held.debits_pending,
-            status=kept.status,
-            pin_tries_left=kept.pin_tries_left,
-            last_atc=kept.last_atc,
-            spent_minor=kept.spent_minor,
+            account=state.account,
+            balance_minor=balance.credits_posted - balance.debits_posted,
+            held_minor=balance.debits_pending,
+            status=state.status,
+            pin_tries_left=state.pin_tries_left,
+            last_atc=state.last_atc,
+            spent_minor=state.spent_minor,
         )
 
     def usage(self, number: str, on: date) -> Usage:
-        """What the account has paid on a business date, and in its year so far."""
+        """What the account has paid on a business date, and in that year so far."""
         day = day_number(on)
         spent, static, dynamic, count = self._day(number, day)
         return Usage(
@@ -126,30 +126,30 @@ class AccountStore:
         )
 
     def spend(self, number: str, on: date, amount_minor: int, initiation: Initiation) -> None:
-        """Count a payment into day, year and whole; a negative amount takes one back."""
+        """Add a payment to the totals of day, year and account; below zero, take one back."""
         day = day_number(on)
-        kept = self._day(number, day)
-        kept[0] = max(kept[0] + amount_minor, 0)
+        totals = self._day(number, day)
+        totals[0] = max(totals[0] + amount_minor, 0)
         if initiation is Initiation.STATIC_CODE:
-            kept[1] = max(kept[1] + amount_minor, 0)
+            totals[1] = max(totals[1] + amount_minor, 0)
         elif initiation in _CODES:
-            kept[2] = max(kept[2] + amount_minor, 0)
-        kept[3] = max(kept[3] + (1 if amount_minor > 0 else -1), 0)
+            totals[2] = max(totals[2] + amount_minor, 0)
+        totals[3] = max(totals[3] + (1 if amount_minor > 0 else -1), 0)
         year = (number, day // 10000)
         self._years[year] = max(self._years[year] + amount_minor, 0)
-        self._store.put(schema.PUT_USAGE, f"{number}/{day}", (number, day, *kept))
-        self._count_whole(number, amount_minor)
+        self._store.put(schema.PUT_USAGE, f"{number}/{day}", (number, day, *totals))
+        self._add_to_lifetime(number, amount_minor)
 
     def last_counter(self, card: str) -> int | None:
-        """The last ATC seen of a card, which is named by its number and PSN."""
+        """The last ATC that was accepted of a card, which is named by its number and PSN."""
         if card not in self._counters:
             read = "SELECT atc FROM clearing_counters WHERE card = ?"
             rows = self._store.query(read, (card,), flushed=False)  # memory has all under way
             self._counters[card] = rows[0][0] if rows else None
         return self._counters[card]
 
-    def see_counter(self, card: str, atc: int) -> None:
-        """Remember the ATC of a cryptogram that was right."""
+    def record_counter(self, card: str, atc: int) -> None:
+        """Record the ATC of a valid cryptogram."""
         self._counters[card] = atc
         self._store.put(schema.PUT_COUNTER, card, (card, atc))
 
@@ -157,24 +157,24 @@ class AccountStore:
         """Check a PIN and count the try; the account must exist."""
         state = self.state(number)
         assert state is not None
-        kept = self._pins.get(number)
-        if kept is None:
-            kept = pin_verification(
+        stored = self._pins.get(number)
+        if stored is None:
+            stored = pin_verification(
                 state.account.pin, number, salt=self._random_bytes(16), pepper=self._pepper()
             )
         verdict = check_pin(
-            pin, number, kept, pepper=self._pepper(), tries_left=state.pin_tries_left
+            pin, number, stored, pepper=self._pepper(), tries_left=state.pin_tries_left
         )
         if self._pins.get(number) is None or verdict.tries_left != state.pin_tries_left:
-            self._pins[number] = kept
-            self._keep(number, replace(state, pin_tries_left=verdict.tries_left))
+            self._pins[number] = stored
+            self._store_state(number, replace(state, pin_tries_left=verdict.tries_left))
         return verdict
 
     def set_status(self, number: str, status: AccountStatus) -> None:
         """Block or free an account; the account must exist."""
         state = self.state(number)
         assert state is not None
-        self._keep(number, replace(state, status=status))
+        self._store_state(number, replace(state, status=status))
 
     # -- parts ----------------------------------------------------------------------------------
 
@@ -212,7 +212,7 @@ class AccountStore:
             is_stored=account.kind is CardKind.WALLET,
         )
         self._store.enter(entry, transfers_of(number, legs))
-        self._keep(
+        self._store_state(
             account.account,
             AccountState(
                 account=account,
@@ -241,7 +241,7 @@ class AccountStore:
             spent_minor=spent,
         )
 
-    def _keep(self, number: str, state: AccountState) -> None:
+    def _store_state(self, number: str, state: AccountState) -> None:
         self._states[number] = state
         row = (
             number,
@@ -252,15 +252,15 @@ class AccountStore:
         )
         self._store.put(schema.PUT_HOLDER, number, row)
 
-    def _count_whole(self, number: str, amount_minor: int) -> None:
-        """The limit on the whole exists for one class of wallet accounts only; spare the others."""
+    def _add_to_lifetime(self, number: str, amount_minor: int) -> None:
+        """Only one class of wallet accounts has a lifetime limit, so others are not counted."""
         account = self.account(number)
         if account is None or account.kind is not CardKind.WALLET:
             return
         state = self.state(number)
         assert state is not None
         spent = max(state.spent_minor + amount_minor, 0)
-        self._keep(number, replace(state, spent_minor=spent))
+        self._store_state(number, replace(state, spent_minor=spent))
 
     def _read_enrolled(self) -> dict[str, Account]:
         rows = self._store.query(
@@ -272,10 +272,10 @@ class AccountStore:
         }
 
     def _day(self, number: str, day: int) -> list[int]:
-        """Spent, by static and by dynamic codes, and how often, on one day; to be changed."""
+        """Totals of one day, to be changed: spent, by static codes, by dynamic codes, payments."""
         found = self._days.get((number, day))
         if found is None:
-            if len(self._days) >= _DAYS_KEPT and self._store.is_clean:
+            if len(self._days) >= _MAX_DAYS and self._store.is_clean:
                 self._days.clear()  # all of it is in the tables
                 self._years.clear()
             found = self._days[number, day] = self._read_day(number, day)

@@ -1,4 +1,4 @@
-"""Accounts as frozen values, and those of the demo world."""
+"""Payers' accounts: their terms and their state as frozen values, and those of the demo world."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from checkout.money import exponent, mask_account
 
 
 class AccountStatus(StrEnum):
-    """Whether the holder of the books lets an account pay."""
+    """Whether an account may pay, by its issuer or wallet operator."""
 
     ACTIVE = "active"
     BLOCKED = "blocked"
@@ -26,15 +26,15 @@ class AccountStatus(StrEnum):
 
 
 class AccountsError(ValueError):
-    """The accounts' file says something that cannot be; the message names entry and field."""
+    """An entry of the accounts' file that can't be used; the message names entry and field."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """What is agreed about one account; amounts in minor units of `currency`.
+    """The terms of one account; amounts in minor units of `currency`.
 
-    `balance_minor` is the opening balance, what it is now stands in the ledger. `expiry` is YYMM;
-    `pin` is the demo's and is kept out of `repr`.
+    `balance_minor` is the opening balance; the ledger has the present one. `expiry` is YYMM; `repr`
+    leaves out the demo's `pin`.
     """
 
     account: str = field(repr=False)
@@ -51,9 +51,9 @@ class Account:
     status: AccountStatus = AccountStatus.ACTIVE
     barcode_level: str = "C"
     barcode_contract_minor: int | None = None  # per day, at level A
-    transaction_limit_minor: int | None = None  # the holder's own wish
+    transaction_limit_minor: int | None = None  # set by the account holder
     day_count_limit: int | None = None
-    linked_account: str | None = field(default=None, repr=False)  # pays in its place
+    linked_account: str | None = field(default=None, repr=False)  # pays instead of this one
     funding_account: str | None = field(default=None, repr=False)  # tops its balance up
 
     @property
@@ -64,11 +64,11 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountState:
-    """An account as its holder's books have it now.
+    """An account as it is now.
 
-    `balance_minor` is what was posted (negative where the holder owes), `held_minor` what is
-    authorised and not yet posted; `last_atc` is None until a cryptogram was seen. `spent_minor`
-    is all that was ever paid from it, for the class with a limit on the whole.
+    `balance_minor` is what was posted (negative where the payer owes), `held_minor` what is
+    authorised and not yet posted; `last_atc` is None before the first cryptogram. `spent_minor` is
+    all that was ever paid from it, for the class with a lifetime limit.
     """
 
     account: Account
@@ -81,7 +81,7 @@ class AccountState:
 
     @property
     def available_minor(self) -> int:
-        """What may still be spent, the credit line included."""
+        """What may still be spent, including the credit line."""
         return self.balance_minor + self.account.credit_line_minor - self.held_minor
 
 
@@ -129,33 +129,35 @@ def parse_accounts(text: str) -> DemoWorld:
     tables = tomllib.loads(text)
     accounts: dict[str, Account] = {}
     for entry in tables.get("account", ()):
-        one = _account(entry)
-        if one.account in accounts:
-            raise AccountsError(f"account {one.masked}: stands twice")
-        accounts[one.account] = one
+        account = _account(entry)
+        if account.account in accounts:
+            raise AccountsError(f"account {account.masked}: stands twice")
+        accounts[account.account] = account
     payment_tokens: dict[str, DemoToken] = {}
     for entry in tables.get("payment_token", ()):
         try:
-            held = DemoToken(**entry)
+            token = DemoToken(**entry)
         except TypeError as error:
             raise AccountsError(f"payment token: {error}") from None
-        _number(held.payment_token, "payment token")
-        if held.account not in accounts:
-            raise AccountsError(f"payment token of {held.payer}: its account is not listed")
-        payment_tokens[held.payment_token] = held
-    for one in accounts.values():
-        for named in (one.linked_account, one.funding_account):
+        _check_number(token.payment_token, "payment token")
+        if token.account not in accounts:
+            raise AccountsError(f"payment token of {token.payer}: its account is not listed")
+        payment_tokens[token.payment_token] = token
+    for account in accounts.values():
+        for named in (account.linked_account, account.funding_account):
             if named is not None and named not in accounts:
-                raise AccountsError(f"account {one.masked}: its linked account is not listed")
-        if one.linked_account is not None and one.funding_account is not None:
-            raise AccountsError(f"account {one.masked}: linked for payments, so never topped up")
+                raise AccountsError(f"account {account.masked}: its linked account is not listed")
+        if account.linked_account is not None and account.funding_account is not None:
+            raise AccountsError(
+                f"account {account.masked}: linked for payments, so never topped up"
+            )
     return DemoWorld(accounts=accounts, payment_tokens=payment_tokens)
 
 
 def enrolled_account(
     number: str, last_four: str, account_class: AccountClass, balance_minor: int
 ) -> Account:
-    """The account that stands for a real card: it has no PIN, and no expiry of its own."""
+    """The account that represents a real card; it has no PIN, and an expiry in the far future."""
     return Account(
         account=number,
         payer=f"enrolled-{last_four}",
@@ -172,14 +174,14 @@ def enrolled_account(
 
 def luhn_valid(number: str) -> bool:
     """Whether a card number's last digit is its check digit (ISO/IEC 7812-1, Luhn formula)."""
-    digits = [int(one) for one in reversed(number)]
+    digits = [int(digit) for digit in reversed(number)]
     doubled = (digit * 2 - 9 if digit > 4 else digit * 2 for digit in digits[1::2])
     return (sum(digits[::2]) + sum(doubled)) % 10 == 0
 
 
 def _account(entry: dict[str, Any]) -> Account:
     try:
-        one = Account(
+        account = Account(
             **{
                 **entry,
                 "kind": CardKind(entry.get("kind", "")),
@@ -189,14 +191,14 @@ def _account(entry: dict[str, Any]) -> Account:
                 ),
             }
         )
-        exponent(one.currency)
+        exponent(account.currency)
     except (TypeError, ValueError) as error:
         raise AccountsError(f"account of {entry.get('payer')!r}: {error}") from None
-    _number(one.account, f"account of {one.payer!r}")
-    return one
+    _check_number(account.account, f"account of {account.payer!r}")
+    return account
 
 
-def _number(number: str, entry: str) -> None:
+def _check_number(number: str, entry: str) -> None:
     fits = number.isascii() and number.isdigit() and 13 <= len(number) <= 19
     if not fits or not number.startswith("9999") or not luhn_valid(number):
         raise AccountsError(f"{entry}: expected 13 to 19 digits from 9999 on with a check digit")

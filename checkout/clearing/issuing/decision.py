@@ -17,7 +17,7 @@ from checkout.clearing.scheme.entry_mode_rules import Proof, needed_proofs
 from checkout.clearing.scheme.participants import CardKind
 from checkout.clearing.scheme.rules import RuleSet
 
-#: What an account answers that may not be used.
+#: The response code of an account that may not be used.
 STATUS_CODES = {
     AccountStatus.BLOCKED: "62",
     AccountStatus.LOST: "41",
@@ -25,14 +25,14 @@ STATUS_CODES = {
     AccountStatus.CLOSED: "14",
 }
 _CODES = (Initiation.STATIC_CODE, Initiation.DYNAMIC_CODE, Initiation.PAYER_CODE)
-_SEEN_BY_CHIP = (EntryMode.CONTACTLESS_CHIP, EntryMode.CONTACT_CHIP)
+_CHIP_MODES = (EntryMode.CONTACTLESS_CHIP, EntryMode.CONTACT_CHIP)
 # Byte 1 of the TVR: SDA failed, card on the exception file, DDA failed, CDA failed.
 _TVR_DISTRUST = 0x40 | 0x10 | 0x08 | 0x04
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """DE39 and, for the books and the traces, why in a few fixed words."""
+    """DE39, and the reason in a few fixed words for the log and the traces."""
 
     response_code: str
     reason: str = ""
@@ -50,8 +50,8 @@ _APPROVED_UNVERIFIED = Decision(response_code="00", reason="cryptogram-unverifia
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """What the account has paid before, in minor units of its own currency.
 
-    The day is the business date's, the year its calendar year; codes count per customer, amounts
-    given back are taken off. `day_count` counts payments.
+    The day is the business date, the year its calendar year. Payments by code have totals of their
+    own; refunds are deducted. `day_count` counts payments.
     """
 
     day_minor: int = 0
@@ -62,11 +62,11 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What the payer and the card brought along; None where there was nothing to check.
+    """The proofs that came with a request; None where there was nothing to check.
 
-    `limited_key_reason` says what is wrong with a phone's limited-use key, empty for nothing.
-    `unverifiable`: a real card's cryptogram, whose key nobody here has. `mandate`: the operator
-    of a wallet draws on the bank account that its payer has linked.
+    `limited_key_reason` is why a phone's limited-use key is refused, empty where it isn't.
+    `unverifiable` is a real card's cryptogram, whose key nobody here has. `mandate` is a wallet
+    operator's right to draw on the bank account that its payer has linked.
     """
 
     pin: PinVerdict | None = None
@@ -76,11 +76,11 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     token_cryptogram_valid: bool | None = None
     limited_key_reason: str = ""
     unverifiable: bool = False
-    mandate: bool = False  # the payer has let this asker draw on the account once for all
+    mandate: bool = False
 
     @property
     def pin_verified(self) -> bool:
-        """Whether a PIN came along and was right."""
+        """Whether the request had a PIN and it was right."""
         return self.pin is not None and self.pin.verified
 
 
@@ -94,10 +94,10 @@ def decide(
     business_date: date,
     billing_amount_minor: int | None = None,
 ) -> Decision:
-    """Decide a purchase or pre-authorisation for the party that keeps the account's books.
+    """Decide a purchase or pre-authorisation as the account's issuer or wallet operator.
 
     `billing_amount_minor` is the amount in the account's currency where the request's is another.
-    Checks run in a fixed order, the first that fails answers: account, expiry, PIN, cryptogram,
+    Checks run in a fixed order, and the first that fails decides: account, expiry, PIN, cryptogram,
     what the account may do, limits, funds.
     """
     amount_minor = request.amount_minor if billing_amount_minor is None else billing_amount_minor
@@ -117,9 +117,9 @@ def decide(
 
 
 def deposit_decision(state: AccountState, *, amount_minor: int, rules: RuleSet) -> Decision:
-    """Whether money may come into a bank account: class III may hold only so much.
+    """Whether money may come into a bank account; the balance of class III is limited.
 
-    Refunds are not deposits: what the account has paid may always come back.
+    Refunds are no deposits: an account always gets back what it has paid.
     """
     if amount_minor <= 0:
         return Decision(response_code="13", reason="amount-not-positive")
@@ -136,7 +136,7 @@ def deposit_decision(state: AccountState, *, amount_minor: int, rules: RuleSet) 
 
 @lru_cache(maxsize=4096)
 def expired(expiry: str, business_date: date) -> bool:
-    """Whether a card of this expiry (YYMM) is past its month's last day; a wrong YYMM is."""
+    """Whether the last day of an expiry (YYMM) has passed; True for what is no YYMM."""
     if len(expiry) != 4 or not expiry.isdigit() or not 1 <= int(expiry[2:]) <= 12:
         return True
     return (2000 + int(expiry[:2]), int(expiry[2:])) < (business_date.year, business_date.month)
@@ -161,7 +161,7 @@ def _evidence_check(request: AuthorizationRequest, evidence: Evidence) -> Decisi
         return Decision(response_code=evidence.pin.response_code, reason=reason)
     cryptogram = evidence.cryptogram
     if cryptogram is None:
-        if request.entry_mode in _SEEN_BY_CHIP and not evidence.unverifiable:
+        if request.entry_mode in _CHIP_MODES and not evidence.unverifiable:
             return Decision(response_code="05", reason="cryptogram-missing")
         if evidence.token_cryptogram_valid is False:
             return Decision(response_code="63", reason="token-cryptogram-mismatch")
@@ -196,7 +196,7 @@ def _permission_check(
 def entry_check(
     account: Account, request: AuthorizationRequest, evidence: Evidence, rules: RuleSet
 ) -> Decision | None:
-    """Whether anything proves the payer that suffices for the way the number came in."""
+    """Decline unless the request has a proof that its entry mode (DE22) needs."""
     needed = needed_proofs(rules.entry, request, account=account.account, kind=account.kind)
     if needed is None or evidence.mandate:
         return None
@@ -224,7 +224,7 @@ def _limit_check(
 ) -> Decision | None:
     account = state.account
     fen = _in_fen(request, account.currency, amount_minor)
-    # Nothing signs tag 9F34, so a plastic card that claims the phone's own check is not believed.
+    # No cryptogram covers tag 9F34, so only a payment token may claim a check by the phone.
     on_device = evidence.cardholder is CardholderVerification.ON_DEVICE
     by_phone = on_device and request.account != account.account
     signed = evidence.cardholder is CardholderVerification.SIGNATURE
@@ -282,7 +282,7 @@ def _code_limit(
 
 
 def _in_fen(request: AuthorizationRequest, currency: str, amount_minor: int) -> int | None:
-    """The amount in renminbi where either side is renminbi; the no-PIN limit is China's."""
+    """The amount in renminbi, None where neither currency is; the no-PIN limit is China's."""
     if request.currency == "CNY":
         return request.amount_minor
     return amount_minor if currency == "CNY" else None

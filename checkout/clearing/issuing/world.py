@@ -13,7 +13,7 @@ from checkout.clearing.scheme.rules import Rules, rules_in, rules_of_china
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """Who and what the backend is about: accounts, participants, rules and rates."""
+    """Accounts, participants, rules and rates of one backend."""
 
     accounts: DemoWorld = field(default_factory=demo_accounts)
     participants: Participants = field(default_factory=demo_participants)

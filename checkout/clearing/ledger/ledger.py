@@ -1,9 +1,9 @@
 """Double entry: accounts, immutable transfers in linked entries, and how an entry ends. No I/O.
 
-An entry is one business event with its transfers: all of them are pending together, and a single
-resolution posts, voids or expires them together. Nothing is ever changed or deleted; what posted
-wrongly is put right by another entry the other way round. Ids are chosen by the caller, so that
-writing the same thing twice is found out.
+An entry is one business event with its transfers. All of them are pending together, and a single
+resolution posts, voids or expires them together. Nothing is ever changed or deleted: another entry,
+the other way round, corrects a wrong one. The caller chooses the ids, so that a second write of the
+same entry fails.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LEGS_PER_ENTRY = 16
 
 
 class LedgerError(Exception):
-    """Something that would break the books; it is a fault of the program, never a decline."""
+    """A write that would break the books: a fault of the program, never a decline."""
 
 
 class Status(StrEnum):
@@ -33,7 +33,7 @@ class Status(StrEnum):
 class Leg(NamedTuple):
     """One transfer yet to be numbered: `amount_minor` of `currency` from `debit` to `credit`.
 
-    A tuple, as transfers are: six or seven are made for every payment.
+    A tuple, as transfers are, for speed: every payment has six or seven.
     """
 
     debit: str
@@ -44,7 +44,7 @@ class Leg(NamedTuple):
 
 
 class Transfer(NamedTuple):
-    """An immutable transfer; both accounts keep `currency`, and the amount is more than zero."""
+    """An immutable transfer; both accounts are in `currency`, and the amount is above zero."""
 
     id: int
     entry: int
@@ -56,7 +56,7 @@ class Transfer(NamedTuple):
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
-    """Totals of one account in minor units; what a payer owns is credits less debits."""
+    """Totals of one account in minor units; a payer owns credits less debits."""
 
     debits_pending: int = 0
     credits_pending: int = 0
@@ -70,11 +70,11 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def available(self) -> int:
-        """What may be spent: posted less what is held; pending credits don't count yet."""
+        """What may be spent: posted less held; pending credits don't count yet."""
         return self.credits_posted - self.debits_posted - self.debits_pending
 
     def debited(self, pending_minor: int, posted_minor: int) -> Balance:
-        """With more debits, or fewer; LedgerError where what is pending would fall below zero."""
+        """With debits added, or removed below zero; LedgerError for a pending total below zero."""
         pending = self.debits_pending + pending_minor
         if pending < 0:
             raise LedgerError(f"pending debits below zero: {self} and {pending_minor}")
@@ -86,7 +86,7 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def credited(self, pending_minor: int, posted_minor: int) -> Balance:
-        """With more credits, or fewer; LedgerError where what is pending would fall below zero."""
+        """With credits added, or removed below zero; LedgerError for a pending total below zero."""
         pending = self.credits_pending + pending_minor
         if pending < 0:
             raise LedgerError(f"pending credits below zero: {self} and {pending_minor}")
@@ -98,7 +98,7 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def plus(self, other: Balance) -> Balance:
-        """Both balances added; LedgerError where a pending total would fall below zero."""
+        """Both balances added; LedgerError for a pending total below zero."""
         added = Balance(
             debits_pending=self.debits_pending + other.debits_pending,
             credits_pending=self.credits_pending + other.credits_pending,
@@ -114,23 +114,23 @@ ZERO = Balance()
 
 
 def transfers_of(entry: int, legs: Iterable[Leg]) -> tuple[Transfer, ...]:
-    """Number the legs of an entry, leaving out those of nothing; LedgerError for a wrong leg."""
+    """Number the legs of an entry, without those of zero; LedgerError for a wrong leg."""
     numbered: list[Transfer] = []
-    following = entry * LEGS_PER_ENTRY
+    number = entry * LEGS_PER_ENTRY
     for leg in legs:
         debit, credit, amount_minor, currency, purpose = leg
         if not amount_minor:
             continue
         if amount_minor < 0 or debit == credit or not debit[-3:] == credit[-3:] == currency:
-            raise _wrong(leg)
-        numbered.append(Transfer(following, entry, debit, credit, amount_minor, currency, purpose))
-        following += 1
+            raise _leg_error(leg)
+        numbered.append(Transfer(number, entry, debit, credit, amount_minor, currency, purpose))
+        number += 1
     if len(numbered) > LEGS_PER_ENTRY:
         raise LedgerError(f"entry {entry}: more than {LEGS_PER_ENTRY} transfers")
     return tuple(numbered)
 
 
-def _wrong(leg: Leg) -> LedgerError:
+def _leg_error(leg: Leg) -> LedgerError:
     if leg.amount_minor < 0:
         return LedgerError(f"{leg.purpose}: expected an amount above zero: {leg.amount_minor}")
     if leg.debit == leg.credit:
@@ -139,16 +139,16 @@ def _wrong(leg: Leg) -> LedgerError:
 
 
 def reversed_legs(transfers: Iterable[Transfer], purpose: str) -> tuple[Leg, ...]:
-    """The same transfers the other way round: what undoes an entry that has been posted."""
+    """The same transfers the other way round, to undo a posted entry."""
     return tuple(
         Leg(
-            debit=one.credit,
-            credit=one.debit,
-            amount_minor=one.amount_minor,
-            currency=one.currency,
-            purpose=f"{purpose} {one.purpose}",
+            debit=transfer.credit,
+            credit=transfer.debit,
+            amount_minor=transfer.amount_minor,
+            currency=transfer.currency,
+            purpose=f"{purpose} {transfer.purpose}",
         )
-        for one in transfers
+        for transfer in transfers
     )
 
 
@@ -158,10 +158,10 @@ def currency_of_account(name: str) -> str:
 
 
 def step(before: Status | None, after: Status) -> tuple[int, int]:
-    """How going from one status to another changes pending and posted totals: +1, 0 or -1 each.
+    """The change of the pending and of the posted total from one status to another: +1, 0 or -1.
 
-    `before` is None for a new entry. LedgerError for a step that an entry can't take: the final
-    statuses stay.
+    `before` is None for a new entry. LedgerError for a step that an entry can't take: it never
+    leaves a final status.
     """
     if before not in (None, Status.PENDING) or after is before:
         raise LedgerError(f"an entry that is {before} can't become {after}")
@@ -174,7 +174,7 @@ def step(before: Status | None, after: Status) -> tuple[int, int]:
 def changes(
     transfers: Iterable[Transfer], before: Status | None, after: Status
 ) -> dict[str, Balance]:
-    """What going from one status to another does to the balance of each account; LedgerError."""
+    """The change of each account's balance from one status to another; LedgerError as `step`."""
     pending, posted = step(before, after)
     moved: dict[str, Balance] = {}
     for one in transfers:

@@ -1,10 +1,10 @@
-"""Which accounts a payment moves money between: legs for every kind of entry. No I/O.
+"""The legs of every kind of entry: between which accounts a payment moves money. No I/O.
 
 Names end in the currency. `payer/...` are deposits and credit lines, `position/...` what a
 participant owes the others (credit) or is owed (debit) until settlement, `merchant/...` what a
-merchant is owed, `income/...` and `expense/...` fees, `client-money/...` what a wallet operator
-keeps apart for the balances of its payers. Every entry's positions add up to zero, so
-netting does too.
+merchant is owed, `income/...` and `expense/...` fees, `client-money/...` the account at a bank that
+covers the balances of a wallet operator's payers. The positions of every entry add up to zero, so
+those of a day do too.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from checkout.clearing.ledger.ledger import Leg, Transfer
 from checkout.clearing.scheme.fees import FeeSplit
 from checkout.clearing.scheme.rules import House
 
-#: What the bank's part of a top-up is for; it tells a top-up from everything else.
+#: The purpose of the bank's leg of a top-up, which no other entry has.
 TOP_UP_DRAWN = "top-up drawn"
 
 
 class Parties(msgspec.Struct, frozen=True, kw_only=True):
-    """Who stands around one payment, by participant id; amounts are in `currency`.
+    """The parties of one payment, by participant id; amounts are in `currency`.
 
-    `holder` keeps the payer's account, whose currency is `billing_currency`; `bank` and
-    `bank_account` are those of a wallet's linked account in a quick payment.
+    `holder` keeps the payer's account, whose currency is `billing_currency`. `bank` and
+    `linked_account` are those of a wallet's quick payment.
     """
 
     account: str
@@ -66,7 +66,7 @@ def opening_legs(
 
 
 def hold_legs(parties: Parties) -> tuple[Leg, ...]:
-    """A pre-authorisation: the payer's money is held, nobody else has any of it yet."""
+    """A pre-authorisation: the payer's money is held, and nobody else gets any of it yet."""
     quick = parties.linked_account is not None
     return (
         _leg(
@@ -79,17 +79,17 @@ def hold_legs(parties: Parties) -> tuple[Leg, ...]:
 
 
 def sale_legs(parties: Parties, split: FeeSplit) -> tuple[Leg, ...]:
-    """A sale from payer to merchant with everyone's fees."""
+    """A sale from payer to merchant, with all fees."""
     if split.house is House.THREE_PARTY:
         return _wallet_legs(parties, split)
     return _network_legs(parties, split)
 
 
 def top_up_legs(parties: Parties) -> tuple[Leg, ...]:
-    """A top-up of a stored balance from the payer's own bank account, in both houses' books.
+    """A top-up of a stored balance from the payer's own bank account.
 
-    The bank owes what it has taken from its customer, the operator owes its own the balance; at
-    the close of the day the operator puts as much into its client-money account.
+    The bank owes the network what it took from the account, and the operator owes the payer the
+    balance. At the close of the day the operator pays as much into its client-money account.
     """
     assert parties.bank is not None and parties.linked_account is not None
     currency, amount = parties.currency, parties.billing_minor
@@ -102,13 +102,13 @@ def top_up_legs(parties: Parties) -> tuple[Leg, ...]:
 
 
 def client_money(operator: str, currency: str) -> str:
-    """Ledger name of the account at a bank where an operator keeps its payers' balances apart."""
+    """Ledger name of the account at a bank that covers the balances of an operator's payers."""
     return f"client-money/{operator}/{currency}"
 
 
 def is_top_up(transfers: Iterable[Transfer]) -> bool:
-    """Whether an entry tops a stored balance up, gives a top-up back, or undoes either."""
-    return any(plain_purpose(one.purpose) == TOP_UP_DRAWN for one in transfers)
+    """Whether an entry is a top-up, gives one back, or undoes either."""
+    return any(plain_purpose(transfer.purpose) == TOP_UP_DRAWN for transfer in transfers)
 
 
 def return_legs(parties: Parties, split: FeeSplit) -> tuple[Leg, ...]:
@@ -117,43 +117,43 @@ def return_legs(parties: Parties, split: FeeSplit) -> tuple[Leg, ...]:
 
 
 def returned_legs(legs: Iterable[Leg]) -> tuple[Leg, ...]:
-    """The same legs the other way round, as something that is given back."""
+    """The same legs the other way round, as a return."""
     return tuple(
         Leg(
-            debit=one.credit,
-            credit=one.debit,
-            amount_minor=one.amount_minor,
-            currency=one.currency,
-            purpose=f"returned {one.purpose}",
+            debit=leg.credit,
+            credit=leg.debit,
+            amount_minor=leg.amount_minor,
+            currency=leg.currency,
+            purpose=f"returned {leg.purpose}",
         )
-        for one in legs
+        for leg in legs
     )
 
 
 def split_of(amount_minor: int, house: House, transfers: Iterable[Transfer]) -> FeeSplit:
-    """The fees of a sale as they were booked."""
-    booked = {plain_purpose(one.purpose): one.amount_minor for one in transfers}
+    """The fees of a sale, read back from its transfers."""
+    amounts = {plain_purpose(one.purpose): one.amount_minor for one in transfers}
     return FeeSplit(
         amount_minor=amount_minor,
         house=house,
-        interchange_minor=booked.get("interchange", 0),
-        network_from_acquirer_minor=booked.get("network fee from acquirer", 0),
-        network_from_issuer_minor=booked.get("network fee from issuer", 0),
-        acquirer_minor=booked.get("acquirer fee", 0),
-        operator_minor=booked.get("operator fee", 0),
-        bank_minor=booked.get("bank fee", 0),
+        interchange_minor=amounts.get("interchange", 0),
+        network_from_acquirer_minor=amounts.get("network fee from acquirer", 0),
+        network_from_issuer_minor=amounts.get("network fee from issuer", 0),
+        acquirer_minor=amounts.get("acquirer fee", 0),
+        operator_minor=amounts.get("operator fee", 0),
+        bank_minor=amounts.get("bank fee", 0),
     )
 
 
 def plain_purpose(purpose: str) -> str:
-    """What a transfer was for before it was given back or undone."""
+    """The purpose of a transfer, without what was put before it when it was returned or undone."""
     while purpose.startswith(("returned ", "reversed ")):
         purpose = purpose.split(" ", 1)[1]
     return purpose
 
 
 def payer_of(transfers: Iterable[Transfer]) -> str:
-    """The account number that a sale or hold was paid from; empty where it was nobody's."""
+    """The account number that a sale or hold was paid from; empty where no payer is in it."""
     for one in transfers:
         for side in (one.debit, one.credit):
             if side.startswith("payer/"):
@@ -214,7 +214,7 @@ class _Names(NamedTuple):
 def _network_names(
     holder: str, acquirer: str, network: str, merchant: str, currency: str
 ) -> _Names:
-    """A merchant's sales come again and again: their names are put together once."""
+    """All sales of a merchant have the same names, so they are put together once."""
     return _Names(
         issuer=position(holder, currency),
         acquirer=position(acquirer, currency),
@@ -250,7 +250,7 @@ def _payer_legs(parties: Parties, amount_minor: int, issuer: str) -> tuple[Leg, 
 
 
 def _wallet_legs(parties: Parties, split: FeeSplit) -> tuple[Leg, ...]:
-    """The operator stands between payer and merchant; a linked bank pays it in quick payment."""
+    """The operator is between payer and merchant; a linked bank pays it in a quick payment."""
     currency = parties.currency
     operator = position(parties.holder, currency)
     merchant = f"merchant/{parties.holder}/{parties.merchant}/{currency}"

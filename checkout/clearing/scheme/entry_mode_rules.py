@@ -1,8 +1,8 @@
-"""What has to prove the payer for each way that an account number comes in (DE22); dated rules.
+"""Which proof of the payer each entry mode (DE22) needs, by the rules of a date.
 
-A number and its expiry are printed on the card and told to every shop: by themselves they prove
-nothing. Which proof suffices where is agreed between issuers, acquirers and merchants, and stands
-in the rule sets.
+A number and its expiry are printed on the card and given to every shop, so by themselves they prove
+nothing. Issuers, acquirers and merchants agree which proof suffices where; the rule sets record
+that.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from checkout.clearing.scheme.participants import CardKind
 
 
 class Proof(StrEnum):
-    """What may prove the payer where a number was not read from a chip."""
+    """A proof of the payer."""
 
     CRYPTOGRAM = "cryptogram"  # of the card (DE55) or of its payment token (DE63)
     PIN = "pin"  # DE52
-    EXPIRY = "expiry"  # DE14 as the issuer knows it: no more than what is printed on the card
+    EXPIRY = "expiry"  # DE14 as the issuer has it: no more than is printed on the card
     NONE = "none"  # the number alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryRule:
-    """One agreement; where a tuple is empty it holds for all, and the last one that fits counts.
+    """One agreement. An empty tuple means all; of several rules that fit, the last one counts.
 
     `ranges` are issuer identification numbers, `acquirers` institution numbers (DE32), `merchants`
-    DE42 and `mccs` first and last of a span of DE18. Without any `proofs` it is not permitted.
+    DE42 and `mccs` the first and last of a span of DE18. Without `proofs` the entry mode is not
+    permitted.
     """
 
     entry_modes: tuple[EntryMode, ...]
@@ -43,19 +44,19 @@ class EntryRule:
     mccs: tuple[tuple[int, int], ...] = ()
 
     def fits(self, request: AuthorizationRequest, *, account: str, kind: CardKind) -> bool:
-        """Whether it speaks of this request, of an entry mode of its own, and that account."""
+        """Whether the rule is about this request and account; the entry mode is not looked at."""
         return (
             (not self.cards or kind in self.cards)
             and (not self.ranges or account.startswith(self.ranges))
             and (not self.acquirers or request.acquirer in self.acquirers)
             and (not self.countries or request.country in self.countries)
             and (not self.merchants or request.merchant_id in self.merchants)
-            and (not self.mccs or any(one <= int(request.mcc) <= last for one, last in self.mccs))
+            and (not self.mccs or any(low <= int(request.mcc) <= high for low, high in self.mccs))
         )
 
 
 def by_entry_mode(rules: Iterable[EntryRule]) -> dict[str, tuple[EntryRule, ...]]:
-    """The rules that speak of each entry mode (two digits of DE22), the last of the file first."""
+    """The rules about each entry mode (two digits of DE22), the last of the file first."""
     found: dict[str, tuple[EntryRule, ...]] = {}
     for rule in rules:
         for mode in rule.entry_modes:
@@ -70,7 +71,7 @@ def needed_proofs(
     account: str,
     kind: CardKind,
 ) -> tuple[Proof, ...] | None:
-    """The proofs of which one is needed, () where it is not permitted, None where no rule fits."""
+    """The proofs of which one is needed; () for a mode not permitted, None where no rule fits."""
     for rule in rules.get(request.entry_mode.value, ()):
         if rule.fits(request, account=account, kind=kind):
             return rule.proofs
@@ -78,7 +79,7 @@ def needed_proofs(
 
 
 def parse_entry_rule(entry: dict[str, Any]) -> EntryRule:
-    """A rule out of its TOML table; ValueError names what is wrong with it."""
+    """Read a rule from its TOML table; ValueError names what is wrong with it."""
     known = dict(entry)
     modes, proofs = known.pop("entry_modes", ()), known.pop("proofs", None)
     cards, mccs = known.pop("cards", ()), known.pop("mccs", ())

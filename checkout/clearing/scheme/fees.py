@@ -11,10 +11,10 @@ from checkout.clearing.scheme.rules import House, Rules, RuleSet, part_of, rules
 
 
 class FeeSplit(msgspec.Struct, frozen=True, kw_only=True):
-    """One payment's amount taken apart; all in minor units of the payment's currency.
+    """The parts of one payment's amount, all in minor units of the payment's currency.
 
     In the four-party house the merchant pays interchange, the acquirer's network fee and the
-    acquirer's own part; the issuer gives its network fee out of the interchange. In the
+    acquirer's own part; the issuer pays its network fee from the interchange. In the
     three-party house the merchant pays the operator, who pays the bank of a linked account.
     """
 
@@ -40,7 +40,7 @@ class FeeSplit(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def merchant_minor(self) -> int:
-        """What the merchant is paid out."""
+        """The merchant's payout."""
         return self.amount_minor - self.merchant_fee_minor
 
     @property
@@ -54,7 +54,7 @@ class FeeSplit(msgspec.Struct, frozen=True, kw_only=True):
         return self.network_from_acquirer_minor + self.network_from_issuer_minor
 
     def shares(self) -> dict[str, int]:
-        """Who ends up with how much; the parts add up to the amount."""
+        """What each party ends up with; the parts add up to the amount."""
         return {
             "merchant": self.merchant_minor,
             "issuer": self.issuer_minor,
@@ -79,8 +79,8 @@ def fees(
     """Split a payment's amount by the rules of a business date.
 
     Each part is rounded half up to the minor unit by itself, then capped; the merchant gets the
-    rest. Outside renminbi the tariff `abroad` holds, without caps. `linked` is for a quick payment
-    from a linked bank account. ValueError for an amount below one minor unit.
+    rest. The tariff `abroad`, without caps, holds for other currencies than renminbi. `linked` is
+    for a quick payment from a linked bank account. ValueError for an amount below one minor unit.
     """
     if amount_minor <= 0:
         raise ValueError(f"amount: expected more than zero, got {amount_minor}")
@@ -108,7 +108,7 @@ def fees(
 def returned(split: FeeSplit, *, refunded_before_minor: int, refund_minor: int) -> FeeSplit:
     """The fees that go back with a refund, as a split of the refunded amount.
 
-    Each fee's part of all refunds so far is rounded half up, less what went back before; so
+    A fee's part in all refunds so far is rounded half up, and what went back before is deducted. So
     refunds that add up to the payment return exactly its fees. ValueError for more than was paid.
     """
     after = refunded_before_minor + refund_minor

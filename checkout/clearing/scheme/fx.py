@@ -17,14 +17,14 @@ HOME = "CNY"
 
 
 class RateError(ValueError):
-    """No rate is known for a currency on a date, or the rates' file is wrong."""
+    """There is no rate for a currency on a date, or the rates' file is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
     """One exchange: `rate` is units of `into` for one unit of the source, markup included.
 
-    `markup_minor` is what of the result the markup made, in the same currency.
+    `markup_minor` is the markup's part of the result.
     """
 
     source: Money
@@ -48,8 +48,8 @@ class Conversion:
 class Amounts:
     """The same sale in three currencies: DE4 and DE49, DE5 and DE50, DE6 and DE51.
 
-    Settlement is what the account's side owes the network; billing what the payer's account is
-    charged, with the markup.
+    Settlement is what the account's issuer owes the network; billing is what the payer's account is
+    charged, including the markup.
     """
 
     transaction: Money
@@ -59,7 +59,7 @@ class Amounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateTable:
-    """Renminbi for one unit of each currency, by first day."""
+    """Renminbi for one unit of each currency, from each of `days` on."""
 
     days: tuple[date, ...]
     rates: tuple[Mapping[str, Fraction], ...]
@@ -74,8 +74,8 @@ class RateTable:
     ) -> Conversion:
         """Exchange an amount by the day's rate plus markup.
 
-        The exponents of both currencies (0, 2 or 3) count; the result is rounded half up to its
-        minor unit, once, at the end. The same currency stays what it is, without markup.
+        Takes both currencies' exponents (0, 2 or 3) into account, and rounds half up to the minor
+        unit once, at the end. An amount in the same currency stays unchanged, without markup.
         """
         if amount.currency == into:
             return Conversion(source=amount, into=amount, rate=Fraction(1), markup_minor=0)

@@ -1,4 +1,4 @@
-"""Who takes part in the demo world and which account ranges are whose."""
+"""The participants of the demo world and their account ranges."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Role(StrEnum):
 
 
 class CardKind(StrEnum):
-    """What stands behind an account number; decides fee and books."""
+    """The kind of account behind a number; decides the fees and the ledger entries."""
 
     DEBIT = "debit"
     CREDIT = "credit"
@@ -31,7 +31,7 @@ class CardKind(StrEnum):
 
 
 class Scheme(StrEnum):
-    """Whose cryptogram make-up a card follows."""
+    """The scheme whose cryptograms a card computes."""
 
     UNIONPAY = "unionpay"
     VISA = "visa"
@@ -40,7 +40,7 @@ class Scheme(StrEnum):
 
 
 class ParticipantsError(ValueError):
-    """The participants' file says something that cannot be; the message names the entry."""
+    """An entry of the participants' file that can't be used; the message names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +56,15 @@ class Participant:
 
     @property
     def settlement_account(self) -> str:
-        """Ledger name of the account in which its net position is settled."""
+        """Ledger name of the account by which its net position is settled."""
         return f"settlement/{self.id}/{self.currency}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountRange:
-    """An issuer identification number and what its accounts are.
+    """An issuer identification number and the kind of its accounts.
 
-    Not `verifiable`: its cards are real ones, whose cryptogram keys nobody here has.
+    A range that is not `verifiable` is for real cards, whose cryptogram keys nobody here has.
     """
 
     prefix: str
@@ -95,7 +95,7 @@ class Participants:
     token_requestors: Mapping[str, TokenRequestor]
 
     def range_of(self, account: str) -> AccountRange | None:
-        """The range an account number falls into, the longest prefix first; None for nobody's."""
+        """The range of an account number, by its longest prefix; None where there is none."""
         for length in (8, 6):
             found = self.ranges.get(account[:length])
             if found is not None:
@@ -103,7 +103,7 @@ class Participants:
         return None
 
     def holder_of(self, account: str) -> Participant | None:
-        """The participant that keeps an account's books; None for nobody's number."""
+        """The issuer or wallet operator of an account; None where the number has none."""
         found = self.range_of(account)
         return None if found is None else self.by_id[found.participant]
 

@@ -24,14 +24,14 @@ RULES_FILE = "rules.toml"
 
 
 class House(StrEnum):
-    """Which of the two models a sale goes through."""
+    """Which of the two models clears a sale."""
 
     FOUR_PARTY = "four-party"
     THREE_PARTY = "three-party"
 
 
 class AccountClass(StrEnum):
-    """Class of a bank account, or of an operator's payment account: two separate systems."""
+    """Class of a bank account, or of a wallet operator's account: two separate systems."""
 
     I = "I"  # noqa: E741
     II = "II"
@@ -39,7 +39,7 @@ class AccountClass(StrEnum):
 
 
 class RulesError(ValueError):
-    """The rules' file says something that cannot be, or no rule set holds on a date."""
+    """An entry of the rules' file that can't be used, or a date without a rule set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Tariff:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassLimits:
-    """Limits of one account class in minor units; None is no limit."""
+    """Limits of one account class in minor units; None means no limit."""
 
     balance_minor: int | None = None
     day_minor: int | None = None
@@ -74,7 +74,7 @@ class ClassLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleSet:
-    """All that holds from `effective_from` until the next set; amounts in fen."""
+    """The rules from `effective_from` until the next set; amounts in fen."""
 
     name: str
     effective_from: date
@@ -95,7 +95,7 @@ class RuleSet:
     )
 
     def tariff(self, *, category: str, card: CardKind, place: str) -> Tariff:
-        """The most specific tariff: its category counts for more than its card."""
+        """The most specific tariff that fits; a category is more specific than a card."""
         asked = (category, card, place)
         found = self._found.get(asked)
         if found is None:
@@ -164,16 +164,16 @@ def rules_in(home: Path) -> Rules:
 
 
 def parse_rules(text: str) -> Rules:
-    """Read rule sets from TOML, each over the one before; RulesError names what is wrong."""
+    """Read rule sets from TOML; each changes the one before. RulesError names what is wrong."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RulesError(f"not TOML: {error}") from None
-    held: dict[str, Any] = {}
+    merged: dict[str, Any] = {}
     sets: list[RuleSet] = []
     for entry in tables.get("rule_set", ()):
-        held = _laid_over(held, entry)
-        sets.append(_rule_set({**held, "assumption": entry.get("assumption", "")}))
+        merged = _merged(merged, entry)
+        sets.append(_rule_set({**merged, "assumption": entry.get("assumption", "")}))
     days = [one.effective_from for one in sets]
     if not sets or days != sorted(set(days)):
         raise RulesError("rule_set: expected at least one, in order of effective_from")
@@ -186,12 +186,12 @@ def part_of(amount_minor: int, ppm: int, cap_minor: int | None = None) -> int:
     return part if cap_minor is None else min(part, cap_minor)
 
 
-def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         under = merged.get(key)
         both = isinstance(value, dict) and isinstance(under, dict)
-        merged[key] = _laid_over(under, value) if both and under is not None else value
+        merged[key] = _merged(under, value) if both and under is not None else value
     return merged
 
 

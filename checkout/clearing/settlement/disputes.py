@@ -125,7 +125,7 @@ def decide_finally(dispute: Dispute, *, for_payer: bool, on: date) -> DisputeSte
 
 
 def lapse(dispute: Dispute, *, on: date) -> DisputeStep:
-    """What silence means: once the answer is overdue, the money stays where it is, finally."""
+    """Once the answer is overdue, the money stays where it is for good; nothing before that."""
     if dispute.answer_by is None or on <= dispute.answer_by:
         return DisputeStep(dispute=dispute, movement=None)
     charged = dispute.state is DisputeState.CHARGED_BACK

@@ -1,4 +1,4 @@
-"""The close of the day: post what is pending, net both houses, settle, report. Once a date."""
+"""The close of a business date: post what is pending, net both houses, settle, report."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class EndOfDayError(ValueError):
 
 
 class EndOfDay:
-    """Closes business dates in order; a date that is closed gives its report again."""
+    """Closes business dates in order; a second close of a date returns the same report."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -49,9 +49,9 @@ class EndOfDay:
     def close(self, on: date, context: MessageContext) -> dict[str, Any]:
         """Close a business date and return its report; EndOfDayError for one that can't be.
 
-        What is pending by then is posted, holds that have run out expire, positions are netted by
-        house, participant and currency, and settled. A wallet operator then keeps in its
-        client-money account what its payers have stored with it. Closing again changes nothing.
+        Posts what is pending, expires holds that have run out, nets positions by house, participant
+        and currency, and settles them. The client-money account of a wallet operator then covers
+        the balances of its payers. Closing again changes nothing.
         """
         store, day = self._backend.store, day_number(on)
         known = self._report_of(day)
@@ -98,15 +98,15 @@ class EndOfDay:
         payouts: Amounts,
         stored: dict[tuple[str, str], int],
     ) -> None:
-        """Square every position against the settlement bank, pay the merchants, keep apart what
-        payers have stored at wallet operators."""
-        legs = [_squared(name, -amount, "exchange") for name, amount in exchanged.items()]
+        """Square every position against the settlement bank, pay the merchants, and move client
+        money to what payers have stored at wallet operators."""
+        legs = [_squaring_leg(name, -amount, "exchange") for name, amount in exchanged.items()]
         for one in positions:
             name = position(one.participant, one.currency)
-            legs.append(_squared(name, one.net_minor, f"settlement, {one.house}"))
+            legs.append(_squaring_leg(name, one.net_minor, f"settlement, {one.house}"))
         for name, amount in payouts.items():
-            legs.append(_squared(name, -amount, "payout"))
-        legs += [_safeguarded(*key, amount) for key, amount in stored.items()]
+            legs.append(_squaring_leg(name, -amount, "payout"))
+        legs += [_client_money_leg(*key, amount) for key, amount in stored.items()]
         moved = [one for one in legs if one.amount_minor]
         for at in range(0, len(moved), LEGS_PER_ENTRY):
             number = self._backend.store.next_seq()
@@ -122,8 +122,8 @@ def _net(payments: Iterable[SettledPayment], count: int) -> DayClose:
     return close_day(payments)
 
 
-def _squared(name: str, received_minor: int, purpose: str) -> Leg:
-    """A leg that takes what is to be received (positive) off an account, or owed (negative)."""
+def _squaring_leg(name: str, received_minor: int, purpose: str) -> Leg:
+    """A leg that clears an account of what it is to receive (positive) or owes (negative)."""
     kind, rest = name.split("/", 1)
     against = {"position": "settlement", "merchant": "payout"}[kind] + "/" + rest
     if purpose == "exchange":
@@ -138,22 +138,22 @@ def _squared(name: str, received_minor: int, purpose: str) -> Leg:
     )
 
 
-def _safeguarded(operator: str, currency: str, stored_minor: int) -> Leg:
-    """A leg that brings an operator's client money to what its payers have stored."""
-    own, kept = f"settlement/{operator}/{currency}", client_money(operator, currency)
-    debit, credit = (kept, own) if stored_minor >= 0 else (own, kept)
+def _client_money_leg(operator: str, currency: str, stored_minor: int) -> Leg:
+    """A leg that changes an operator's client money by what its payers' balances changed by."""
+    own, covered = f"settlement/{operator}/{currency}", client_money(operator, currency)
+    debit, credit = (covered, own) if stored_minor >= 0 else (own, covered)
     return Leg(debit, credit, abs(stored_minor), currency, "client money")
 
 
-def _reconcile(positions: Iterable[NetPosition], exchanged: Amounts, booked: Amounts) -> None:
-    """The netted payments must say what the ledger's position accounts say; LedgerError else."""
+def _reconcile(positions: Iterable[NetPosition], exchanged: Amounts, posted: Amounts) -> None:
+    """LedgerError unless the netted payments agree with the ledger's position accounts."""
     netted = {name: -amount for name, amount in exchanged.items()}
     for one in positions:
         name = position(one.participant, one.currency)
         netted[name] = netted.get(name, 0) + one.net_minor
     found = {name: amount for name, amount in netted.items() if amount}
-    if found != booked:
-        differing = sorted(set(found.items()) ^ set(booked.items()))
+    if found != posted:
+        differing = sorted(set(found.items()) ^ set(posted.items()))
         raise LedgerError(f"netting and ledger differ: {differing[:4]}")
 
 

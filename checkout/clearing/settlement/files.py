@@ -1,4 +1,4 @@
-"""The files of a closed day: what each participant is sent, and the check that they add up.
+"""The files of a closed day for its participants, and the check that they add up.
 
 One folder a date: `positions.csv`, `merchants.csv`, and for each participant `participant-ID.csv`
 with its part of every payment. Amounts are minor units; positive is received, negative owed.
@@ -20,7 +20,7 @@ _LEG_COLUMNS = ("payment", "date", "house", "movement", "merchant", "currency", 
 
 
 class SettlementFilesError(Exception):
-    """Files that can't be written, or that don't say what the ledger says."""
+    """Files that can't be written, or that differ from the positions."""
 
 
 def settlement_folder(home: Path, date: str) -> Path:
@@ -29,20 +29,20 @@ def settlement_folder(home: Path, date: str) -> Path:
 
 
 def write_files(folder: Path, report: dict[str, Any], payments: Iterable[SettledPayment]) -> None:
-    """Write all files of a date at once, over what may be left of an earlier attempt.
+    """Write all files of a date at once, in the place of those of an earlier attempt.
 
-    Reads the participants' files back and nets them again: SettlementFilesError where that is not
-    what the report says, or where a file can't be written.
+    Then reads the participants' files and nets them again: SettlementFilesError where the report
+    has other positions, or where a file can't be written.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        made = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".closing-"))
-        _table(made / "positions.csv", report["positions"])
-        _table(made / "merchants.csv", report["merchants"])
-        _participants(made, payments)
-        _reconcile(made, report)
+        draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".closing-"))
+        _table(draft / "positions.csv", report["positions"])
+        _table(draft / "merchants.csv", report["merchants"])
+        _participants(draft, payments)
+        _reconcile(draft, report)
         shutil.rmtree(folder, ignore_errors=True)
-        made.rename(folder)
+        draft.rename(folder)
     except OSError as error:
         raise SettlementFilesError(f"{folder}: {error.strerror}") from None
 
@@ -55,7 +55,7 @@ def _table(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _participants(folder: Path, payments: Iterable[SettledPayment]) -> None:
-    """A line for each leg in the file of whose leg it is."""
+    """Write a line for each leg into the file of its participant."""
     with ExitStack() as stack:
         writers: dict[str, Any] = {}
         for payment in payments:
@@ -80,18 +80,18 @@ def _participants(folder: Path, payments: Iterable[SettledPayment]) -> None:
 
 
 def _reconcile(folder: Path, report: dict[str, Any]) -> None:
-    """Net the files as their receivers would and compare with the positions."""
-    told = {
+    """Net the files as their receivers would, and compare with the report's positions."""
+    expected = {
         (one["participant"], one["house"], one["currency"]): one["net_minor"]
         for one in report["positions"]
     }
-    netted: dict[tuple[str, str, str], int] = dict.fromkeys(told, 0)
+    netted: dict[tuple[str, str, str], int] = dict.fromkeys(expected, 0)
     for path in folder.glob("participant-*.csv"):
         participant = path.stem.removeprefix("participant-")
         for row in _rows(path):
             key = (participant, row["house"], row["currency"])
             netted[key] = netted.get(key, 0) + int(row["amount_minor"])
-    if netted != told:
+    if netted != expected:
         raise SettlementFilesError(f"{folder.name}: the files and the positions differ")
 
 

@@ -30,12 +30,12 @@ class Movement(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettledPayment:
-    """One posted payment, refund, dispute step or top-up as the close of the day sees it.
+    """One posted payment, refund, dispute step or top-up, as it is netted.
 
-    `split` is in `currency`, that of the sale, in which acquirer and merchant are paid. `holder`
-    keeps the payer's account (an issuer, or the wallet operator); `bank` is the linked bank of a
-    quick payment. A holder abroad settles `holder_amount_minor` of `holder_currency`: what
-    `holder_owes(split)` comes to by the day's rate. A top-up has no merchant.
+    `split` is in `currency`, that of the sale, in which acquirer and merchant are paid. `holder` is
+    the payer's issuer or wallet operator; `bank` is the linked bank of a quick payment. A holder
+    abroad settles `holder_amount_minor` of `holder_currency`: `holder_owes(split)` by the day's
+    rate. A top-up has no merchant.
     """
 
     id: str
@@ -94,14 +94,14 @@ class MerchantStatement:
 
 
 def holder_owes(split: FeeSplit) -> int:
-    """What a four-party issuer owes for a sale: the amount less what it keeps of the fees."""
+    """What a four-party issuer owes for a sale: the amount less its own part of the fees."""
     return split.amount_minor - split.issuer_minor
 
 
 def legs(payment: SettledPayment) -> tuple[PositionLeg, ...]:
-    """How one payment moves money between participants; each currency adds up to zero.
+    """The legs of one payment between participants; those of a currency add up to zero.
 
-    A payment from a balance at the operator has none: payer and merchant are in one house.
+    A payment from a balance at the operator has none: payer and merchant are both with it.
     """
     sign, split, currency = payment.movement.sign, payment.split, payment.currency
     if split.house is House.THREE_PARTY:
@@ -121,7 +121,7 @@ def legs(payment: SettledPayment) -> tuple[PositionLeg, ...]:
             abroad = payment.holder_amount_minor
             if abroad is None:
                 raise ValueError(f"payment {payment.id}: no amount in {payment.holder_currency}")
-            # The network changes the money: it takes one currency and pays out the other.
+            # The network exchanges: it receives one currency and pays out the other.
             found += [
                 (payment.network, currency, -owed),
                 (payment.network, payment.holder_currency, abroad),

@@ -1,4 +1,4 @@
-"""What a close of the day has posted, read back from the tables for netting and reconciliation."""
+"""The entries that a close of the day has posted, read from the tables for netting."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _MOVEMENTS = {
     REPRESENTED: Movement.REPRESENTMENT,
     **dict.fromkeys(DISPUTED, Movement.CHARGEBACK),
 }
-#: Entries that belong to no sale: they don't take part in netting.
-_APART = ("opening", "settlement")
+#: Entries that belong to no sale, and so are not netted.
+_NOT_NETTED = ("opening", "settlement")
 
 Amounts = dict[str, int]
 
@@ -48,17 +48,17 @@ class PostedDay:
         self._before, self._day = before, day
 
     def payments(self) -> Iterator[SettledPayment]:
-        """Every sale, refund and dispute step in order, read in chunks."""
+        """Every sale, refund, top-up and dispute step in order, read in chunks."""
         last = 0
         while True:
             entries = self._entries(last)
             if not entries:
                 return
             last = entries[-1].id
-            booked = self._transfers(entries[0].id, last)
+            by_entry = self._transfers(entries[0].id, last)
             for entry in entries:
-                transfers = tuple(booked.get(entry.id, ()))
-                if transfers and entry.kind not in _APART:
+                transfers = tuple(by_entry.get(entry.id, ()))
+                if transfers and entry.kind not in _NOT_NETTED:
                     yield self._payment(entry, transfers)
 
     def ended(self) -> dict[str, int]:
@@ -73,15 +73,15 @@ class PostedDay:
         )
 
     def positions(self) -> Amounts:
-        """What the ledger's position accounts say: positive is to be received."""
+        """The totals of the ledger's position accounts; positive is to be received."""
         return self._totals("position/")
 
     def payouts(self) -> Amounts:
-        """What each merchant's account has been credited, by its name."""
+        """What each merchant's account was credited, by the account's name."""
         return {name: -amount for name, amount in self._totals("merchant/").items()}
 
     def stored(self) -> dict[tuple[str, str], int]:
-        """What the balances stored at wallet operators changed by, by operator and currency."""
+        """By how much the balances stored at wallet operators changed, by operator and currency."""
         changed: dict[tuple[str, str], int] = {}
         for one in self._backend.participants.ranges.values():
             if one.card_kind is not CardKind.WALLET:
@@ -92,9 +92,9 @@ class PostedDay:
         return changed
 
     def exchanged(self) -> Amounts:
-        """What netting moves between currencies, which the ledger books only at settlement.
+        """What netting moves between currencies; the ledger has it only after settlement.
 
-        A holder abroad pays in its own currency; the network takes its debt over in the sale's.
+        A holder abroad pays in its own currency, and the network takes over its debt in the sale's.
         """
         moved: Amounts = {}
         for payment in self.payments():
@@ -132,7 +132,7 @@ class PostedDay:
         return found
 
     def _totals(self, prefix: str) -> Amounts:
-        """Debits less credits of what was posted, by account, for names that begin so."""
+        """Posted debits less credits by account, for accounts whose name begins with `prefix`."""
         rows = self._backend.store.query(
             "SELECT a.name, sum(m.amount) FROM ("
             "SELECT t.debit AS account, t.amount_minor AS amount, t.entry FROM clearing_transfers t"
@@ -173,7 +173,7 @@ class PostedDay:
         )
 
     def _linked_bank(self, transfers: tuple[Transfer, ...]) -> str | None:
-        """The bank behind a quick payment or a top-up, whichever way it went."""
+        """The bank behind a quick payment or a top-up, or behind the return of one."""
         for one in transfers:
             if one.purpose.endswith(("quick payment", TOP_UP_DRAWN)):
                 payer = one.debit if one.debit.startswith("payer/") else one.credit
