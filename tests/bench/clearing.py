@@ -9,7 +9,7 @@ the rows that one tap makes are written by bare sqlite3, one commit each and 100
 parts run alone: decoding and encoding both through pyiso8583 (the peer) and by the switch's own
 codec. Promises: at least 60 % of what 1/(decode + verify + rows at 64 a commit + encode) would give
 with the peer's codec, never below one commit each, and at half that load a p99 of at most 40 times
-the median of one commit each. What the same ratio is with our own codec is told too. `--long` sends
+the median of one commit each. The same ratio with our own codec is printed too. `--long` sends
 a million taps and watches the memory of the switch and of what it has beside it.
 """
 
@@ -291,14 +291,14 @@ def _message(line: socket.socket) -> bytes:
 
 
 class Recording(SqliteEngine):
-    """The engine, keeping what is written instead of writing it."""
+    """The engine, which records what is written instead of writing it."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.recorded: list[Statement] | None = None
 
     def write(self, statements: Any) -> None:
-        """Write, or keep."""
+        """Write, or record."""
         if self.recorded is None:
             super().write(statements)
         else:
@@ -526,7 +526,7 @@ def _children(pid: int) -> list[int]:
 
 
 def main() -> int:
-    """Run what was asked for and print it; 1 where a promise was not kept."""
+    """Run what was asked for and print it; 1 where a promise is broken."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     options.add_argument("--json", action="store_true")
     options.add_argument("--rounds", type=int, default=5)
@@ -541,13 +541,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-clearing-") as folder:
         home = _prepared(Path(folder))
         if given.long:
-            told = watch_memory(home, given.payments)
-            kept = told["growth_mb_after_the_first_tenth"] < 30
+            report = watch_memory(home, given.payments)
+            holds = report["growth_mb_after_the_first_tenth"] < 30
         else:
-            told = measure(home, given.rounds, given.taps)
-            kept = all(told["promises"].values())
-    sys.stdout.write(json.dumps(told, indent=None if given.json else 2) + "\n")
-    return 0 if kept else 1
+            report = measure(home, given.rounds, given.taps)
+            holds = all(report["promises"].values())
+    sys.stdout.write(json.dumps(report, indent=None if given.json else 2) + "\n")
+    return 0 if holds else 1
 
 
 if __name__ == "__main__":

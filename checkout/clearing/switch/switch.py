@@ -147,16 +147,13 @@ class Switch:
             pin_key=session.pin_key,
             proof=None if decoded is None else decoded.proof,
         )
+        is_first = earlier is None
         if fault is not None and fault.code is not None:
             outcome = context.refuse(fault.code, f"fault: {fault.name}")
         elif isinstance(question, Reversal):
             outcome = self._reversals.answer(context)
-        elif earlier is not None:
-            outcome = context.refuse("94", "duplicate")
-        elif self._backend.store.is_forestalled(f"{key}|{request.forwarder}"):
-            outcome = context.refuse("68", "reversed-before-it-came")
         else:
-            outcome = self._decide(context)
+            outcome = self._decide_once(context, key, is_first=is_first)
         answer = session.seal(answer_fields(received.fields, outcome.response))
         self._backend.store.add_message(
             logged_message(
@@ -166,14 +163,19 @@ class Switch:
                 answer,
                 seq=context.seq,
                 at_us=context.at_us,
-                key=None if isinstance(question, Reversal) or earlier is not None else key,
+                key=key if is_first and isinstance(question, AuthorizationRequest) else None,
                 took_us=round((time.perf_counter() - began) * 1_000_000),
             )
         )
         return (answer,) if fault is None else self._inject(fault, answer)
 
-    def _decide(self, context: RequestContext) -> Outcome:
+    def _decide_once(self, context: RequestContext, key: str, *, is_first: bool) -> Outcome:
+        """Decide a request, unless it came before or was reversed before it came."""
         kind = context.request.transaction_type
+        if not is_first:
+            return context.refuse("94", "duplicate")
+        if self._backend.store.is_forestalled(f"{key}|{context.request.forwarder}"):
+            return context.refuse("68", "reversed-before-it-came")
         try:
             if kind in _PURCHASES:
                 return self._purchases.answer(context)

@@ -139,7 +139,7 @@ class Business:
         """What the books are written with."""
         return _Breaking(url)
 
-    def keep(self) -> None:
+    def commit(self) -> None:
         """End a turn."""
         self.backend.store.commit()
 
@@ -152,7 +152,7 @@ class Business:
                 self._lost_turn()
             for _ in range(turn):
                 self.random.choice(_OPERATIONS)(self)
-            self.keep()
+            self.commit()
             done += turn
             closing += turn
             if self.random.random() < 0.01:
@@ -254,10 +254,10 @@ class Business:
         found = balances(rows)
         check_trial_balance(found)
         for number, account in self.world.accounts.accounts.items():
-            kept = self.backend.store.balance(f"payer/{number}/CNY")
+            stored = self.backend.store.balance(f"payer/{number}/CNY")
             summed = found.get(f"payer/{number}/CNY")
-            assert summed is None or kept == summed, "kept and summed balances differ"
-            spendable = kept.available + account.credit_line_minor
+            assert summed is None or stored == summed, "stored and summed balances differ"
+            spendable = stored.available + account.credit_line_minor
             assert spendable == self.model.available[number], account.payer
         self._check_client_money(found)
         twice = rows(

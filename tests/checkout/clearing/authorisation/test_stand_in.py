@@ -40,8 +40,8 @@ def _down(network: Network, participant: str = "lane-bank") -> None:
 
 
 def _up(network: Network, participant: str = "lane-bank") -> dict[str, int]:
-    told: dict[str, int] = network.client.operate("issuer-up", {"participant": participant})
-    return told
+    counts: dict[str, int] = network.client.operate("issuer-up", {"participant": participant})
+    return counts
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_small_purchases_are_approved_in_the_issuers_place_and_forwarded(network
     assert network.code(hold) == "91"
     assert network.available() == before - 11_000
     assert _up(network) == {"delivered": 2, "disputed": 0, "reversed": 0}
-    assert network.code(network.tap(amount=100, atc=1)) == "63"  # its counter was told
+    assert network.code(network.tap(amount=100, atc=1)) == "63"  # its counter was in the advice
     assert network.code(network.tap(amount=100, atc=2)) == "00"
 
 

@@ -55,13 +55,13 @@ def _balances(network: Network) -> tuple[int, int]:
 
 def _client_money(network: Network) -> tuple[int, int]:
     """What the operator keeps apart, and what its payers have stored with it."""
-    (kept,) = network.reader.accounts("client-money/wallet-operator/CNY")
+    (client_money,) = network.reader.accounts("client-money/wallet-operator/CNY")
     stored = [
         one.balance.posted
         for one in network.reader.accounts("payer/")
         if one.name.startswith("payer/999980")
     ]
-    return -kept.balance.posted, sum(stored)
+    return -client_money.balance.posted, sum(stored)
 
 
 def test_money_goes_from_bank_account_to_balance_in_both_books(

@@ -136,8 +136,8 @@ def test_the_switch_signs_off_before_it_ends(house: House) -> None:
         foreign.recv(512)
         ending = threading.Thread(target=house.owner.close)
         ending.start()
-        told = unpack(foreign.recv(512)[2:])
-        assert (told["t"], told["70"], told["33"]) == ("0820", "002", "90020001")
+        sign_off = unpack(foreign.recv(512)[2:])
+        assert (sign_off["t"], sign_off["70"], sign_off["33"]) == ("0820", "002", "90020001")
         # What was on its way all the same is answered.
         foreign.sendall(frame(pack(fields_of(house.network.request()))))
         assert unpack(foreign.recv(512)[2:])["39"] == "00"

@@ -86,8 +86,8 @@ def test_a_tap_decoded_ahead_has_the_same_fields_and_proof_as_one_decoded_here(
     assert here.verdict.valid
     assert there == here
     for code in ("00", "51", "05"):
-        told = there.verdict.issuer_authentication(code)
-        assert told == here.verdict.issuer_authentication(code) != b""
+        authentication = there.verdict.issuer_authentication(code)
+        assert authentication == here.verdict.issuer_authentication(code) != b""
 
 
 def test_an_approval_needs_no_second_check_and_anything_else_does(asked: Network) -> None:
@@ -261,5 +261,5 @@ def test_a_busy_switch_decides_decoded_messages_alike(
     assert network.available() == before - 12_000
     for request, answer in zip([*good, *too_much], [*answers[:120], answers[-1]], strict=True):
         proof = chip_proof(request, Scheme.UNIONPAY, KeyStore(network.home).card_key(DEBIT, "001"))
-        told = proof.verdict.issuer_authentication(answer["39"])
-        assert answer["55"] == f"910A{told.hex().upper()}"
+        authentication = proof.verdict.issuer_authentication(answer["39"])
+        assert answer["55"] == f"910A{authentication.hex().upper()}"

@@ -214,7 +214,7 @@ class BesideBusiness(Business):
         engine.writer.is_ready(start=True)
         until(lambda: engine.writer.is_ready(start=True))
 
-    def keep(self) -> None:
+    def commit(self) -> None:
         """End a turn."""
         engine = self.backend.store._write_behind
         assert engine is not None

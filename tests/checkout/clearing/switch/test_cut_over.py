@@ -1,4 +1,4 @@
-"""The network's business date moves on, and its participants hear of it."""
+"""The network's business date moves on, and its participants learn of it."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def _participant(network: Network, number: str = "90020001") -> Iterator[Strange
         yield caller
 
 
-def _acknowledge(caller: Stranger, told: Fields, code: str = "00") -> None:
-    again = {name: told[name] for name in ("7", "11", "33", "70")}
-    caller.send({"t": "0830", "39": code, **again})
+def _acknowledge(caller: Stranger, announcement: Fields, code: str = "00") -> None:
+    answer = {name: announcement[name] for name in ("7", "11", "33", "70")}
+    caller.send({"t": "0830", "39": code, **answer})
 
 
 def _is_silent(caller: Stranger) -> bool:
@@ -74,8 +74,8 @@ def test_the_date_moves_whether_or_not_a_participant_listens(early: Network) -> 
         before = caller.ask(fields_of(early.request()))
         early.clock.set_to(CUT_OFF)
         caller.send(fields_of(early.request()))
-        told, after = caller.receive(), caller.receive()
-        assert (told["70"], before["15"], after["15"]) == ("201", "0302", "0303")
+        announcement, after = caller.receive(), caller.receive()
+        assert (announcement["70"], before["15"], after["15"]) == ("201", "0302", "0303")
         assert after["39"] == "00"
         assert caller.ask(fields_of(early.request()))["15"] == "0303"
 
@@ -83,8 +83,8 @@ def test_the_date_moves_whether_or_not_a_participant_listens(early: Network) -> 
 def test_closing_a_date_before_the_cut_off_moves_it_too(network: Network) -> None:
     with _participant(network) as caller:
         network.client.operate("settle")
-        told = caller.receive()
-        assert (told["70"], told["15"]) == ("201", "0303")
+        announcement = caller.receive()
+        assert (announcement["70"], announcement["15"]) == ("201", "0303")
         assert caller.ask(fields_of(network.request()))["15"] == "0303"
         network.clock.set_to(CUT_OFF)  # the clock gets to where the network is already
         assert _is_silent(caller)
@@ -128,14 +128,14 @@ def test_what_is_told_and_answered_carries_a_mac_once_there_is_a_key(early: Netw
     early.clock.set_to(CUT_OFF)
     deadline = datetime.now(UTC) + timedelta(seconds=5)
     while datetime.now(UTC) < deadline:
-        told = [one for one in early.reader.messages() if one.kind.startswith("cut-over")]
-        if len(told) == 2:
+        announced = [one for one in early.reader.messages() if one.kind.startswith("cut-over")]
+        if len(announced) == 2:
             break
-    assert [(one.kind, one.response_code) for one in told] == [
+    assert [(one.kind, one.response_code) for one in announced] == [
         ("cut-over-end", "00"),
         ("cut-over-start", "00"),
     ]
-    assert all("DE128" in one.dump()["request"] for one in told)
+    assert all("DE128" in one.dump()["request"] for one in announced)
     assert early.ask(early.request()).response.approved
 
 

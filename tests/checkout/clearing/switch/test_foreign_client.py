@@ -1,6 +1,6 @@
 """An ISO 8583 client from PyPI that shares nothing with this project does business with the switch.
 
-It is iso8583sim's asyncio client, told nothing but what `checkout switch --spec` prints: ASCII text
+It is iso8583sim's asyncio client, which knows only what `checkout switch --spec` prints: ASCII text
 and lengths, binary bitmaps, two bytes of length.
 """
 
@@ -39,8 +39,8 @@ class Foreigner:
         given = {7: self._sent, 11: f"{self._stan:06d}", 33: "90020002"} | given
         message = iso8583sim.ISO8583Message(mti=message_type, fields=given)
         answer = await self._client.send(message)
-        told: dict[int, str] = answer.fields
-        return told
+        fields: dict[int, str] = answer.fields
+        return fields
 
     async def purchase(self, amount: int, account: str = DEBIT, **more: str) -> dict[int, str]:
         """0200 by a payer's code."""

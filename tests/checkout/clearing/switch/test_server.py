@@ -356,12 +356,12 @@ def test_stopping_switch_answers_what_it_was_sent(tmp_path: Path) -> None:
         time.sleep(0.01)
         stop.set()
         server.wake()
-        told = [one.exception() or one.result().response.response_code for one in answers]
+        results = [one.exception() or one.result().response.response_code for one in answers]
     thread.join(10)
     client.close()
-    approved = told.count("00")
-    assert approved + sum(isinstance(one, NotSent) for one in told) == len(told)
-    assert not any(isinstance(one, NoAnswer) for one in told)
+    approved = results.count("00")
+    assert approved + sum(isinstance(one, NotSent) for one in results) == len(results)
+    assert not any(isinstance(one, NoAnswer) for one in results)
 
 
 def test_failing_disk_answers_96_and_the_switch_goes_on(

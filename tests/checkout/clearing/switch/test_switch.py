@@ -1,4 +1,4 @@
-"""What the switch answers, through its socket, and what the ledger says afterwards."""
+"""What the switch answers, through its socket, and what is in the ledger afterwards."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_postings_show_who_gets_what_of_one_payment(network: Network) -> None:
     by_purpose = {one.purpose: one.amount_minor for one in network.reader.postings(request.rrn)}
     assert by_purpose["purchase"] == 10_000
     assert by_purpose["interchange"] == 35
-    kept = by_purpose["interchange"] + by_purpose["network fee from acquirer"]
-    assert by_purpose["sale"] == 10_000 - kept - by_purpose["acquirer fee"]
+    given_up = by_purpose["interchange"] + by_purpose["network fee from acquirer"]
+    assert by_purpose["sale"] == 10_000 - given_up - by_purpose["acquirer fee"]
     assert all("1000000019" not in one.debit for one in network.reader.postings(request.rrn))
 
 
@@ -278,8 +278,8 @@ def test_balance_is_told_to_whom_proves_to_be_the_payer(network: Network) -> Non
     asked = network.request(amount=0, transaction_type=_T.BALANCE)
     assert network.code(asked) == "05"
     block = network.client.encrypt_pin(PIN, DEBIT)
-    told = network.ask(network.request(amount=0, transaction_type=_T.BALANCE, pin_block=block))
-    assert told.response.balance_minor == network.available()
+    exchange = network.ask(network.request(amount=0, transaction_type=_T.BALANCE, pin_block=block))
+    assert exchange.response.balance_minor == network.available()
 
 
 def test_offline_approval_is_booked_by_its_certificate(network: Network) -> None:
@@ -395,8 +395,8 @@ def test_dispute_goes_through_its_steps_and_the_ledger_follows(network: Network)
     before = network.available()
     network.ask(request)
     network.client.operate("settle")
-    told = network.client.operate("charge-back", {"rrn": request.rrn, "reason": "fraud"})
-    assert told["state"] == "charged-back"
+    result = network.client.operate("charge-back", {"rrn": request.rrn, "reason": "fraud"})
+    assert result["state"] == "charged-back"
     assert network.code(network.follow(request, _T.REFUND, 1)) == "61"
     with pytest.raises(OperationFailed, match="dispute is charged-back"):
         network.client.operate("charge-back", {"rrn": request.rrn})
@@ -448,8 +448,8 @@ def test_failed_verification_deletes_the_token_at_the_third_try(network: Network
 
 
 def test_phone_is_given_keys_and_a_secure_element_is_personalised(network: Network) -> None:
-    told = network.client.operate("token-keys", {"payment_token": HCE_PHONE})
-    (key,) = told["keys"]
+    result = network.client.operate("token-keys", {"payment_token": HCE_PHONE})
+    (key,) = result["keys"]
     assert (key["serial"], key["uses"]) == (1, 5) and key["key_block"].startswith("D0")
     made = network.client.operate("personalise-token", {"payment_token": SE_PHONE})
     assert made["tags"]["5A"] == SE_PHONE and len(made["key_check_value"]) == 6
@@ -458,14 +458,14 @@ def test_phone_is_given_keys_and_a_secure_element_is_personalised(network: Netwo
 
 
 def test_unknown_operation_and_wrong_arguments_are_told(network: Network) -> None:
-    for name, given, says in (
+    for name, given, message in (
         ("nonsense", {}, "known are settle"),
         ("set-status", {"account": DEBIT}, "status is missing"),
         ("set-status", {"account": DEBIT, "status": "sleepy"}, "sleepy"),
         ("set-status", {"account": "1", "status": "active"}, "no such account"),
         ("clock", {"at": "noon"}, "clock"),
     ):
-        with pytest.raises(OperationFailed, match=says):
+        with pytest.raises(OperationFailed, match=message):
             network.client.operate(name, given)
     assert network.code(network.request()) == "00"
 
