@@ -55,7 +55,7 @@ def test_the_phone_fills_in_the_form_that_the_picture_leads_to() -> None:
     assert network.asked[1][2]["Origin"] == "http://192.0.2.1:8000"
 
 
-def test_a_persons_time_is_modelled_apart_and_nobody_waits_for_it() -> None:
+def test_time_of_a_person_is_modelled_and_nobody_waits_for_it() -> None:
     network = Script((200, {}, FORM), (200, {}, PAID))
     human = Human(aim_ms=1000, read_ms=500, digit_ms=100)
     result = Phone("bob", network=network, human=human).pay(picture("http://192.0.2.1/p/ABC"))
@@ -74,7 +74,7 @@ def test_a_code_that_ran_out_is_exchanged_for_a_fresh_one() -> None:
     assert network.asked[1][1] == "http://192.0.2.1/p/OLD/fresh"
 
 
-def test_without_leave_to_ask_for_a_fresh_code_it_stops_at_the_old_one() -> None:
+def test_expired_code_stays_expired_where_the_phone_may_not_ask_for_a_fresh_one() -> None:
     expired = (
         '<main><p data-outcome="expired"></p><a href="/p/OLD/fresh" data-fresh>fresh</a></main>'
     )
@@ -114,7 +114,7 @@ def test_a_missing_file_is_a_fault(tmp_path: Path) -> None:
         Phone("bob").scan(tmp_path / "none.png")
 
 
-def test_two_codes_in_one_picture_are_nobodys_guess() -> None:
+def test_two_codes_in_one_picture_are_a_fault() -> None:
     one, two = (Image.open(io.BytesIO(picture(text, 5))).convert("L") for text in ("A1", "B2"))
     both = Image.new("L", (one.width + two.width + 80, max(one.height, two.height)), 255)
     both.paste(one, (0, 0))

@@ -190,7 +190,7 @@ def test_rare_but_legal_content_is_strict(replace: dict[str, str | None]) -> Non
     assert issues(payload(replace)) == ()
 
 
-def test_primitive_accounts_are_never_taken_apart() -> None:
+def test_primitive_accounts_are_never_parsed_as_templates() -> None:
     for tag in PRIMITIVE_ACCOUNTS:
         reading = mpm.parse(payload({tag: "0004hoge"}))
         assert reading.fields[tag] == "0004hoge"
@@ -340,7 +340,7 @@ def test_what_is_built_is_read_back_and_strict(presented: MerchantPresented) -> 
     try:
         text = mpm.build(presented)
     except CodecError as error:
-        # Only sizes can go wrong: the sum of the parts is the caller's to keep.
+        # Only sizes can be wrong: the parts are valid one by one, their sum may be too long.
         assert "length" in str(error) or "99 characters" in str(error)
         return
     reading = mpm.parse(text)
