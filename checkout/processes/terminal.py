@@ -94,7 +94,7 @@ class CounterCashier(Cashier):
         return Charge(order_id=order.id, amount_minor=order.amount_minor, currency=order.currency)
 
     def settle(self, charge: Charge, tap: Tap) -> Verdict:
-        """Pay the order with what the card gave, or say what to do with the card."""
+        """Pay the order with what the card gave, or show what to do with the card."""
         if tap.evidence is None or tap.evidence.decision == "declined":
             # No claim of the order records this moment, and nobody's money waits for the write.
             self._shop.milestones.record(
@@ -125,14 +125,14 @@ class CounterCashier(Cashier):
             self._unshown = payment.id, tap.trace
         return _verdict(payment, signed=tap.result.cvm is Cvm.SIGNATURE)
 
-    def rest(self) -> tuple[str, str]:
+    def idle(self) -> tuple[str, str]:
         """Waiting for an amount, or for the PIN of the last card."""
         if self._shop.pin_entry.at("counter") is not None:
             return _PIN_WANTED
-        return super().rest()
+        return super().idle()
 
     def place_card(self, reader: Reader) -> None:
-        """Lay the emulated card that a page asked for on an emulated reader."""
+        """Place the emulated card that a page asked for on an emulated reader."""
         if not isinstance(reader, EmulatedReader):
             return
         name = self._shop.reader.next_card()

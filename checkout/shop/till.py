@@ -1,8 +1,8 @@
 """The till: the one loop that takes taps, whoever asks for them.
 
-It invites, waits for a card on a reader, walks it through the terminal and shows what came of it.
-What is charged, and what becomes of a card that was read, its `Cashier` decides: the terminal
-process serves the counter's orders, a command one sale, the comparison a sale that it measures.
+The till invites a tap, waits for a card on a reader, walks it through the terminal and shows the
+verdict. Its `Cashier` decides what is charged, and what becomes of a card that was read: the
+terminal process serves the counter's orders, a command one sale, the comparison one that it measures.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Verdict:
 
 
 class Cashier(Protocol):
-    """Whom the till serves. A class that derives from this one has the defaults."""
+    """What the till asks of its caller. A class that derives from this one has the defaults."""
 
     def charge(self) -> Charge | None:
         """What the next tap pays; None while there is nothing to pay."""
@@ -77,16 +77,16 @@ class Cashier(Protocol):
     def settle(self, charge: Charge, tap: Tap) -> Verdict:
         """Decide what becomes of a card that has been read and released."""
 
-    def rest(self) -> tuple[str, str]:
+    def idle(self) -> tuple[str, str]:
         """State and sentence while there is nothing to pay."""
         return "idle", "waiting for an amount"
 
     def place_card(self, reader: Reader) -> None:
-        """Lay a card on an emulated reader, if one is due; called before each look."""
+        """Place a card on an emulated reader, if one is due; called before each look."""
         return
 
     def card_found(self, card: Card) -> tuple[Card, Trace]:
-        """The card to walk in place of the one found, and the trace that records its steps."""
+        """Called with the card that was found; the card to walk, and the trace for its steps."""
         return card, Trace()
 
     def remove_card(self, reader: Reader) -> None:
@@ -110,10 +110,10 @@ _TOO_SHORT = Verdict(
 class Till:
     """Takes taps for one cashier, on one thread.
 
-    With `card_within_s` it serves one sale: it gives up where no card comes for so long, and on
-    any fault of the reader, and a card may stay where it lies for the next try. Without, it waits
-    for ever, goes on after faults, and wants each card removed. `fingerprint` is the keyed hash
-    under which the shop knows a real card (see `evidence`).
+    With `card_within_s` the till serves one sale: it gives up where no card comes for so long, and
+    on any fault of the reader; a card may be read a second time where it lies. Without, the till
+    waits for ever, goes on after faults, and waits for the removal of each card. `fingerprint` is
+    the keyed hash under which the shop knows a real card (see `evidence`).
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class Till:
             self._cashier.place_card(reader)
             charge = self._cashier.charge()
             if charge is None:
-                state, message = self._cashier.rest()
+                state, message = self._cashier.idle()
                 self._show(reader, Verdict(state=state, message=message, signal="off"))
                 self._invited = None
                 stop.wait(_IDLE_S)
@@ -265,7 +265,7 @@ class _Wait:
         self.error = TransportError("no-card", f"no card was presented within {within_s or 0:g} s")
 
     def at_most(self, seconds: float) -> float:
-        """So many seconds, or those that are left."""
+        """`seconds`, or the time that is left where that is less."""
         if self._until is None:
             return seconds
         return max(0.0, min(seconds, self._until - time.monotonic()))
@@ -279,8 +279,10 @@ class _Wait:
 def read_card(
     terminal: Terminal, reader: Reader, *, amount_minor: int, currency: str, card_within_s: float
 ) -> Tap:
-    """Have one card read for an amount, and charge nobody. Raises what `Till.serve` raises, and
-    TransactionError for an amount that no card can be asked for.
+    """Have one card read for an amount, and charge nobody.
+
+    Raises what `Till.serve` raises, and TransactionError for an amount that no card can be asked
+    for.
     """
     purchase(terminal, amount_minor, currency)  # refuse an amount before a card is asked for
     cashier = _OneCard(Charge(order_id="", amount_minor=amount_minor, currency=currency))
@@ -340,7 +342,7 @@ def pay_with_card(
 
 
 def record_shown(payments: PaymentRecords, payment_id: str, trace: Trace, message: str) -> None:
-    """Record that light, sound or screen showed the payer an approval: the payment's last step."""
+    """Record that the terminal showed an approval to the payer: the payment's last step."""
     trace.record("terminal", "payer", f"shows: {message}", certain="payer")
     payments.update(payment_id, steps=steps_to_json(trace.steps()))
 

@@ -1,4 +1,4 @@
-"""One tap at this terminal: walk the card, record the steps, and tell what it means for a sale."""
+"""One tap at this terminal: walk the card, record the steps, find out what it means for a sale."""
 
 from __future__ import annotations
 

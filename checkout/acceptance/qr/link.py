@@ -68,7 +68,7 @@ def build_link(base_url: str, code: str) -> str:
     """The link to print: `HTTP://HOST:PORT/P/CODE`.
 
     `base_url` is where phones reach the shop (`http://192.168.1.5:8000`, `https://pay.example`).
-    A path in it keeps its case, since servers tell `/Shop` from `/shop`. LinkError where
+    A path in it keeps its case, since `/Shop` and `/shop` may differ on a server. LinkError where
     `base_url` is no http or https address.
     """
     parts = _split(base_url, field="base_url")

@@ -167,7 +167,7 @@ class _MeasuringCashier(Cashier):
         return self._charge
 
     def place_card(self, reader: Reader) -> None:
-        """Lay the payer's card, once for each tap."""
+        """Place the payer's card, once for each tap."""
         if not self._placed:
             self._testbed.reader.place_card(self._payer)
             self._placed = True

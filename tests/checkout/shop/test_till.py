@@ -175,7 +175,7 @@ def test_light_goes_out_when_there_is_nothing_to_pay(run: Run) -> None:
 
 
 @pytest.mark.parametrize("fault", [ReaderGone(), ReaderGone("it was unplugged")])
-def test_an_unplugged_reader_is_told_closed_and_opened_again(
+def test_an_unplugged_reader_is_reported_closed_and_opened_again(
     fault: TransportError, terminal: Terminal
 ) -> None:
     stop = threading.Event()
