@@ -2,7 +2,7 @@
 
 The till invites a tap, waits for a card on a reader, walks it through the terminal and shows the
 verdict. Its `Cashier` decides what is charged, and what becomes of a card that was read: the
-terminal process serves the counter's orders, a command one sale, the comparison one that it measures.
+terminal process serves the counter's orders, a command or the comparison serves one sale.
 """
 
 from __future__ import annotations
