@@ -15,7 +15,7 @@ from checkout.demo.provisioning import own_service
 from checkout.money import Money
 from checkout.shop.till import Tap, read_card
 from devices.nfc.kernel import Outcome, TapResult
-from devices.nfc.transcript.transcript import record
+from devices.nfc.transcript import record
 
 _DONE = (Outcome.ONLINE_REQUEST, Outcome.OFFLINE_APPROVED)
 

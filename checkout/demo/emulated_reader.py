@@ -15,7 +15,7 @@ from devices.nfc.emulated import EmulatedCard, open_card, profile_names
 from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 from devices.nfc.reader.nfcpy import open_reader
 from devices.nfc.reader.path import parse_path
-from devices.nfc.transcript.transcript import TranscriptReader
+from devices.nfc.transcript import TranscriptReader
 
 
 class EmulatedReader:

@@ -19,7 +19,7 @@ from devices.nfc.emulated.card.card import EmulatedCard
 from devices.nfc.emulated.in_process import InProcessReader
 from devices.nfc.emulated.pn532.pseudo_terminal import Pn532Emulator
 from devices.nfc.reader.nfcpy import open_reader
-from devices.nfc.transcript.transcript import TranscriptReader
+from devices.nfc.transcript import TranscriptReader
 from tests.conformance.conformance_cards import PPSE, PPSE_ANSWER, UNKNOWN_AID, CardSpec, SuiteCard
 from tests.conformance.fake_usb import FakeAcr122, FakeBus, FakeRcs380, FakeReader
 

@@ -33,7 +33,7 @@ from devices.nfc.kernel import (
     run_tap,
 )
 from devices.nfc.kernel.ca_keys import CaKeyRing, parse_ca_keys
-from devices.nfc.transcript.transcript import TranscriptReader
+from devices.nfc.transcript import TranscriptReader
 
 #: Business dates of the demo world; a terminal stamps 9A and 9F21 with its local time.
 LOCAL_TIME = ZoneInfo("Asia/Shanghai")

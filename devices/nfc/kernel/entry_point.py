@@ -12,7 +12,7 @@ from typing import Final
 
 from devices.nfc.emv import ber_tlv
 from devices.nfc.emv.apdu import PPSE, select
-from devices.nfc.kernel.indicators import Candidate, Indicators
+from devices.nfc.kernel.pre_processing import Candidate, Indicators
 from devices.nfc.kernel.result import Outcome
 from devices.nfc.kernel.session import Ended, SelectNext, Session
 from devices.nfc.kernel.terminal import KERNEL_IDS

@@ -9,8 +9,8 @@ from typing import Final
 from devices.nfc.emv import ber_tlv
 from devices.nfc.emv.apdu import Command, Exchanger, Response
 from devices.nfc.kernel.ca_keys import CaKeyRing
-from devices.nfc.kernel.indicators import Candidate, Indicators
 from devices.nfc.kernel.oda import CardEvidence, Method, OdaResult, Verdict, not_performed
+from devices.nfc.kernel.pre_processing import Candidate, Indicators
 from devices.nfc.kernel.result import Cryptogram, Cvm, Outcome, Resume
 from devices.nfc.kernel.signature_recovery import PublicKey, SignedRecord
 from devices.nfc.kernel.terminal import TerminalData

@@ -17,8 +17,8 @@ from devices.nfc.kernel.entry_point import (
     list_candidates,
     select_application,
 )
-from devices.nfc.kernel.indicators import Candidate, Indicators, pre_process
 from devices.nfc.kernel.oda import OdaResult
+from devices.nfc.kernel.pre_processing import Candidate, Indicators, pre_process
 from devices.nfc.kernel.result import ICC_TAGS, Cvm, Outcome, Resume, TapResult
 from devices.nfc.kernel.session import Ended, SelectNext, Session
 from devices.nfc.kernel.terminal import Kernel, TerminalData

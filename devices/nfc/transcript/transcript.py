@@ -22,7 +22,6 @@ from devices.nfc.kernel.oda import Method, OdaResult, Verdict
 from devices.nfc.kernel.terminal import TerminalData
 from devices.nfc.kernel.transaction import Transaction
 from devices.nfc.transcript.conditions import Conditions, infer, pinned
-from devices.nfc.transcript.recording import may_record_unmasked, record
 
 
 class TranscriptError(Exception):
@@ -281,17 +280,3 @@ class TranscriptReader:
 
     def close(self) -> None:
         """Do nothing: there is no device."""
-
-
-__all__ = [
-    "Conditions",
-    "Deviation",
-    "RecordedExchange",
-    "Transcript",
-    "TranscriptCard",
-    "TranscriptError",
-    "TranscriptReader",
-    "may_record_unmasked",
-    "parse_transcript",
-    "record",
-]

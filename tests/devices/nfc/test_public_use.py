@@ -19,6 +19,7 @@ PUBLIC = {
         "EmulatedCard load_profile open_card ensure_authority in_process personalise"
     ),
     "devices.nfc.reader": "open_reader",
+    "devices.nfc.transcript": "TranscriptReader record",
     "devices.nfc.reader.nfcpy": "open_reader",
 }
 HEAVY = ("numpy", "flask", "sqlalchemy", "nfc", "usb1", "serial")
@@ -50,7 +51,7 @@ def run_python(program: str, folder: Path, *arguments: str) -> subprocess.Comple
         "devices.nfc.emv.ber_tlv",
         "devices.nfc.kernel",
         "devices.nfc.emulated",
-        "devices.nfc.transcript.transcript",
+        "devices.nfc.transcript",
         "devices.qr.codec",
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
@@ -64,6 +64,17 @@ class Chip:
         self.memory.atc += 1
         return self.memory.atc
 
+    def within_offline_limits(self, terminal: Mapping[str, bytes]) -> bool:
+        """Whether the profile lets the card approve the terminal's 9F02 and 5F2A offline."""
+        limits = self.profile.offline
+        amount = amount_minor(terminal["9F02"])
+        return (
+            limits is not None
+            and terminal["5F2A"] == ber_tlv.numeric(int(self.profile.currency), 2)
+            and 0 < amount <= limits.single_minor
+            and self.memory.offline_minor + amount <= limits.cumulative_minor
+        )
+
     def use_limited_key(self) -> LimitedUseKey:
         """Spend one use of the oldest usable key; refuses when there is none."""
         for place, key in enumerate(self.memory.keys):
@@ -99,6 +110,14 @@ class Application(Protocol):
 
     def external_authenticate(self, answer: bytes) -> bytes:
         """EXTERNAL AUTHENTICATE with issuer authentication data (tag 91)."""
+
+
+def amount_minor(amount: bytes) -> int:
+    """The amount in 9F02, in minor units; refuses bytes that are not decimal digits."""
+    digits = amount.hex()
+    if not digits.isdecimal():
+        raise Refused(Status.WRONG_DATA)
+    return int(digits)
 
 
 def record(chip: Chip, sfi: int, number: int) -> bytes:

@@ -11,7 +11,7 @@ import hashlib
 from dataclasses import dataclass, field
 
 from devices.nfc.emulated.card import ber_tlv, certificates, cryptograms
-from devices.nfc.emulated.card.application import Chip, Refused, Status, record
+from devices.nfc.emulated.card.application import Chip, Refused, Status, amount_minor, record
 
 CDOL1 = ber_tlv.dol(
     _9F02=6, _9F03=6, _9F1A=2, _95=5, _5F2A=2, _9A=3, _9C=1, _9F37=4, _9F35=1, _9F45=2, _9F4C=8,
@@ -102,8 +102,8 @@ class MChipApplication:
     def _first_decision(self, asked: int, terminal: dict[str, bytes]) -> int:
         if asked != TC:
             return asked
-        if self._within_limits(terminal):
-            self.chip.memory.offline_minor += _minor(terminal["9F02"])
+        if self.chip.within_offline_limits(terminal):
+            self.chip.memory.offline_minor += amount_minor(terminal["9F02"])
             self.chip.commit()
             return TC
         return AAC if terminal["9F35"][0] in _OFFLINE_ONLY_TERMINALS else ARQC
@@ -119,16 +119,6 @@ class MChipApplication:
         self.chip.memory.offline_minor = 0
         self.chip.commit()
         return TC
-
-    def _within_limits(self, terminal: dict[str, bytes]) -> bool:
-        limits, profile = self.chip.profile.offline, self.chip.profile
-        amount = _minor(terminal["9F02"])
-        return (
-            limits is not None
-            and terminal["5F2A"] == ber_tlv.numeric(int(profile.currency), 2)
-            and 0 < amount <= limits.single_minor
-            and self.chip.memory.offline_minor + amount <= limits.cumulative_minor
-        )
 
     def _answer(self, kind: int, *, combined: bool) -> bytes:
         current, image = self._transaction, self.chip.image
@@ -177,10 +167,3 @@ def _cvr_kinds(first: int | None, second: int | None) -> int:
 def _expect_length(values: bytes, dol: bytes) -> None:
     if len(values) != ber_tlv.dol_length(dol):
         raise Refused(Status.WRONG_LENGTH)
-
-
-def _minor(amount: bytes) -> int:
-    digits = amount.hex()
-    if not digits.isdecimal():
-        raise Refused(Status.WRONG_DATA)
-    return int(digits)

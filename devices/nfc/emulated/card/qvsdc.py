@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from devices.nfc.emulated.card import ber_tlv, certificates, cryptograms
-from devices.nfc.emulated.card.application import Chip, Refused, Status, record
+from devices.nfc.emulated.card.application import Chip, Refused, Status, amount_minor, record
 from devices.nfc.emulated.profile import Phone
 
 PDOL = ber_tlv.dol(_9F66=4, _9F02=6, _9F03=6, _9F1A=2, _95=5, _5F2A=2, _9A=3, _9C=1, _9F37=4)
@@ -43,7 +43,7 @@ class Qualifiers:
     raw: bytes
 
     @property
-    def quick_supported(self) -> bool:
+    def emv_mode_supported(self) -> bool:
         return bool(self.raw[0] & 0x20)
 
     @property
@@ -123,7 +123,7 @@ class QvsdcApplication:
             return chip.memory.recorded
         terminal = ber_tlv.dol_values(chip.image.pdol, values)
         qualifiers = Qualifiers(terminal["9F66"])
-        if not qualifiers.quick_supported:
+        if not qualifiers.emv_mode_supported:
             raise Refused(Status.CONDITIONS_NOT_SATISFIED)
         decision = self._decide(terminal, qualifiers)
         return self._answer(terminal, qualifiers, decision)
@@ -168,7 +168,7 @@ class QvsdcApplication:
                 raise Refused(Status.USE_ANOTHER_INTERFACE)
             return Decision(kind=CryptogramType.AAC)
         online = online or qualifiers.online_required
-        if not online and self._within_limits(terminal):
+        if not online and self.chip.within_offline_limits(terminal):
             return Decision(kind=CryptogramType.TC, verification=verification)
         kind = CryptogramType.AAC if qualifiers.offline_only else CryptogramType.ARQC
         return Decision(kind=kind, verification=verification)
@@ -204,16 +204,6 @@ class QvsdcApplication:
         self.chip.commit()
         raise Refused(Status.SEE_PHONE)
 
-    def _within_limits(self, terminal: Mapping[str, bytes]) -> bool:
-        limits, profile = self.chip.profile.offline, self.chip.profile
-        amount = _minor(terminal["9F02"])
-        return (
-            limits is not None
-            and terminal["5F2A"] == ber_tlv.numeric(int(profile.currency), 2)
-            and 0 < amount <= limits.single_minor
-            and self.chip.memory.offline_minor + amount <= limits.cumulative_minor
-        )
-
     def _answer(
         self, terminal: Mapping[str, bytes], qualifiers: Qualifiers, decision: Decision
     ) -> bytes:
@@ -223,7 +213,7 @@ class QvsdcApplication:
         signed = self.sign(terminal, decision.kind, atc)
         self._answer_key = signed.answer_key
         if decision.kind is CryptogramType.TC:
-            chip.memory.offline_minor += _minor(terminal["9F02"])
+            chip.memory.offline_minor += amount_minor(terminal["9F02"])
         chip.memory.unconfirmed = signed.cryptogram if decision.kind is CryptogramType.ARQC else b""
         chip.commit()
         authenticate = bool(chip.image.afl) and (
@@ -304,10 +294,3 @@ def track2(pan: str, expiry: str, service_code: str) -> bytes:
 
 def _last_of(afl: bytes) -> tuple[int, int]:
     return (afl[-4] >> 3, afl[-2]) if afl else (0, 0)
-
-
-def _minor(amount: bytes) -> int:
-    digits = amount.hex()
-    if not digits.isdecimal():
-        raise Refused(Status.WRONG_DATA)
-    return int(digits)

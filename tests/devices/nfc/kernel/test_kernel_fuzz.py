@@ -19,7 +19,7 @@ from devices.nfc.emv.apdu import ApduError, Command, Response
 from devices.nfc.emv.ber_tlv import TlvError, fill_dol, parse, parse_dol
 from devices.nfc.emv.masking import mask_body, pans_in
 from devices.nfc.kernel import Outcome, TapResult, Transaction, load_terminal, run_tap
-from devices.nfc.transcript.transcript import TranscriptError, parse_transcript, record
+from devices.nfc.transcript import TranscriptError, parse_transcript, record
 from tests.devices.nfc.kernel.kernel_rig import Presented, ring
 
 SCHEMES = ("unionpay-debit", "visa-abroad", "mastercard-abroad", "se-phone")

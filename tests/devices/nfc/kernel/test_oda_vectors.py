@@ -30,8 +30,17 @@ from devices.nfc.kernel.signature_recovery import (
     recover_issuer_key,
     verify_dynamic_signature,
 )
-from devices.nfc.transcript.transcript import TranscriptReader
-from tests.devices.nfc.kernel.kernel_cards import NOW, UNIONPAY, ScriptedCard, tap, tlv
+from devices.nfc.transcript import TranscriptReader
+from tests.devices.nfc.kernel.kernel_cards import (
+    NOW,
+    UNIONPAY,
+    VISA,
+    ScriptedCard,
+    quick_card,
+    tap,
+    tlv,
+    track2,
+)
 from tests.vectors.emv.cards import (
     PersonalisedCard,
     RecordedTap,
@@ -114,6 +123,33 @@ def test_the_published_mastercard_signature_verifies_and_holds_its_cryptogram() 
     assert rest[:9].hex().upper() == chain["cryptogram_type"] + chain["cryptogram"]
     with pytest.raises(OdaFailed, match="dynamic-signature-hash"):
         verify_dynamic_signature(card[0x9F4B], key=key, terminal_values=bytes(4))
+
+
+def test_a_whole_visa_tap_of_the_published_card_passes_fdda() -> None:
+    chain = CHAINS["visa-fdda-version-01"]
+    card = card_of(chain)
+    related = bytes.fromhex(chain["terminal_values"])[-7:]
+    objects = [tlv("82", "2000"), tlv("57", track2(chain["pan"], "2412")), tlv("9F36", "0001")]
+    objects += [tlv("9F26", "11" * 8), tlv("9F10", "06010A03A00000"), tlv("9F6C", related[5:])]
+    visa = quick_card(VISA, tlv("77", tlv("94", "08010401"), *objects))
+    certificates = [tlv(tag, card[tag]) for tag in ("8F", "90", "9F32", "92")]
+    icc = [tlv(tag, card[tag]) for tag in ("9F46", "9F47", "9F48")]
+    visa.records = {
+        (1, 1): tlv("70", chain["static"]),
+        (1, 2): tlv("70", *certificates),
+        (1, 3): tlv("70", *icc),
+        (1, 4): tlv("70", tlv("9F69", related), tlv("9F4B", card["9F4B"])),
+    }
+    result = tap(
+        visa,
+        amount=1800,
+        currency="EUR",
+        at=datetime(2020, 6, 1, 12, 0),
+        number=bytes.fromhex("2C975EAC"),
+        ring=ring_of(chain),
+    )
+    assert (result.oda.method, result.oda.verdict) == ("fDDA", "passed"), result.oda.reason
+    assert (result.outcome, result.pan) == (Outcome.ONLINE_REQUEST, chain["pan"])
 
 
 # A UnionPay card from its personalisation

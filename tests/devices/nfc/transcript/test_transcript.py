@@ -10,7 +10,7 @@ import pytest
 
 from devices.nfc.contract import CardGone, TransportError
 from devices.nfc.kernel import CaKeyRing, Outcome, TapResult, Transaction, load_terminal, run_tap
-from devices.nfc.transcript.transcript import (
+from devices.nfc.transcript import (
     Deviation,
     TranscriptCard,
     TranscriptError,
