@@ -99,6 +99,11 @@ class Money:
         return f"{self.currency} {self.decimal()}"
 
 
+def share_of(amount_minor: int, part: int, whole: int) -> int:
+    """What `part` in `whole` of an amount comes to, rounded half up to the minor unit."""
+    return (2 * amount_minor * part + whole) // (2 * whole)
+
+
 def mask_account(account: str) -> str:
     """First six and last four digits of a card or account number, the rest as asterisks.
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from checkout.money import AmountError, Money, currency_of, mask_account, numeric_code
+from checkout.money import AmountError, Money, currency_of, mask_account, numeric_code, share_of
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,13 @@ def test_numeric_and_alphabetic_codes_lead_to_each_other() -> None:
 )
 def test_account_numbers_keep_six_and_four_digits_at_most(account: str, shown: str) -> None:
     assert mask_account(account) == shown
+
+
+@pytest.mark.parametrize(
+    ("amount", "part", "whole", "expected"),
+    [(100, 1, 3, 33), (100, 2, 3, 67), (1, 1, 2, 1), (3, 1, 2, 2), (0, 1, 7, 0), (999, 7, 7, 999)],
+)
+def test_share_of_an_amount_is_rounded_half_up(
+    amount: int, part: int, whole: int, expected: int
+) -> None:
+    assert share_of(amount, part, whole) == expected

@@ -20,6 +20,7 @@ from checkout.clearing.scheme.participants import CardKind
 from checkout.clearing.scheme.rules import House
 from checkout.clearing.store.rows import EntryRow, MessageRow
 from checkout.database import date_of
+from checkout.money import share_of
 
 DISPUTED = ("chargeback", "final-chargeback")
 REPRESENTED = "representment"
@@ -208,11 +209,6 @@ class OriginalSales:
             return request.amount_minor
         if request.transaction_type is TransactionType.REFUND:
             refunded = sale.refunded_minor + request.amount_minor
-            billed = _share(entry.billing_minor, refunded, entry.amount_minor)
+            billed = share_of(entry.billing_minor, refunded, entry.amount_minor)
             return max(billed - sale.refunded_billing_minor, 0)
-        return _share(entry.billing_minor, request.amount_minor, entry.amount_minor)
-
-
-def _share(whole_minor: int, part: int, of: int) -> int:
-    """Proportion of an amount, rounded half up."""
-    return (2 * whole_minor * part + of) // (2 * of)
+        return share_of(entry.billing_minor, request.amount_minor, entry.amount_minor)

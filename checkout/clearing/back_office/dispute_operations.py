@@ -28,6 +28,7 @@ from checkout.clearing.settlement.netting import Movement
 from checkout.clearing.store import schema
 from checkout.clearing.store.rows import SELECT_ENTRY, EntryRow, entry_row
 from checkout.database import day_number
+from checkout.money import share_of
 
 _NO_SALES = ("refund", "void", "settlement", "opening", "top-up", "top-up-return")
 
@@ -124,7 +125,7 @@ class DisputeOperations:
             refunded_before_minor=sale.refunded_minor,
             refund_minor=amount,
         )
-        billed = (2 * entry.billing_minor * amount + entry.amount_minor) // (2 * entry.amount_minor)
+        billed = share_of(entry.billing_minor, amount, entry.amount_minor)
         account = payer_of(sale.transfers)
         bank = self._backend.participants.holder_of(account) if sale.linked else None
         parties = Parties(

@@ -8,6 +8,7 @@ import msgspec
 
 from checkout.clearing.scheme.participants import CardKind
 from checkout.clearing.scheme.rules import House, Rules, RuleSet, part_of, rules_of_china
+from checkout.money import share_of
 
 
 class FeeSplit(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +117,7 @@ def returned(split: FeeSplit, *, refunded_before_minor: int, refund_minor: int) 
         raise ValueError(f"refund: {refund_minor} does not fit {split.amount_minor} paid")
 
     def part(fee_minor: int) -> int:
-        return _share(fee_minor, after, split.amount_minor) - _share(
+        return share_of(fee_minor, after, split.amount_minor) - share_of(
             fee_minor, refunded_before_minor, split.amount_minor
         )
 
@@ -141,7 +142,3 @@ def _three_party(amount_minor: int, rule_set: RuleSet, *, linked: bool) -> FeeSp
         operator_minor=fee - bank,
         bank_minor=bank,
     )
-
-
-def _share(fee_minor: int, part_minor: int, whole_minor: int) -> int:
-    return (2 * fee_minor * part_minor + whole_minor) // (2 * whole_minor)

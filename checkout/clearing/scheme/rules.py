@@ -16,6 +16,7 @@ from typing import Any
 
 from checkout.clearing.scheme.entry_mode_rules import EntryRule, by_entry_mode, parse_entry_rule
 from checkout.clearing.scheme.participants import CardKind
+from checkout.money import share_of
 
 MILLION = 1_000_000
 GENERAL = "general"
@@ -182,7 +183,7 @@ def parse_rules(text: str) -> Rules:
 
 def part_of(amount_minor: int, ppm: int, cap_minor: int | None = None) -> int:
     """`ppm` millionths of an amount, rounded half up to the minor unit, then capped."""
-    part = (amount_minor * ppm * 2 + MILLION) // (2 * MILLION)
+    part = share_of(amount_minor, ppm, MILLION)
     return part if cap_minor is None else min(part, cap_minor)
 
 
