@@ -17,7 +17,7 @@ def run(options: SimpleNamespace) -> int:
     """Remove orders, payments, ledger, PIN counters and cards; keys and password stay."""
     config = config_from(options)
     make_home(config.home)
-    if discovery.find(config.home, config.database_url) is not None:
+    if discovery.find_switch(config.home, config.database_url) is not None:
         raise CommandError("database: a checkout is running on it; stop that first")
     if is_postgresql(config.database_url):
         engine = open_engine(config.database_url)

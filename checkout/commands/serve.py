@@ -15,7 +15,7 @@ from checkout.acceptance.qr.link import base_url
 from checkout.addresses import lan_address
 from checkout.clearing.clock import wall_clock
 from checkout.clearing.scheme.rules import rules_in
-from checkout.clearing.switch.discovery import find
+from checkout.clearing.switch.discovery import find_switch
 from checkout.commands.common import (
     CommandError,
     config_from,
@@ -64,7 +64,7 @@ def check_alone(config: Config) -> None:
     A command that runs its own switch is given some seconds to end.
     """
     deadline = time.monotonic() + _OTHERS_END_WITHIN_S
-    while find(config.home, config.database_url) is not None:
+    while find_switch(config.home, config.database_url) is not None:
         if time.monotonic() >= deadline:
             raise CommandError("database: a checkout is running on it; stop that, or name another")
         time.sleep(0.1)

@@ -57,7 +57,7 @@ from checkout.clearing.store import schema
 from checkout.clearing.store.engine import Row, Statement
 from checkout.clearing.store.sqlite import SqliteEngine
 from checkout.clearing.store.store import Store
-from checkout.clearing.switch.discovery import find
+from checkout.clearing.switch.discovery import find_switch
 from checkout.clearing.switch.samples import TAP
 from checkout.clearing.switch.server import SwitchServer, tune_process
 from checkout.clearing.switch.session import Session
@@ -154,7 +154,7 @@ def start_switch(home: Path) -> subprocess.Popen[bytes]:
     """Start it and wait for its address."""
     process = subprocess.Popen([sys.executable, __file__, "--serve", str(home)])
     deadline = time.monotonic() + 60
-    while find(home, _url(home)) is None:
+    while find_switch(home, _url(home)) is None:
         if time.monotonic() > deadline or process.poll() is not None:
             raise SystemExit("the switch did not start")
         time.sleep(0.05)
@@ -169,7 +169,7 @@ class Load:
     """Sends prepared messages over several connections and notes how long each answer took."""
 
     def __init__(self, home: Path) -> None:
-        address = find(home, _url(home))
+        address = find_switch(home, _url(home))
         assert address is not None
         self._lines = []
         for _ in range(CONNECTIONS):

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from checkout.clearing.client.connection import (
+    Answer,
     ConnectionBroken,
     NotSent,
     SwitchConnection,
@@ -18,7 +19,7 @@ from checkout.clearing.client.connection import (
 )
 from checkout.clearing.client.current_connection import CurrentConnection
 from checkout.clearing.hsm.pin import encrypt_pin_block
-from checkout.clearing.iso8583.codec import CodecError, Fields, answer_type
+from checkout.clearing.iso8583.codec import CodecError, answer_type
 from checkout.clearing.iso8583.dump import describe
 from checkout.clearing.iso8583.field_map import SHAPES, fields_of, plain_answer_of, response_of
 from checkout.clearing.messages import (
@@ -29,7 +30,6 @@ from checkout.clearing.messages import (
     NetworkMessage,
     Operation,
     OriginalElements,
-    PlainAnswer,
     Question,
     Reversal,
 )
@@ -170,9 +170,7 @@ class SwitchClient:
             transmitted_at=self._clock(),
             participant=self._participant.institution,
         )
-        began = time.perf_counter()
-        self._exchange(message, "", timeout_s)
-        return (time.perf_counter() - began) * 1000
+        return self._exchange(message, "", timeout_s).took_ms
 
     def operate(
         self, name: str, arguments: dict[str, Any] | None = None, *, timeout_s: float = 60.0
@@ -188,8 +186,7 @@ class SwitchClient:
             transmitted_at=self._clock(),
             participant=self._participant.institution,
         )
-        fields, _, _, _ = self._exchange(operation, "", timeout_s)
-        answer: PlainAnswer = plain_answer_of(fields)
+        answer = plain_answer_of(self._exchange(operation, "", timeout_s).fields)
         result: dict[str, Any] = json.loads(answer.content or "{}")
         if answer.response_code != "00":
             raise OperationFailed(str(result.get("error", f"{name}: {answer.response_code}")))
@@ -219,18 +216,20 @@ class SwitchClient:
     def _financial(
         self, question: AuthorizationRequest | Reversal, terminal: str, timeout_s: float
     ) -> Exchange:
-        fields, sent, received, took_ms = self._exchange(question, terminal, timeout_s)
+        answer = self._exchange(question, terminal, timeout_s)
         try:
-            response = response_of(fields, self._clock())
+            response = response_of(answer.fields, self._clock())
         except CodecError as error:
             raise NoAnswer(f"the answer can't be read: {error}") from None
         return Exchange(
-            response=response, request_bytes=sent, response_bytes=received, took_ms=took_ms
+            response=response,
+            request_bytes=answer.request,
+            response_bytes=answer.response,
+            took_ms=answer.took_ms,
         )
 
-    def _exchange(
-        self, question: Question, terminal: str, timeout_s: float
-    ) -> tuple[Fields, bytes, bytes, float]:
+    def _exchange(self, question: Question, terminal: str, timeout_s: float) -> Answer:
+        """Ask the current switch; the next one too, where the current one ends unasked."""
         fields = fields_of(question)
         block = question.pin_block if isinstance(question, AuthorizationRequest) else None
         reserved = self._connection_of(block)
@@ -238,19 +237,14 @@ class SwitchClient:
         deadline = time.monotonic() + timeout_s
         while True:
             connection = reserved or self._connection.get(timeout_s)
-            began = time.perf_counter()
             try:
-                sent, received, answer = connection.ask(
-                    fields, expected, timeout_s, reserved=reserved is not None
-                )
+                return connection.ask(fields, expected, timeout_s, reserved=reserved is not None)
             except ConnectionBroken as error:
                 self._connection.drop(connection)
                 raise NoAnswer(str(error)) from None
             except SwitchGone:
                 if reserved is not None or time.monotonic() >= deadline:
                     raise
-                continue  # nothing was sent, so the next switch may be asked
-            return answer, sent, received, (time.perf_counter() - began) * 1000
 
     def _next_stan(self) -> int:
         """Trace numbers of network messages and operations; those of payments are the caller's."""

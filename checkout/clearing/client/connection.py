@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
+from typing import NamedTuple
 
 from checkout.clearing.hsm.keystore import KeyStoreError, KeyUsage, unwrap_key
 from checkout.clearing.iso8583 import mac
@@ -25,6 +26,15 @@ AnswerKey = tuple[str, str, str]
 #: A message as bytes and as fields.
 Received = tuple[bytes, Fields]
 _USAGE = {SessionKey.PIN: KeyUsage.PIN_ENCRYPTION, SessionKey.MAC: KeyUsage.MAC}
+
+
+class Answer(NamedTuple):
+    """A question and its answer as bytes, the answer's fields, and how long it took."""
+
+    request: bytes
+    response: bytes
+    fields: Fields
+    took_ms: float
 
 
 class NotSent(Exception):
@@ -89,14 +99,15 @@ class SwitchConnection:
 
     def ask(
         self, fields: Fields, expected: AnswerKey, timeout_s: float, *, reserved: bool = False
-    ) -> tuple[bytes, bytes, Fields]:
-        """Send, wait, and return the message sent, the answer, and the answer's fields.
+    ) -> Answer:
+        """Send a question and wait for its answer.
 
         Raises NotSent where nothing left this machine (SwitchGone where the switch has gone),
         ConnectionBroken where something may have.
         """
         waiter = _Waiter()
         message = self._seal(fields)
+        began = time.perf_counter()
         with self._lock:
             self._reserved -= reserved
             if self.is_broken or (self._signed_off and not reserved):
@@ -112,7 +123,8 @@ class SwitchConnection:
                 self._waiters.pop(expected, None)
             self._hang_up_when_done()
         if waiter.answer is not None:
-            return message, *waiter.answer
+            took_ms = (time.perf_counter() - began) * 1000
+            return Answer(message, *waiter.answer, took_ms)
         raise ConnectionBroken(
             "the connection ended before the answer"
             if in_time

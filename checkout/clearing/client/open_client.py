@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from checkout.clearing.client.client import DEFAULT_PARTICIPANT, Clock, SwitchClient
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.scheme.participants import demo_participants
-from checkout.clearing.switch.discovery import Address, SwitchRunning, find
+from checkout.clearing.switch.discovery import Address, SwitchRunning, find_switch
 from checkout.clearing.switch.server import SwitchServer, log
 from checkout.database import DatabaseError
 
@@ -37,13 +38,10 @@ def open_client(
     keys = KeyStore(home)
     switches = _OwnSwitches(home, database_url, clock=clock)
 
-    def find_switch() -> Address | None:
-        return find(home, database_url)
-
     if start:
         switches.find_or_start()
     return SwitchClient(
-        switches.find_or_start if start else find_switch,
+        switches.find_or_start if start else partial(find_switch, home, database_url),
         demo_participants().by_id[participant],
         lambda: keys.zone_key(participant),
         clock=clock,
@@ -64,7 +62,7 @@ class _OwnSwitches:
         """Where the switch listens; None where another process holds the seat without listening."""
         deadline = time.monotonic() + _TURNOVER_S
         while True:
-            address = find(self._home, self._database_url)
+            address = find_switch(self._home, self._database_url)
             if address is not None:
                 return address
             try:

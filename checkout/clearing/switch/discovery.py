@@ -68,7 +68,7 @@ def take_seat(home: Path, database_url: str, *, wait_s: float = 0.0) -> Seat:
     return Seat(note=note, descriptor=descriptor)
 
 
-def find(home: Path, database_url: str) -> Address | None:
+def find_switch(home: Path, database_url: str) -> Address | None:
     """Where the switch of this database listens; None while there is none."""
     note = _note(home, database_url)
     try:

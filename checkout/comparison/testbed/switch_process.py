@@ -7,7 +7,7 @@ import threading
 import time
 
 from checkout.child_process import module_command, module_environment
-from checkout.clearing.switch.discovery import find
+from checkout.clearing.switch.discovery import find_switch
 from checkout.clearing.switch.server import SwitchServer
 from checkout.comparison.testbed.full_disk import empty_disk, fill_disk
 from checkout.comparison.testbed.testbed import RunningClock
@@ -38,7 +38,7 @@ class SwitchProcess:
             stderr=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + _READY_S
-        while find(self._config.home, self._config.database_url) is None:
+        while find_switch(self._config.home, self._config.database_url) is None:
             if time.monotonic() > deadline or self._process.poll() is not None:
                 raise RuntimeError("switch: it did not start")
             time.sleep(0.02)

@@ -16,7 +16,7 @@ from checkout.acceptance.nfc import terminal
 from checkout.clearing.client.client import DEFAULT_PARTICIPANT, SwitchClient
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.scheme.participants import demo_participants
-from checkout.clearing.switch.discovery import find
+from checkout.clearing.switch.discovery import find_switch
 from checkout.comparison.results import Cell, CellMode, Verdict
 from checkout.comparison.sales.payer_code import present_and_pay
 from checkout.comparison.sales.shop_code_and_tap import PaymentAttempt, scan_and_pay, tap_and_pay
@@ -129,7 +129,7 @@ class Lab:
         address_file = next((self.testbed.config.home / "switch").glob("*.json"))
         text = address_file.read_text("ascii")
         host, port = self.proxy.address
-        switch = find(self.testbed.config.home, self.testbed.config.database_url)
+        switch = find_switch(self.testbed.config.home, self.testbed.config.database_url)
         before, self.proxy.switch = self.proxy.switch, lambda: switch
         address_file.write_text(
             json.dumps(json.loads(text) | {"host": host, "port": port}), "ascii"
@@ -170,7 +170,7 @@ def open_lab(serve_pages: ServePages, *, in_process: bool = False) -> Iterator[L
         switch = SwitchThread(config, clock) if in_process else SwitchProcess(config)
         stack.callback(switch.stop)
         switch.start()
-        proxy = Proxy(lambda: find(home, config.database_url))
+        proxy = Proxy(lambda: find_switch(home, config.database_url))
         stack.callback(proxy.close)
         client = client_of(config, lambda: proxy.address, clock=clock)
         stack.callback(client.close)

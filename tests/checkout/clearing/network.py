@@ -30,7 +30,7 @@ from checkout.clearing.messages import (
 )
 from checkout.clearing.queries import ClearingReader
 from checkout.clearing.scheme.participants import demo_participants
-from checkout.clearing.switch.discovery import find
+from checkout.clearing.switch.discovery import find_switch
 from checkout.clearing.switch.fault_injection import Faults
 from checkout.clearing.switch.server import SwitchServer
 from checkout.database import open_engine
@@ -183,7 +183,7 @@ def running_network(
     thread.start()
     keys = KeyStore(home)
     client = SwitchClient(
-        lambda: find(home, url),
+        lambda: find_switch(home, url),
         demo_participants().by_id["market-acquirer"],
         lambda: keys.zone_key("market-acquirer"),
         clock=clock,
@@ -204,7 +204,7 @@ def running_network(
 def signed_on(network: Network, participant: str) -> Iterator[SwitchClient]:
     """Another participant's client of a running network."""
     client = SwitchClient(
-        lambda: find(network.home, network.url),
+        lambda: find_switch(network.home, network.url),
         demo_participants().by_id[participant],
         lambda: KeyStore(network.home).zone_key(participant),
         clock=network.clock,

@@ -19,7 +19,7 @@ from checkout.clearing.iso8583.field_map import fields_of
 from checkout.clearing.messages import NetworkFunction, NetworkMessage
 from checkout.clearing.queries import ClearingReader
 from checkout.clearing.switch import discovery
-from checkout.clearing.switch.discovery import find, take_seat
+from checkout.clearing.switch.discovery import find_switch, take_seat
 from checkout.database import open_engine
 from tests.checkout.clearing.network import DEBIT, NOON, PIN, Network
 
@@ -101,7 +101,7 @@ def test_a_pin_block_is_still_read_by_the_switch_it_was_made_for(house: House) -
     request = house.network.request(pin_block=buyer.encrypt_pin(PIN, DEBIT))
     ending = threading.Thread(target=house.owner.close)
     ending.start()
-    _until(lambda: find(house.home, house.url) is None)
+    _until(lambda: find_switch(house.home, house.url) is None)
     assert buyer.authorize(request).response.response_code == "00"
     ending.join(10)
     assert buy(house, buyer) == "00"  # by a switch of its own
@@ -123,7 +123,7 @@ def test_a_client_waits_for_a_switch_that_is_still_ending(house: House) -> None:
         silent.recv(512)
         ending = threading.Thread(target=house.owner.close)
         ending.start()
-        _until(lambda: find(house.home, house.url) is None)
+        _until(lambda: find_switch(house.home, house.url) is None)
         with pytest.raises(discovery.SwitchRunning):
             take_seat(house.home, house.url)
         assert buy(house, house.client()) == "00"
@@ -162,12 +162,12 @@ def test_a_note_of_the_switch_before_is_not_believed(
 
     seats: list[discovery.Seat] = []
     monkeypatch.setattr(discovery, "_is_locked", slow)
-    assert find(house.home, house.url) is None
+    assert find_switch(house.home, house.url) is None
     seats[0].leave()
 
 
 def _address(house: House) -> discovery.Address:
-    address = find(house.home, house.url)
+    address = find_switch(house.home, house.url)
     assert address is not None
     return address
 

@@ -35,7 +35,7 @@ from checkout.clearing.pipeline.decode_process import (
     encode,
 )
 from checkout.clearing.scheme.participants import Scheme, demo_participants
-from checkout.clearing.switch.discovery import find
+from checkout.clearing.switch.discovery import find_switch
 from checkout.clearing.switch.switch import Switch
 from tests.checkout.clearing.network import CREDIT, DEBIT, NOON, SE_PHONE, Network, exactly, until
 
@@ -234,7 +234,7 @@ def test_a_busy_switch_decides_decoded_messages_alike(
         return receive(self, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Switch, "receive", noted)
-    address = find(network.home, network.url)
+    address = find_switch(network.home, network.url)
     assert address is not None
     with closing(socket.create_connection(address, timeout=30)) as line:
         sign_on = NetworkMessage(

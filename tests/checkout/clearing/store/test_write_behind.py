@@ -25,7 +25,7 @@ from checkout.clearing.store.engine import Statement
 from checkout.clearing.store.sqlite import SqliteEngine
 from checkout.clearing.store.worker_process import receive
 from checkout.clearing.store.write_behind import WriteBehindEngine
-from checkout.clearing.switch.discovery import SwitchRunning, find, take_seat
+from checkout.clearing.switch.discovery import SwitchRunning, find_switch, take_seat
 from checkout.database import DatabaseError
 from tests.checkout.clearing.network import Network, exactly, running_network, until
 from tests.checkout.clearing.test_random_days import Business
@@ -258,7 +258,7 @@ class Caller:
     """A bare connection that sends many messages at once."""
 
     def __init__(self, network: Network) -> None:
-        address = find(network.home, network.url)
+        address = find_switch(network.home, network.url)
         assert address is not None
         self.socket = socket.create_connection(address, timeout=30)
         sign_on = NetworkMessage(
@@ -468,7 +468,7 @@ def test_no_other_switch_begins_before_the_last_turn_of_a_killed_one_is_written(
 
     switch = subprocess.Popen([sys.executable, "-c", _SWITCH, str(tmp_path), url])
     try:
-        until(lambda: find(tmp_path, url) is not None)
+        until(lambda: find_switch(tmp_path, url) is not None)
         network = Network(
             home=tmp_path,
             url=url,

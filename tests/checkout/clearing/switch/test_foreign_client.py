@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from checkout.clearing.switch.discovery import find
+from checkout.clearing.switch.discovery import find_switch
 from checkout.clearing.switch.fault_injection import parse_faults
 from tests.checkout.clearing.network import EMPTY, EXPIRED, Network, running_network
 
@@ -26,7 +26,7 @@ class Foreigner:
     """The other program's client, with one conversation at a time."""
 
     def __init__(self, network: Network) -> None:
-        address = find(network.home, network.url)
+        address = find_switch(network.home, network.url)
         assert address is not None
         self._client = iso8583sim_net.ISO8583Client(*address, timeout=5)
         self._sent = f"{network.clock():%m%d%H%M%S}"

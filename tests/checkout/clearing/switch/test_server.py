@@ -19,7 +19,7 @@ from checkout.clearing.iso8583.codec import Fields, frame, pack, unpack
 from checkout.clearing.iso8583.field_map import fields_of
 from checkout.clearing.messages import NetworkFunction, NetworkMessage, Operation, SessionKey
 from checkout.clearing.scheme.participants import demo_participants
-from checkout.clearing.switch.discovery import SwitchRunning, find, take_seat
+from checkout.clearing.switch.discovery import SwitchRunning, find_switch, take_seat
 from checkout.clearing.switch.fault_injection import FaultsError, parse_faults
 from checkout.clearing.switch.server import SwitchServer
 from tests.checkout.clearing.network import DEBIT, PIN, Network, exactly, running_network
@@ -31,7 +31,7 @@ class Stranger:
     """A client of its own: a bare socket and this project's codec, no more."""
 
     def __init__(self, network: Network) -> None:
-        address = find(network.home, network.url)
+        address = find_switch(network.home, network.url)
         assert address is not None
         self.socket = socket.create_connection(address, timeout=5)
         self._network = network
@@ -224,7 +224,7 @@ def test_same_message_from_several_connections_posts_once(network: Network) -> N
     keys = KeyStore(network.home)
     clients = [
         SwitchClient(
-            lambda: find(network.home, network.url),
+            lambda: find_switch(network.home, network.url),
             demo_participants().by_id["market-acquirer"],
             lambda: keys.zone_key("market-acquirer"),
             clock=network.clock,
@@ -243,7 +243,7 @@ def test_no_switch_means_not_sent_and_an_end_in_between_no_answer(tmp_path: Path
     keys = KeyStore(tmp_path)
     url = f"sqlite:///{tmp_path / 'checkout.db'}"
     lonely = SwitchClient(
-        lambda: find(tmp_path, url),
+        lambda: find_switch(tmp_path, url),
         demo_participants().by_id["market-acquirer"],
         lambda: keys.zone_key("market-acquirer"),
     )
@@ -262,7 +262,7 @@ def test_client_finds_the_next_switch_by_itself(tmp_path: Path) -> None:
     keys = KeyStore(tmp_path)
     with running_network(tmp_path) as first:
         client = SwitchClient(
-            lambda: find(tmp_path, url),
+            lambda: find_switch(tmp_path, url),
             demo_participants().by_id["market-acquirer"],
             lambda: keys.zone_key("market-acquirer"),
             clock=first.clock,
@@ -283,13 +283,13 @@ def test_one_switch_a_database_and_a_dead_ones_note_counts_for_nothing(tmp_path:
     with running_network(tmp_path):
         with pytest.raises(SwitchRunning):
             SwitchServer.open(tmp_path, url)
-        assert find(tmp_path, str(tmp_path / "checkout.db")) == find(tmp_path, url)
+        assert find_switch(tmp_path, str(tmp_path / "checkout.db")) == find_switch(tmp_path, url)
         note = next((tmp_path / "switch").glob("*.json"))
         assert note.stat().st_mode & 0o077 == 0
         left = note.read_text()
-    assert find(tmp_path, url) is None
+    assert find_switch(tmp_path, url) is None
     note.write_text(left)  # as a killed switch would have left it
-    assert find(tmp_path, url) is None
+    assert find_switch(tmp_path, url) is None
     seat = take_seat(tmp_path, url)
     assert not note.exists()
     seat.leave()
@@ -302,7 +302,7 @@ def test_looking_for_a_switch_does_not_keep_one_from_starting(tmp_path: Path) ->
 
     def look() -> None:
         while not done.is_set():
-            find(tmp_path, url)
+            find_switch(tmp_path, url)
 
     watchers = [threading.Thread(target=look) for _ in range(4)]
     for one in watchers:
@@ -324,7 +324,7 @@ def test_processes_that_look_at_once_do_not_take_each_other_for_a_switch(tmp_pat
     seat.leave()
     seat.note.write_text(left)  # a dead switch's note, with the number of a process that lives
     with ThreadPoolExecutor(8) as pool:
-        found = set(pool.map(lambda _: find(tmp_path, url), range(2000)))
+        found = set(pool.map(lambda _: find_switch(tmp_path, url), range(2000)))
     assert found == {None}
 
 
@@ -336,7 +336,7 @@ def test_own_switch_starts_where_none_runs_and_others_join_it(tmp_path: Path) ->
     second.close()
     first.close()
     first.close()
-    assert find(tmp_path, url) is None
+    assert find_switch(tmp_path, url) is None
     with pytest.raises(NotSent, match="closed"):
         first.echo()
 
