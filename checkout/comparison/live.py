@@ -1,10 +1,10 @@
 """Live numbers: how long this shop's real sales take from the code on the screen to the money.
 
-Shown -> noticed (a phone opened the code, the counter scanned a phone's code, a card came into the
-reader's field) -> paid, by the shop's clock. What a model adds to an emulated sale is in none of
-these. Printed codes have no moment at which they are shown: their sales count under a heading of
-their own, from the page on the phone to the money. Tries that failed before the one that paid count
-into the second stretch.
+From shown to noticed (a phone opened the code, the counter scanned a phone's code, a card came into
+the reader's field), and from there to paid, by the shop's clock. Modelled time of an emulated sale
+is in neither. A printed code has no moment at which it is shown, so sales by printed codes count
+apart, from the page on the phone to the money. Failed attempts before the one that paid count into
+the second stretch.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Stretches:
 
 
 def stretches(payment: Payment, moments: Sequence[Milestone]) -> Stretches | None:
-    """Where the time of a paid sale went; None where one of its moments was not kept.
+    """Where the time of a paid sale went; None where one of its moments was not recorded.
 
     Nobody shows a printed code: a sale by one has `sticker_ms` instead.
     """
@@ -53,7 +53,7 @@ def stretches(payment: Payment, moments: Sequence[Milestone]) -> Stretches | Non
         return None
     shown_at = _first(m for m in moments if m.kind == SHOWN)
     if shown_at is None or shown_at > noticed_at:
-        # No picture was asked for before: the payer had the code, or the amount, from elsewhere.
+        # No picture was requested before: the payer had the code, or the amount, from elsewhere.
         shown_at = _first(m for m in moments if m.kind == CREATED)
     if shown_at is None:
         return None
@@ -111,7 +111,7 @@ def _is_sticker(moment: Milestone) -> bool:
 
 
 def _same_world(moment: Milestone, payment: Payment) -> bool:
-    """An emulated device's moment says nothing about a real one's sale, nor the other way."""
+    """Whether moment and payment are both of emulated devices, or both of real ones."""
     return moment.payload.get("emulated") is payment.emulated
 
 

@@ -1,4 +1,4 @@
-"""What the runs found, as frozen values: each sale, each way to pay, each cell of a matrix."""
+"""The results of a comparison: each sale, each way to pay, each cell of a matrix."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class Sale:
     """One sale as it was run. Times are milliseconds, amounts minor units, bytes as counted.
 
     `software_ms` was measured; `modelled_ms` came from the models. `certain_shop_ms` and
-    `certain_payer_ms` are when each knew for sure, from the first step, the modelled time included.
+    `certain_payer_ms` are when each was certain of the money, from the first step, modelled time
+    included.
     `shares_minor` says who gets what of an approved sale; it adds up to the amount.
     """
 
@@ -42,7 +43,7 @@ class Sale:
     software_ms: float
     modelled_ms: Mapping[str, float]  # by nature: human, air, card, network
     messages: int
-    round_trips: Mapping[str, int]  # by party spoken to
+    round_trips: Mapping[str, int]  # by the party that answered
     bytes_air: int
     bytes_wire: int
     certain_shop_ms: float | None
@@ -100,7 +101,7 @@ class Column:
     sales: tuple[Sale, ...]
 
     def count(self, outcome: Outcome) -> int:
-        """Sales that ended so."""
+        """The number of sales with that outcome."""
         return sum(sale.outcome == outcome for sale in self.sales)
 
     @property
@@ -130,7 +131,7 @@ class Column:
 
     @property
     def whole_ms(self) -> Spread | None:
-        """Both together."""
+        """Measured and modelled time of approved sales."""
         return Spread.of(sale.whole_ms for sale in self.approved)
 
     @property
@@ -208,8 +209,8 @@ class Cell:
 
     `verdict` of a fault: safe (nothing happened to the money) or repaired (it did and was put
     right). Of an attack: declined (stopped) or works. `holds` says who has the money at the end.
-    `stopped_by`, `step` and `because` are what the software answered when it stopped an attack; of
-    one that works, `step` is the last that let it through.
+    `stopped_by`, `step` and `because` come from the software's answer when it stopped an attack; of
+    an attack that works, `step` is the last one that let it through.
     """
 
     name: str
@@ -227,7 +228,7 @@ class Cell:
     took_ms: float = 0.0
 
     def with_other(self, title: str, other: Cell) -> Cell:
-        """This cell with what a second order of the same scene came to."""
+        """This cell with the result of a second order of the same run added."""
         return replace(
             self,
             payer_saw=f"{self.payer_saw}; {title}: {other.payer_saw}",
@@ -278,7 +279,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Everything one `checkout compare` found."""
+    """All results of one comparison."""
 
     payments: int
     seed: int

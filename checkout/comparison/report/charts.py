@@ -129,7 +129,7 @@ def _grid(x: Axis, y: Axis) -> list[Markup]:
 
 
 def legend(entries: Sequence[tuple[str, str]]) -> Markup:
-    """What each colour means."""
+    """The meaning of each colour."""
     items = [tag("li", tag("i", class_=f"swatch {kind}"), title) for title, kind in entries]
     return tag("ul", items, class_="legend")
 
@@ -145,14 +145,14 @@ class Part:
 
 
 def bars(rows: Mapping[str, Sequence[Part]], *, label: str, full: float | None = None) -> Markup:
-    """Stacked bars, one a row; each as long as its sum against `full`, or the longest row."""
+    """Stacked bars, one for each row; `full` is the sum that fills the width, else the largest."""
     most = full or max((sum(part.value for part in parts) for parts in rows.values()), default=0)
     drawn = []
     for title, parts in rows.items():
         pieces = [
             tag(
                 "span",
-                # A piece too narrow for its figure still says it to a pointer and a screen reader.
+                # A piece that is too narrow for its figure has it in its title alone.
                 tag("b", part.shown) if part.value > 0.09 * most else None,
                 class_=f"piece {part.kind}",
                 style=f"width:{100 * part.value / most:.2f}%",
@@ -186,7 +186,7 @@ class Swing:
 def tornado(
     swings: Sequence[Swing], centre: float, *, label: str, show: Callable[[float], str]
 ) -> Markup:
-    """What moves the result most, about `centre`; `show` writes a value."""
+    """How far each figure moves the result from `centre`; `show` gives a value's text."""
     edges = [edge for swing in swings for edge in (swing.low, swing.high)] + [centre, 0.0]
     low, high = min(edges), max(edges)
     margin = 0.04 * (high - low or 1)

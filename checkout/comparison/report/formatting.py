@@ -1,4 +1,4 @@
-"""How figures read: times, shares, money, counts."""
+"""Figures as text: times, shares, money, counts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from checkout.money import Money
 
 
 def span(ms: float | None) -> str:
-    """Milliseconds in the unit that suits them."""
+    """Milliseconds with three figures, in ms or s; a dash for None."""
     if ms is None:
         return "–"
     if ms >= 10_000:
@@ -31,7 +31,7 @@ def duration(elapsed_ms: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Seconds, with a decimal where they are few."""
+    """Seconds, with one decimal below 100."""
     return f"{value:.1f} s" if value < 100 else f"{value:.0f} s"
 
 
@@ -41,7 +41,7 @@ def share(part: float, places: int = 0) -> str:
 
 
 def count(value: float) -> str:
-    """A count, thousands set apart."""
+    """A count with spaces between thousands."""
     if value == int(value):
         return f"{int(value):,}".replace(",", " ")
     return f"{value:.1f}"
@@ -53,6 +53,6 @@ def money(amount_minor: int, currency: str) -> str:
 
 
 def limit(amount_minor: int, currency: str) -> str:
-    """A limit in whole units, as short as it goes."""
+    """A limit without its currency, and without decimals where they are zero."""
     text = Money(amount_minor=amount_minor, currency=currency).decimal()
     return text.removesuffix(".00")

@@ -9,7 +9,7 @@ from checkout.comparison.report.standards import reference_tables
 from checkout.comparison.results import Column, Comparison, Row, Spread
 
 
-def as_json(found: Comparison) -> dict[str, Any]:
+def as_json(comparison: Comparison) -> dict[str, Any]:
     """All results.
 
     Everything that depends on measured times is under the key ``measured``, so that two runs with
@@ -17,27 +17,27 @@ def as_json(found: Comparison) -> dict[str, Any]:
     """
     return {
         "run": {
-            "payments": found.payments,
-            "seed": found.seed,
-            "scenario": found.scenario,
-            "currency": found.currency,
-            "version": found.version,
+            "payments": comparison.payments,
+            "seed": comparison.seed,
+            "scenario": comparison.scenario,
+            "currency": comparison.currency,
+            "version": comparison.version,
         },
-        "ways": {column.name: _counted(column) for column in found.columns},
-        "faults": [_matrix_row(row) for row in found.faults],
-        "attacks": [_matrix_row(row) for row in found.attacks],
+        "ways": {column.name: _counted(column) for column in comparison.columns},
+        "faults": [_matrix_row(row) for row in comparison.faults],
+        "attacks": [_matrix_row(row) for row in comparison.attacks],
         "reference": [table.as_json() for table in reference_tables()],
-        "notes": list(found.notes),
+        "notes": list(comparison.notes),
         "measured": {
-            "ways": {column.name: _timed(column) for column in found.columns},
+            "ways": {column.name: _timed(column) for column in comparison.columns},
             "scenarios": {
                 place.scenario.name: {
                     world: result.as_json() for world, result in place.worlds.items()
                 }
-                for place in found.places
+                for place in comparison.places
             },
-            "country": None if found.country is None else found.country.as_json(),
-            "sweeps": {sweep.scenario: sweep.as_json() for sweep in found.sweeps},
+            "country": None if comparison.country is None else comparison.country.as_json(),
+            "sweeps": {sweep.scenario: sweep.as_json() for sweep in comparison.sweeps},
             "stories": [
                 {
                     "title": sample.title,
@@ -46,7 +46,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
                     "payer_knows_ms": sample.certain.payer_ms,
                     "steps": [step.as_json() for step in sample.steps],
                 }
-                for sample in found.samples
+                for sample in comparison.samples
             ],
         },
     }
@@ -83,8 +83,8 @@ def _timed(column: Column) -> dict[str, Any]:
     }
 
 
-def _spread(found: Spread | None) -> Mapping[str, float] | None:
-    return None if found is None else found.as_json()
+def _spread(spread: Spread | None) -> Mapping[str, float] | None:
+    return None if spread is None else spread.as_json()
 
 
 def _matrix_row(row: Row) -> dict[str, Any]:

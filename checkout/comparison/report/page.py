@@ -27,31 +27,31 @@ _CSS = Path(__file__).with_name("page.css")
 _PARTIES = ("issuer", "network", "acquirer", "operator", "bank")
 
 
-def html_page(found: Comparison) -> str:
-    """The whole report."""
+def html_page(comparison: Comparison) -> str:
+    """The whole report as the text of an HTML file."""
     sections: list[tuple[str, str, Markup]] = [
-        ("glance", "At a glance", _glance(found)),
-        ("sale", "One sale, message by message", _samples(found)),
-        ("time", "Where the time goes", _time(found)),
-        ("money", "Who gets the money", _money(found)),
+        ("glance", "At a glance", _glance(comparison)),
+        ("sale", "One sale, message by message", _samples(comparison)),
+        ("time", "Where the time goes", _time(comparison)),
+        ("money", "Who gets the money", _money(comparison)),
     ]
-    if found.sweeps:
-        sections.append(("overtaking", "Where taps overtake codes", _overtaking(found)))
-    if found.places:
-        sections.append(("places", "Eight places", _places(found)))
-    if found.country is not None:
-        sections.append(("country", "A country's day", _country(found.country)))
-    if found.faults:
-        sections.append(("faults", "When something fails", _faults(found)))
-    if found.attacks:
-        sections.append(("attacks", "When somebody attacks", _attacks(found)))
+    if comparison.sweeps:
+        sections.append(("overtaking", "Where taps overtake codes", _overtaking(comparison)))
+    if comparison.places:
+        sections.append(("places", "Eight places", _places(comparison)))
+    if comparison.country is not None:
+        sections.append(("country", "A country's day", _country(comparison.country)))
+    if comparison.faults:
+        sections.append(("faults", "When something fails", _faults(comparison)))
+    if comparison.attacks:
+        sections.append(("attacks", "When somebody attacks", _attacks(comparison)))
     sections.append(("steps", "The steps and where they are laid down", reference_section()))
     sections.append(("models", "What was modelled, and from what", models_section()))
     body = tag(
         "main",
-        _header(found, [(name, title) for name, title, _ in sections]),
+        _header(comparison, [(name, title) for name, title, _ in sections]),
         [join(tag("h2", title, id=name), content) for name, title, content in sections],
-        _footer(found),
+        _footer(comparison),
     )
     head = tag(
         "head",
@@ -64,13 +64,13 @@ def html_page(found: Comparison) -> str:
     return f"<!doctype html>\n{tag('html', head, tag('body', body), lang='en')}"
 
 
-def _header(found: Comparison, sections: Sequence[tuple[str, str]]) -> Markup:
+def _header(comparison: Comparison, sections: Sequence[tuple[str, str]]) -> Markup:
     links = [tag("li", tag("a", title, href=f"#{name}")) for name, title in sections]
     facts = [
-        ("sales a way", count(found.payments)),
-        ("seed", str(found.seed)),
-        ("baskets", found.scenario),
-        ("checkout", found.version),
+        ("sales a way", count(comparison.payments)),
+        ("seed", str(comparison.seed)),
+        ("baskets", comparison.scenario),
+        ("checkout", comparison.version),
     ]
     return tag(
         "header",
@@ -92,9 +92,9 @@ def _header(found: Comparison, sections: Sequence[tuple[str, str]]) -> Markup:
     )
 
 
-def _glance(found: Comparison) -> Markup:
-    heads = [_head(column) for column in found.columns]
-    return join(tag("div", heads, class_="heads"), comparison_table(found))
+def _glance(comparison: Comparison) -> Markup:
+    heads = [_head(column) for column in comparison.columns]
+    return join(tag("div", heads, class_="heads"), comparison_table(comparison))
 
 
 def _head(column: Column) -> Markup:
@@ -110,8 +110,8 @@ def _head(column: Column) -> Markup:
     )
 
 
-def _samples(found: Comparison) -> Markup:
-    if not found.samples:
+def _samples(comparison: Comparison) -> Markup:
+    if not comparison.samples:
         return tag("p", "No sale was approved, so there is none to show.")
     return join(
         tag(
@@ -121,19 +121,19 @@ def _samples(found: Comparison) -> Markup:
             "mark when shop and payer were certain of the money.",
             class_="note",
         ),
-        samples_section(found.samples),
+        samples_section(comparison.samples),
     )
 
 
-def _time(found: Comparison) -> Markup:
+def _time(comparison: Comparison) -> Markup:
     natures = ("human", "machine", "air", "card", "network")
     stacked = {}
-    for column in found.columns:
+    for column in comparison.columns:
         spent = column.modelled_by_nature()
         parts = [
-            Part(title=one, kind=one, value=spent[one], shown=span(spent[one]))
-            for one in natures
-            if spent.get(one)
+            Part(title=nature, kind=nature, value=spent[nature], shown=span(spent[nature]))
+            for nature in natures
+            if spent.get(nature)
         ]
         software = column.software_ms
         if software is not None:
@@ -143,40 +143,40 @@ def _time(found: Comparison) -> Markup:
     return join(
         tag("p", "Mean of the modelled parts and median of the measured software.", class_="note"),
         bars(stacked, label="Time of one sale by what takes it"),
-        tag("div", _whole_plot(found), _software_plot(found), class_="plots"),
+        tag("div", _whole_plot(comparison), _software_plot(comparison), class_="plots"),
     )
 
 
-def _whole_plot(found: Comparison) -> Markup:
+def _whole_plot(comparison: Comparison) -> Markup:
     lines = [
         Line(
-            title=one.title,
-            kind=one.mode,
-            points=_rising([s.whole_ms for s in one.approved]),
-            dashed=_second(found, index),
+            title=column.title,
+            kind=column.mode,
+            points=_rising([sale.whole_ms for sale in column.approved]),
+            dashed=_second(comparison, index),
         )
-        for index, one in enumerate(found.columns)
+        for index, column in enumerate(comparison.columns)
     ]
     return _curves(lines, "Whole sale, modelled with people in it", 1000, "time of one sale, s")
 
 
-def _software_plot(found: Comparison) -> Markup:
+def _software_plot(comparison: Comparison) -> Markup:
     lines = [
         Line(
-            title=one.title,
-            kind=one.mode,
-            points=_rising([s.software_ms for s in one.approved]),
-            dashed=_second(found, index),
+            title=column.title,
+            kind=column.mode,
+            points=_rising([sale.software_ms for sale in column.approved]),
+            dashed=_second(comparison, index),
         )
-        for index, one in enumerate(found.columns)
+        for index, column in enumerate(comparison.columns)
     ]
     return _curves(lines, "Software alone, measured", 1, "software time of one sale, ms")
 
 
-def _second(found: Comparison, index: int) -> bool:
-    """Whether another way of the same colour stands before it."""
-    columns = found.columns
-    return any(one.mode == columns[index].mode for one in columns[:index])
+def _second(comparison: Comparison, index: int) -> bool:
+    """Whether an earlier way has the same colour."""
+    columns = comparison.columns
+    return any(column.mode == columns[index].mode for column in columns[:index])
 
 
 def _curves(lines: Sequence[Line], title: str, unit: int, name: str) -> Markup:
@@ -199,24 +199,24 @@ def _rising(values: Sequence[float]) -> list[tuple[float, float]]:
     ordered = sorted(values)
     if len(ordered) < 2:
         return []
-    # The last percent would squeeze all the rest into a corner.
-    kept = ordered[: max(2, int(len(ordered) * 0.99))]
-    every = max(1, len(kept) // 200)
-    return [(kept[i], (i + 1) / len(ordered)) for i in range(0, len(kept), every)]
+    # Without the longest percent of the sales, which would take up most of the axis.
+    shown = ordered[: max(2, int(len(ordered) * 0.99))]
+    every = max(1, len(shown) // 200)
+    return [(shown[i], (i + 1) / len(ordered)) for i in range(0, len(shown), every)]
 
 
-def _nice(wanted: float) -> float:
+def _nice(least: float) -> float:
     size = 1.0
-    while size * 10 <= wanted:
+    while size * 10 <= least:
         size *= 10
-    while size > wanted and size > 1e-6:
+    while size > least and size > 1e-6:
         size /= 10
-    return next(size * factor for factor in (1, 2, 5, 10) if size * factor >= wanted)
+    return next(size * factor for factor in (1, 2, 5, 10) if size * factor >= least)
 
 
-def _money(found: Comparison) -> Markup:
+def _money(comparison: Comparison) -> Markup:
     rows = {}
-    for column in found.columns:
+    for column in comparison.columns:
         income = column.income_minor
         rows[column.title] = [
             Part(
@@ -236,7 +236,7 @@ def _money(found: Comparison) -> Markup:
     )
 
 
-def _overtaking(found: Comparison) -> Markup:
+def _overtaking(comparison: Comparison) -> Markup:
     return join(
         tag(
             "p",
@@ -244,11 +244,11 @@ def _overtaking(found: Comparison) -> Markup:
             "the limit for taps without PIN does to that; never means not even with a terminal in "
             "every shop. Every point comes from runs of queues with the same people.",
         ),
-        overtaking_section(found.places, found.sweeps),
+        overtaking_section(comparison.places, comparison.sweeps),
     )
 
 
-def _places(found: Comparison) -> Markup:
+def _places(comparison: Comparison) -> Markup:
     return join(
         tag(
             "p",
@@ -256,7 +256,7 @@ def _places(found: Comparison) -> Markup:
             "modelled steps and the software time measured above. The same people come each time; "
             "only what the shop takes differs.",
         ),
-        places_section(found.places, found.sweeps),
+        places_section(comparison.places, comparison.sweeps),
     )
 
 
@@ -273,27 +273,27 @@ def _country(day: CountryDay) -> Markup:
     )
 
 
-def _faults(found: Comparison) -> Markup:
+def _faults(comparison: Comparison) -> Markup:
     return join(
         tag("p", "Each fault was really brought about; what is shown is what came of it."),
-        matrix_table(found.faults),
+        matrix_table(comparison.faults),
     )
 
 
-def _attacks(found: Comparison) -> Markup:
+def _attacks(comparison: Comparison) -> Markup:
     return join(
         tag("p", "Each attack was really attempted against the running software."),
-        matrix_table(found.attacks),
+        matrix_table(comparison.attacks),
     )
 
 
-def _footer(found: Comparison) -> Markup:
+def _footer(comparison: Comparison) -> Markup:
     return tag(
         "footer",
-        [tag("p", note) for note in found.notes],
+        [tag("p", note) for note in comparison.notes],
         tag(
             "p",
-            f"Run again with --seed {found.seed} --payments {found.payments}: everything but "
-            "measured times comes out the same.",
+            f"Run again with --seed {comparison.seed} --payments {comparison.payments}: "
+            "everything but measured times comes out the same.",
         ),
     )

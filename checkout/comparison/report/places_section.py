@@ -14,7 +14,7 @@ from checkout.comparison.simulation.places import Fates, PlaceResult, WorldResul
 from checkout.comparison.simulation.scenarios import Scenario
 from checkout.comparison.simulation.sweep import Overtaking, Sensitivity, Sweep
 
-#: How a sensitivity names an amount.
+#: The end of a figure's title where the figure is an amount.
 _MINOR = " (minor units)"
 
 _WORLDS = {
@@ -26,30 +26,30 @@ _WORLDS = {
 
 
 def overtaking_section(places: Sequence[PlaceResult], sweeps: Sequence[Sweep]) -> Markup:
-    """The question in pictures: at which penetration and limit do taps overtake codes."""
-    found = {sweep.scenario: sweep for sweep in sweeps}
+    """At which penetration and limit taps overtake codes, as a table and in plots."""
+    by_scenario = {sweep.scenario: sweep for sweep in sweeps}
     pictures = [
         tag(
             "section",
             tag("h3", place.scenario.title),
-            tag("p", _answer(place.scenario, found[place.scenario.name]), class_="note"),
-            overtaking_plot(place.scenario, found[place.scenario.name].overtaking["sales"]),
+            tag("p", _answer(place.scenario, by_scenario[place.scenario.name]), class_="note"),
+            overtaking_plot(place.scenario, by_scenario[place.scenario.name].overtaking["sales"]),
         )
         for place in places
-        if place.scenario.name in found
+        if place.scenario.name in by_scenario
     ]
-    return join(_answers(places, found), tag("div", pictures, class_="plots"))
+    return join(_answers(places, by_scenario), tag("div", pictures, class_="plots"))
 
 
-def _answers(places: Sequence[PlaceResult], found: Mapping[str, Sweep]) -> Markup:
-    """The question answered in one table: place by place, at the limit in force and at any."""
+def _answers(places: Sequence[PlaceResult], by_scenario: Mapping[str, Sweep]) -> Markup:
+    """The same as a table: a place in each row, at the limit in force."""
     head = ("terminals now", "codes now", "limit without PIN", "taps overtake at", "today")
     rows = []
     for place in places:
         scenario = place.scenario
-        if scenario.name not in found:
+        if scenario.name not in by_scenario:
             continue
-        sales = found[scenario.name].overtaking["sales"]
+        sales = by_scenario[scenario.name].overtaking["sales"]
         needed = sales.penetration_at(sales.nearest(scenario.tap_limit_minor))
         cells = (
             share(scenario.terminal_penetration),
@@ -79,8 +79,8 @@ def _needed_words(sales: Overtaking, needed: float | None, scenario: Scenario) -
     if needed is not None:
         return f"{share(needed)} of shops"
     reached = [
-        (one, at)
-        for index, one in enumerate(sales.limits_minor)
+        (limit_minor, at)
+        for index, limit_minor in enumerate(sales.limits_minor)
         if (at := sales.penetration_at(index)) is not None
     ]
     if not reached:
@@ -98,20 +98,20 @@ def _taps_lead(scenario: Scenario, needed: float | None) -> bool:
     return needed is not None and scenario.terminal_penetration > needed
 
 
-def overtaking_plot(scenario: Scenario, found: Overtaking) -> Markup:
-    """Penetration over tap limit: above the line taps bring more, below it codes."""
-    limits = [max(one, 500) for one in found.limits_minor]
+def overtaking_plot(scenario: Scenario, overtaking: Overtaking) -> Markup:
+    """Penetration by tap limit: above the line taps bring more, below it codes do."""
+    limits = [max(limit_minor, 500) for limit_minor in overtaking.limits_minor]
     line = []
     for index, at in enumerate(limits):
-        needed = found.penetration_at(index)
+        needed = overtaking.penetration_at(index)
         line.append((float(at), 1.0 if needed is None else needed))
     corners = [(line[-1][0], 0.0), (line[0][0], 0.0)], [(line[-1][0], 1.0), (line[0][0], 1.0)]
     x = Axis(
         low=limits[0],
         high=limits[-1],
         ticks=[
-            (float(at), limit(one, scenario.currency))
-            for at, one in zip(limits, found.limits_minor, strict=True)
+            (float(at), limit(limit_minor, scenario.currency))
+            for at, limit_minor in zip(limits, overtaking.limits_minor, strict=True)
         ],
         title=f"most that a card pays without PIN, {scenario.currency}",
         logarithmic=True,
@@ -136,12 +136,12 @@ def overtaking_plot(scenario: Scenario, found: Overtaking) -> Markup:
     )
 
 
-def _answer(scenario: Scenario, found: Sweep) -> str:
-    return _answer_words(scenario, found).replace(" %", "\N{NO-BREAK SPACE}%")
+def _answer(scenario: Scenario, swept: Sweep) -> str:
+    return _answer_words(scenario, swept).replace(" %", "\N{NO-BREAK SPACE}%")
 
 
-def _answer_words(scenario: Scenario, found: Sweep) -> str:
-    sales = found.overtaking["sales"]
+def _answer_words(scenario: Scenario, swept: Sweep) -> str:
+    sales = swept.overtaking["sales"]
     needed = sales.penetration_at(sales.nearest(scenario.tap_limit_minor))
     standing = (
         f"{share(scenario.terminal_penetration)} of shops have a terminal, "
@@ -149,20 +149,20 @@ def _answer_words(scenario: Scenario, found: Sweep) -> str:
     )
     if needed is None:
         return f"Codes lead at any penetration and limit tried. {standing}"
-    ahead = "taps lead" if _taps_lead(scenario, needed) else "codes lead"
+    leader = "taps lead" if _taps_lead(scenario, needed) else "codes lead"
     return (
         f"At a limit of {_limit_words(scenario)} taps overtake once {share(needed)} of shops have "
-        f"a terminal; as it stands {ahead}. {standing}"
+        f"a terminal; as it stands {leader}. {standing}"
     )
 
 
 def places_section(places: Sequence[PlaceResult], sweeps: Sequence[Sweep]) -> Markup:
-    """Each scenario: customers by what became of them, the waits, and what the result hangs on."""
-    found = {sweep.scenario: sweep for sweep in sweeps}
-    return join(_place(place, found.get(place.scenario.name)) for place in places)
+    """Each scenario: what became of its customers, the waits, and what the result depends on."""
+    by_scenario = {sweep.scenario: sweep for sweep in sweeps}
+    return join(_place(place, by_scenario.get(place.scenario.name)) for place in places)
 
 
-def _place(place: PlaceResult, found: Sweep | None) -> Markup:
+def _place(place: PlaceResult, swept: Sweep | None) -> Markup:
     scenario = place.scenario
     worlds = {_WORLDS[world]: place.worlds[world] for world in ("qr", "nfc", "both")}
     return tag(
@@ -175,7 +175,7 @@ def _place(place: PlaceResult, found: Sweep | None) -> Markup:
             full=1.0,
         ),
         _queue_table(worlds),
-        _sensitivity(scenario, found) if found is not None else None,
+        _sensitivity(scenario, swept) if swept is not None else None,
     )
 
 
@@ -196,12 +196,15 @@ def _fates(fates: Fates) -> list[Part]:
 
 def _queue_table(worlds: dict[str, WorldResult]) -> Markup:
     figures: tuple[tuple[str, Callable[[WorldResult], str]], ...] = (
-        ("wait, mean", lambda one: seconds(one.mean_wait_s)),
-        ("wait, 95 of 100 below", lambda one: seconds(one.p95_wait_s)),
-        ("people in line, mean", lambda one: f"{one.mean_line:.1f}"),
-        ("counters busy", lambda one: share(one.busy)),
-        ("fees, share of sales", lambda one: share(one.fees_minor / max(one.sold_minor, 1), 2)),
-        ("value lost with customers", lambda one: share(_lost_share(one), 1)),
+        ("wait, mean", lambda result: seconds(result.mean_wait_s)),
+        ("wait, 95 of 100 below", lambda result: seconds(result.p95_wait_s)),
+        ("people in line, mean", lambda result: f"{result.mean_line:.1f}"),
+        ("counters busy", lambda result: share(result.busy)),
+        (
+            "fees, share of sales",
+            lambda result: share(_fee_share(result), 2),
+        ),
+        ("value lost with customers", lambda result: share(_lost_share(result), 1)),
     )
     head = [tag("th", title, class_="n", scope="col") for title in worlds]
     rows = [
@@ -216,23 +219,27 @@ def _queue_table(worlds: dict[str, WorldResult]) -> Markup:
     return tag("div", table, class_="wide")
 
 
+def _fee_share(result: WorldResult) -> float:
+    return result.fees_minor / max(result.sold_minor, 1)
+
+
 def _lost_share(result: WorldResult) -> float:
     return result.lost_minor / max(result.sold_minor + result.lost_minor, 1)
 
 
-def _sensitivity(scenario: Scenario, found: Sweep) -> Markup:
+def _sensitivity(scenario: Scenario, swept: Sweep) -> Markup:
     return join(
         tag(
             "p",
-            f"Taps' lead over codes is now {_points(found.lead)} percentage points of all who "
+            f"Taps' lead over codes is now {_points(swept.lead)} percentage points of all who "
             "come, shops' penetration counted in. "
             "What moves it most, one figure at a time: a bar reaches from the lead at one value to "
             "the lead at the other; the dark mark is today, the grey one a tie.",
             class_="note",
         ),
         tornado(
-            [_swing(one, scenario.currency) for one in found.sensitivity[:6]],
-            100 * found.lead,
+            [_swing(figure, scenario.currency) for figure in swept.sensitivity[:6]],
+            100 * swept.lead,
             label=f"{scenario.title}: what moves taps' lead over codes",
             show=_points_of,
         ),
@@ -247,20 +254,24 @@ def _points_of(points: float) -> str:
     return f"{round(points):+d}" if round(points) else "0"
 
 
-def _swing(one: Sensitivity, currency: str) -> Swing:
-    shares = one.high <= 1.0 and "times" not in one.title
-    low, high = (share(one.low), share(one.high)) if shares else (f"{one.low:g}", f"{one.high:g}")
-    title = one.title
+def _swing(figure: Sensitivity, currency: str) -> Swing:
+    shares = figure.high <= 1.0 and "times" not in figure.title
+    low, high = (
+        (share(figure.low), share(figure.high))
+        if shares
+        else (f"{figure.low:g}", f"{figure.high:g}")
+    )
+    title = figure.title
     if title.endswith(_MINOR):
         title = title.removesuffix(_MINOR)
-        low, high = (limit(round(value), currency) for value in (one.low, one.high))
+        low, high = (limit(round(value), currency) for value in (figure.low, figure.high))
         high = f"{high} {currency}"
     return Swing(
         title=f"{title}: {low} to {high}".replace(" %", "\N{NO-BREAK SPACE}%"),
         low_words=low,
         high_words=high,
-        low=100 * one.lead_low,
-        high=100 * one.lead_high,
+        low=100 * figure.lead_low,
+        high=100 * figure.lead_high,
     )
 
 

@@ -12,7 +12,7 @@ REFERENCE_FILE = Path(__file__).with_name("reference.toml")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceStep:
-    """One step: who turns to whom, what happens, and where that is laid down."""
+    """One step: who sends to whom, what happens, and the clause that says so."""
 
     source: str
     target: str
@@ -36,15 +36,15 @@ class ReferenceTable:
             "title": self.title,
             "mode": self.mode,
             "steps": [
-                {"from": one.source, "to": one.target, "what": one.what, "clause": one.clause}
-                for one in self.steps
+                {"from": step.source, "to": step.target, "what": step.what, "clause": step.clause}
+                for step in self.steps
             ],
         }
 
 
 @cache
 def reference_tables() -> tuple[ReferenceTable, ...]:
-    """Every table, in the order to be read."""
+    """Every table, in reading order."""
     with REFERENCE_FILE.open("rb") as file:
         ways = tomllib.load(file)["way"]
     return tuple(

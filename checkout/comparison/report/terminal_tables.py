@@ -13,43 +13,43 @@ from checkout.comparison.simulation.country import CountryDay
 from checkout.comparison.simulation.places import Fates
 
 
-def print_report(found: Comparison, out: Console) -> None:
+def print_report(comparison: Comparison, out: Console) -> None:
     """Print the ways to pay, the places, the country and the matrices."""
-    out.print(_ways_table(found))
-    if found.places:
+    out.print(_ways_table(comparison))
+    if comparison.places:
         out.print()
-        out.print(_places_table(found))
-    if found.country is not None:
+        out.print(_places_table(comparison))
+    if comparison.country is not None:
         out.print()
-        out.print(_country_table(found.country))
-    for title, rows in (("faults", found.faults), ("attacks", found.attacks)):
+        out.print(_country_table(comparison.country))
+    for title, rows in (("faults", comparison.faults), ("attacks", comparison.attacks)):
         if rows:
             out.print()
             out.print(_matrix(title, rows))
-    for note in found.notes:
+    for note in comparison.notes:
         out.print(note, style="dim")
 
 
-def _ways_table(found: Comparison) -> Table:
+def _ways_table(comparison: Comparison) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column(f"{found.payments} sales each, seed {found.seed}", min_width=30)
-    for column in found.columns:
+    table.add_column(f"{comparison.payments} sales each, seed {comparison.seed}", min_width=30)
+    for column in comparison.columns:
         table.add_column(column.title, justify="right", overflow="fold")
-    for group, rows in table_rows(found):
+    for group, rows in table_rows(comparison):
         table.add_row(group, style="bold", end_section=False)
         for name, how, read in rows:
             shown = f"  {name}" + (f" [dim]({how})[/dim]" if how != "counted" else "")
-            table.add_row(shown, *(read(column) for column in found.columns))
+            table.add_row(shown, *(read(column) for column in comparison.columns))
     return table
 
 
-def _places_table(found: Comparison) -> Table:
+def _places_table(comparison: Comparison) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     headings = ("place", "served: codes", "taps", "both", "wait: codes", "taps", "taps overtake at")
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="left" if index == 0 else "right")
-    sweeps = {sweep.scenario: sweep for sweep in found.sweeps}
-    for place in found.places:
+    sweeps = {sweep.scenario: sweep for sweep in comparison.sweeps}
+    for place in comparison.places:
         worlds = place.worlds
         served = [
             share(worlds[world].electronic_total / max(worlds[world].arrived, 1))

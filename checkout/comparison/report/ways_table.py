@@ -13,8 +13,8 @@ from checkout.comparison.results import Column, Comparison
 _Read = Callable[[Column], str]
 
 
-def table_rows(found: Comparison) -> list[tuple[str, list[tuple[str, str, _Read]]]]:
-    """The comparison's rows in groups: name, how it was found, and how a column reads."""
+def table_rows(comparison: Comparison) -> list[tuple[str, list[tuple[str, str, _Read]]]]:
+    """The rows in groups; each row has a name, a nature, and a function from column to text."""
     spreads: list[tuple[str, str, _Read]] = []
     for name, attribute, how in (
         ("software", "software_ms", "measured"),
@@ -26,46 +26,56 @@ def table_rows(found: Comparison) -> list[tuple[str, list[tuple[str, str, _Read]
         for rank in ("median", "p95", "p99"):
             if rank == "median" or attribute in ("software_ms", "whole_ms"):
                 spreads.append((f"{name}, {rank}", how, _spread(attribute, rank)))
-    trips = sorted({party for column in found.columns for party in column.round_trips})
+    trips = sorted({party for column in comparison.columns for party in column.round_trips})
     return [
         ("Time", spreads),
         (
             "Traffic of one approved sale",
             [
-                ("messages", "counted", lambda one: count(round(one.mean("messages"), 1))),
+                ("messages", "counted", lambda column: count(round(column.mean("messages"), 1))),
                 *((f"round trips, {party}", "counted", _trips(party)) for party in trips),
-                ("bytes on air", "counted", lambda one: count(round(one.mean("bytes_air")))),
-                ("bytes on the wire", "counted", lambda one: count(round(one.mean("bytes_wire")))),
+                ("bytes on air", "counted", lambda column: count(round(column.mean("bytes_air")))),
+                (
+                    "bytes on the wire",
+                    "counted",
+                    lambda column: count(round(column.mean("bytes_wire"))),
+                ),
             ],
         ),
         (
             "How sales ended",
             [
-                ("approved", "counted", lambda one: count(len(one.approved))),
-                ("declined", "counted", lambda one: count(one.count("declined"))),
-                *((f"declined: {why}", "counted", _declined(why)) for why in _reasons(found)),
-                *((f"uncertain: {how}", "counted", _resolved(how)) for how in _resolutions(found)),
+                ("approved", "counted", lambda column: count(len(column.approved))),
+                ("declined", "counted", lambda column: count(column.count("declined"))),
+                *((f"declined: {why}", "counted", _declined(why)) for why in _reasons(comparison)),
+                *(
+                    (f"uncertain: {how}", "counted", _resolved(how))
+                    for how in _resolutions(comparison)
+                ),
             ],
         ),
         (
             "Money",
             [
-                ("sold", "counted", lambda one: money(one.sold_minor, found.currency)),
-                ("fees, share of sales", "counted", lambda one: share(one.cost_share, 3)),
+                ("sold", "counted", lambda column: money(column.sold_minor, comparison.currency)),
+                ("fees, share of sales", "counted", lambda column: share(column.cost_share, 3)),
             ],
         ),
     ]
 
 
-def comparison_table(found: Comparison) -> Markup:
+def comparison_table(comparison: Comparison) -> Markup:
     """Every figure of every way to pay."""
-    head = [tag("th", one.title, class_=f"n {one.mode}", scope="col") for one in found.columns]
+    head = [
+        tag("th", column.title, class_=f"n {column.mode}", scope="col")
+        for column in comparison.columns
+    ]
     body = []
-    for group, rows in table_rows(found):
-        width = len(found.columns) + 1
+    for group, rows in table_rows(comparison):
+        width = len(comparison.columns) + 1
         body.append(tag("tr", tag("th", group, colspan=width, scope="rowgroup"), class_="group"))
         for name, how, read in rows:
-            cells = [tag("td", read(column), class_="n") for column in found.columns]
+            cells = [tag("td", read(column), class_="n") for column in comparison.columns]
             marked = tag("span", how, class_="how") if how != "counted" else None
             label = tag("th", name, marked, scope="row")
             body.append(tag("tr", label, cells))
@@ -75,8 +85,8 @@ def comparison_table(found: Comparison) -> Markup:
 
 def _spread(attribute: str, rank: str) -> _Read:
     def read(column: Column) -> str:
-        found = getattr(column, attribute)
-        return span(getattr(found, rank) if found is not None else None)
+        spread = getattr(column, attribute)
+        return span(getattr(spread, rank) if spread is not None else None)
 
     return read
 
@@ -93,9 +103,9 @@ def _resolved(how: str) -> _Read:
     return lambda column: count(column.unknowns.get(how, 0))
 
 
-def _reasons(found: Comparison) -> list[str]:
-    return sorted({reason for column in found.columns for reason in column.declines})
+def _reasons(comparison: Comparison) -> list[str]:
+    return sorted({reason for column in comparison.columns for reason in column.declines})
 
 
-def _resolutions(found: Comparison) -> list[str]:
-    return sorted({how for column in found.columns for how in column.unknowns})
+def _resolutions(comparison: Comparison) -> list[str]:
+    return sorted({how for column in comparison.columns for how in column.unknowns})

@@ -1,4 +1,4 @@
-"""What a scenario's sales cost, by the clearing backend's own rules."""
+"""The fees of a scenario's sales, by the clearing backend's own rules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def fees_by_rules(
     """Shares of each sale by party, in minor units.
 
     Codes go through the three-party house, taps and card forms through the four-party one; cash
-    costs no fee. Each distinct amount is asked of `checkout.clearing.scheme.fees` once.
+    costs no fee. `checkout.clearing.scheme.fees` computes each distinct amount once.
     """
     shares = np.zeros((len(PARTIES), len(amounts_minor)), dtype=np.int64)
     if way.mode == "cash":
@@ -48,7 +48,7 @@ def no_fees(
     amounts_minor: NDArray[np.int64],
     credit: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
-    """Everything to the merchant: for runs that ask about customers and not about money."""
+    """No fees, all to the merchant: for runs that count customers and not money."""
     shares = np.zeros((len(PARTIES), len(amounts_minor)), dtype=np.int64)
     shares[0] = amounts_minor
     return shares

@@ -24,7 +24,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
 
 
 class TableError(ValueError):
-    """A stated table that cannot be taken; the message names the field and what was expected."""
+    """A table with a wrong value; the message names the field and what was expected."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")

@@ -20,7 +20,7 @@ WAIT_BINS = 1 << 15
 _CLOCK_STEPS = 4_096
 _TICK_US = 10
 
-#: Customers a block that are counted at once.
+#: Customers in a block that are counted at once.
 _BATCH = 1 << 19
 
 
@@ -46,10 +46,11 @@ class Arrivals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Customers:
-    """65,536 customers to draw from, each as likely as the other.
+    """65,536 customers to draw from, all equally likely.
 
-    `service_s` is how long one keeps a counter busy; `able` whether the customer can pay at all
-    (who cannot does not queue); `patience_s` how long one waits (another draw; inf: for ever).
+    `service_s` is how long a customer keeps a counter busy; `able` whether the customer can pay at
+    all (one who cannot does not queue); `patience_s` how long a customer waits (drawn apart; inf
+    for ever).
     """
 
     service_s: NDArray[np.float64]
@@ -102,7 +103,7 @@ class Lane:
         come = np.zeros(size)
         tally = Tally(self._tables, size, offsets)
         index = 0
-        # Between this block's draws for one customer and for the next lie the other shops'.
+        # The draws of all other shops lie between this block's draws for two customers in a row.
         gap = self._shops - size
         while True:
             draws = numbers.integers(0, 1 << 64, size, dtype=np.uint64)
@@ -197,7 +198,7 @@ class Tally:
         joined: NDArray[np.bool_],
         stays: NDArray[np.bool_],
     ) -> None:
-        """Note one customer of every shop; what is not to be counted goes past the last row."""
+        """Buffer one customer of every shop; one that does not count goes past the last row."""
         keys, ticks = self._keys[self._held], self._ticks[self._held]
         np.add(rows, np.int32(self._tables * ROWS), out=keys)
         np.copyto(keys, rows, where=stays)
@@ -209,7 +210,7 @@ class Tally:
             self.flush()
 
     def flush(self) -> None:
-        """Take what was noted into the counts."""
+        """Add the buffered customers to the counts."""
         served_below, rows = self._tables * ROWS, 2 * self._tables * ROWS
         keys, ticks = self._keys[: self._held], self._ticks[: self._held]
         self._rows += np.bincount(keys.ravel(), minlength=rows + 1)[:rows]

@@ -34,13 +34,13 @@ __all__ = [
     "simulate_variants",
 ]
 
-#: Shops a block, so that its arrays stay in the second-level cache.
+#: Shops in a block: so many that its arrays stay in the second-level cache.
 BLOCK = 8_192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queues:
-    """What came of it. `served` and `lost` count customers by row of the table.
+    """The result of a run. `served` and `lost` count customers by row of the table.
 
     `wait_us` and `line_us` are sums over all shops in microseconds: waits of the served, and time
     spent in line by everyone who joined it. Arrays with a shop axis serve confidence intervals.
@@ -108,8 +108,8 @@ def simulate(
 ) -> Queues:
     """Run `shops` shops from opening to closing.
 
-    The first `warm_up` customers of each shop are served but not counted. `progress` hears how
-    many more shops are done, block by block.
+    The first `warm_up` customers of each shop are served but not counted. `progress` gets the
+    number of shops of each block that is done.
     """
     (queues,) = simulate_variants(
         [customers],
@@ -214,7 +214,7 @@ def _queues(
     table: int,
     by_shop: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
 ) -> Queues:
-    """What came of the shops with one table; `by_shop` are waits, lines and served of theirs."""
+    """The result of the shops with one table; `by_shop` has their waits, lines and served."""
     waits, lines, served = by_shop
     return Queues(
         shops=len(served),

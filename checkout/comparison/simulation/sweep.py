@@ -52,7 +52,7 @@ class Overtaking:
         return needed if needed <= 1 else None
 
     def nearest(self, limit_minor: int) -> int:
-        """Index of the limit tried that lies next to one."""
+        """Index of the tried limit that is nearest to a limit."""
         tried = self.limits_minor
         return min(range(len(tried)), key=lambda index: abs(tried[index] - limit_minor))
 
@@ -90,7 +90,7 @@ class Sensitivity:
 
     @property
     def swing(self) -> float:
-        """How much the figure matters."""
+        """By how much the figure moves the lead."""
         return abs(self.lead_high - self.lead_low)
 
 
@@ -110,12 +110,12 @@ class Sweep:
             "lead": round(self.lead, 4),
             "sensitivity": [
                 {
-                    "figure": one.name,
-                    "from": round(one.low, 4),
-                    "to": round(one.high, 4),
-                    "lead": [round(one.lead_low, 4), round(one.lead_high, 4)],
+                    "figure": figure.name,
+                    "from": round(figure.low, 4),
+                    "to": round(figure.high, 4),
+                    "lead": [round(figure.lead_low, 4), round(figure.lead_high, 4)],
                 }
-                for one in self.sensitivity
+                for figure in self.sensitivity
             ],
         }
 
@@ -130,15 +130,15 @@ def sweep(
     customers: int = _SWEEP_CUSTOMERS,
 ) -> Sweep:
     """Sweep the tap limit, and every figure of `_figures` by itself; same people throughout."""
-    bench = _Bench(seed, measured, customers)
+    runs = _Runs(seed, measured, customers)
     figures = list(figures_of(scenario))
     models = load_models()
     ends = [figure.change(scenario, models, end) for figure in figures for end in figure.ends]
     limited = [replace(scenario, tap_limit_minor=limit) for limit in limits_minor]
-    results = bench.run(
+    results = runs.run(
         [
             _Run(scenario, models, "qr", fees),
-            *(_Run(one, models, "nfc", fees) for one in limited),
+            *(_Run(changed, models, "nfc", fees) for changed in limited),
             _Run(scenario, models, "nfc", no_fees),
             *(_Run(*end, world, no_fees) for end in ends for world in ("nfc", "qr")),
         ]
@@ -172,14 +172,14 @@ def sweep(
             for measure in MEASURES
         },
         lead=_lead(scenario, rest[0], code),
-        sensitivity=tuple(sorted(found, key=lambda one: -one.swing)),
+        sensitivity=tuple(sorted(found, key=lambda sensitivity: -sensitivity.swing)),
     )
 
 
 def _value(result: WorldResult, measure: Measure) -> float:
     if measure == "sales":
         return result.electronic_total / max(result.arrived, 1)
-    # Cash is the same fallback on both sides; what it brings is no merit of either mode.
+    # Cash is the same fallback for both modes, so its sales count for neither.
     cash = result.modes.get("cash", 0) / max(result.served_total, 1)
     return result.take_per_customer * (1 - cash)
 
@@ -197,19 +197,19 @@ class _Run:
     fees: Fees
 
 
-class _Bench:
-    """Runs of one sweep; those that share arrivals and counters go through in one pass."""
+class _Runs:
+    """The runs of one sweep; those with the same arrivals and counters are made in one pass."""
 
     def __init__(self, seed: int, measured: Measured | None, customers: int) -> None:
         self._seed = seed
         self._measured = measured
         self._customers = customers
 
-    def run(self, wanted: Sequence[_Run]) -> list[WorldResult]:
-        # Many changes leave one of the two worlds as it was; such a run is made once.
+    def run(self, runs: Sequence[_Run]) -> list[WorldResult]:
+        # Many changes do not touch one of the two worlds; equal runs are made once.
         distinct: list[_Run] = []
         places = []
-        for run in (_essence(one) for one in wanted):
+        for run in map(_essence, runs):
             if run not in distinct:
                 distinct.append(run)
             places.append(distinct.index(run))
@@ -237,7 +237,7 @@ class _Bench:
 
 
 def _essence(run: _Run) -> _Run:
-    """The run without what its world does not look at."""
+    """The run with every figure that its world does not use set to zero."""
     scenario = replace(run.scenario, terminal_penetration=0.0, code_penetration=0.0)
     carry = scenario.carry
     if run.world == "qr":

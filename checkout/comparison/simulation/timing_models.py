@@ -1,7 +1,7 @@
 """The part of a payment's time that no machine here can measure: people, cards, air, networks.
 
-`models.toml` states each parameter with its distribution and source; what is drawn from it is
-always labelled "modelled".
+`models.toml` states each parameter with its distribution and source. A time drawn from it is always
+labelled "modelled".
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Way:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedTotal:
-    """A whole payment as somebody else timed it: mean in seconds."""
+    """The published mean time of a whole payment, in seconds."""
 
     mean_s: float
     source: str
@@ -82,7 +82,7 @@ class Models:
         skip: frozenset[str] = frozenset(),
         with_pin: NDArray[np.bool_] | None = None,
     ) -> NDArray[np.float64]:
-        """Modelled milliseconds of `size` payments; software counts nothing here.
+        """Modelled milliseconds of `size` payments; the time of software is zero here.
 
         `skip` names steps done before the payer's turn; `with_pin` says who types a PIN as well.
         """
@@ -92,7 +92,7 @@ class Models:
             if name not in skip:
                 total += self.steps[name].time_ms.sample(random, size)
         if chosen.pin is not None and with_pin is not None:
-            # Drawn for everyone, so that one payer's limit does not move another's draws.
+            # Drawn for everyone, so that the draws of one payer do not depend on another's limit.
             total += np.where(with_pin, self.steps[chosen.pin].time_ms.sample(random, size), 0.0)
         return total
 
@@ -107,7 +107,7 @@ class Models:
 
 @cache
 def load_models(path: Path = MODELS_FILE) -> Models:
-    """Read the models; TableError names the field that cannot be taken."""
+    """Read the models; TableError names the field that is wrong."""
     with path.open("rb") as file:
         tables = tomllib.load(file)
     steps = {name: _step(name, table) for name, table in tables.get("step", {}).items()}

@@ -24,7 +24,7 @@ WORLDS: tuple[World, ...] = ("qr", "nfc", "both", "neither")
 #: Who a sale's money goes to, in the order of the rows of shares.
 PARTIES = ("merchant", "issuer", "network", "acquirer", "operator", "bank")
 
-#: Measured software milliseconds of each way or else mode, from runs; empty before there are any.
+#: Measured software milliseconds by way, or else by mode; empty where nothing was measured.
 Measured = Mapping[str, Sequence[float]]
 
 
@@ -86,7 +86,7 @@ def draw_people(scenario: Scenario, seed: int) -> People:
         "phone-online": scenario.phone_online,
         "shop-online": scenario.shop_online,
     }
-    # One draw for the phone, so that whoever pays by its NFC has a wallet to scan with as well.
+    # One draw for the phone, so that everyone with NFC in the phone has a wallet to scan with too.
     phone = random.random(ROWS)
     draws = {need: random.random(ROWS) for need in shares}
     draws |= {"wallet": phone, "nfc-phone": phone}
@@ -131,7 +131,7 @@ def draw_traffic(
 
     `measured` gives software milliseconds by way ("qr-payer-code") or else by mode ("qr", "nfc");
     each payment draws one of them.
-    `drawn` keeps times between the worlds of one scenario, where all else is the same.
+    `drawn` stores the times of each way for the other worlds of the same scenario.
     """
     kept = {} if drawn is None else drawn
     known = models or load_models()
@@ -172,7 +172,7 @@ def draw_traffic(
 def _able(
     scenario: Scenario, way: Way, people: People
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Who can pay this way, and who of them only because the card decides offline."""
+    """Who can pay this way, and which of them only because the card decides offline."""
     able = np.ones(ROWS, dtype=bool)
     for need in way.needs:
         if need != "shop-online":
