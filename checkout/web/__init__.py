@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from flask import Blueprint, Flask
@@ -13,14 +13,7 @@ if TYPE_CHECKING:
     from checkout.web.context import RateLimits
 
 
-class Room(Protocol):
-    """A module with the routes of one part of the site."""
-
-    blueprint: Blueprint
-
-
-#: A photo from a phone's camera is the largest request body.
-_LARGEST_BODY = 12 * 1024 * 1024
+_LARGEST_BODY = 12 * 1024 * 1024  # a photo from a phone's camera
 _STATIC_CACHED_S = 3600
 
 
@@ -55,12 +48,12 @@ def create_app(
     context.install(app, shop, rate_limits)
     problems.install(app)
     formatting.install(app)
-    for room in _rooms():
-        app.register_blueprint(room.blueprint)
+    for blueprint in _blueprints():
+        app.register_blueprint(blueprint)
     return app
 
 
-def _rooms() -> tuple[Room, ...]:
+def _blueprints() -> tuple[Blueprint, ...]:
     from checkout.web.access import login
     from checkout.web.api import description, orders_and_payments, webhooks as webhooks_api
     from checkout.web.counter import counter, pin_pad, scan_payer_code
@@ -68,15 +61,9 @@ def _rooms() -> tuple[Room, ...]:
     from checkout.web.payer import my_code, pay, top_up, wallet
 
     return (
-        *(login, counter, scan_payer_code, pin_pad, pay, wallet, top_up, my_code),
-        *(
-            compare,
-            stickers,
-            network,
-            disputes,
-            webhooks,
-            orders_and_payments,
-            webhooks_api,
-            description,
-        ),
+        *(login.blueprint, counter.blueprint, scan_payer_code.blueprint, pin_pad.blueprint),
+        *(pay.blueprint, wallet.blueprint, top_up.blueprint, my_code.blueprint),
+        *(network.blueprint, disputes.blueprint, stickers.blueprint, webhooks.blueprint),
+        compare.blueprint,
+        *(orders_and_payments.blueprint, webhooks_api.blueprint, description.blueprint),
     )

@@ -7,7 +7,7 @@ import mimetypes
 from functools import lru_cache
 from pathlib import Path
 
-#: Folders of `static/` that a payer's phone needs; the rest is the counter's.
+#: Folders of `static/` that a payer's phone needs; counter and back office need the others.
 OPEN_FOLDERS = ("shared", "payer")
 
 # Debian's mime.types may be missing on a slim machine; a browser refuses a script without its type.

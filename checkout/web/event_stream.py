@@ -13,8 +13,6 @@ from checkout.web.context import current_shop
 from checkout.web.problems import Problem
 
 RETRY_MS = 1000
-#: Kinds after which an order's stream has no more news of its payment.
-FINAL_STATES = frozenset({"cancelled", "expired", "refunded"})
 
 
 def event_stream(order_id: str | None) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 from flask import Flask, Response, jsonify, make_response, render_template, request
@@ -125,8 +126,8 @@ def as_response(refusal: Problem | ShopError | HTTPException) -> Response:
 
 
 def retry_after(wait_s: float) -> str:
-    """The Retry-After header (RFC 9110, section 10.2.3) for a wait: whole seconds, rounded up."""
-    return str(max(1, round(wait_s + 0.5)))
+    """The Retry-After header for a wait: whole seconds, rounded up (RFC 9110, "Retry-After")."""
+    return str(max(1, ceil(wait_s)))
 
 
 def wants_json() -> bool:

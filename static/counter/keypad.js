@@ -1,4 +1,4 @@
-// The keypad's buttons, and the list of sales kept up to date.
+// The keypad's buttons, and the list of sales, which follows the events.
 "use strict";
 
 const form = document.querySelector("[data-keypad]");
@@ -6,7 +6,7 @@ const amount = document.getElementById("amount");
 const currency = document.getElementById("currency");
 const places = JSON.parse(form.dataset.places);
 
-function fit() {
+function fitToCurrency() {
   const decimals = places[currency.value];
   amount.placeholder = decimals ? `0.${"0".repeat(decimals)}` : "0";
   form.querySelector("[data-key='.']").disabled = decimals === 0;
@@ -29,17 +29,17 @@ form.querySelector(".keys").addEventListener("click", (event) => {
   const key = event.target.closest("[data-key]");
   if (key) press(key.dataset.key);
 });
-currency.addEventListener("change", fit);
-fit();
+currency.addEventListener("change", fitToCurrency);
+fitToCurrency();
 
 const sales = document.querySelector("[data-live-sales]");
-let asked = false;
+let refreshing = false;
 
 async function refresh() {
-  if (asked) return;
-  asked = true;
+  if (refreshing) return;
+  refreshing = true;
   await new Promise((resolve) => setTimeout(resolve, 150));
-  asked = false;
+  refreshing = false;
   const answer = await fetch("/sales");
   if (answer.ok) sales.innerHTML = await answer.text();
 }
@@ -49,8 +49,8 @@ for (const kind of ["order-created", "order-authorizing", "order-paid", "order-p
   "order-expired", "order-cancelled", "order-refunded", "order-unknown", "payment-reversed"]) {
   events.addEventListener(kind, () => refresh().catch(() => {}));
 }
-// Nobody at the counter did anything for a sale by a printed code: it has to be told.
-const told = document.querySelector("[data-sticker-said]");
+// A sale by a printed code needs nobody at the counter, so the page announces it.
+const announcement = document.querySelector("[data-sticker-announcement]");
 events.addEventListener("order-paid", async (event) => {
   const order = JSON.parse(event.data).order_id;
   const answer = await fetch("/sales");
@@ -58,7 +58,7 @@ events.addEventListener("order-paid", async (event) => {
   const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
   const sale = parsed.querySelector(`[data-order="${CSS.escape(order)}"][data-sticker]`);
   if (!sale) return;
-  told.textContent = `Paid by printed code: ${sale.dataset.sticker}`;
-  told.hidden = false;
+  announcement.textContent = `Paid by printed code: ${sale.dataset.sticker}`;
+  announcement.hidden = false;
 });
 window.addEventListener("pagehide", () => events.close());

@@ -1,12 +1,12 @@
-// Keeps one order's page true: each event fetches the part of the page that it changed.
+// Updates one order's page: each event fetches the changing part and swaps what differs.
 "use strict";
 
 const stage = document.getElementById("stage");
-const said = document.getElementById("said");
+const announcement = document.getElementById("announcement");
 const order = stage.dataset.order;
 let renewal = 0;
-let asking = null;
-let askAgain = false;
+let request = null;
+let requestAnother = false;
 
 const WORDS = {
   paid: "Paid", preauthorised: "Held", declined: "Declined", expired: "This order has run out",
@@ -17,14 +17,14 @@ function state() {
   return stage.querySelector("[data-state]").dataset.state;
 }
 
-async function part() {
+async function fetchStage() {
   const answer = await fetch(`/orders/${order}/stage${window.location.search}`);
   if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
   const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
   return parsed.querySelector("[data-state]");
 }
 
-// The next picture is decoded before it replaces the old one, so that nothing flashes.
+// The next picture is decoded before it replaces the old one: without that the code flashes.
 async function swapCode(fresh) {
   const shown = document.getElementById("code");
   const next = fresh.querySelector("#code");
@@ -54,12 +54,12 @@ function swapScanned(fresh) {
   const next = fresh.querySelector("#scanned");
   if (!shown || !next || shown.hidden === next.hidden) return;
   shown.hidden = next.hidden;
-  if (!next.hidden) said.textContent = next.textContent.trim();
+  if (!next.hidden) announcement.textContent = next.textContent.trim();
 }
 
 async function refresh() {
-  const fresh = await part();
-  // A PIN that is being typed must not be wiped out by news of the reader.
+  const fresh = await fetchStage();
+  // An event of the reader must not clear a PIN that is being typed.
   const shown = stage.querySelector("[data-state]");
   if (fresh.dataset.wait && fresh.dataset.wait === shown.dataset.wait) return;
   const same = fresh.dataset.state === "open" && state() === "open"
@@ -78,22 +78,22 @@ async function refresh() {
 
 function announce(fresh) {
   const verdict = fresh.querySelector(".verdict h2, .declined");
-  said.textContent = (verdict ? verdict.textContent : WORDS[fresh.dataset.state] || "").trim();
+  announcement.textContent = (verdict ? verdict.textContent : WORDS[fresh.dataset.state] || "").trim();
   fresh.querySelector("[data-next], #pin")?.focus({ preventScroll: true });
 }
 
-// One request at a time; what happens meanwhile is asked for once more after it.
+// One request at a time; events meanwhile cause one more request after it.
 function update() {
-  if (asking) {
-    askAgain = true;
+  if (request) {
+    requestAnother = true;
     return;
   }
-  asking = refresh()
+  request = refresh()
     .catch(() => setTimeout(update, 1000))
     .finally(() => {
-      asking = null;
-      if (askAgain) {
-        askAgain = false;
+      request = null;
+      if (requestAnother) {
+        requestAnother = false;
         update();
       }
     });
@@ -105,7 +105,7 @@ async function copy(button) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // No clipboard interface on plain http: the old way still works there.
+    // Plain http has no clipboard interface: copy through a selected text box.
     const box = document.createElement("textarea");
     box.value = text;
     document.body.append(box);
@@ -116,7 +116,7 @@ async function copy(button) {
   }
   const before = label.textContent;
   label.textContent = "Copied";
-  said.textContent = "It has been copied";
+  announcement.textContent = "It has been copied";
   setTimeout(() => { label.textContent = before; }, 2000);
 }
 
@@ -145,7 +145,7 @@ function pressPin(key) {
   else if (pin.value.length < pin.maxLength) pin.value += key;
 }
 
-// Sent once: the answer is another page, or news of the order.
+// A PIN is sent once: the response is another page, or an event of the order follows.
 stage.addEventListener("submit", (event) => {
   const form = event.target.closest("[data-pin]");
   if (!form) return;
@@ -169,7 +169,7 @@ stage.addEventListener("submit", (event) => {
   fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } }).catch(() => {});
 });
 
-// The order's last minutes are shown, not before: a clock in sight only hurries people.
+// The time left is shown in the last two minutes only: a clock hurries people.
 const end = performance.now() + Number(document.getElementById("time-left")?.dataset.left || 0) * 1000;
 setInterval(() => {
   const pinTimer = stage.querySelector("[data-pin-left]");

@@ -1,4 +1,4 @@
-// The customer's code at the counter: a scanner that types, a photo, or the counter's own camera.
+// Scans the customer's code: by a scanner that types, a photo, or the counter's own camera.
 "use strict";
 
 // A barcode of nineteen digits needs all the pixels that a camera has.
@@ -11,9 +11,9 @@ let typed = "";
 let lastKey = 0;
 
 const section = () => document.querySelector("[data-customer-code]");
-const tell = (words) => {
-  const said = section()?.querySelector("[data-scan-said]");
-  if (said && said.textContent !== words) said.textContent = words;
+const show = (words) => {
+  const message = section()?.querySelector("[data-scan-message]");
+  if (message && message.textContent !== words) message.textContent = words;
 };
 
 function charge(text) {
@@ -23,7 +23,7 @@ function charge(text) {
   form.requestSubmit();
 }
 
-// Keys that come in a burst and end with Enter are a scanner's, wherever the focus is.
+// A burst of keys that ends with Enter comes from a scanner, wherever the focus is.
 document.addEventListener("keydown", (event) => {
   if (!section() || event.target.closest("input, textarea, select") || event.ctrlKey || event.altKey || event.metaKey) return;
   const now = performance.now();
@@ -50,7 +50,7 @@ function stop() {
   stream = null;
 }
 
-async function look(video, canvas, order) {
+async function readFrame(video, canvas, order) {
   const scale = Math.min(1, WIDTH / video.videoWidth);
   canvas.width = Math.round(video.videoWidth * scale);
   canvas.height = Math.round(video.videoHeight * scale);
@@ -62,12 +62,12 @@ async function look(video, canvas, order) {
 
 async function scan(video, order) {
   const canvas = document.createElement("canvas");
-  // The stage is drawn anew when the order has moved on: then there is nothing left to scan.
+  // When the order changes its state the stage is replaced, and the video with it: stop then.
   while (stream?.active && video.isConnected) {
     if (video.videoWidth > 0) {
-      const { taken, trouble } = await look(video, canvas, order).catch(() => ({ taken: false, trouble: null }));
+      const { taken, trouble } = await readFrame(video, canvas, order).catch(() => ({ taken: false, trouble: null }));
       if (taken) break;
-      tell(trouble || "Hold the customer's code before the camera.");
+      show(trouble || "Hold the customer's code before the camera.");
     }
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   }
@@ -81,7 +81,7 @@ document.addEventListener("click", async (event) => {
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 } }, audio: false });
   } catch (error) {
-    tell(error.name === "NotAllowedError" ? "The camera was not allowed; read a photo instead." : "No camera can be used here; read a photo instead.");
+    show(error.name === "NotAllowedError" ? "The camera was not allowed; read a photo instead." : "No camera can be used here; read a photo instead.");
     return;
   }
   const finder = place.querySelector("[data-finder]");
@@ -92,12 +92,12 @@ document.addEventListener("click", async (event) => {
   scan(video, place.dataset.customerCode);
 });
 
-// Live scanning needs https or this machine itself; the button stands only where it can work.
-function offer() {
+// Live scanning needs https or this machine itself: the button is shown only where it works.
+function offerCamera() {
   const button = section()?.querySelector("[data-start-camera]");
   if (button && !stream && navigator.mediaDevices?.getUserMedia) button.hidden = false;
 }
 
-new MutationObserver(offer).observe(document.getElementById("stage"), { childList: true, subtree: true });
+new MutationObserver(offerCamera).observe(document.getElementById("stage"), { childList: true, subtree: true });
 window.addEventListener("pagehide", stop);
-offer();
+offerCamera();

@@ -1,7 +1,7 @@
-// A message of the diagram opens the step that tells what it said.
+// A click on a message of the diagram opens its step.
 "use strict";
 
-function open() {
+function openStep() {
   if (!/^#(left|right)-\d+$/.test(window.location.hash)) return;
   const step = document.querySelector(window.location.hash);
   if (!step) return;
@@ -10,8 +10,8 @@ function open() {
   step.querySelector("summary").focus({ preventScroll: true });
 }
 
-window.addEventListener("hashchange", open);
-open();
+window.addEventListener("hashchange", openStep);
+openStep();
 
 const picks = document.querySelector("[data-picks]");
 picks?.addEventListener("change", () => picks.requestSubmit());

@@ -1,4 +1,4 @@
-// The table of messages, kept up to date while nobody is searching.
+// Updates the table of messages, unless it shows a search.
 "use strict";
 
 const table = document.getElementById("messages");

@@ -1,10 +1,10 @@
-// The table of deliveries, kept up to date while the page is looked at.
+// Updates the table of deliveries while the page is visible.
 "use strict";
 
 const deliveries = document.getElementById("deliveries");
 
 const refresh = async () => {
-  // Nobody's button is taken away from under the finger or the keyboard.
+  // Do not replace a button while it is focused or pressed.
   if (document.hidden || deliveries.contains(document.activeElement) || deliveries.matches(":active")) return;
   const answer = await fetch("/webhooks/deliveries");
   if (!answer.ok) return;

@@ -1,7 +1,7 @@
-// The payment code renews itself each minute, and the phone hears when the counter has scanned it.
+// Renews the payment code each minute, and goes on when the counter has scanned it.
 "use strict";
 
-const LOOK_MS = 1000;
+const POLL_MS = 1000;
 const holder = document.querySelector(".payment-code");
 
 async function renew() {
@@ -9,14 +9,14 @@ async function renew() {
   if (!answer.ok) return;
   const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
   const fresh = parsed.querySelector(".code-in");
-  // Both pictures are decoded before they replace the old ones, so that nothing flashes.
+  // Both pictures are decoded before they replace the old ones: without that they flash.
   await Promise.all([...fresh.querySelectorAll("img")].map((picture) => picture.decode().catch(() => {})));
-  const another = fresh.dataset.digits !== holder.querySelector(".code-in").dataset.digits;
+  const changed = fresh.dataset.digits !== holder.querySelector(".code-in").dataset.digits;
   holder.replaceChildren(document.adoptNode(fresh));
-  if (another) document.getElementById("code-said").textContent = "A new payment code is shown";
+  if (changed) document.getElementById("code-announcement").textContent = "A new payment code is shown";
 }
 
-async function onward() {
+async function goOn() {
   const answer = await fetch(`/wallet/code/state?since=${holder.dataset.since}`);
   if (!answer.ok) return false;
   const { go } = await answer.json();
@@ -28,7 +28,7 @@ async function watch() {
   let shown = holder.querySelector(".code-in");
   let end = performance.now() + Number(shown.dataset.left) * 1000;
   for (;;) {
-    if (!document.hidden && await onward().catch(() => false)) return;
+    if (!document.hidden && await goOn().catch(() => false)) return;
     if (performance.now() >= end) await renew().catch(() => {});
     if (holder.querySelector(".code-in") !== shown) {
       shown = holder.querySelector(".code-in");
@@ -36,7 +36,7 @@ async function watch() {
     }
     const left = Math.max(Math.ceil((end - performance.now()) / 1000), 0);
     shown.querySelector("[data-countdown]").textContent = left;
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
 
@@ -53,7 +53,7 @@ if (within) {
       : "The shop has stopped waiting. Nothing was charged.";
     if (left <= 0) clearInterval(clock);
   }, 500);
-  // The counter may give up sooner: then this address leads elsewhere, and so does the page.
+  // The counter may give up sooner: this address then redirects, and the page follows.
   setInterval(async () => {
     if (document.hidden || document.querySelector("form[data-sent]")) return;
     const answer = await fetch(window.location.href, { redirect: "manual" }).catch(() => null);

@@ -1,4 +1,4 @@
-// The payer's page works without this; it only tells that a payment is under way.
+// The payer's page works without this script, which shows that a payment is under way.
 "use strict";
 
 for (const form of document.querySelectorAll("form[data-pay]")) {

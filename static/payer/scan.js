@@ -1,10 +1,10 @@
-// Live scanning: frames of the camera go to the server, which says where their code leads.
+// Live scanning: the server reads frames of the camera and answers with the code's page.
 "use strict";
 
 const start = document.getElementById("start-live");
 const live = document.getElementById("live");
 const video = document.getElementById("camera");
-const said = document.getElementById("live-said");
+const message = document.getElementById("live-message");
 const WIDTH = 640;
 const PAUSE_MS = 250;
 let stream = null;
@@ -15,7 +15,7 @@ if (navigator.mediaDevices?.getUserMedia) {
   document.getElementById("no-live").hidden = false;
 }
 
-async function frame(canvas) {
+async function readFrame(canvas) {
   const scale = Math.min(1, WIDTH / video.videoWidth);
   canvas.width = Math.round(video.videoWidth * scale);
   canvas.height = Math.round(video.videoHeight * scale);
@@ -29,13 +29,13 @@ async function scan() {
   const canvas = document.createElement("canvas");
   while (stream?.active) {
     if (video.videoWidth > 0) {
-      const { target, trouble } = await frame(canvas).catch(() => ({ target: null, trouble: null }));
+      const { target, trouble } = await readFrame(canvas).catch(() => ({ target: null, trouble: null }));
       if (target) {
         stop();
         window.location.assign(target);
         return;
       }
-      if (trouble) said.textContent = trouble;
+      if (trouble) message.textContent = trouble;
     }
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
   }
@@ -50,7 +50,7 @@ start.addEventListener("click", async () => {
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" }, audio: false });
   } catch (error) {
-    said.textContent = error.name === "NotAllowedError"
+    message.textContent = error.name === "NotAllowedError"
       ? "The camera was not allowed; take a photo instead."
       : "No camera can be used here; take a photo instead.";
     live.hidden = false;
@@ -63,7 +63,7 @@ start.addEventListener("click", async () => {
   scan();
 });
 
-// A photo just taken is read at once: one tap fewer.
+// A photo is sent as soon as it is taken: one tap fewer.
 const photo = document.querySelector("[data-photo]");
 photo.querySelector("input").addEventListener("change", (event) => {
   if (event.target.files.length) photo.requestSubmit();

@@ -140,7 +140,7 @@ def test_what_is_no_code_is_told_and_the_order_goes_on(windows, served) -> None:
 def test_both_ends_work_without_javascript(
     windows, served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(my_code, "_LOOK_AGAIN_S", 1)
+    monkeypatch.setattr(my_code, "_RELOAD_S", 1)
     phone = showing_phone(windows, served, "visa-abroad", java_script_enabled=False)
     counter = windows.open(served.here, java_script_enabled=False)
     order = new_order(counter)
@@ -175,7 +175,7 @@ def test_the_code_renews_itself_without_a_flash(
         phone.wait_for_timeout(100)
     assert phone.evaluate("window.shown.size") >= 3
     assert phone.evaluate("window.flashes") == 0
-    expect(phone.locator("#code-said")).to_have_text("A new payment code is shown")
+    expect(phone.locator("#code-announcement")).to_have_text("A new payment code is shown")
 
 
 def test_a_sale_by_a_printed_code_is_told_at_the_counter(windows, served) -> None:
@@ -191,7 +191,7 @@ def test_a_sale_by_a_printed_code_is_told_at_the_counter(windows, served) -> Non
     phone.fill("#pin", "123456")
     phone.click("button:has-text('Pay Lane Tea House')")
     expect(phone.locator("[data-outcome='paid']")).to_be_visible()
-    expect(counter.locator("[data-sticker-said]")).to_have_text(
+    expect(counter.locator("[data-sticker-announcement]")).to_have_text(
         "Paid by printed code: CNY 12.80, door"
     )
     expect(counter.locator("[data-live-sales] li").first).to_contain_text("printed code")

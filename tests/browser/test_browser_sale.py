@@ -54,7 +54,7 @@ def test_a_phone_pays_what_it_scans_and_the_counter_turns_to_paid(windows, serve
     expect(phone.locator("[data-outcome='paid']")).to_be_visible()
     expect(counter.locator("[data-verdict='paid'] h2")).to_have_text("Paid by code")
     expect(counter.locator(".took")).to_contain_text(re.compile(r"\d+(\.\d+)? m?s"))
-    expect(counter.locator("#said")).to_have_text("Paid by code")
+    expect(counter.locator("#announcement")).to_have_text("Paid by code")
     assert counter.evaluate("window.stillTheSamePage") is True
     assert served.shop.orders.get(order).state is OrderState.PAID
     assert windows.hosts == {served.here[7:], served.lan[7:]}
@@ -183,7 +183,7 @@ def test_a_code_that_ran_out_is_one_tap_from_a_fresh_one(windows, served) -> Non
 def test_everything_works_without_javascript(
     windows, served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(counter_pages, "_LOOK_AGAIN_S", 1)
+    monkeypatch.setattr(counter_pages, "_RELOAD_S", 1)
     counter = windows.open(served.here, java_script_enabled=False)
     order = new_order(counter, "3.00")
     code = served.shop.orders.get(order).code

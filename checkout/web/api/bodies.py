@@ -474,5 +474,5 @@ class WebhookEvent(Struct, frozen=True, kw_only=True):
 
 
 def typed(body: type[Body], json: dict[str, Any]) -> Body:
-    """The JSON form of a value of the shop as the body that the API answers with."""
+    """The JSON form of one of the shop's values as a body of the API."""
     return msgspec.convert(json, body)

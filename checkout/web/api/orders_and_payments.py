@@ -66,7 +66,7 @@ def read_order(order_id: str) -> Response:
 def order_events(order_id: str) -> Response:
     """What happens to the order, as server-sent events.
 
-    The stream begins with a snapshot of the order and goes on while the order can change.
+    The stream begins with a snapshot of the order; `Last-Event-ID` resumes it.
     """
     return event_stream(order_id)
 

@@ -26,12 +26,12 @@ _CURRENCY_SIGN = re.compile(r"^[A-Z]{3}\s*")
 
 
 def new_submission() -> str:
-    """The hidden field of a new form: forms that carry the same one count as one."""
+    """The hidden field of a new form: sent twice with the same value, the form counts once."""
     return secrets.token_urlsafe(18)
 
 
 def submission() -> str | None:
-    """The hidden field of the form that was sent; None where no form of ours sent it."""
+    """The hidden field of the form that was sent; None where it is missing or malformed."""
     sent = request.form.get("submission", "")
     return sent if _SUBMISSION.fullmatch(sent) else None
 

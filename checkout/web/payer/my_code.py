@@ -1,4 +1,4 @@
-"""The demo phone's own code: shown to the counter, new every minute; and the PIN it may ask for.
+"""The payer's own code: the phone shows it to the counter, then may ask for the PIN.
 
 Without JavaScript the page reloads itself every few seconds.
 """
@@ -59,7 +59,7 @@ def show() -> ResponseReturnValue:
 @blueprint.get("/code/part")
 @open_to_all
 def part() -> str:
-    """The changing part of that page."""
+    """The changing part of the code's page."""
     payer = chosen_payer()
     return render_template("payer/_my_code.html", payer=payer, **_code(payer))
 
@@ -74,10 +74,10 @@ def state() -> Response:
 @blueprint.get("/confirm/<sealed>")
 @open_to_all
 def ask(sealed: str) -> ResponseReturnValue:
-    """Who wants how much, and the PIN for it."""
+    """Show who wants how much, and ask for the PIN."""
     payment_id = _payment_of(sealed)
     waiting = current_shop().payer_codes.user_paying(payment_id)
-    return redirect(receipt_path(payment_id), 303) if waiting is None else _form(sealed, waiting)
+    return redirect(receipt_path(payment_id), 303) if waiting is None else _page(sealed, waiting)
 
 
 @blueprint.post("/confirm/<sealed>")
@@ -163,9 +163,9 @@ def _confirm_once(sealed: str, payment_id: str) -> ResponseReturnValue:
         shop.pin_entry.enter_pin(payment_id, request.form.get("pin", "")[:16])
     except ShopError as error:
         if error.kind == "pin":
-            return _form(sealed, waiting, pin_trouble=form.NO_PIN, status=422)
+            return _page(sealed, waiting, pin_trouble=form.NO_PIN, status=422)
         if error.kind == "clearing-unavailable":
-            return _form(sealed, waiting, pin_trouble=form.NO_BANK, status=503)
+            return _page(sealed, waiting, pin_trouble=form.NO_BANK, status=503)
         if error.kind == "outcome-unknown":
             return as_response(error)
         if error.kind != "not-waiting":
@@ -173,7 +173,7 @@ def _confirm_once(sealed: str, payment_id: str) -> ResponseReturnValue:
     return redirect(receipt_path(payment_id), 303)
 
 
-def _form(
+def _page(
     sealed: str, waiting: UserPaying, *, pin_trouble: str | None = None, status: int = 200
 ) -> Response:
     now = current_shop().orders.clock()

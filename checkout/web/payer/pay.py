@@ -45,7 +45,7 @@ def show(code: str) -> ResponseReturnValue:
     if found.status != "live":
         return _not_payable(found, code)
     phone_trace.record_opening(found.order)
-    return _form(found.order, code)
+    return _page(found.order, code)
 
 
 @blueprint.post("/p/<code>")
@@ -131,9 +131,9 @@ def _pay_once(code: str, payer: str, pin: str) -> ResponseReturnValue:
         return _not_payable(found, code)
     order = found.order
     if payer not in known_payers():
-        return _form(order, code, trouble="Choose the account to pay from.", status=422)
+        return _page(order, code, trouble="Choose the account to pay from.", status=422)
     if form.pin_trouble(pin):
-        return _form(order, code, payer=payer, pin_trouble=form.pin_trouble(pin), status=422)
+        return _page(order, code, payer=payer, pin_trouble=form.pin_trouble(pin), status=422)
     shop = current_shop()
     try:
         return phone_trace.pay_with_trace(
@@ -153,7 +153,7 @@ def _pay_once(code: str, payer: str, pin: str) -> ResponseReturnValue:
 def _answer(payment: Payment, order: Order, code: str, payer: str) -> Response:
     trouble = form.wrong_pin(payment)
     if trouble is not None:
-        return _form(order, code, payer=payer, pin_trouble=trouble, status=403)
+        return _page(order, code, payer=payer, pin_trouble=trouble, status=403)
     response = make_response(redirect(receipt_path(payment.id), 303))
     remember_payer(response, payer)
     return response
@@ -163,15 +163,15 @@ def _refused(error: ShopError, order: Order, code: str, payer: str) -> ResponseR
     if error.kind == "outcome-unknown":
         return as_response(error)
     if error.kind == "clearing-unavailable":
-        return _form(order, code, payer=payer, trouble=form.NO_BANK, status=503)
+        return _page(order, code, payer=payer, trouble=form.NO_BANK, status=503)
     lookup = current_shop().orders.resolve_code(code)
     if lookup.status != "live":
         return _not_payable(lookup, code)
     status = KINDS.get(error.kind, (409, ""))[0]
-    return _form(order, code, payer=payer, trouble=str(error), status=status)
+    return _page(order, code, payer=payer, trouble=str(error), status=status)
 
 
-def _form(
+def _page(
     order: Order,
     code: str,
     *,

@@ -50,7 +50,7 @@ def stored_minor(account: Account) -> int | None:
 def show() -> ResponseReturnValue:
     """Amount and PIN; other accounts than wallets go back to the wallet's home."""
     account = fundable()
-    return redirect(url_for("wallet.home"), 303) if account is None else _form(account)
+    return redirect(url_for("wallet.home"), 303) if account is None else _page(account)
 
 
 @blueprint.post("")
@@ -70,28 +70,28 @@ def _top_up_once(account: Account) -> ResponseReturnValue:
     try:
         amount = form.typed_amount(account.currency)
         if form.pin_trouble(pin):
-            return _form(account, pin_trouble=form.pin_trouble(pin), status=422)
+            return _page(account, pin_trouble=form.pin_trouble(pin), status=422)
         done = current_shop().top_ups.top_up(account.payer, amount, pin)
     except AmountError as error:
-        return _form(account, amount_trouble=form.without_field(error), status=422)
+        return _page(account, amount_trouble=form.without_field(error), status=422)
     except ShopError as error:
         status = KINDS.get(error.kind, (409, ""))[0]
         if error.kind == "amount":
-            return _form(account, amount_trouble=form.without_field(error), status=status)
+            return _page(account, amount_trouble=form.without_field(error), status=status)
         trouble = form.NO_BANK if error.kind == "clearing-unavailable" else str(error)
-        return _form(account, trouble=trouble, status=status)
+        return _page(account, trouble=trouble, status=status)
     if done.state is TopUpState.DECLINED:
         code = done.response_code or ""
         text = _DECLINED.get(code, f"The bank declined: {done.response_text}. Nothing was moved.")
         if code in ("55", "75"):
-            return _form(account, pin_trouble=text, status=403)
-        return _form(account, trouble=text, status=409)
+            return _page(account, pin_trouble=text, status=403)
+        return _page(account, trouble=text, status=409)
     if done.state in (TopUpState.UNKNOWN, TopUpState.REVERSED):
-        return _form(account, trouble=_UNANSWERED, status=504)
+        return _page(account, trouble=_UNANSWERED, status=504)
     return redirect(url_for("wallet.home"), 303)
 
 
-def _form(
+def _page(
     account: Account,
     *,
     trouble: str | None = None,

@@ -128,8 +128,8 @@ def test_a_browser_that_looks_ahead_has_scanned_nothing(
 
 def test_no_event_gives_a_code_away(stranger: FlaskClient, shop: Shop, order: Order) -> None:
     stranger.get(f"/p/{order.code}", base_url=LAN)
-    said = json.dumps([moment.payload for moment in shop.milestones.of_order(order.id)])
-    assert order.code not in said and order.code[:6] not in said
+    shown = json.dumps([moment.payload for moment in shop.milestones.of_order(order.id)])
+    assert order.code not in shown and order.code[:6] not in shown
 
 
 def test_a_moment_that_cannot_be_kept_costs_no_page(
@@ -190,18 +190,18 @@ def test_a_real_phone_that_only_looked_does_not_time_an_emulated_sale(
     clock.advance(20)
     Phone("unionpay-debit").pay_at(f"{origin}/p/{order.code}")
     page = client.get(f"/orders/{order.id}").text
-    assert [float(said) for said in stretches_said(page)[1:2]] == [pytest.approx(20, abs=4)]
+    assert [float(shown) for shown in stretch_times(page)[1:2]] == [pytest.approx(20, abs=4)]
 
 
 # -- where the time went --------------------------------------------------------------------------
 
 
-def stretches_said(page: str) -> list[str]:
+def stretch_times(page: str) -> list[str]:
     """Seconds of shown-to-paid, shown-to-noticed, noticed-to-paid as the order's page says them."""
-    told = re.search(r'<dl class="stretches".*?</dl>', page, re.S)
-    assert told is not None
-    said = re.findall(r"<dd>([\d.]+) (ms|s)</dd>", told[0])
-    return [str(float(value) / (1000 if unit == "ms" else 1)) for value, unit in said]
+    found = re.search(r'<dl class="stretches".*?</dl>', page, re.S)
+    assert found is not None
+    shown = re.findall(r"<dd>([\d.]+) (ms|s)</dd>", found[0])
+    return [str(float(value) / (1000 if unit == "ms" else 1)) for value, unit in shown]
 
 
 def test_the_orders_page_says_where_the_time_went(
@@ -212,7 +212,7 @@ def test_the_orders_page_says_where_the_time_went(
     stranger.get(f"/p/{order.code}", base_url=LAN)
     clock.advance(5)
     pay(order.code)
-    whole, to_scan, to_pay = map(float, stretches_said(client.get(f"/orders/{order.id}").text))
+    whole, to_scan, to_pay = map(float, stretch_times(client.get(f"/orders/{order.id}").text))
     assert to_scan == pytest.approx(9, abs=3)
     assert to_pay == pytest.approx(5, abs=3)
     assert whole == pytest.approx(to_scan + to_pay, abs=0.2)
@@ -227,7 +227,7 @@ def test_a_tap_is_timed_from_the_card_in_the_field(
     lay(till, shop, order)
     page = client.get(f"/orders/{order.id}").text
     assert "until the card was seen" in page
-    whole, to_card, to_pay = map(float, stretches_said(page))
+    whole, to_card, to_pay = map(float, stretch_times(page))
     assert to_card == pytest.approx(7, abs=3)
     assert to_pay < to_card < whole + 0.1
     live = group(client, "nfc", emulated=True)["live"]
@@ -245,7 +245,7 @@ def test_a_phones_own_code_is_timed_from_its_scan(
     clock.advance(4)
     client.post(f"/orders/{order.id}/payment-code", data={"text": shown})
     assert CODE_SCANNED in kinds(shop, order)
-    _, to_scan, to_pay = map(float, stretches_said(client.get(f"/orders/{order.id}").text))
+    _, to_scan, to_pay = map(float, stretch_times(client.get(f"/orders/{order.id}").text))
     assert to_scan == pytest.approx(74, abs=5) or to_scan == pytest.approx(4, abs=3)
     assert to_pay < 4
 
@@ -258,9 +258,9 @@ def test_the_comparison_page_shows_medians_and_tails_by_mode(
     table = re.search(r'<table[^>]*class="live".*?</table>', client.get("/compare").text, re.S)
     assert table is not None
     rows = re.findall(r"<tr><td>.*?</tr>", table[0], re.S)
-    told = [("tap" if "pill nfc" in row else "code", "pill emulated" in row) for row in rows]
-    assert ("code", False) in told and ("tap", True) in told
-    assert len(told) == len(set(told))
+    found = [("tap" if "pill nfc" in row else "code", "pill emulated" in row) for row in rows]
+    assert ("code", False) in found and ("tap", True) in found
+    assert len(found) == len(set(found))
     assert all(row.count("p90") == 3 for row in rows)
 
 
@@ -315,9 +315,9 @@ def test_the_emulated_phone_tells_when_its_payer_knew(
     steps = scan_steps(seen, only(shop, order), len(picture))
     marked = [step for step in steps if step.certain == "payer"]
     assert [step.what for step in marked] == ["GET follow to the result"]
-    said = [step.detail for step in steps if step.source == "phone" and step.detail]
-    assert said[0] == {"request": f"GET /p/{order.code[:4]}…", "status": 200}
-    assert said[1] == {"request": f"POST /p/{order.code[:4]}…", "status": 303}
+    shown = [step.detail for step in steps if step.source == "phone" and step.detail]
+    assert shown[0] == {"request": f"GET /p/{order.code[:4]}…", "status": 200}
+    assert shown[1] == {"request": f"POST /p/{order.code[:4]}…", "status": 303}
     assert order.code not in steps_to_json(steps)
 
 
@@ -400,8 +400,8 @@ def test_exchanges_with_the_card_open_tag_by_tag(till: Till, shop: Shop, order: 
     }  # fmt: skip
     assert options["command"]["values"]["5F2A"]["value"] == "0156"
     assert options["response"]["77"]["value"]["9F26"]["name"] == "Application cryptogram (AC)"
-    said = json.dumps(steps)
-    assert "999901******0019" in said
+    shown = json.dumps(steps)
+    assert "999901******0019" in shown
 
 
 def test_nothing_that_is_shown_gives_a_number_a_pin_or_a_code_away(
@@ -464,8 +464,8 @@ def test_a_payment_that_has_just_begun_is_compared_with_no_steps(
 
 
 def stickers(client: FlaskClient) -> dict[bool, dict[str, Any]]:
-    told = client.get("/api/v1/comparison").json["stickers"]
-    return {each["emulated"]: each for each in told}
+    found = client.get("/api/v1/comparison").json["stickers"]
+    return {each["emulated"]: each for each in found}
 
 
 def test_a_sale_by_sticker_is_timed_apart_from_the_page_to_the_money(

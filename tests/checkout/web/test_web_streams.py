@@ -118,11 +118,11 @@ def test_a_reader_who_was_away_misses_nothing(listen, shop: Shop, order: Order) 
     assert again.event("order-cancelled")["order_id"] == order.id
 
 
-@pytest.mark.parametrize("said", ["x", "-1", "1.5", "9" * 40, "１"])
+@pytest.mark.parametrize("after", ["x", "-1", "1.5", "9" * 40, "１"])
 def test_a_last_event_id_that_is_no_number_is_refused(
-    client: FlaskClient, order: Order, said: str
+    client: FlaskClient, order: Order, after: str
 ) -> None:
-    answer = client.get(f"/api/v1/orders/{order.id}/events?after={said}")
+    answer = client.get(f"/api/v1/orders/{order.id}/events?after={after}")
     assert answer.status_code == 400
 
 

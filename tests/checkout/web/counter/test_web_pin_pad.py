@@ -159,9 +159,9 @@ def test_no_event_log_or_page_tells_the_pin(
     from checkout.shop.orders.events import read_events
 
     with shop.engine.connect() as connection:
-        told = [str(event.payload) for event in read_events(connection, after=since)]
-    assert len(told) >= 1
-    assert not re.search("135790", page + caplog.text + "".join(told))
+        payloads = [str(event.payload) for event in read_events(connection, after=since)]
+    assert len(payloads) >= 1
+    assert not re.search("135790", page + caplog.text + "".join(payloads))
 
 
 def test_the_api_cancels_the_order_and_the_wait_for_its_pin(

@@ -17,12 +17,12 @@ _D, _P = OrderState.DISPUTED, OrderState.PAID
 @pytest.fixture
 def page(order: Order, pay: Callable[..., object], shop: Shop) -> str:
     pay(order.code)
-    (said,) = shop.books.messages(rrn=shop.payments.of_order(order.id)[0].rrn)
-    return f"/network/messages/{said.seq}"
+    (logged,) = shop.books.messages(rrn=shop.payments.of_order(order.id)[0].rrn)
+    return f"/network/messages/{logged.seq}"
 
 
 @pytest.mark.parametrize(
-    ("steps", "states", "said"),
+    ("steps", "states", "expected"),
     [
         (("charge-back", "represent", "for-merchant"), (_D, _P, _P), "final for merchant"),
         (("charge-back", "represent", "for-payer"), (_D, _P, _D), "final for payer"),
@@ -35,7 +35,7 @@ def test_dispute_goes_step_by_step_and_the_order_with_it(
     page: str,
     steps: tuple[str, ...],
     states: tuple[OrderState, ...],
-    said: str,
+    expected: str,
 ) -> None:
     assert "Issuer: charge back" in client.get(page).text
     for step, state in zip(steps, states, strict=True):
@@ -43,8 +43,8 @@ def test_dispute_goes_step_by_step_and_the_order_with_it(
         assert client.post(f"{page}/dispute", data=sent).status_code == 303
         assert shop.orders.get(order.id).state is state
     shown = client.get(page).text
-    assert said in shown and "not received" in shown and "Acquirer: represent" not in shown
-    assert said in client.get("/network/").text
+    assert expected in shown and "not received" in shown and "Acquirer: represent" not in shown
+    assert expected in client.get("/network/").text
     shop.books.trial_balance()
 
 

@@ -33,8 +33,8 @@ def test_what_everyone_keeps_and_the_merchant_gets_is_what_was_paid(
     assert sum(stop.keeps_minor for stop in flow.stops) + flow.merchant_minor == 12_345
     assert flow.stops[-1].passes_minor == flow.merchant_minor
     assert (flow.billed and flow.billed[1]) == billed
-    (said,) = shop.books.messages(rrn=rrn)
-    page = client.get(f"/network/messages/{said.seq}").text
+    (logged,) = shop.books.messages(rrn=rrn)
+    page = client.get(f"/network/messages/{logged.seq}").text
     assert "The payer pays CNY 123.45" in page
 
 

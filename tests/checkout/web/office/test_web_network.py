@@ -31,8 +31,8 @@ def test_a_message_opens_field_by_field_with_the_money_it_moved(
 ) -> None:
     pay(order.code)
     rrn = shop.payments.of_order(order.id)[0].rrn
-    (said,) = shop.books.messages(rrn=rrn)
-    page = client.get(f"/network/messages/{said.seq}").text
+    (logged,) = shop.books.messages(rrn=rrn)
+    page = client.get(f"/network/messages/{logged.seq}").text
     for name in ("DE4", "DE37", "DE39", "DE49"):
         assert name in page
     assert rrn in page

@@ -83,10 +83,10 @@ def test_a_secret_is_in_the_answer_that_made_it_and_nowhere_else(
     again = post("/webhook-endpoints", {"url": URL, "events": ["order.paid"]}, "make-one")
     assert (again.status_code, again.json) == (201, made.json)
     with shop.engine.connect() as connection:
-        kept = b"".join(
+        stored = b"".join(
             bytes(each) for each in connection.execute(select(answers.c.body)).scalars()
         )
-    assert secret.encode() not in kept
+    assert secret.encode() not in stored
 
 
 def test_an_endpoint_is_changed_and_removed(
@@ -158,12 +158,12 @@ def test_what_is_sent_keeps_to_its_description_and_to_the_api_s_order(
     assert deliver(shop, line) == 3
     for _, body in line.sent:
         checked("WebhookEvent", json.loads(body))
-    (told,) = [
+    (shown,) = [
         data["order"]
         for data in (json.loads(body)["data"] for _, body in line.sent)
         if data["order"]["id"] == order.id
     ]
-    assert told == client.get(f"/api/v1/orders/{order.id}").json
+    assert shown == client.get(f"/api/v1/orders/{order.id}").json
 
 
 def test_every_event_type_is_described() -> None:
@@ -183,9 +183,9 @@ def test_attempts_are_told_and_one_can_be_sent_again(
     line = Line(500)
     deliver(shop, line)
     path = f"/api/v1/webhook-endpoints/{endpoint['id']}/deliveries"
-    told = client.get(path).json
-    checked("WebhookDeliveries", told)
-    (delivery,) = told["webhook_deliveries"]
+    shown = client.get(path).json
+    checked("WebhookDeliveries", shown)
+    (delivery,) = shown["webhook_deliveries"]
     assert delivery["state"] == "pending"
     assert delivery["next_at"] > delivery["created_at"]
     assert [each["reason"] for each in delivery["attempts"]] == ["HTTP 500"]

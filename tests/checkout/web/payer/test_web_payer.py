@@ -268,6 +268,6 @@ def test_the_pin_never_reaches_a_log_or_the_database(
     shop: Shop, order: Order, pay: Pay, caplog: pytest.LogCaptureFixture
 ) -> None:
     pay(order.code, payer="wallet-balance", pin="123457")
-    kept = shop.config.home / "checkout.db"
-    assert b"123457" not in kept.read_bytes()
+    stored = shop.config.home / "checkout.db"
+    assert b"123457" not in stored.read_bytes()
     assert "123457" not in caplog.text
