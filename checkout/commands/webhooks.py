@@ -42,7 +42,7 @@ def run(options: SimpleNamespace) -> int:
 
     with contextlib.ExitStack() as stack:
         try:
-            url = stack.enter_context(served(receive, port=options.port, told=_print_event))
+            url = stack.enter_context(served(receive, port=options.port, report=_print_event))
         except OSError as error:
             raise CommandError(f"port {options.port}: {error.strerror or error}") from None
         secret = options.secret or stack.enter_context(_registered(options, url))

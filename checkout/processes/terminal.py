@@ -29,7 +29,7 @@ from checkout.shop.till import (
     pay_with_card,
     record_shown,
 )
-from checkout.shop.webhooks.worker import run_courier
+from checkout.shop.webhooks.worker import run_delivery_worker
 from checkout.trace import Trace
 from devices.nfc.contract import Reader
 from devices.nfc.emulated import CardFileError, CardInUse, ProfileError
@@ -54,11 +54,13 @@ def run(config: Config, stop: threading.Event, *, ready: Callable[[], None]) -> 
     housekeeping = threading.Thread(
         target=_run_housekeeping, args=(shop, stop), name="housekeeping"
     )
-    courier = threading.Thread(
-        target=run_courier, args=(config, shop.seal, shop.orders.clock, stop), name="webhooks"
+    worker = threading.Thread(
+        target=run_delivery_worker,
+        args=(config, shop.seal, shop.orders.clock, stop),
+        name="webhooks",
     )
     housekeeping.start()
-    courier.start()
+    worker.start()
     try:
         till = counter_till(shop)
         service = shared_service(shop.clearing)
@@ -67,7 +69,7 @@ def run(config: Config, stop: threading.Event, *, ready: Callable[[], None]) -> 
     finally:
         stop.set()
         housekeeping.join(3)
-        courier.join(2)
+        worker.join(2)
         shop.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Engine, insert, select
@@ -40,9 +41,18 @@ from checkout.shop.payments.reversals import Reversals
 from checkout.shop.payments.stickers import StaticCodes
 from checkout.shop.payments.top_ups import TopUps
 from checkout.shop.reader_status import ReaderDesk
-from checkout.shop.webhooks.endpoints import Webhooks
+from checkout.shop.webhooks.deliveries import Deliveries
+from checkout.shop.webhooks.endpoints import Endpoints
 
 WALLET_OPERATOR = "wallet-operator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhooks:
+    """Where the shop's events are sent, and what was sent there."""
+
+    endpoints: Endpoints
+    deliveries: Deliveries
 
 
 class Shop:
@@ -71,7 +81,10 @@ class Shop:
         self.code_key = self.seal.derive("emv codes")
         self.feed = Feed(engine, heartbeat_s=config.heartbeat_s)
         self.reader = ReaderDesk(engine, clock)
-        self.webhooks = Webhooks(engine, seal=self.seal, clock=clock)
+        self.webhooks = Webhooks(
+            endpoints=Endpoints(engine, seal=self.seal, clock=clock),
+            deliveries=Deliveries(engine, clock=clock),
+        )
         self.milestones = Milestones(engine, clock)
         self.books = ClearingReader(engine)
         self.disputes = DisputedOrders(engine, clock)

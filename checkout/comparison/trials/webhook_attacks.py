@@ -21,7 +21,7 @@ from checkout.comparison.results import Cell
 from checkout.comparison.trials.lab import TrialRun
 from checkout.shop.webhooks.receiver import Receiver, served
 from checkout.shop.webhooks.signing import TIMESTAMP, TOLERANCE_S, TakenIds
-from checkout.shop.webhooks.worker import Courier
+from checkout.shop.webhooks.worker import DeliveryWorker
 from devices.phone import Answer, HttpNetwork
 
 _NOT_PASSED_ON = frozenset({"host", "content-length", "connection", "accept-encoding"})
@@ -79,7 +79,7 @@ def replayed_webhook(run: TrialRun) -> Cell:
             Receiver(secret, act=merchant.act, taken=merchant.taken, clock=merchant.clock)
         )
         run.pay()
-        Courier(shop.engine, seal=shop.seal, clock=shop.orders.clock).round()
+        DeliveryWorker(shop.engine, seal=shop.seal, clock=shop.orders.clock).round()
         (delivery,) = shop.webhooks.deliveries.of_endpoint(endpoint.id)
         run.shop_saw.append(f"{delivery.type} {delivery.state}: {delivery.attempts[-1].reason}")
         tries = _attempts(run, merchant, target, recorded[0])

@@ -1,4 +1,4 @@
-"""Signed webhooks: an outbox over the shop's events, delivered until it is taken.
+"""Signed webhooks: an outbox over the shop's events, delivered until the receiver has each.
 
-`signing` and `receiver` need nothing of the rest and can be taken out alone.
+`signing` and `receiver` need nothing else of the shop and can be taken out alone.
 """

@@ -1,4 +1,4 @@
-"""Where a webhook may be sent to: anywhere by https, by plain http no further than this network."""
+"""Where a webhook may be sent: anywhere by https, by plain http within this network only."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Target:
 
 
 def target_of(url: str) -> Target:
-    """Take a URL apart; ShopError(url) says what about it cannot be used.
+    """The parts of a URL; ShopError(url) says why it cannot be used.
 
-    A name by plain http must look like one of this machine or network; what it stands for is
-    looked at again before each request.
+    By plain http the name must look like one of this machine or network; its addresses are checked
+    before each request (`resolve`).
     """
     if not 1 <= len(url) <= URL_LENGTH or _VISIBLE.fullmatch(url) is None:
         raise _refused(f"expected 1 to {URL_LENGTH} visible ASCII characters")
@@ -65,7 +65,7 @@ def target_of(url: str) -> Target:
 def resolve(target: Target) -> list[str]:
     """The addresses that a request may go to now, best first.
 
-    OSError where the name stands for none; ShopError(url) where it stands for a forbidden one.
+    OSError where the name has none; ShopError(url) where one of them is forbidden.
     """
     try:
         found = socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
@@ -79,7 +79,7 @@ def resolve(target: Target) -> list[str]:
 
 def _split(url: str) -> tuple[SplitResult, int | None]:
     parts = urlsplit(url)
-    return parts, parts.port  # ValueError where it is no number or too high
+    return parts, parts.port  # ValueError where the port is no number or too high
 
 
 def _check_host(host: str, *, secure: bool) -> None:
@@ -95,7 +95,7 @@ def _check_host(host: str, *, secure: bool) -> None:
 
 def _check_address(address: Address, *, secure: bool) -> None:
     plain: Address = getattr(address, "ipv4_mapped", None) or address
-    # Link-local is where clouds keep their machines' credentials; the others are nobody's.
+    # Clouds serve their machines' credentials at link-local addresses; the others name no host.
     if plain.is_link_local or plain.is_multicast or plain.is_unspecified:
         raise _refused("no webhook is sent to link-local, multicast or unspecified addresses")
     if not (secure or plain.is_loopback or plain.is_private):

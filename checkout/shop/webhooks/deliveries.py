@@ -1,4 +1,4 @@
-"""Deliveries: one message on its way to one endpoint, tried until it is taken or given up."""
+"""Deliveries: one message for one endpoint, tried until it is delivered or given up."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from checkout.shop.webhooks.http import Outcome
 PENDING = "pending"
 DELIVERED = "delivered"
 GIVEN_UP = "given-up"
-STOPPED = "stopped"  # its endpoint said that it is gone (410)
+STOPPED = "stopped"  # its endpoint answered 410 (gone)
 
-#: Pauses between tries, in seconds, each made up to a fifth longer at random: a day in all, then it
-#: is given up.
+#: Pauses between tries, in seconds, each up to a fifth longer at random: about a day in all, then
+#: the delivery is given up.
 SCHEDULE_S = (5, 30, 120, 600, 3600, 3 * 3600, 8 * 3600, 12 * 3600)
 _JITTER = 0.2
 
-#: A receiver's Retry-After is heeded up to here.
+#: A receiver's Retry-After counts up to here, in seconds.
 _LONGEST_PAUSE_S = 24 * 3600
 
 _GONE = 410
@@ -35,13 +35,16 @@ _D, _M, _E, _A = tables.deliveries, tables.messages, tables.endpoints, tables.at
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try: `status` is None where no HTTP answer came, `said` how the answer began."""
+    """One try; `status` is None where no HTTP answer came.
+
+    `answer` is the beginning of the answer's body, called ``said`` in the API and the table.
+    """
 
     at: datetime
     took_ms: float
     status: int | None
     reason: str
-    said: str
+    answer: str
 
     def as_json(self) -> dict[str, Any]:
         """The attempt as the API shows it."""
@@ -50,13 +53,13 @@ class Attempt:
             "took_ms": round(self.took_ms, 3),
             "status": self.status,
             "reason": self.reason,
-            "said": self.said,
+            "said": self.answer,
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """Where it stands; `next_at` is of the next try, or None where there will be none."""
+    """The state of a delivery; `next_at` is when it is tried next, None where it is not."""
 
     id: str
     event_id: str
@@ -87,8 +90,8 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InHand:
-    """A delivery that somebody has claimed and is about to try."""
+class ClaimedDelivery:
+    """A delivery that one worker has claimed and is about to try."""
 
     id: str
     endpoint_id: str
@@ -96,7 +99,7 @@ class InHand:
     event_id: str
     body: bytes
     tries: int
-    lost_at: int  # when it is due again should nothing be heard of this try
+    lost_at: int  # when it is due again unless the result of this try is recorded
 
 
 class Deliveries:
@@ -111,7 +114,7 @@ class Deliveries:
         return self._read(_WHOLE.where(_D.c.endpoint_id == endpoint_id), limit)
 
     def recent(self, limit: int = 50) -> tuple[Delivery, ...]:
-        """The newest to whatever endpoint."""
+        """The newest, of all endpoints."""
         return self._read(_WHOLE, limit)
 
     def get(self, delivery_id: str) -> Delivery:
@@ -123,7 +126,7 @@ class Deliveries:
         return found[0]
 
     def send_again(self, delivery_id: str) -> Delivery:
-        """Have it tried at once, delivered or not, under the same event id.
+        """Make it due now, delivered or not, under the same event id.
 
         ShopError(unknown-delivery, or endpoint-disabled where its endpoint is gone).
         """
@@ -137,7 +140,8 @@ class Deliveries:
             ).rowcount
         if not moved:
             raise ShopError(
-                "endpoint-disabled", "endpoint: it said that it is gone; remove it and add another"
+                "endpoint-disabled",
+                "endpoint: it answered that it is gone (410); remove it and add another",
             )
         return self.get(delivery_id)
 
@@ -151,8 +155,8 @@ class Deliveries:
         with self._engine.connect() as connection:
             return list(connection.execute(wanted).scalars())
 
-    def claim(self, endpoint_id: str, *, within_s: float) -> InHand | None:
-        """The delivery that has been due longest; nobody else gets it for `within_s`."""
+    def claim(self, endpoint_id: str, *, within_s: float) -> ClaimedDelivery | None:
+        """Claim the delivery that has been due longest; no other worker gets it for `within_s`."""
         now = self._clock()
         due = _DUE.where(
             _D.c.endpoint_id == endpoint_id, _D.c.state == PENDING, _D.c.next_at <= micros(now)
@@ -170,7 +174,7 @@ class Deliveries:
             ).rowcount
         if not mine:
             return None
-        return InHand(
+        return ClaimedDelivery(
             id=row.id,
             endpoint_id=endpoint_id,
             url=row.url,
@@ -180,26 +184,28 @@ class Deliveries:
             lost_at=lost_at,
         )
 
-    def record(self, held: InHand, outcome: Outcome, *, at: datetime, chance: float) -> None:
-        """Keep how a try ended and when the next one is due; `chance` is 0 to 1, at random."""
-        state, pause_s = verdict(outcome, held.tries, chance)
+    def record(
+        self, claimed: ClaimedDelivery, outcome: Outcome, *, at: datetime, chance: float
+    ) -> None:
+        """Record how a try ended and when the next one is due; `chance` is 0 to 1, at random."""
+        state, pause_s = verdict(outcome, claimed.tries, chance)
         next_at = None
         if pause_s is not None:
             next_at = micros(self._clock() + timedelta(seconds=pause_s))
         with self._engine.begin() as connection:
-            # Where somebody asked for it again meanwhile, that stands.
+            # Where it was made due again meanwhile (`send_again`), that stands.
             connection.execute(
                 update(_D)
-                .where(_D.c.id == held.id, _D.c.next_at == held.lost_at)
+                .where(_D.c.id == claimed.id, _D.c.next_at == claimed.lost_at)
                 .values(state=state, tries=_D.c.tries + 1, next_at=next_at)
             )
-            there = connection.execute(select(_D.c.id).where(_D.c.id == held.id)).first()
-            if there is not None:
-                self._keep_attempt(connection, held.id, outcome, at)
+            exists = connection.execute(select(_D.c.id).where(_D.c.id == claimed.id)).first()
+            if exists is not None:  # its endpoint may have been removed meanwhile
+                self._insert_attempt(connection, claimed.id, outcome, at)
             if state == STOPPED:
-                self._disable(connection, held.endpoint_id, outcome)
+                self._disable(connection, claimed.endpoint_id, outcome)
 
-    def _keep_attempt(
+    def _insert_attempt(
         self, connection: Connection, delivery_id: str, outcome: Outcome, at: datetime
     ) -> None:
         row = {
@@ -208,7 +214,7 @@ class Deliveries:
             "took_us": round(outcome.took_ms * 1000),
             "status": outcome.status,
             "reason": outcome.reason[:200],
-            "said": outcome.said[: tables.SAID_LENGTH],
+            "said": outcome.answer[: tables.ANSWER_LENGTH],
         }
         connection.execute(insert(_A), row)
 
@@ -228,17 +234,17 @@ class Deliveries:
         newest = wanted.order_by(_D.c.created_at.desc(), _M.c.event_n.desc()).limit(limit)
         with self._engine.connect() as connection:
             rows = connection.execute(newest).all()
-            tried = connection.execute(
+            attempts = connection.execute(
                 select(_A).where(_A.c.delivery_id.in_([row.id for row in rows])).order_by(_A.c.n)
             ).all()
         of_delivery = defaultdict(list)
-        for each in tried:
-            of_delivery[each.delivery_id].append(_attempt(each))
+        for attempt in attempts:
+            of_delivery[attempt.delivery_id].append(_attempt(attempt))
         return tuple(_delivery(row, of_delivery[row.id]) for row in rows)
 
 
 def verdict(outcome: Outcome, tries: int, chance: float) -> tuple[str, float | None]:
-    """The state after a try, `tries` of which went before, and the pause until the next."""
+    """The state after a try that followed `tries` others, and the seconds until the next."""
     if outcome.taken:
         return DELIVERED, None
     if outcome.status == _GONE:
@@ -262,7 +268,7 @@ _DUE = (
 )
 
 
-def _delivery(row: Row[Any], tried: Sequence[Attempt]) -> Delivery:
+def _delivery(row: Row[Any], attempts: Sequence[Attempt]) -> Delivery:
     return Delivery(
         id=row.id,
         event_id=row.message_id,
@@ -273,7 +279,7 @@ def _delivery(row: Row[Any], tried: Sequence[Attempt]) -> Delivery:
         state=row.state,
         created_at=instant(row.created_at),
         next_at=None if row.next_at is None else instant(row.next_at),
-        attempts=tuple(tried),
+        attempts=tuple(attempts),
     )
 
 
@@ -283,5 +289,5 @@ def _attempt(row: Row[Any]) -> Attempt:
         took_ms=row.took_us / 1000,
         status=row.status,
         reason=row.reason,
-        said=row.said,
+        answer=row.said,
     )

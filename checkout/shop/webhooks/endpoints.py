@@ -1,4 +1,4 @@
-"""Where merchants' systems want their webhooks: endpoints, their secrets, the events they want."""
+"""Endpoints: the URLs of merchants' systems, their secrets, and the events that each wants."""
 
 from __future__ import annotations
 
@@ -20,14 +20,13 @@ from checkout.shop.orders.orders import new_id
 from checkout.shop.orders.states import Clock
 from checkout.shop.webhooks import tables
 from checkout.shop.webhooks.addresses import target_of
-from checkout.shop.webhooks.deliveries import Deliveries
 from checkout.shop.webhooks.events import EventType, wanted_events
 from checkout.shop.webhooks.signing import new_secret
 
-#: After a new secret the old one signs as well for this long.
+#: Seconds for which the old secret signs as well after a new one was made.
 OLD_SECRET_SIGNS_S = 24 * 3600
 
-#: Each is served by a thread of its own, so that none waits for another.
+#: Each endpoint has a thread of its own, so that none waits for another.
 MOST_ENDPOINTS = 50
 
 _T = tables.endpoints
@@ -35,7 +34,7 @@ _T = tables.endpoints
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One receiver; `events` is None where it wants all of them. Its secret is not in here."""
+    """One receiver, without its secret; `events` is None where it wants all of them."""
 
     id: str
     url: str
@@ -65,7 +64,7 @@ class Endpoint:
 
 
 class Endpoints:
-    """Keeps endpoints; every method is one transaction."""
+    """The endpoints table; every method is one transaction."""
 
     def __init__(self, engine: Engine, *, seal: Seal, clock: Clock) -> None:
         self._engine = engine
@@ -73,9 +72,9 @@ class Endpoints:
         self._clock = clock
 
     def add(self, url: str, events: Sequence[str] | None = None) -> tuple[Endpoint, str]:
-        """A new endpoint and its secret, which is told here only.
+        """A new endpoint and its secret, which no other method returns.
 
-        It gets what happens from now on. ShopError(url, events, endpoint-exists or
+        It receives the events from now on. ShopError(url, events, endpoint-exists or
         too-many-endpoints).
         """
         target_of(url)
@@ -111,14 +110,14 @@ class Endpoints:
         return _endpoint(self._row(endpoint_id))
 
     def remove(self, endpoint_id: str) -> None:
-        """Forget an endpoint and all that was sent to it; ShopError(unknown-endpoint)."""
+        """Delete an endpoint and all its deliveries; ShopError(unknown-endpoint)."""
         with self._engine.begin() as connection:
             gone = connection.execute(delete(_T).where(_T.c.id == endpoint_id)).rowcount
         if not gone:
             raise _unknown(endpoint_id)
 
     def new_secret(self, endpoint_id: str) -> tuple[Endpoint, str]:
-        """Change the secret; the one before signs too for 24 h. ShopError(unknown-endpoint)."""
+        """Make a new secret; the old one signs too for 24 h. ShopError(unknown-endpoint)."""
         secret = new_secret()
         until = self._clock() + timedelta(seconds=OLD_SECRET_SIGNS_S)
         with self._engine.begin() as connection:
@@ -136,7 +135,7 @@ class Endpoints:
         return self.get(endpoint_id), secret
 
     def secrets(self, endpoint_id: str) -> list[str]:
-        """What an attempt is signed with now, the present secret first.
+        """The secrets that sign an attempt now, the present one first.
 
         ShopError(unknown-endpoint, or sealed by another installation's key).
         """
@@ -192,11 +191,3 @@ def _instant(value: int | None) -> datetime | None:
 
 def _text(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat(timespec="milliseconds")
-
-
-class Webhooks:
-    """One per shop; safe to call from any thread."""
-
-    def __init__(self, engine: Engine, *, seal: Seal, clock: Clock) -> None:
-        self.endpoints = Endpoints(engine, seal=seal, clock=clock)
-        self.deliveries = Deliveries(engine, clock=clock)

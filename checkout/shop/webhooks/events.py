@@ -1,4 +1,4 @@
-"""What the shop tells its merchants' systems: event types, and the body that is sent for one."""
+"""What is sent to merchants' systems: the event types, and the body of each message."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class EventType(StrEnum):
     ORDER_EXPIRED = "order.expired"
     ORDER_CANCELLED = "order.cancelled"
     ORDER_DISPUTED = "order.disputed"  # charged back: the money is with the payer
-    ORDER_DISPUTE_WON = "order.dispute_won"  # and back with the shop
-    ORDER_PAID_LATE = "order.paid_late"  # approved after it had run out: the money goes back
+    ORDER_DISPUTE_WON = "order.dispute_won"  # the money is back with the shop
+    ORDER_PAID_LATE = "order.paid_late"  # approved after the order had run out: the money goes back
     PAYMENT_DECLINED = "payment.declined"
     PAYMENT_UNKNOWN = "payment.unknown"  # no answer came: a reversal is under way
     PAYMENT_REVERSED = "payment.reversed"
@@ -41,15 +41,15 @@ _OF_KIND = {
     "payment-reversed": EventType.PAYMENT_REVERSED,
 }
 
-#: The shop's events that any webhook comes of.
+#: The kinds of the shop's events for which webhooks are sent.
 KINDS = frozenset(_OF_KIND)
 
 
 def event_type(event: Event, payment: Payment | None) -> EventType:
-    """What an event is called; KeyError where its kind is none of `KINDS`.
+    """The type of an event; KeyError where its kind is none of `KINDS`.
 
-    The shop calls an order paid whether a sale, a hold or a completion was approved, or a dispute
-    went its way: the event and its payment tell which.
+    An `order-paid` event follows a sale, a pre-authorisation, a completion and a won dispute: its
+    payload and its payment decide which type it is.
     """
     found = _OF_KIND[event.kind]
     if found is EventType.ORDER_PAID:
@@ -63,7 +63,7 @@ def event_type(event: Event, payment: Payment | None) -> EventType:
 
 
 def wanted_events(names: list[str] | None) -> frozenset[EventType]:
-    """The event types of an endpoint's list; all of them where it has none."""
+    """The event types in an endpoint's list; all of them where it has no list."""
     return frozenset(EventType if names is None else (EventType(name) for name in names))
 
 

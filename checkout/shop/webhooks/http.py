@@ -1,4 +1,4 @@
-"""One HTTP request with a webhook in it: a deadline for all of it, no redirects, a short memory."""
+"""One HTTP request that carries a webhook: one deadline for all of it, and no redirects."""
 
 from __future__ import annotations
 
@@ -16,66 +16,67 @@ from types import TracebackType
 from checkout.errors import ShopError
 from checkout.shop.webhooks.addresses import Target, resolve, target_of
 
-#: From the connection to the answer's end.
+#: From the connection to the end of the answer, seconds.
 TIMEOUT_S = 10.0
 
 _CONNECT_S = 3.0
-_KEPT_BYTES = 300
+_RECORDED_BYTES = 300
 _USER_AGENT = "checkout-webhooks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How one try ended; `status` is None where no HTTP answer came."""
+    """How one try ended; `status` is None where no HTTP answer came.
+
+    `reason` explains the end in a few words; `answer` is the beginning of the answer's body.
+    """
 
     status: int | None
     reason: str
-    said: str = ""
+    answer: str = ""
     took_ms: float = 0.0
     retry_after_s: float | None = None
 
     @property
     def taken(self) -> bool:
-        """Whether the receiver has it: any 2xx, nothing else."""
+        """Whether the receiver has the webhook: any 2xx, nothing else."""
         return self.status is not None and 200 <= self.status < 300
 
 
 def post(
     url: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float = TIMEOUT_S
 ) -> Outcome:
-    """Send `body` to `url`; whatever goes wrong comes back as an Outcome."""
+    """Send `body` to `url`; every failure comes back as an Outcome."""
     began = time.monotonic()
 
     def ended(
-        status: int | None, reason: str, said: str = "", wait_s: float | None = None
+        status: int | None, reason: str, answer: str = "", wait_s: float | None = None
     ) -> Outcome:
         took_ms = (time.monotonic() - began) * 1000
         return Outcome(
-            status=status, reason=reason, said=said, took_ms=took_ms, retry_after_s=wait_s
+            status=status, reason=reason, answer=answer, took_ms=took_ms, retry_after_s=wait_s
         )
 
     try:
         target = target_of(url)
         addresses = resolve(target)
     except (ShopError, OSError) as error:
-        return ended(None, _words(error))
+        return ended(None, _reason(error))
     with _Deadline(timeout_s) as deadline:
         try:
             connection = _connect(target, addresses, deadline)
             with contextlib.closing(connection):
-                answer = _exchange(connection, target, headers, body)
-                said = _beginning(answer)
-                return ended(
-                    answer.status, _status_words(answer.status), said, _retry_after(answer)
-                )
+                response = _exchange(connection, target, headers, body)
+                status, answer = response.status, _beginning(response)
+                return ended(status, _status_words(status), answer, _retry_after(response))
         except (OSError, http.client.HTTPException, ValueError) as error:
             if deadline.passed or isinstance(error, TimeoutError):
                 return ended(None, f"no answer within {timeout_s:.0f} s")
-            return ended(None, _words(error))
+            return ended(None, _reason(error))
 
 
 class _Deadline:
-    """Cuts the connection when the time is up, however slowly bytes still drip in."""
+    """Cuts the connection when the time is up, even while bytes still arrive slowly."""
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
@@ -106,14 +107,14 @@ class _Deadline:
         self.passed = True
         if self._sock is not None:
             with contextlib.suppress(OSError):
-                # The plain socket's own method: TLS would want to say goodbye first.
+                # The plain socket's method: TLS would wait for the peer's closing message.
                 socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
 
 
 def _connect(
     target: Target, addresses: list[str], deadline: _Deadline
 ) -> http.client.HTTPConnection:
-    """A connection to one of the addresses that were looked at, never to another by that name."""
+    """A connection to one of the checked `addresses`: the name is not looked up again."""
     sock = _first_open(target, addresses)
     try:
         sock.settimeout(deadline.timeout_s)
@@ -148,22 +149,22 @@ def _first_open(target: Target, addresses: list[str]) -> socket.socket:
 def _exchange(
     connection: http.client.HTTPConnection, target: Target, headers: Mapping[str, str], body: bytes
 ) -> http.client.HTTPResponse:
-    sent = {
+    all_headers = {
         "Host": target.authority,
         "User-Agent": _USER_AGENT,
         "Content-Type": "application/json",
         "Connection": "close",
         **headers,
     }
-    connection.request("POST", target.path, body, sent)
+    connection.request("POST", target.path, body, all_headers)
     return connection.getresponse()
 
 
-def _beginning(answer: http.client.HTTPResponse) -> str:
+def _beginning(response: http.client.HTTPResponse) -> str:
     try:
-        content = answer.read(_KEPT_BYTES)
+        content = response.read(_RECORDED_BYTES)
     except (OSError, http.client.HTTPException, ValueError):
-        return ""  # the status has been heard, and that is what counts
+        return ""  # the status has come, and only the status decides
     text = content.decode("utf-8", "replace")
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
@@ -177,12 +178,12 @@ def _status_words(status: int) -> str:
         return f"HTTP {status}"
 
 
-def _retry_after(answer: http.client.HTTPResponse) -> float | None:
-    text = answer.getheader("Retry-After", "").strip()
+def _retry_after(response: http.client.HTTPResponse) -> float | None:
+    text = response.getheader("Retry-After", "").strip()
     return float(text) if text.isascii() and text.isdigit() and len(text) < 8 else None
 
 
-def _words(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"TLS: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
@@ -191,5 +192,5 @@ def _words(error: BaseException) -> str:
         return "the connection was closed without an answer"
     if isinstance(error, http.client.HTTPException):
         return "what came back is no HTTP"
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(said.split())[:200] or type(error).__name__
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())[:200] or type(error).__name__

@@ -1,8 +1,8 @@
-"""Makes messages of the shop's committed events, once each, whatever dies in between.
+"""Makes a message of each committed event of the shop, exactly once, also across crashes.
 
-The event is committed with the sale itself. What has become of it here is committed in one
-transaction as well: the message and a delivery to every endpoint that wants it. So a kill leaves
-the event either with both or with neither, and the next round finds it.
+The event is committed with the sale itself. Its message, and a delivery to every endpoint that
+wants it, are committed in one transaction too. So after a kill the event has either both or
+neither, and the next round finds those that have neither.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from checkout.shop.webhooks.deliveries import PENDING
 from checkout.shop.webhooks.endpoints import Endpoint, Endpoints
 from checkout.shop.webhooks.events import KINDS, EventType, event_type, message_body
 
-#: Events this young are looked for again: PostgreSQL numbers rows before they commit, so a lower
-#: number may show after a higher one.
+#: Seconds for which events are looked for again: PostgreSQL numbers rows before they commit, so a
+#: lower number may appear after a higher one.
 _LATE_COMMIT_S = 60.0
 
-#: A payment's approval code is kept right after its event: so long that is waited for.
-_STORY_WITHIN_S = 5.0
+#: Seconds for which an event waits for its payment's steps and approval code.
+_PAYMENT_WITHIN_S = 5.0
 
-_AT_ONCE = 200
+_EVENTS_A_ROUND = 200
 _MARK_EVERY = 1000
 _MARK = "webhooks"
 
@@ -45,7 +45,7 @@ class _Message:
 
 
 class Outbox:
-    """Fills the outbox; safe for several processes, though one does it."""
+    """Fills the outbox; safe for several processes, though one is enough."""
 
     def __init__(self, engine: Engine, endpoints: Endpoints, *, clock: Clock) -> None:
         self._engine = engine
@@ -55,7 +55,7 @@ class Outbox:
         self._payments = PaymentRecords(engine, clock)
 
     def fill(self) -> int:
-        """Make the messages that are missing; returns how many there were."""
+        """Make the messages that are missing; returns how many were made."""
         enabled = [each for each in self._endpoints.all() if each.disabled_at is None]
         if not enabled:
             return 0
@@ -63,8 +63,8 @@ class Outbox:
         after = max(mark, min(each.since_n for each in enabled))
         made = 0
         while events := self._unsent(after):
-            found = [self._message(event, enabled) for event in events]
-            made += self._keep([each for each in found if each is not None])
+            messages = [self._message(event, enabled) for event in events]
+            made += self._store([each for each in messages if each is not None])
             after = events[-1].n
         self._move_mark(mark)
         return made
@@ -80,15 +80,15 @@ class Outbox:
                 ~exists().where(messages.c.event_n == table.c.n),
             )
             .order_by(table.c.n)
-            .limit(_AT_ONCE)
+            .limit(_EVENTS_A_ROUND)
         )
         with self._engine.connect() as connection:
             return [event_of(row) for row in connection.execute(wanted)]
 
     def _message(self, event: Event, enabled: list[Endpoint]) -> _Message | None:
-        """What is to be sent of an event; None where nobody wants it, or not yet."""
+        """The message of an event; None where nobody wants it, or its payment is not whole yet."""
         payment = self._payment(event)
-        young = event.at > self._clock() - timedelta(seconds=_STORY_WITHIN_S)
+        young = event.at > self._clock() - timedelta(seconds=_PAYMENT_WITHIN_S)
         if payment is not None and payment.finished_at is None and young:
             return None
         type_ = event_type(event, payment)
@@ -110,26 +110,26 @@ class Outbox:
         except ShopError:
             return None
 
-    def _keep(self, found: list[_Message]) -> int:
-        if not found:
+    def _store(self, messages: list[_Message]) -> int:
+        if not messages:
             return 0
         with self._engine.begin() as connection:
             # Writing first takes the lock, so that what is looked at next cannot go stale.
             self._touch_mark(connection)
-            kept = set(
+            stored = set(
                 connection.execute(
                     select(tables.messages.c.event_n).where(
-                        tables.messages.c.event_n.in_([each.event.n for each in found])
+                        tables.messages.c.event_n.in_([each.event.n for each in messages])
                     )
                 ).scalars()
             )
-            there = set(connection.execute(select(tables.endpoints.c.id)).scalars())
-            fresh = [each for each in found if each.event.n not in kept]
+            existing = set(connection.execute(select(tables.endpoints.c.id)).scalars())
+            fresh = [each for each in messages if each.event.n not in stored]
             for each in fresh:
-                self._insert(connection, each, there)
+                self._insert(connection, each, existing)
         return len(fresh)
 
-    def _insert(self, connection: Connection, message: _Message, there: set[str]) -> None:
+    def _insert(self, connection: Connection, message: _Message, existing: set[str]) -> None:
         message_id, now = new_id("evt"), micros(self._clock())
         connection.execute(
             insert(tables.messages),
@@ -143,7 +143,7 @@ class Outbox:
             },
         )
         for endpoint_id in message.endpoints:
-            if endpoint_id not in there:
+            if endpoint_id not in existing:
                 continue  # it was removed meanwhile
             connection.execute(
                 insert(tables.deliveries),
@@ -173,11 +173,11 @@ class Outbox:
             connection.execute(insert(table), {"name": _MARK, "value": 0})
 
     def _move_mark(self, mark: int) -> None:
-        """Pass over what is old enough, now and then."""
+        """Raise the mark to the events that are old enough, once in a thousand."""
         table = records.events
         young = micros(self._clock() - timedelta(seconds=_LATE_COMMIT_S))
         with self._engine.connect() as connection:
-            # Asked first: what is committed between the two questions is left for the next round.
+            # Read first: what is committed between the two reads is left for the next round.
             newest = connection.execute(select(func.max(table.c.n))).scalar() or 0
             first_young = connection.execute(
                 select(func.min(table.c.n)).where(

@@ -1,6 +1,6 @@
-"""A merchant's side: takes webhooks over HTTP, believes what verifies, acts on each event once.
+"""The merchant's side: receives webhooks over HTTP, verifies them, acts on each event once.
 
-It needs nothing of the shop but `signing`. The server is for trying things out on one machine.
+It needs nothing of the shop but `signing`. The server is for trials on one machine.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Any, Literal
 from checkout.shop.webhooks.signing import ID, TakenIds, WebhookRefused, verify
 
 _LARGEST_BODY = 256 * 1024
-_PATIENCE_S = 10.0
+_REQUEST_WITHIN_S = 10.0
 
 Verdict = Literal["verified", "refused", "seen before"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """What came of one request; `check` is what stopped it, "" where it was acted on."""
+    """The result of one request; `check` is the check that stopped it, "" where it was acted on."""
 
     verdict: Verdict
     event_id: str
@@ -34,7 +34,7 @@ class Received:
 
     @property
     def status(self) -> int:
-        """2xx for what was seen before as well: the sender need not try again."""
+        """The HTTP status; 200 for what was seen before too, so that the sender stops trying."""
         return 400 if self.verdict == "refused" else 200
 
     def as_json(self) -> dict[str, str]:
@@ -59,20 +59,23 @@ class Receiver:
         self._clock = clock
 
     def receive(self, headers: Mapping[str, str], body: bytes) -> Received:
-        """Judge one request; an exception from `act` passes, and the event is taken next time."""
+        """Verify one request and act on its event.
+
+        An exception from `act` is raised here, and the event is acted on when it comes again.
+        """
         now = self._clock()
         try:
-            known = verify(body, headers, secrets=self._secret, now=now)
+            verified = verify(body, headers, secrets=self._secret, now=now)
             event = _event(body)
         except WebhookRefused as refused:
             return _refused(headers, refused.check, str(refused))
         except ValueError:
             return _refused(headers, "body", "body: signed, but it is no JSON object")
-        if not self.taken.take(known.event_id, now):
+        if not self.taken.take(verified.event_id, now):
             why = f"{ID}: this event was taken before"
             return Received(
                 verdict="seen before",
-                event_id=known.event_id,
+                event_id=verified.event_id,
                 event=event,
                 check="event id",
                 why=why,
@@ -80,9 +83,9 @@ class Receiver:
         try:
             self._act(event)
         except BaseException:
-            self.taken.give_back(known.event_id)
+            self.taken.give_back(verified.event_id)
             raise
-        return Received(verdict="verified", event_id=known.event_id, event=event)
+        return Received(verdict="verified", event_id=verified.event_id, event=event)
 
 
 @contextmanager
@@ -90,15 +93,15 @@ def served(
     receive: Callable[[Mapping[str, str], bytes], Received],
     *,
     port: int = 0,
-    told: Callable[[Received], None] = lambda received: None,
+    report: Callable[[Received], None] = lambda received: None,
 ) -> Iterator[str]:
-    """Take POSTs on a loopback port (a free one for 0) and answer them; yields the URL.
+    """Answer POSTs on a loopback port (0: a free one); yields the URL.
 
-    `told` hears of each. OSError where the port is taken.
+    `report` is called with the result of each. OSError where the port is in use.
     """
 
     class _Handler(BaseHTTPRequestHandler):
-        timeout = _PATIENCE_S
+        timeout = _REQUEST_WITHIN_S
 
         def do_POST(self) -> None:
             length = self.headers.get("Content-Length", "")
@@ -107,7 +110,7 @@ def served(
                 return
             body = self.rfile.read(int(length))
             received = receive(dict(self.headers), body)
-            told(received)
+            report(received)
             self._answer(received.status, received.as_json())
 
         def _answer(self, status: int, value: dict[str, str]) -> None:
@@ -119,7 +122,7 @@ def served(
             self.wfile.write(content)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """What is to be told is told by `told`."""
+            """Write no log: `report` gets every result."""
 
     server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
     server.daemon_threads = True

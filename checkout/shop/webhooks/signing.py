@@ -1,7 +1,7 @@
 """Signs and verifies webhooks (Standard Webhooks 1.0.0, "Signature scheme" and "Webhook headers").
 
-What is signed is ``id.timestamp.body`` with the body's raw bytes, by HMAC-SHA256 under a secret
-that sender and receiver share. Needs nothing but the standard library.
+The signature is HMAC-SHA256 over ``id.timestamp.body``, with the body's raw bytes, under a secret
+that sender and receiver share. The module needs nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ ID = "webhook-id"
 TIMESTAMP = "webhook-timestamp"
 SIGNATURE = "webhook-signature"
 
-#: A delivery whose timestamp is further off than this, either way, is not believed.
+#: Seconds by which a delivery's timestamp may be off, either way.
 TOLERANCE_S = 300
 
-#: How long a receiver remembers event ids: longer than any sender of this kind tries again.
+#: Seconds for which a receiver remembers event ids: longer than the sender goes on trying.
 KEEP_IDS_S = 7 * 24 * 3600.0
 
 _PREFIX = "whsec_"
@@ -42,7 +42,7 @@ class SecretError(ValueError):
 
 
 class WebhookRefused(Exception):
-    """A delivery that is not to be believed; `check` is the one that stopped it."""
+    """A delivery that failed a check, which `check` names."""
 
     def __init__(self, check: Check, message: str) -> None:
         super().__init__(message)
@@ -51,14 +51,14 @@ class WebhookRefused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What is certain of a delivery: its event's id, and when this attempt was signed (UTC)."""
+    """What a valid signature proves: the event's id, and when this attempt was signed (UTC)."""
 
     event_id: str
     signed_at: datetime
 
 
 def new_secret() -> str:
-    """A fresh secret of 32 random bytes as it is told to a receiver."""
+    """A fresh secret of 32 random bytes, in the form that the receiver is given."""
     return _PREFIX + base64.b64encode(randomness.token_bytes(32)).decode()
 
 
@@ -67,8 +67,8 @@ def sign(
 ) -> dict[str, str]:
     """The three headers of one attempt to deliver `body`, signed under each of `secrets`.
 
-    `at` is the aware time of the attempt; the id stays the same at every attempt. SecretError, or
-    ValueError for an id with a full stop or anything invisible in it.
+    `at` is the aware time of the attempt; the id is the same at every attempt. SecretError, or
+    ValueError for an id with a full stop or an invisible character.
     """
     if _EVENT_ID.fullmatch(event_id) is None:
         raise ValueError("event id: expected 1 to 255 visible ASCII characters, no full stop")
@@ -87,8 +87,8 @@ def verify(
 ) -> Verified:
     """Check a delivery's raw bytes and headers; WebhookRefused says in one line what is wrong.
 
-    One signature of the header that fits one of `secrets` is enough; other versions than ``v1``
-    are passed over. The header names may be spelled in any case.
+    One signature in the header that fits one of `secrets` is enough; versions other than ``v1``
+    are ignored. Header names may be in upper or lower case.
     """
     given = {name.lower(): text for name, text in headers.items()}
     for name in (ID, TIMESTAMP, SIGNATURE):
@@ -104,18 +104,20 @@ def verify(
     signed = [each for each in given[SIGNATURE].split(" ") if each.startswith("v1,")]
     if not signed:
         raise WebhookRefused("signature", f"{SIGNATURE}: no signature of version v1 in it")
-    fits = [hmac.compare_digest(ours.encode(), _raw(one)) for ours in expected for one in signed]
+    fits = [
+        hmac.compare_digest(ours.encode(), _raw(theirs)) for ours in expected for theirs in signed
+    ]
     if not any(fits):
         raise WebhookRefused("signature", f"{SIGNATURE}: it does not fit id, timestamp and body")
     return Verified(event_id=event_id, signed_at=datetime.fromtimestamp(int(timestamp), UTC))
 
 
 class TakenIds:
-    """Event ids that were taken, so that an event that comes twice is acted on once.
+    """The ids of events that were acted on, so that an event that comes twice is acted on once.
 
-    In memory: for one process, and for as long as it runs. A receiver with a database keeps the id
-    there, in the transaction that does what the event asks for. Keep ids at least twice as long as
-    `verify` tolerates, and longer than the sender tries again. Safe for many threads.
+    They are held in memory, for one process, while it runs. A receiver with a database stores the
+    id there, in the transaction that acts on the event. `keep_s` must be at least twice the
+    tolerance of `verify`, and longer than the sender goes on trying. Safe for many threads.
     """
 
     def __init__(self, *, keep_s: float = KEEP_IDS_S, most: int = 1_000_000) -> None:
@@ -125,7 +127,7 @@ class TakenIds:
         self._lock = threading.Lock()
 
     def take(self, event_id: str, now: datetime) -> bool:
-        """Whether the id is new; from then on it is taken. The oldest go beyond `most`."""
+        """Record the id; True where it was new. Beyond `most` ids the oldest are dropped."""
         at = now.timestamp()
         with self._lock:
             if self._until.get(event_id, at) > at:
@@ -139,7 +141,7 @@ class TakenIds:
             return True
 
     def give_back(self, event_id: str) -> None:
-        """Let the event be taken when it comes again: acting on it failed."""
+        """Forget the id, since acting on its event failed: the event counts as new next time."""
         with self._lock:
             self._until.pop(event_id, None)
 

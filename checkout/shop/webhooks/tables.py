@@ -1,7 +1,7 @@
 """The outbox's tables, among the shop's own: endpoints, messages, deliveries and their attempts.
 
-A message is made once from one committed event of the shop; a delivery is that message on its way
-to one endpoint. Instants are integer microseconds since the epoch, as in `checkout.shop.tables`.
+A message is made once from one committed event of the shop; a delivery is that message for one
+endpoint. Instants are integer microseconds since the epoch, as in `checkout.shop.tables`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sqlalchemy import (
 from checkout.shop.tables import metadata
 
 URL_LENGTH = 500
-SAID_LENGTH = 300
+ANSWER_LENGTH = 300
 
 endpoints = Table(
     "shop_webhook_endpoints",
@@ -42,7 +42,7 @@ endpoints = Table(
 messages = Table(
     "shop_webhook_messages",
     metadata,
-    Column("id", String(32), primary_key=True),  # what a receiver knows a repeated event by
+    Column("id", String(32), primary_key=True),  # by it a receiver recognises a repeated event
     Column("event_n", Integer, nullable=False, unique=True),
     Column("type", String(32), nullable=False),
     Column("order_id", String(32), nullable=False),
@@ -61,8 +61,8 @@ deliveries = Table(
         nullable=False,
     ),
     Column("state", String(16), nullable=False),
-    Column("tries", Integer, nullable=False),  # in this round; sending again begins another
-    Column("next_at", BigInteger),  # of the next try, or when one under way counts as lost
+    Column("tries", Integer, nullable=False),  # since it was last made due by hand
+    Column("next_at", BigInteger),  # of the next try; of one under way: when it counts as lost
     Column("created_at", BigInteger, nullable=False, index=True),
     UniqueConstraint("message_id", "endpoint_id"),
     Index("shop_webhook_deliveries_due", "state", "next_at"),
@@ -83,5 +83,5 @@ attempts = Table(
     Column("took_us", BigInteger, nullable=False),
     Column("status", Integer),  # none where no HTTP answer came
     Column("reason", String(200), nullable=False),
-    Column("said", String(SAID_LENGTH), nullable=False),  # the beginning of the answer's body
+    Column("said", String(ANSWER_LENGTH), nullable=False),  # the beginning of the answer's body
 )

@@ -1,7 +1,7 @@
-"""Brings webhooks: fills the outbox, and serves each endpoint in a thread of its own.
+"""The delivery worker: fills the outbox, and sends to each endpoint in a thread of its own.
 
-An endpoint that is slow, or away, makes nobody wait but itself: no database transaction is open
-while a request is under way, and no sale comes by here.
+A slow or missing endpoint delays only its own deliveries: no database transaction is open while a
+request is under way, and no sale waits for this worker.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from checkout.database import DatabaseError, one_line, open_engine
 from checkout.encryption import Seal
 from checkout.errors import ShopError
 from checkout.shop.orders.states import Clock
-from checkout.shop.webhooks.endpoints import Webhooks
+from checkout.shop.webhooks.deliveries import Deliveries
+from checkout.shop.webhooks.endpoints import Endpoints
 from checkout.shop.webhooks.http import TIMEOUT_S, Outcome, post
 from checkout.shop.webhooks.outbox import Outbox
 from checkout.shop.webhooks.signing import sign
@@ -27,21 +28,21 @@ from checkout.shop.webhooks.signing import sign
 _ROUND_S = 0.25
 _AFTER_A_FAULT_S = 2.0
 
-#: A try of which nothing is heard for this long was lost with its process, and is made again.
+#: A try without a result for this long was lost with its process, and is made again.
 _LOST_AFTER_S = TIMEOUT_S * 2
 
-_LEAVE_WITHIN_S = 1.0
+_STOP_WITHIN_S = 1.0
 _log = logging.getLogger("checkout.webhooks")
 
 
 class Send(Protocol):
-    """How a request is made; never raises."""
+    """Sends one request; never raises."""
 
     def __call__(self, url: str, headers: dict[str, str], body: bytes) -> Outcome:
         """One try."""
 
 
-class Courier:
+class DeliveryWorker:
     """Delivers what is due; one per database."""
 
     def __init__(
@@ -53,8 +54,9 @@ class Courier:
         send: Send = post,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._desk = Webhooks(engine, seal=seal, clock=clock)
-        self._outbox = Outbox(engine, self._desk.endpoints, clock=clock)
+        self._endpoints = Endpoints(engine, seal=seal, clock=clock)
+        self._deliveries = Deliveries(engine, clock=clock)
+        self._outbox = Outbox(engine, self._endpoints, clock=clock)
         self._clock = clock
         self._send = send
         self._chance = chance
@@ -62,31 +64,29 @@ class Courier:
         self._stop = threading.Event()
 
     def round(self) -> int:
-        """Fill the outbox and try all that is due, one after the other; returns how many tries."""
+        """Fill the outbox and try what is due, one after the other; returns how many tries."""
         self._outbox.fill()
-        return sum(
-            self._serve(endpoint_id) for endpoint_id in self._desk.deliveries.due_endpoints()
-        )
+        return sum(self._serve(endpoint_id) for endpoint_id in self._deliveries.due_endpoints())
 
     def run(self, stop: threading.Event) -> None:
-        """Do that until `stop`, each endpoint beside the others."""
+        """Fill and try until `stop`, all endpoints at the same time."""
         pause_s = _ROUND_S
         while not stop.wait(pause_s):
             pause_s = _ROUND_S
             try:
                 self._outbox.fill()
                 self._start_serving()
-            except Exception as error:  # whatever one round met, the next may go well
+            except Exception as error:  # whatever failed in one round, the next may succeed
                 pause_s = _AFTER_A_FAULT_S
                 _log.error("webhooks failed (%s); they are tried again", one_line(error))
                 _log.debug("webhooks failed", exc_info=True)
         self._stop.set()
         for thread in list(self._serving.values()):
-            thread.join(_LEAVE_WITHIN_S / max(1, len(self._serving)))
+            thread.join(_STOP_WITHIN_S / max(1, len(self._serving)))
 
     def _start_serving(self) -> None:
-        self._serving = {key: one for key, one in self._serving.items() if one.is_alive()}
-        for endpoint_id in self._desk.deliveries.due_endpoints():
+        self._serving = {key: thread for key, thread in self._serving.items() if thread.is_alive()}
+        for endpoint_id in self._deliveries.due_endpoints():
             if endpoint_id not in self._serving:
                 thread = threading.Thread(
                     target=self._serve_safely,
@@ -113,24 +113,23 @@ class Courier:
         return tries
 
     def _try_one(self, endpoint_id: str) -> bool:
-        deliveries = self._desk.deliveries
-        held = deliveries.claim(endpoint_id, within_s=_LOST_AFTER_S)
-        if held is None:
+        claimed = self._deliveries.claim(endpoint_id, within_s=_LOST_AFTER_S)
+        if claimed is None:
             return False
         at = self._clock()
         try:
-            secrets = self._desk.endpoints.secrets(endpoint_id)
+            secrets = self._endpoints.secrets(endpoint_id)
         except ShopError as error:  # removed meanwhile, or the keys are another installation's
             outcome = Outcome(status=None, reason=str(error))
         else:
-            headers = sign(held.body, event_id=held.event_id, at=at, secrets=secrets)
-            outcome = self._send(held.url, headers, held.body)
-        deliveries.record(held, outcome, at=at, chance=self._chance())
+            headers = sign(claimed.body, event_id=claimed.event_id, at=at, secrets=secrets)
+            outcome = self._send(claimed.url, headers, claimed.body)
+        self._deliveries.record(claimed, outcome, at=at, chance=self._chance())
         return True
 
 
-def run_courier(config: Config, seal: Seal, clock: Clock, stop: threading.Event) -> None:
-    """Bring webhooks until `stop`, with database connections that nobody else uses."""
+def run_delivery_worker(config: Config, seal: Seal, clock: Clock, stop: threading.Event) -> None:
+    """Deliver webhooks until `stop`, with database connections of its own."""
     while not stop.is_set():
         try:
             engine = open_engine(config.database_url, pool_size=2)
@@ -139,6 +138,6 @@ def run_courier(config: Config, seal: Seal, clock: Clock, stop: threading.Event)
             stop.wait(_AFTER_A_FAULT_S)
             continue
         try:
-            Courier(engine, seal=seal, clock=clock).run(stop)
+            DeliveryWorker(engine, seal=seal, clock=clock).run(stop)
         finally:
             engine.dispose()

@@ -20,7 +20,7 @@ from checkout.demo.payers import DEMO_PIN, DemoPayers
 from checkout.shop.orders.states import Order
 from checkout.shop.shop import Shop
 from checkout.shop.webhooks.signing import verify
-from checkout.shop.webhooks.worker import Courier
+from checkout.shop.webhooks.worker import DeliveryWorker
 
 
 class SetClock:
@@ -125,12 +125,12 @@ def shop(tmp_path: Path, clock: SetClock) -> Iterator[Shop]:
 
 
 @pytest.fixture
-def courier(shop: Shop) -> Courier:
-    return courier_of(shop)
+def worker(shop: Shop) -> DeliveryWorker:
+    return worker_of(shop)
 
 
-def courier_of(shop: Shop, engine: Engine | None = None) -> Courier:
-    return Courier(
+def worker_of(shop: Shop, engine: Engine | None = None) -> DeliveryWorker:
+    return DeliveryWorker(
         engine or shop.engine, seal=shop.seal, clock=shop.orders.clock, chance=lambda: 0.0
     )
 

@@ -20,13 +20,13 @@ from checkout.shop.orders.states import Order
 from checkout.shop.shop import Shop
 from checkout.shop.webhooks.deliveries import SCHEDULE_S, verdict
 from checkout.shop.webhooks.http import TIMEOUT_S, Outcome, post
-from checkout.shop.webhooks.worker import Courier
+from checkout.shop.webhooks.worker import DeliveryWorker
 from tests.checkout.shop.webhooks.conftest import (
     Merchant,
     SetClock,
-    courier_of,
     open_merchant,
     sale_in,
+    worker_of,
 )
 
 Sell = Callable[..., Order]
@@ -42,12 +42,12 @@ def attempts(shop: Shop, endpoint_id: str) -> list[tuple[int | None, str]]:
 
 
 def test_a_paid_order_is_told_once_signed_and_as_the_api_shows_it(
-    shop: Shop, courier: Courier, merchant: Merchant, sell: Sell
+    shop: Shop, worker: DeliveryWorker, merchant: Merchant, sell: Sell
 ) -> None:
     endpoint, secret = shop.webhooks.endpoints.add(merchant.url)
     order = sell()
-    assert courier.round() == 1
-    assert courier.round() == 0
+    assert worker.round() == 1
+    assert worker.round() == 0
     (told,) = merchant.events
     assert (told["type"], told["data"]["order"]["id"]) == ("order.paid", order.id)
     assert told["data"]["order"]["state"] == "paid"
@@ -62,7 +62,7 @@ def test_a_paid_order_is_told_once_signed_and_as_the_api_shows_it(
 
 
 def test_whatever_happens_to_an_order_is_told_by_its_name(
-    shop: Shop, courier: Courier, merchant: Merchant, sell: Sell, clock: SetClock
+    shop: Shop, worker: DeliveryWorker, merchant: Merchant, sell: Sell, clock: SetClock
 ) -> None:
     shop.webhooks.endpoints.add(merchant.url)
     paid = sell()
@@ -74,7 +74,7 @@ def test_whatever_happens_to_an_order_is_told_by_its_name(
     shop.orders.create(amount_minor=100)
     clock.pass_s(901)
     shop.sweep()
-    courier.round()
+    worker.round()
     assert merchant.types == [
         "order.paid",
         "order.refunded",
@@ -93,7 +93,7 @@ def test_whatever_happens_to_an_order_is_told_by_its_name(
 
 
 def test_a_dispute_is_told_when_the_money_goes_and_when_it_is_back(
-    shop: Shop, courier: Courier, merchant: Merchant, sell: Sell
+    shop: Shop, worker: DeliveryWorker, merchant: Merchant, sell: Sell
 ) -> None:
     shop.webhooks.endpoints.add(merchant.url)
     (sale,) = shop.payments.of_order(sell().id)
@@ -101,56 +101,56 @@ def test_a_dispute_is_told_when_the_money_goes_and_when_it_is_back(
         reason = {"reason": "fraud"} if step == "charge-back" else {}
         shop.clearing().operate(step, {"rrn": sale.rrn, **reason})
         shop.disputes.sweep()
-        courier.round()
+        worker.round()
     assert merchant.types == ["order.paid", "order.disputed", "order.dispute_won"]
     assert [told["data"]["order"]["state"] for told in merchant.events[1:]] == ["disputed", "paid"]
 
 
 def test_an_endpoint_gets_what_it_wants_and_what_comes_after_it(
-    shop: Shop, courier: Courier, merchant: Merchant, sell: Sell
+    shop: Shop, worker: DeliveryWorker, merchant: Merchant, sell: Sell
 ) -> None:
     sell()
     shop.webhooks.endpoints.add(merchant.url, ["order.refunded"])
     refunded = sell()
     shop.refunds.refund(refunded.id)
-    courier.round()
+    worker.round()
     assert merchant.types == ["order.refunded"]
 
 
 def test_a_later_endpoint_does_not_get_what_an_earlier_one_still_waits_for(
-    shop: Shop, courier: Courier, merchant: Merchant, sell: Sell
+    shop: Shop, worker: DeliveryWorker, merchant: Merchant, sell: Sell
 ) -> None:
     with open_merchant() as later:
         shop.webhooks.endpoints.add(merchant.url)
         sell()
         shop.webhooks.endpoints.add(later.url)
         sell()
-        courier.round()
+        worker.round()
         assert (len(merchant.requests), len(later.requests)) == (2, 1)
         assert later.ids[0] == merchant.ids[1]
 
 
 def test_a_receiver_that_fails_twice_gets_the_same_event_signed_anew(
-    shop: Shop, courier: Courier, merchant: Merchant, sell: Sell, clock: SetClock
+    shop: Shop, worker: DeliveryWorker, merchant: Merchant, sell: Sell, clock: SetClock
 ) -> None:
     endpoint, secret = shop.webhooks.endpoints.add(merchant.url)
     merchant.answers = [500, 503]
     merchant.body = b"try later\n\x00" + b"x" * 2000
     sell()
-    assert courier.round() == 1
+    assert worker.round() == 1
     for pause_s in (5, 30):
         clock.pass_s(pause_s - 2)
-        assert courier.round() == 0
+        assert worker.round() == 0
         clock.pass_s(2)
-        assert courier.round() == 1
+        assert worker.round() == 1
     assert attempts(shop, endpoint.id) == [
         (500, "HTTP 500 Internal Server Error"),
         (503, "HTTP 503 Service Unavailable"),
         (200, "HTTP 200 OK"),
     ]
     (delivery,) = shop.webhooks.deliveries.of_endpoint(endpoint.id)
-    assert delivery.attempts[0].said.startswith("try later xxx")
-    assert max(len(each.said) for each in delivery.attempts) <= 300
+    assert delivery.attempts[0].answer.startswith("try later xxx")
+    assert max(len(each.answer) for each in delivery.attempts) <= 300
     assert len(set(merchant.ids)) == 1
     stamps = [int(headers["webhook-timestamp"]) for headers, _ in merchant.requests]
     assert stamps[0] < stamps[1] < stamps[2]
@@ -159,7 +159,7 @@ def test_a_receiver_that_fails_twice_gets_the_same_event_signed_anew(
 
 
 def test_it_is_given_up_after_a_day_and_can_be_sent_again(
-    shop: Shop, courier: Courier, merchant: Merchant, sell: Sell, clock: SetClock
+    shop: Shop, worker: DeliveryWorker, merchant: Merchant, sell: Sell, clock: SetClock
 ) -> None:
     endpoint, _ = shop.webhooks.endpoints.add(merchant.url)
     merchant.answers = [500] * 9
@@ -167,15 +167,15 @@ def test_it_is_given_up_after_a_day_and_can_be_sent_again(
     began = clock()
     for pause_s in (0, *SCHEDULE_S):
         clock.pass_s(pause_s)
-        assert courier.round() == 1
+        assert worker.round() == 1
     (delivery,) = shop.webhooks.deliveries.of_endpoint(endpoint.id)
     assert (delivery.state, len(delivery.attempts)) == ("given-up", 9)
     assert timedelta(hours=24) < clock() - began < timedelta(hours=26)
     clock.pass_s(7 * 86400)
-    assert courier.round() == 0
+    assert worker.round() == 0
     again = shop.webhooks.deliveries.send_again(delivery.id)
     assert again.state == "pending"
-    assert courier.round() == 1
+    assert worker.round() == 1
     assert shop.webhooks.deliveries.get(delivery.id).state == "delivered"
     assert len(set(merchant.ids)) == 1
 
@@ -193,52 +193,52 @@ def test_pauses_grow_longer_by_a_fifth_at_most_and_heed_retry_after() -> None:
 
 
 def test_a_receiver_that_is_gone_is_disabled(
-    shop: Shop, courier: Courier, merchant: Merchant, sell: Sell
+    shop: Shop, worker: DeliveryWorker, merchant: Merchant, sell: Sell
 ) -> None:
     endpoint, _ = shop.webhooks.endpoints.add(merchant.url)
     merchant.answers = [410]
     sell()
     sell()
-    assert courier.round() == 1
+    assert worker.round() == 1
     now = shop.webhooks.endpoints.get(endpoint.id)
     assert now.disabled_at is not None
     assert now.disabled_why == "it said HTTP 410 Gone"
     deliveries = shop.webhooks.deliveries.of_endpoint(endpoint.id)
     assert {each.state for each in deliveries} == {"stopped"}
     sell()
-    assert courier.round() == 0
+    assert worker.round() == 0
     with pytest.raises(ShopError) as caught:
         shop.webhooks.deliveries.send_again(deliveries[0].id)
     assert caught.value.kind == "endpoint-disabled"
 
 
 def test_redirects_are_not_followed(
-    shop: Shop, courier: Courier, merchant: Merchant, sell: Sell
+    shop: Shop, worker: DeliveryWorker, merchant: Merchant, sell: Sell
 ) -> None:
     with open_merchant() as elsewhere:
         endpoint, _ = shop.webhooks.endpoints.add(merchant.url)
         merchant.answers = [307]
         merchant.headers = {"Location": elsewhere.url}
         sell()
-        courier.round()
+        worker.round()
         assert elsewhere.requests == []
     assert attempts(shop, endpoint.id) == [(307, "HTTP 307: redirects are not followed")]
 
 
 def test_both_secrets_sign_for_a_day_after_a_change(
-    shop: Shop, courier: Courier, merchant: Merchant, sell: Sell, clock: SetClock
+    shop: Shop, worker: DeliveryWorker, merchant: Merchant, sell: Sell, clock: SetClock
 ) -> None:
     endpoint, old = shop.webhooks.endpoints.add(merchant.url)
     changed, new = shop.webhooks.endpoints.new_secret(endpoint.id)
     assert changed.old_secret_until is not None
     sell()
-    courier.round()
+    worker.round()
     for secret in (old, new):
         assert len(merchant.verified(secret, clock())) == 1
     clock.pass_s(24 * 3600 + 1)
     merchant.requests.clear()
     sell()
-    courier.round()
+    worker.round()
     assert len(merchant.verified(new, clock())) == 1
     assert merchant.requests[0][0]["webhook-signature"].count("v1,") == 1
 
@@ -262,19 +262,19 @@ def test_a_process_that_dies_at_any_commit_loses_no_event(
         merchant.requests.clear()
         merchant.answers = [500]
         doomed = Shop.open(shop.config, payers=DemoPayers(), clock=clock)
-        courier = courier_of(doomed)
+        worker = worker_of(doomed)
         order = None if what == "sold" else sale_in(doomed)
         die_after(doomed, commits)
         died = False
         try:
             order = order or sale_in(doomed)
             for _ in range(3):
-                courier.round()
+                worker.round()
                 clock.pass_s(6)
         except Died:
             died = True
         doomed.close()
-        alive = courier_of(shop)
+        alive = worker_of(shop)
         for _ in range(4):
             clock.pass_s(61)
             shop.sweep()
@@ -308,8 +308,8 @@ def test_a_slow_endpoint_holds_up_neither_another_nor_a_sale(
         shop.webhooks.endpoints.add(slow.url)
         shop.webhooks.endpoints.add(merchant.url)
         engine = open_engine(shop.config.database_url, pool_size=2)
-        courier = Courier(engine, seal=shop.seal, clock=shop.orders.clock)
-        thread = threading.Thread(target=courier.run, args=(stop,))
+        worker = DeliveryWorker(engine, seal=shop.seal, clock=shop.orders.clock)
+        thread = threading.Thread(target=worker.run, args=(stop,))
         thread.start()
         try:
             sold = []
@@ -334,7 +334,7 @@ def test_a_slow_endpoint_holds_up_neither_another_nor_a_sale(
 
 
 def test_what_is_committed_late_under_a_lower_number_is_found(
-    shop: Shop, courier: Courier, merchant: Merchant, sell: Sell
+    shop: Shop, worker: DeliveryWorker, merchant: Merchant, sell: Sell
 ) -> None:
     """As PostgreSQL does, which numbers rows before they commit."""
     shop.webhooks.endpoints.add(merchant.url)
@@ -343,10 +343,10 @@ def test_what_is_committed_late_under_a_lower_number_is_found(
     with shop.engine.begin() as connection:
         taken = connection.execute(tables.events.select().where(of_first)).mappings().all()
         connection.execute(tables.events.delete().where(of_first))
-    courier.round()
+    worker.round()
     with shop.engine.begin() as connection:
         connection.execute(tables.events.insert(), [dict(row) for row in taken])
-    courier.round()
+    worker.round()
     assert [each["data"]["order"]["id"] for each in merchant.events] == [
         orders[1].id,
         orders[0].id,
@@ -354,23 +354,23 @@ def test_what_is_committed_late_under_a_lower_number_is_found(
 
 
 def test_events_that_nobody_wants_do_not_hide_those_that_somebody_does(
-    shop: Shop, courier: Courier, merchant: Merchant, sell: Sell, clock: SetClock
+    shop: Shop, worker: DeliveryWorker, merchant: Merchant, sell: Sell, clock: SetClock
 ) -> None:
     shop.webhooks.endpoints.add(merchant.url, ["order.paid"])
     for _ in range(600):
         shop.orders.cancel(shop.orders.create(amount_minor=100).id)
     sell()
-    courier.round()
+    worker.round()
     assert merchant.types == ["order.paid"]
     clock.pass_s(120)
-    courier.round()  # and passes over the old ones for good
+    worker.round()  # and passes over the old ones for good
     with shop.engine.connect() as connection:
         mark = connection.execute(
             tables.numbers.select().where(tables.numbers.c.name == "webhooks")
         ).one()
     assert mark.value >= 1200
     sell()
-    courier.round()
+    worker.round()
     assert merchant.types == ["order.paid", "order.paid"]
 
 
@@ -384,10 +384,10 @@ def test_what_is_removed_while_it_is_tried_stays_removed(
         return post(url, headers, body)
 
     sell()
-    courier = Courier(shop.engine, seal=shop.seal, clock=shop.orders.clock, send=send)
-    assert courier.round() == 1
+    worker = DeliveryWorker(shop.engine, seal=shop.seal, clock=shop.orders.clock, send=send)
+    assert worker.round() == 1
     assert shop.webhooks.deliveries.recent() == ()
-    assert courier.round() == 0
+    assert worker.round() == 0
 
 
 def test_what_is_asked_for_again_while_it_is_tried_is_tried_again(
@@ -403,8 +403,8 @@ def test_what_is_asked_for_again_while_it_is_tried_is_tried_again(
         return post(url, headers, body)
 
     sell()
-    courier = Courier(shop.engine, seal=shop.seal, clock=shop.orders.clock, send=send)
-    assert courier.round() == 2
+    worker = DeliveryWorker(shop.engine, seal=shop.seal, clock=shop.orders.clock, send=send)
+    assert worker.round() == 2
     assert len(set(merchant.ids)) == 1
 
 
@@ -415,7 +415,7 @@ def test_a_secret_of_another_installation_is_told_and_not_used(
 
     endpoint, _ = shop.webhooks.endpoints.add(merchant.url)
     sell()
-    other = Courier(shop.engine, seal=Seal(tmp_path / "elsewhere"), clock=shop.orders.clock)
+    other = DeliveryWorker(shop.engine, seal=Seal(tmp_path / "elsewhere"), clock=shop.orders.clock)
     assert other.round() == 1
     assert merchant.requests == []
     assert attempts(shop, endpoint.id) == [(None, "secret: not sealed by this installation's key")]

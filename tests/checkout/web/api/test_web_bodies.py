@@ -16,7 +16,7 @@ from checkout.clearing.scheme.business_date import settlement_date
 from checkout.shop.orders.states import Order
 from checkout.shop.shop import Shop
 from checkout.shop.webhooks.http import Outcome
-from checkout.shop.webhooks.worker import Courier
+from checkout.shop.webhooks.worker import DeliveryWorker
 from checkout.web.api.description import document, operations
 from checkout.web.problems import KINDS
 
@@ -87,9 +87,9 @@ def sent(shop: Shop) -> Iterator[list[bytes]]:
 def deliver(shop: Shop, sent: list[bytes]) -> None:
     def send(url: str, headers: dict[str, str], body: bytes) -> Outcome:
         sent.append(body)
-        return Outcome(status=200, reason="HTTP 200", said="ok")
+        return Outcome(status=200, reason="HTTP 200", answer="ok")
 
-    Courier(shop.engine, seal=shop.seal, clock=shop.orders.clock, send=send).round()
+    DeliveryWorker(shop.engine, seal=shop.seal, clock=shop.orders.clock, send=send).round()
 
 
 def open_order(api: Checked, **more: object) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from checkout.shop.shop import Shop
 from checkout.shop.webhooks import tables
 from checkout.shop.webhooks.events import EventType
 from checkout.shop.webhooks.http import Outcome
-from checkout.shop.webhooks.worker import Courier
+from checkout.shop.webhooks.worker import DeliveryWorker
 from checkout.web.api.description import document
 from checkout.web.idempotency import answers
 
@@ -52,11 +52,11 @@ class Line:
 
     def __call__(self, url: str, headers: dict[str, str], body: bytes) -> Outcome:
         self.sent.append((headers, body))
-        return Outcome(status=self.status, reason=f"HTTP {self.status}", said="thanks")
+        return Outcome(status=self.status, reason=f"HTTP {self.status}", answer="thanks")
 
 
 def deliver(shop: Shop, line: Line) -> int:
-    return Courier(shop.engine, seal=shop.seal, clock=shop.orders.clock, send=line).round()
+    return DeliveryWorker(shop.engine, seal=shop.seal, clock=shop.orders.clock, send=line).round()
 
 
 def checked(schema: str, value: object) -> None:
@@ -264,9 +264,9 @@ def test_what_a_receiver_says_cannot_be_a_page(
     pay(order.code)
 
     def send(url: str, headers: dict[str, str], body: bytes) -> Outcome:
-        return Outcome(status=500, reason="HTTP 500", said="<script>alert(1)</script>")
+        return Outcome(status=500, reason="HTTP 500", answer="<script>alert(1)</script>")
 
-    Courier(shop.engine, seal=shop.seal, clock=shop.orders.clock, send=send).round()
+    DeliveryWorker(shop.engine, seal=shop.seal, clock=shop.orders.clock, send=send).round()
     page = client.get("/webhooks").text
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
