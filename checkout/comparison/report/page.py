@@ -18,7 +18,7 @@ from checkout.comparison.report.places_section import (
 )
 from checkout.comparison.report.reference_section import models_section, reference_section
 from checkout.comparison.report.samples_section import samples_section
-from checkout.comparison.report.ways_table import comparison_table
+from checkout.comparison.report.ways_table import ways_table
 from checkout.comparison.results import Column, Comparison
 from checkout.comparison.simulation.country import CountryDay
 
@@ -94,7 +94,7 @@ def _header(comparison: Comparison, sections: Sequence[tuple[str, str]]) -> Mark
 
 def _glance(comparison: Comparison) -> Markup:
     heads = [_head(column) for column in comparison.columns]
-    return join(tag("div", heads, class_="heads"), comparison_table(comparison))
+    return join(tag("div", heads, class_="heads"), ways_table(comparison))
 
 
 def _head(column: Column) -> Markup:

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from checkout.comparison.report.formatting import count, limit, seconds, share
 from checkout.comparison.report.matrix import MODE_TITLES, absent_words, cell_of, verdict_words
-from checkout.comparison.report.ways_table import table_rows
+from checkout.comparison.report.ways_table import row_groups
 from checkout.comparison.results import Cell, Comparison, Row
 from checkout.comparison.simulation.country import CountryDay
 from checkout.comparison.simulation.places import Fates
@@ -35,11 +35,12 @@ def _ways_table(comparison: Comparison) -> Table:
     table.add_column(f"{comparison.payments} sales each, seed {comparison.seed}", min_width=30)
     for column in comparison.columns:
         table.add_column(column.title, justify="right", overflow="fold")
-    for group, rows in table_rows(comparison):
-        table.add_row(group, style="bold", end_section=False)
-        for name, how, read in rows:
-            shown = f"  {name}" + (f" [dim]({how})[/dim]" if how != "counted" else "")
-            table.add_row(shown, *(read(column) for column in comparison.columns))
+    for group in row_groups(comparison):
+        table.add_row(group.title, style="bold", end_section=False)
+        for row in group.rows:
+            nature = f" [dim]({row.nature})[/dim]" if row.nature != "counted" else ""
+            cells = (row.text(column) for column in comparison.columns)
+            table.add_row(f"  {row.name}{nature}", *cells)
     return table
 
 
