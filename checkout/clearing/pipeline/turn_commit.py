@@ -21,10 +21,11 @@ log = logging.getLogger("checkout.switch")
 
 
 class TurnCommit(Generic[ClientT]):
-    """Commits turns in their order, and calls `ended` with each one and whether it is durable.
+    """Commits turns in their order.
 
-    `selector` watches the writer's socket, with None as its data; `writer_readable` is to be called
-    when that is readable.
+    `ended` is called with each turn that the other process wrote or that was rolled back, and with
+    whether it is durable. `selector` watches the writer's socket, with None as its data: call
+    `writer_readable` when that is readable.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class TurnCommit(Generic[ClientT]):
         turn is under way and the switch `is_idle`. DatabaseError where this turn or the one before
         can't be written; the caller then calls `roll_back`.
         """
-        store, behind = self._backend.store, busy
+        store = self._backend.store
         if self._under_way is not None:
-            behind = True
             store.flush()
             self._end(durable=True)
-        if not ((behind or not is_idle()) and store.hand_over(busy=busy)):
+            elsewhere = True
+        else:
+            elsewhere = busy or not is_idle()
+        if not (elsewhere and store.hand_over(busy=busy)):
             store.commit()
             return True
         self._under_way = turn

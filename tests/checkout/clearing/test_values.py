@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from checkout.clearing.authorisation.context import Outcome, RequestContext
+from checkout.clearing.hsm.decoded_proof import DecodedProof
+from checkout.clearing.hsm.icc_data import CardholderVerification
 from checkout.clearing.issuing.accounts import AccountState, demo_accounts
 from checkout.clearing.issuing.decision import Evidence, Usage
 from checkout.clearing.ledger.ledger import Balance
@@ -26,6 +28,21 @@ _CONTEXT = RequestContext(
     business_date=date(2026, 3, 2),
     request=TAP,
     pin_key=bytes(range(16)),
+    proof=DecodedProof(
+        valid=True,
+        reason="",
+        kind="ARQC",
+        atc=1,
+        cvn=1,
+        tvr=bytes(5),
+        cvr=b"",
+        unpredictable_number=bytes(4),
+        amount_minor=1280,
+        currency="156",
+        key_serial=None,
+        approval=b"",
+        cardholder=CardholderVerification.NONE,
+    ),
 )
 _PARTIES = Parties(
     account=DEBIT,
@@ -82,5 +99,5 @@ def test_a_request_context_shows_neither_account_nor_pin_key() -> None:
 def test_a_context_that_asks_something_else_keeps_nothing_that_was_verified() -> None:
     other = _CONTEXT.with_request(TAP)
     assert (other.seq, other.now, other.pin_key) == (_CONTEXT.seq, _CONTEXT.now, _CONTEXT.pin_key)
-    assert other.proof is None
+    assert _CONTEXT.proof is not None and other.proof is None
     assert _CONTEXT.approval_code == "234567"
