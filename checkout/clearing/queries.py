@@ -148,8 +148,8 @@ class ClearingReader:
         """The newest business events first."""
         condition = "" if rrn is None else "WHERE e.rrn = :rrn "
         sql = _ENTRIES + condition + "ORDER BY e.id DESC LIMIT :limit"
-        given: dict[str, Any] = {"limit": limit} if rrn is None else {"limit": limit, "rrn": rrn}
-        return tuple(_entry(row) for row in self._rows(sql, **given))
+        parameters: dict[str, Any] = {"limit": limit} | ({} if rrn is None else {"rrn": rrn})
+        return tuple(_entry(row) for row in self._rows(sql, **parameters))
 
     def accounts(self, prefix: str = "") -> tuple[LedgerAccount, ...]:
         """Every ledger account whose name begins so, with its totals, sorted by name."""
@@ -192,9 +192,9 @@ class ClearingReader:
         found = self._rows("SELECT details FROM clearing_tokens ORDER BY number")
         shown = []
         for (details,) in found:
-            held = json.loads(details)
-            held["payment_token"] = mask_account(held.pop("number"))
-            shown.append(held | {"account": mask_account(held["account"])})
+            token = json.loads(details)
+            token["payment_token"] = mask_account(token.pop("number"))
+            shown.append(token | {"account": mask_account(token["account"])})
         return tuple(shown)
 
     def disputes(self) -> tuple[SaleDispute, ...]:

@@ -37,8 +37,8 @@ class CardEnrolment:
         The account of a card that is enrolled already stays as it is. ValueError names the field.
         """
         number, four = str(arguments["account"]), str(arguments["last_four"])
-        accounts, found = self._backend.accounts, self._backend.participants.range_of(number)
-        if found is None or found.verifiable:
+        accounts, known = self._backend.accounts, self._backend.participants.range_of(number)
+        if known is None or known.verifiable:
             raise ValueError("account: expected one of the range that stands for real cards")
         if not _NUMBER.fullmatch(number) or not luhn_valid(number):
             raise ValueError("account: expected 16 digits with a check digit")

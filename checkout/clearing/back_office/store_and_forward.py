@@ -1,4 +1,4 @@
-"""Store and forward: an issuer that answers again gets what was approved in its place (0220)."""
+"""Store and forward: an issuer that is up again is sent what was approved in its place (0220)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class StoreAndForward:
     def bring_up(self, participant: str, context: MessageContext) -> dict[str, int]:
         """Mark an issuer as up and send it every advice in order; returns how many ended how.
 
-        The issuer can't decline any more, only say what was wrong: a counter seen before, a
+        The issuer can't decline any more, only report what was wrong: a counter seen before, a
         cryptogram that doesn't fit. An approval that was reversed meanwhile is passed over.
         """
         store = self._backend.store

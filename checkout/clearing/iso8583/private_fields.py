@@ -23,7 +23,7 @@ CONDITIONS: tuple[tuple[str, int, str], ...] = (
     ("60.7", 1, "no-PIN flag: 1 small amount, none asked"),
     ("60.8", 1, "how far the chip was authenticated; 0 not given"),
     ("60.9", 2, "electronic commerce indicator; 00 none"),
-    ("60.10", 1, "interaction; 0 not told"),
+    ("60.10", 1, "interaction; 0 not given"),
     (
         "60.11",
         3,
@@ -86,18 +86,18 @@ def usage(letters: Usage, content: str) -> str:
 
 def read_usages(text: str) -> dict[str, str]:
     """All usages of DE48 or DE63 by their letters; LayoutError where the lengths don't add up."""
-    found: dict[str, str] = {}
+    usages: dict[str, str] = {}
     at = 0
     while at < len(text):
         letters, digits = text[at : at + 2], text[at + 2 : at + 5]
         if len(digits) < 3 or not (digits.isascii() and digits.isdigit()):
             raise LayoutError(f"expected two letters and three digits at character {at}")
         end = at + 5 + int(digits)
-        if end > len(text) or letters in found:
+        if end > len(text) or letters in usages:
             raise LayoutError(f"{letters}: expected its whole content, and only once")
-        found[letters] = text[at + 5 : end]
+        usages[letters] = text[at + 5 : end]
         at = end
-    return found
+    return usages
 
 
 def payment_token(requestor: str | None, cryptogram: bytes | None) -> str:
@@ -166,7 +166,7 @@ def read_date(text: str, now: datetime) -> date:
             continue
     if not candidates:
         raise LayoutError(f"expected MMDD, got {text!r}")
-    return min(candidates, key=lambda found: abs((found - now.date()).days))
+    return min(candidates, key=lambda candidate: abs((candidate - now.date()).days))
 
 
 def read_instant(text: str, now: datetime) -> datetime:
@@ -175,12 +175,12 @@ def read_instant(text: str, now: datetime) -> datetime:
     best: datetime | None = None
     for year in (now.year, now.year - 1, now.year + 1):
         try:
-            found = now.replace(year, month, day, hour, minute, second, 0)
+            instant = now.replace(year, month, day, hour, minute, second, 0)
         except ValueError:
             continue
-        if abs((found - now).days) <= 183:
-            return found
-        best = best or found
+        if abs((instant - now).days) <= 183:
+            return instant
+        best = best or instant
     if best is None:
         raise LayoutError(f"expected MMDDhhmmss, got {text!r}")
     return best

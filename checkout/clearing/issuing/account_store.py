@@ -190,19 +190,12 @@ class AccountStore:
             status=Status.POSTED,
             business_date=on,
             at_us=micros(now),
-            expires_us=None,
-            original=None,
             payer=account.masked,
             amount_minor=account.balance_minor,
             currency=account.currency,
             billing_minor=account.balance_minor,
             billing_currency=account.currency,
-            acquirer="",
             holder=holder_id,
-            merchant="",
-            mcc="",
-            rrn="",
-            initiation="",
         )
         legs = opening_legs(
             account.account,
@@ -273,13 +266,13 @@ class AccountStore:
 
     def _day(self, number: str, day: int) -> list[int]:
         """Totals of one day, to be changed: spent, by static codes, by dynamic codes, payments."""
-        found = self._days.get((number, day))
-        if found is None:
+        totals = self._days.get((number, day))
+        if totals is None:
             if len(self._days) >= _MAX_DAYS and self._store.is_clean:
                 self._days.clear()  # all of it is in the tables
                 self._years.clear()
-            found = self._days[number, day] = self._read_day(number, day)
-        return found
+            totals = self._days[number, day] = self._read_day(number, day)
+        return totals
 
     def _read_day(self, number: str, day: int) -> list[int]:
         year = day // 10000

@@ -57,11 +57,11 @@ class EntryRule:
 
 def by_entry_mode(rules: Iterable[EntryRule]) -> dict[str, tuple[EntryRule, ...]]:
     """The rules about each entry mode (two digits of DE22), the last of the file first."""
-    found: dict[str, tuple[EntryRule, ...]] = {}
+    by_mode: dict[str, tuple[EntryRule, ...]] = {}
     for rule in rules:
         for mode in rule.entry_modes:
-            found[mode.value] = (rule, *found.get(mode.value, ()))
-    return found
+            by_mode[mode.value] = (rule, *by_mode.get(mode.value, ()))
+    return by_mode
 
 
 def needed_proofs(

@@ -85,12 +85,14 @@ def fees(
     """
     if amount_minor <= 0:
         raise ValueError(f"amount: expected more than zero, got {amount_minor}")
-    held = rules or rules_of_china()
-    rule_set = held.on(on)
+    rules = rules or rules_of_china()
+    rule_set = rules.on(on)
     if house is House.THREE_PARTY:
         return _three_party(amount_minor, rule_set, linked=linked)
     tariff = rule_set.tariff(
-        category=held.category(mcc), card=card_kind, place="home" if currency == "CNY" else "abroad"
+        category=rules.category(mcc),
+        card=card_kind,
+        place="home" if currency == "CNY" else "abroad",
     )
     return FeeSplit(
         amount_minor=amount_minor,

@@ -129,10 +129,10 @@ def parse_participants(text: str) -> Participants:
     by_id: dict[str, Participant] = {}
     for entry in tables.get("participant", ()):
         role = _one_of(Role, entry.get("role"), "participant")
-        one = _built(Participant, {**entry, "role": role}, "participant")
-        if one.id in by_id:
-            raise ParticipantsError(f"participant: {one.id!r} stands twice")
-        by_id[one.id] = one
+        participant = _built(Participant, {**entry, "role": role}, "participant")
+        if participant.id in by_id:
+            raise ParticipantsError(f"participant: {participant.id!r} stands twice")
+        by_id[participant.id] = participant
     ranges: dict[str, AccountRange] = {}
     for entry in tables.get("range", ()):
         fields = {
@@ -140,12 +140,13 @@ def parse_participants(text: str) -> Participants:
             "card_kind": _one_of(CardKind, entry.get("card_kind"), "range"),
             "scheme": _one_of(Scheme, entry.get("scheme"), "range"),
         }
-        held = _built(AccountRange, fields, "range")
-        if held.participant not in by_id:
-            raise ParticipantsError(f"range {held.prefix}: no participant {held.participant!r}")
-        if held.prefix in ranges or len(held.prefix) not in (6, 8) or not held.prefix.isdigit():
-            raise ParticipantsError(f"range {held.prefix}: expected 6 or 8 digits, once")
-        ranges[held.prefix] = held
+        account_range = _built(AccountRange, fields, "range")
+        prefix, owner = account_range.prefix, account_range.participant
+        if owner not in by_id:
+            raise ParticipantsError(f"range {prefix}: no participant {owner!r}")
+        if prefix in ranges or len(prefix) not in (6, 8) or not prefix.isdigit():
+            raise ParticipantsError(f"range {prefix}: expected 6 or 8 digits, once")
+        ranges[prefix] = account_range
     requestors = [
         _built(TokenRequestor, {**entry, "domains": tuple(entry.get("domains", ()))}, "requestor")
         for entry in tables.get("token_requestor", ())

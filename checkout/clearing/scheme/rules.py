@@ -91,19 +91,19 @@ class RuleSet:
     wallet_operator_ppm: int
     wallet_bank_ppm: int
     entry: Mapping[str, tuple[EntryRule, ...]] = field(default_factory=dict)  # by entry mode
-    _found: dict[tuple[str, CardKind, str], Tariff] = field(
+    _tariffs: dict[tuple[str, CardKind, str], Tariff] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     def tariff(self, *, category: str, card: CardKind, place: str) -> Tariff:
         """The most specific tariff that fits; a category is more specific than a card."""
-        asked = (category, card, place)
-        found = self._found.get(asked)
-        if found is None:
-            found = self._found[asked] = self._fitting(category, card, place)
-        return found
+        key = (category, card, place)
+        tariff = self._tariffs.get(key)
+        if tariff is None:
+            tariff = self._tariffs[key] = self._search(category, card, place)
+        return tariff
 
-    def _fitting(self, category: str, card: CardKind, place: str) -> Tariff:
+    def _search(self, category: str, card: CardKind, place: str) -> Tariff:
         fitting = [
             one
             for one in self.tariffs
@@ -120,14 +120,16 @@ class Rules:
 
     sets: tuple[RuleSet, ...]
     categories: Mapping[str, str]  # MCC -> category
-    _held: dict[date, RuleSet] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _by_date: dict[date, RuleSet] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def on(self, business_date: date) -> RuleSet:
         """The set that holds on a business date; RulesError before the first one."""
-        held = self._held.get(business_date)
-        if held is None:
-            held = self._held[business_date] = self._search(business_date)
-        return held
+        rule_set = self._by_date.get(business_date)
+        if rule_set is None:
+            rule_set = self._by_date[business_date] = self._search(business_date)
+        return rule_set
 
     def _search(self, business_date: date) -> RuleSet:
         at = bisect_right(self.sets, business_date, key=lambda one: one.effective_from)
@@ -257,11 +259,11 @@ def _ppm(rate: str) -> int:
 
 
 def _categories(entry: dict[str, list[str]]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    by_mcc: dict[str, str] = {}
     for category, spans in entry.items():
         for span in spans:
             first, _, last = span.partition("-")
             for mcc in range(int(first), int(last or first) + 1):
-                if found.setdefault(f"{mcc:04}", category) != category:
+                if by_mcc.setdefault(f"{mcc:04}", category) != category:
                     raise RulesError(f"category: {mcc:04} stands in two")
-    return found
+    return by_mcc

@@ -107,11 +107,12 @@ class EndOfDay:
         for name, amount in payouts.items():
             legs.append(_squaring_leg(name, -amount, "payout"))
         legs += [_client_money_leg(*key, amount) for key, amount in stored.items()]
-        moved = [one for one in legs if one.amount_minor]
-        for at in range(0, len(moved), LEGS_PER_ENTRY):
+        nonzero = [leg for leg in legs if leg.amount_minor]
+        for at in range(0, len(nonzero), LEGS_PER_ENTRY):
             number = self._backend.store.next_seq()
             self._backend.store.enter(
-                _entry(number, day, context), transfers_of(number, moved[at : at + LEGS_PER_ENTRY])
+                _entry(number, day, context),
+                transfers_of(number, nonzero[at : at + LEGS_PER_ENTRY]),
             )
 
 
@@ -151,9 +152,9 @@ def _reconcile(positions: Iterable[NetPosition], exchanged: Amounts, posted: Amo
     for one in positions:
         name = position(one.participant, one.currency)
         netted[name] = netted.get(name, 0) + one.net_minor
-    found = {name: amount for name, amount in netted.items() if amount}
-    if found != posted:
-        differing = sorted(set(found.items()) ^ set(posted.items()))
+    nonzero = {name: amount for name, amount in netted.items() if amount}
+    if nonzero != posted:
+        differing = sorted(set(nonzero.items()) ^ set(posted.items()))
         raise LedgerError(f"netting and ledger differ: {differing[:4]}")
 
 
@@ -165,19 +166,6 @@ def _entry(number: int, day: int, context: MessageContext) -> EntryRow:
         status=Status.POSTED,
         business_date=day,
         at_us=context.at_us,
-        expires_us=None,
-        original=None,
-        payer="",
-        amount_minor=0,
-        currency="",
-        billing_minor=0,
-        billing_currency="",
-        acquirer="",
-        holder="",
-        merchant="",
-        mcc="",
-        rrn="",
-        initiation="",
     )
 
 

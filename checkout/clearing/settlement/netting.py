@@ -108,28 +108,28 @@ def legs(payment: SettledPayment) -> tuple[PositionLeg, ...]:
         if payment.bank is None:
             return ()
         between = split.amount_minor - split.bank_minor
-        found = [(payment.bank, currency, -between), (payment.holder, currency, between)]
+        sides = [(payment.bank, currency, -between), (payment.holder, currency, between)]
     else:
         if payment.acquirer is None:
             raise ValueError(f"payment {payment.id}: four-party without an acquirer")
         owed = holder_owes(split)
         paid = split.amount_minor - split.interchange_minor - split.network_from_acquirer_minor
-        found = [(payment.acquirer, currency, paid), (payment.network, currency, owed - paid)]
+        sides = [(payment.acquirer, currency, paid), (payment.network, currency, owed - paid)]
         if payment.holder_currency is None or payment.holder_currency == currency:
-            found.append((payment.holder, currency, -owed))
+            sides.append((payment.holder, currency, -owed))
         else:
             abroad = payment.holder_amount_minor
             if abroad is None:
                 raise ValueError(f"payment {payment.id}: no amount in {payment.holder_currency}")
             # The network exchanges: it receives one currency and pays out the other.
-            found += [
+            sides += [
                 (payment.network, currency, -owed),
                 (payment.network, payment.holder_currency, abroad),
                 (payment.holder, payment.holder_currency, -abroad),
             ]
     return tuple(
         PositionLeg(participant=party, currency=unit, amount_minor=sign * amount)
-        for party, unit, amount in found
+        for party, unit, amount in sides
         if amount
     )
 

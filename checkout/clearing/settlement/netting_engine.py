@@ -69,7 +69,7 @@ _PARTS = (
 _NO_CAP = 2**62
 # What one row moves: to the acquirer, to the network, from the holder, from a holder abroad in its
 # own currency, from a linked bank to the operator.
-_LEGS = ("paid", "kept", "owed", "abroad", "between")
+_LEGS = ("paid", "retained", "owed", "abroad", "between")
 
 
 class NettingUnavailable(Exception):
@@ -122,18 +122,18 @@ def rate(unrated: Any, rules: Rules) -> Any:
     if unrated_rows:
         raise RulesError(f"tariff: {unrated_rows} rows fit no rule set and card")
     three = joined.house == House.THREE_PARTY.value
-    found: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     for part, ppm, cap in _PARTS:
         capped = ibis.least(_part(ibis, joined.amount_minor, joined[ppm]), joined[cap])
-        found[part] = ibis.ifelse(three, 0, capped).cast("int64")
+        parts[part] = ibis.ifelse(three, 0, capped).cast("int64")
     fee = _part(ibis, joined.amount_minor, joined.wallet_operator_ppm)
     to_bank = ibis.least(_part(ibis, joined.amount_minor, joined.wallet_bank_ppm), fee)
     bank = ibis.ifelse(three & (joined.bank != ""), to_bank, 0)
-    found["bank_minor"] = bank.cast("int64")
-    found["operator_minor"] = ibis.ifelse(three, fee - bank, 0).cast("int64")
-    found["holder_currency"] = joined.currency
-    found["holder_amount_minor"] = ibis.literal(0, "int64")
-    return joined.mutate(**found).select(*RATED)
+    parts["bank_minor"] = bank.cast("int64")
+    parts["operator_minor"] = ibis.ifelse(three, fee - bank, 0).cast("int64")
+    parts["holder_currency"] = joined.currency
+    parts["holder_amount_minor"] = ibis.literal(0, "int64")
+    return joined.mutate(**parts).select(*RATED)
 
 
 def close_day(rated: Any) -> DayClose:
@@ -229,7 +229,7 @@ def _totals(ibis: Any, rated: Any) -> Any:
         sign=sign,
         fee_minor=sign * fee,
         leg_paid=sign * paid,
-        leg_kept=sign * (owed - paid),
+        leg_retained=sign * (owed - paid),
         leg_owed=-sign * owed,
         leg_abroad=-sign * rated.holder_amount_minor,
         leg_between=sign * (rated.amount_minor - rated.bank_minor),
@@ -296,7 +296,7 @@ def _sides(house: House, group: dict[str, Any]) -> Iterator[tuple[str, str, str,
             yield group["linked_bank"], here, "between", True
         return
     yield group["acquirer"], here, "paid", False
-    yield group["network"], here, "kept", False
+    yield group["network"], here, "retained", False
     if here == there:
         yield group["holder"], here, "owed", False
         return

@@ -125,11 +125,11 @@ class PostedDay:
             SELECT_TRANSFER + "t.id BETWEEN ? AND ? ORDER BY t.id",
             (first * LEGS_PER_ENTRY, last * LEGS_PER_ENTRY + LEGS_PER_ENTRY - 1),
         )
-        found: dict[int, list[Transfer]] = {}
+        by_entry: dict[int, list[Transfer]] = {}
         for row in rows:
-            one = transfer_row(row)
-            found.setdefault(one.entry, []).append(one)
-        return found
+            transfer = transfer_row(row)
+            by_entry.setdefault(transfer.entry, []).append(transfer)
+        return by_entry
 
     def _totals(self, prefix: str) -> Amounts:
         """Posted debits less credits by account, for accounts whose name begins with `prefix`."""
@@ -174,9 +174,10 @@ class PostedDay:
 
     def _linked_bank(self, transfers: tuple[Transfer, ...]) -> str | None:
         """The bank behind a quick payment or a top-up, or behind the return of one."""
-        for one in transfers:
-            if one.purpose.endswith(("quick payment", TOP_UP_DRAWN)):
-                payer = one.debit if one.debit.startswith("payer/") else one.credit
-                found = self._backend.participants.holder_of(payer.split("/")[1])
-                return None if found is None else found.id
+        for transfer in transfers:
+            if transfer.purpose.endswith(("quick payment", TOP_UP_DRAWN)):
+                debit, credit = transfer.debit, transfer.credit
+                payer = debit if debit.startswith("payer/") else credit
+                bank = self._backend.participants.holder_of(payer.split("/")[1])
+                return None if bank is None else bank.id
         return None

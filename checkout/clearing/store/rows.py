@@ -33,7 +33,10 @@ class MessageRow(NamedTuple):
 
 
 class EntryRow(NamedTuple):
-    """One business event in the books; amounts in minor units, dates yyyymmdd."""
+    """One business event in the books; amounts in minor units, dates yyyymmdd.
+
+    What an entry outside a sale doesn't have stays empty.
+    """
 
     id: int
     kind: str
@@ -41,19 +44,19 @@ class EntryRow(NamedTuple):
     status: Status
     business_date: int
     at_us: int
-    expires_us: int | None
-    original: int | None
-    payer: str
-    amount_minor: int
-    currency: str
-    billing_minor: int
-    billing_currency: str
-    acquirer: str
-    holder: str
-    merchant: str
-    mcc: str
-    rrn: str
-    initiation: str
+    expires_us: int | None = None
+    original: int | None = None
+    payer: str = ""
+    amount_minor: int = 0
+    currency: str = ""
+    billing_minor: int = 0
+    billing_currency: str = ""
+    acquirer: str = ""
+    holder: str = ""
+    merchant: str = ""
+    mcc: str = ""
+    rrn: str = ""
+    initiation: str = ""
 
 
 class ResolutionRow(NamedTuple):

@@ -205,7 +205,7 @@ class Store:
             self._recent.add(row.key)
 
     def enter(self, entry: EntryRow, transfers: tuple[Transfer, ...]) -> None:
-        """Book an entry; LedgerError where its id is taken or a transfer isn't its own."""
+        """Add an entry; LedgerError where its id is taken or a transfer isn't its own."""
         if entry.id in self._batch.entries:
             raise LedgerError(f"entry {entry.id}: exists already")
         if transfers and not transfers[0].entry == transfers[-1].entry == entry.id:
@@ -352,12 +352,12 @@ class Store:
         """Update payers' balances. Totals of other accounts are summed where they are read."""
         pending, posted = step(before, after)
         for _, _, debit, credit, amount_minor, _, _ in transfers:
-            held, moved = pending * amount_minor, posted * amount_minor
+            held, settled = pending * amount_minor, posted * amount_minor
             if debit[:6] == _PAYER:
-                self._balances[debit] = self.balance(debit).debited(held, moved)
+                self._balances[debit] = self.balance(debit).debited(held, settled)
                 self._batch.balances.add(debit)
             if credit[:6] == _PAYER:
-                self._balances[credit] = self.balance(credit).credited(held, moved)
+                self._balances[credit] = self.balance(credit).credited(held, settled)
                 self._batch.balances.add(credit)
 
     def _account_id(self, name: str) -> int:
@@ -389,11 +389,11 @@ class Store:
         )
 
     def _balance_row(self, name: str) -> Row:
-        held = self._balances[name]
+        balance = self._balances[name]
         return (
             self._account_id(name),
-            held.debits_pending,
-            held.credits_pending,
-            held.debits_posted,
-            held.credits_posted,
+            balance.debits_pending,
+            balance.credits_pending,
+            balance.debits_posted,
+            balance.credits_posted,
         )
