@@ -34,7 +34,7 @@ from checkout.shop.payments.payer_codes import PayerCodePayments
 from checkout.shop.payments.payers import Payers
 from checkout.shop.payments.payments import PaymentRecords
 from checkout.shop.payments.pin_entry import PinEntry
-from checkout.shop.payments.query_schedule import Rhythm
+from checkout.shop.payments.query_schedule import QuerySchedule
 from checkout.shop.payments.refunds import Refunds
 from checkout.shop.payments.repeats import GRACE_S
 from checkout.shop.payments.reversals import Reversals
@@ -152,7 +152,7 @@ class Shop:
             ),
             payers=self.payers,
             no_pin_minor=config.payer_code_no_pin_minor,
-            rhythm=Rhythm(wait_at_most_s=config.payer_wait_s),
+            schedule=QuerySchedule(wait_at_most_s=config.payer_wait_s),
         )
         self.static_codes = StaticCodes(self.engine, orders, code_payments, self.milestones)
         self.enrolment = Enrolment(payments, clearing=clearing, seal=seal, books=self.books)

@@ -28,7 +28,7 @@ from checkout.shop.payments.pay_by_code import CodePayments, source_of
 from checkout.shop.payments.payers import Payer, Payers
 from checkout.shop.payments.payments import Payment, PaymentRecords, PaymentState, Source
 from checkout.shop.payments.pin_entry import NOT_IN_TIME, PinEntry, Wait
-from checkout.shop.payments.query_schedule import Rhythm, next_due, steps
+from checkout.shop.payments.query_schedule import QuerySchedule, next_due, timed_actions
 from checkout.shop.payments.refunds import Refunds
 from checkout.trace import Step, Trace
 
@@ -74,7 +74,7 @@ class PayerCodePayments:
         codes: PayerCodes,
         payers: Payers,
         no_pin_minor: int,
-        rhythm: Rhythm,
+        schedule: QuerySchedule,
     ) -> None:
         self._payments = payments
         self._orders = orders
@@ -85,7 +85,7 @@ class PayerCodePayments:
         self._codes = codes
         self._payers = payers
         self._no_pin_minor = no_pin_minor
-        self._rhythm = rhythm
+        self._schedule = schedule
         self._used = UsedPayerCodes(payments.engine)
         self._clock = orders.clock
 
@@ -118,7 +118,7 @@ class PayerCodePayments:
         request = self._code_payments.request(attempt, payer, "payer")
         if self.needs_pin(order):
             trace.record("shop", "wallet", "pay by this code: USERPAYING, the phone asks its payer")
-            within_s = self._rhythm.wait_at_most_s
+            within_s = self._schedule.wait_at_most_s
             self._pin_entry.hold(attempt, request, place="phone", within_s=within_s)
             return self._present_state(attempt.payment_id)
         try:
@@ -165,7 +165,7 @@ class PayerCodePayments:
     def check_revocable(self, payment_id: str) -> None:
         """ShopError(too-soon) where the payer's phone has not had its 15 s yet."""
         row = self._used.of_payment(payment_id)
-        sooner = self._rhythm.revoke_no_sooner_s
+        sooner = self._schedule.revoke_no_sooner_s
         if row and self._clock() < instant(row.created_at) + timedelta(seconds=sooner):
             raise ShopError("too-soon", f"order: a wait is revoked no sooner than {sooner:g} s")
 
@@ -193,7 +193,7 @@ class PayerCodePayments:
     def _claim(
         self, order: Order, source: Source, digits: str, now: datetime, trace: Trace
     ) -> Attempt:
-        due = next_due(now, queries_made=0, now=now, rhythm=self._rhythm).at
+        due = next_due(now, queries_made=0, now=now, schedule=self._schedule).at
         row = {
             "digits": digits,
             "payer": source.payer,
@@ -234,7 +234,7 @@ class PayerCodePayments:
             order=self._orders.get(wait.order_id),
             payer=self._payers.named(row.payer),
             query_at=wait.until if row.due_at is None else instant(row.due_at),
-            revocable_at=created + timedelta(seconds=self._rhythm.revoke_no_sooner_s),
+            revocable_at=created + timedelta(seconds=self._schedule.revoke_no_sooner_s),
             until=wait.until,
         )
 
@@ -253,8 +253,8 @@ class PayerCodePayments:
             return ended
         created = instant(row.created_at)
         waited_s = (now - created).total_seconds()
-        queries = sum(at_s <= waited_s for at_s, _ in steps(self._rhythm))
-        following = next_due(created, queries_made=queries, now=now, rhythm=self._rhythm)
+        queries = sum(at_s <= waited_s for at_s, _ in timed_actions(self._schedule))
+        following = next_due(created, queries_made=queries, now=now, schedule=self._schedule)
         if self._used.count_query(row, queries, micros(following.at)):
             self._add_step(row.payment_id, "query: USERPAYING")
         return False

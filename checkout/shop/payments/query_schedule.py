@@ -1,6 +1,6 @@
 """When to ask and when to give up while a payer types a PIN on the phone (USERPAYING).
 
-The rhythm that the Chinese wallets document for payment codes: ask first after 5 s, then every
+The Chinese wallets document this schedule for payment codes: ask first after 5 s, then every
 10 s up to 30 s, then revoke; never revoke sooner than 15 s after creation, and a revocation
 refunds what turns out to have been paid.
 """
@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 
-class Step(StrEnum):
+class Action(StrEnum):
     """What the counter does next."""
 
     QUERY = "query"
@@ -20,7 +20,7 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rhythm:
+class QuerySchedule:
     """Seconds after the payment was created; ValueError where they contradict each other."""
 
     first_query_s: float = 5.0
@@ -30,48 +30,49 @@ class Rhythm:
 
     def __post_init__(self) -> None:
         if min(self.first_query_s, self.query_every_s) <= 0:
-            raise ValueError("rhythm: expected queries more than 0 s apart")
+            raise ValueError("schedule: expected queries more than 0 s apart")
         if self.wait_at_most_s < self.revoke_no_sooner_s:
             raise ValueError(
-                f"rhythm: expected to wait at least {self.revoke_no_sooner_s:g} s, "
+                f"schedule: expected to wait at least {self.revoke_no_sooner_s:g} s, "
                 f"got {self.wait_at_most_s:g}"
             )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """The next step and when it is due; `overdue` is False while there is still time."""
+    """The next action and when it is due; `overdue` is False while there is still time."""
 
-    step: Step
+    action: Action
     at: datetime
     overdue: bool
 
 
-def steps(rhythm: Rhythm | None = None) -> tuple[tuple[float, Step], ...]:
-    """All steps in order, each with its seconds after creation; the last one revokes."""
-    rhythm = rhythm or Rhythm()
-    found = []
-    at = rhythm.first_query_s
-    while at < rhythm.wait_at_most_s:
-        found.append((at, Step.QUERY))
-        at += rhythm.query_every_s
-    return (*found, (rhythm.wait_at_most_s, Step.REVOKE))
+def timed_actions(schedule: QuerySchedule | None = None) -> tuple[tuple[float, Action], ...]:
+    """All actions in order, each with its seconds after creation; the last one revokes."""
+    schedule = schedule or QuerySchedule()
+    queries = []
+    at = schedule.first_query_s
+    while at < schedule.wait_at_most_s:
+        queries.append((at, Action.QUERY))
+        at += schedule.query_every_s
+    return (*queries, (schedule.wait_at_most_s, Action.REVOKE))
 
 
 def next_due(
-    created_at: datetime, *, queries_made: int, now: datetime, rhythm: Rhythm | None = None
+    created_at: datetime, *, queries_made: int, now: datetime, schedule: QuerySchedule | None = None
 ) -> Due:
-    """What comes after `queries_made` queries for a payment of `created_at`.
+    """The action after `queries_made` queries for a payment of `created_at`.
 
-    Queries that were missed while the counter was busy are not made up for: the latest due one
-    stands for them.
+    Of queries that were missed while the counter was busy, only the latest due one is made.
     """
-    plan = steps(rhythm)
+    plan = timed_actions(schedule)
     waited_s = (now - created_at).total_seconds()
     left = plan[min(queries_made, len(plan) - 1) :]
     due = left[0]
     for each in left[1:]:
         if each[0] <= waited_s:
             due = each
-    seconds, step = due
-    return Due(step=step, at=created_at + timedelta(seconds=seconds), overdue=waited_s >= seconds)
+    seconds, action = due
+    return Due(
+        action=action, at=created_at + timedelta(seconds=seconds), overdue=waited_s >= seconds
+    )
