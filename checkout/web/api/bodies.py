@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from checkout.acceptance.contract import Mode
+from checkout.clearing.scheme.rules import House
 from checkout.money import CURRENCIES
 from checkout.shop.orders.states import OrderState
 from checkout.shop.payments.payments import PaymentState
@@ -40,6 +41,18 @@ def _amount(example: int) -> Meta:
 #: "paid" is an approved sale; a refund or a capture is "approved".
 _PAYMENT_STATES = sorted({"paid", *(str(state) for state in PaymentState)})
 _EVENT_TYPES = [str(each) for each in EventType]
+
+# Signed with a key of zeros.
+_DYNAMIC_EMV = (
+    "00020101021226750018LANE.CHECKOUT.DEMO01159991560581200010213MFRGGZDFMZTWQ03137C"
+    "NS6FJB3HTHY520458125303156540512.805802CN5914Lane Tea "
+    "House6008SHANGHAI62230507table 407081000000163043665"
+)
+_STATIC_EMV = (
+    "00020101021126750018LANE.CHECKOUT.DEMO01159991560581200010213MFRGGZDFMZTWQ0313HT"
+    "SEVWI6WZSTQ5204581253031565802CN5914Lane Tea House6008SHANGHAI62230507table "
+    "707081000000163040950"
+)
 
 OrderId = Annotated[str, _text("ord_5x7pq3z5q4xc6kav")]
 PaymentId = Annotated[str, _text("pay_7m2kq4z5p3xc6kbw")]
@@ -146,7 +159,7 @@ class Codes(Struct, frozen=True, kw_only=True):
     """An open order's code in four forms."""
 
     link: Annotated[str, _text("HTTP://192.0.2.10:8000/P/MFRGGZDFMZTWQ")]
-    emv: Annotated[str, _text("00020101021226…6304A13A")]
+    emv: Annotated[str, _text(_DYNAMIC_EMV)]
     png: Annotated[str, _text("http://192.0.2.10:8000/api/v1/orders/ord_5x7pq3z5q4xc6kav/qr.png")]
     svg: Annotated[str, _text("http://192.0.2.10:8000/api/v1/orders/ord_5x7pq3z5q4xc6kav/qr.svg")]
 
@@ -176,7 +189,7 @@ class Step(Struct, frozen=True, kw_only=True, rename={"source": "from", "target"
     at_ms: Milliseconds
     source: Annotated[str, _text("shop")]
     target: Annotated[str, _text("switch")]
-    what: Annotated[str, _text("0100 authorisation request")]
+    what: Annotated[str, _text("sale: 00 approved")]
     bytes_sent: Annotated[int, Meta(examples=[312])]
     bytes_received: Annotated[int, Meta(examples=[148])]
     took_ms: Milliseconds
@@ -242,7 +255,7 @@ class StaticCode(Struct, frozen=True, kw_only=True):
     created_at: Instant
     revoked: bool
     link: Annotated[str, _text("HTTP://192.0.2.10:8000/P/MFRGGZDFMZTWQ")]
-    emv: Annotated[str, _text("00020101021126…6304A13A")]
+    emv: Annotated[str, _text(_STATIC_EMV)]
 
 
 class StaticCodes(Struct, frozen=True, kw_only=True):
@@ -301,18 +314,18 @@ class StickerTimes(Struct, frozen=True, kw_only=True):
 class ReferenceStep(Struct, frozen=True, kw_only=True, rename={"source": "from", "target": "to"}):
     """One step as a standard or a network's rules have it."""
 
-    source: Annotated[str, _text("terminal")]
-    target: Annotated[str, _text("card")]
-    what: Annotated[str, _text("SELECT PPSE")]
-    clause: Annotated[str, _text("EMV Book B, 3.3.2")]
+    source: Annotated[str, _text("phone")]
+    target: Annotated[str, _text("shop")]
+    what: Annotated[str, _text("Consent sent")]
+    clause: Annotated[str, _text("RFC 9110, 9.3.3 (POST)")]
 
 
 class ReferenceTable(Struct, frozen=True, kw_only=True):
     """The steps of one way to pay."""
 
-    name: Annotated[str, _text("tap")]
-    title: Annotated[str, _text("A tap")]
-    mode: Annotated[str, _text("nfc", enum=["qr", "nfc", "both"])]
+    name: Annotated[str, _text("code")]
+    title: Annotated[str, _text("The payer scans the counter's code")]
+    mode: Annotated[str, _text("qr", enum=["qr", "nfc", "both"])]
     steps: list[ReferenceStep]
 
 
@@ -328,8 +341,8 @@ class Comparison(Struct, frozen=True, kw_only=True):
 class NetPosition(Struct, frozen=True, kw_only=True):
     """What one participant receives and owes; a positive net amount is received."""
 
-    house: Annotated[str, _text("unionpay")]
-    participant: Annotated[str, _text("90000001")]
+    house: House
+    participant: Annotated[str, _text("market-acquirer")]
     currency: Currency
     received_minor: Annotated[int, Meta(examples=[128000])]
     owed_minor: Annotated[int, Meta(examples=[3000])]
@@ -340,8 +353,8 @@ class NetPosition(Struct, frozen=True, kw_only=True):
 class MerchantStatement(Struct, frozen=True, kw_only=True):
     """What one merchant sold and is paid out."""
 
-    house: Annotated[str, _text("unionpay")]
-    merchant: Annotated[str, _text("999290154110001")]
+    house: House
+    merchant: Annotated[str, _text("999156058120001")]
     currency: Currency
     sales_count: Annotated[int, Meta(examples=[42])]
     sales_minor: Annotated[int, Meta(examples=[128000])]
@@ -354,7 +367,7 @@ class MerchantStatement(Struct, frozen=True, kw_only=True):
 class ClientMoney(Struct, frozen=True, kw_only=True):
     """What a wallet operator moved into the account that safeguards its payers' balances."""
 
-    operator: Annotated[str, _text("90000009")]
+    operator: Annotated[str, _text("wallet-operator")]
     currency: Currency
     moved_minor: Annotated[int, Meta(examples=[50000])]
 

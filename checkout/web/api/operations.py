@@ -36,30 +36,44 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One method of one path; `problems` are the kinds of refusal that are its own."""
+    """One method of one Flask rule; `problems` are the kinds of refusal that are its own.
+
+    Summary and description are the docstring of its view.
+    """
 
     method: str
-    path: str
+    rule: str
     id: str
     tag: str
-    summary: str
-    description: str
+    view: View
     answers: Mapping[int, Answer]
     body: type[Request] | None = None
     parameters: Sequence[str] = ()
     problems: Sequence[str] = ()
 
     @property
+    def path(self) -> str:
+        """The path as OpenAPI writes it."""
+        return PREFIX + _PARAMETER.sub(r"{\1}", self.rule)
+
+    @property
     def path_parameters(self) -> list[str]:
         """The names of the parameters in the path, in order."""
-        return re.findall(r"{(\w+)}", self.path)
+        return _PARAMETER.findall(self.rule)
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the view's docstring."""
+        return (inspect.getdoc(self.view) or "").partition("\n\n")[0].rstrip(".")
+
+    @property
+    def description(self) -> str:
+        """The rest of the view's docstring."""
+        return (inspect.getdoc(self.view) or "").partition("\n\n")[2]
 
 
 class Operations:
-    """A blueprint under `/api/v1` whose routes are described as they are declared.
-
-    Summary and description are the view's docstring.
-    """
+    """A blueprint under `/api/v1` whose routes are described as they are declared."""
 
     def __init__(self, name: str, *, tag: str) -> None:
         self.blueprint = Blueprint(name, __name__, url_prefix=PREFIX)
@@ -68,7 +82,7 @@ class Operations:
 
     def get(
         self,
-        path: str,
+        rule: str,
         operation_id: str,
         answer: Answer,
         *,
@@ -79,77 +93,76 @@ class Operations:
         """A route that reads."""
 
         def register(view: View) -> View:
-            self._describe(
-                "GET", path, operation_id, view, {200: answer}, tag, parameters, problems
+            operation = Operation(
+                method="GET",
+                rule=rule,
+                id=operation_id,
+                tag=tag or self._tag,
+                view=view,
+                answers={200: answer},
+                parameters=parameters,
+                problems=problems,
             )
-            return self.blueprint.get(path)(view)
+            self.described.append(operation)
+            return self.blueprint.get(rule)(view)
 
         return register
 
     def delete(
-        self, path: str, operation_id: str, answer: Answer, *, problems: Sequence[str] = ()
+        self, rule: str, operation_id: str, answer: Answer, *, problems: Sequence[str] = ()
     ) -> Callable[[View], View]:
         """A route that removes, and answers 204 with nothing."""
 
         def register(view: View) -> View:
-            self._describe("DELETE", path, operation_id, view, {204: answer}, problems=problems)
-            return self.blueprint.delete(path)(view)
+            operation = Operation(
+                method="DELETE",
+                rule=rule,
+                id=operation_id,
+                tag=self._tag,
+                view=view,
+                answers={204: answer},
+                problems=problems,
+            )
+            self.described.append(operation)
+            return self.blueprint.delete(rule)(view)
 
         return register
 
     def post(
         self,
-        path: str,
+        rule: str,
         operation_id: str,
         body: type[Body],
         answers: Mapping[int, Answer],
         *,
         problems: Sequence[str] = (),
         secret: bool = False,
-    ) -> Callable[[Callable[..., Response]], View]:
+    ) -> Callable[[View], View]:
         """A route that acts, once for each Idempotency-Key; its view takes the body first.
 
         With `secret` the stored response is encrypted.
         """
 
-        def register(view: Callable[..., Response]) -> View:
-            self._describe("POST", path, operation_id, view, answers, body=body, problems=problems)
+        def register(view: View) -> View:
+            operation = Operation(
+                method="POST",
+                rule=rule,
+                id=operation_id,
+                tag=self._tag,
+                view=view,
+                answers=answers,
+                body=body,
+                problems=problems,
+            )
+            self.described.append(operation)
 
             @wraps(view)
             def act(**in_path: str) -> Response:
-                return once(body, lambda given: view(given, **in_path), secret=secret)
+                return once(body, lambda request: view(request, **in_path), secret=secret)
 
-            return self.blueprint.post(path)(act)
+            return self.blueprint.post(rule)(act)
 
         return register
-
-    def _describe(
-        self,
-        method: str,
-        path: str,
-        operation_id: str,
-        view: View,
-        answers: Mapping[int, Answer],
-        tag: str | None = None,
-        parameters: Sequence[str] = (),
-        problems: Sequence[str] = (),
-        body: type[Request] | None = None,
-    ) -> None:
-        summary, _, rest = (inspect.getdoc(view) or "").partition("\n\n")
-        self.described.append(
-            Operation(
-                method=method,
-                path=PREFIX + _PARAMETER.sub(r"{\1}", path),
-                id=operation_id,
-                tag=tag or self._tag,
-                summary=summary.rstrip("."),
-                description=rest,
-                answers=answers,
-                body=body,
-                parameters=parameters,
-                problems=problems,
-            )
-        )
 
 
 def reply(body: Struct, status: int = 200, *, location: str | None = None) -> Response:
