@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
-#: Far more than there are tables that another process could make first.
+#: More tries than there are tables that another process could create first.
 _TRIES = 50
 
 metadata = MetaData()
@@ -39,7 +39,7 @@ orders = Table(
     Column("static_code", String(32)),
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
-    Column("payment_id", String(32)),  # who holds it in authorizing, who paid it after
+    Column("payment_id", String(32)),  # that holds it, later that paid it
     Column("captured_minor", BigInteger, nullable=False),
     Column("refunded_minor", BigInteger, nullable=False),
     Index("shop_orders_by_state", "state", "expires_at"),
@@ -100,7 +100,7 @@ payments = Table(
     Column("total_us", BigInteger),
     Column("modelled_us", BigInteger, nullable=False),
     Column("steps", Text, nullable=False),
-    Column("sealed_request", LargeBinary),  # what a reversal or refund must repeat, encrypted
+    Column("sealed_request", LargeBinary),  # what a reversal or refund repeats, encrypted
     Column("reversal_attempts", Integer, nullable=False),
     Column("reversal_due_at", BigInteger, index=True),
 )
@@ -130,10 +130,10 @@ waiting = Table(
     Column("order_id", String(32), nullable=False, index=True),
     Column("place", String(16), nullable=False),  # where it is typed: counter, phone
     Column("sealed_request", LargeBinary, nullable=False),  # what will be asked, encrypted
-    Column("began_at", BigInteger, nullable=False),  # when the payment's story began
+    Column("began_at", BigInteger, nullable=False),  # when the payment's first step began
     Column("held_at", BigInteger, nullable=False),
     Column("until", BigInteger, nullable=False),
-    Column("taken_at", BigInteger),  # when someone went on with it; none while it waits
+    Column("taken_at", BigInteger),  # when a process went on with it; none while it waits
 )
 
 events = Table(
@@ -176,12 +176,12 @@ reader_requests = Table(
 
 
 def create_tables(engine: Engine, tables: MetaData = metadata) -> None:
-    """Make what is missing; safe when several processes start at once."""
+    """Create the tables that are missing; safe when several processes start at once."""
     for left in reversed(range(_TRIES)):
         try:
             tables.create_all(engine, checkfirst=True)
         except DBAPIError:
-            # Another process made one of them between the look and the statement: look again.
+            # Another process created one of them between the check and the statement: check again.
             if not left:
                 raise
         else:

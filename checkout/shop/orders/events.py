@@ -1,7 +1,7 @@
-"""What happens to orders, told to every process that watches: one feed over the shop's event table.
+"""The shop's events: their table, and one feed in each process that hands out new ones.
 
-SQLite has no notification; `PRAGMA data_version` changes when another connection has committed and
-costs microseconds, so one thread per process asks it often. PostgreSQL is asked for new rows.
+SQLite notifies nobody; `PRAGMA data_version` changes when another connection has committed and
+costs microseconds, so one thread per process reads it often. PostgreSQL is queried for new rows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CLOSED = object()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One thing that happened; `n` grows by commit and is what a reader resumes from."""
+    """One row of the event table; `n` grows with each event, and a reader resumes from it."""
 
     n: int
     order_id: str | None
@@ -38,7 +38,7 @@ class Event:
 
 
 class Subscription:
-    """The events of one order, or of all; iterate it, close it when done."""
+    """The events of one order, or of all; iterate over it, and close it in the end."""
 
     def __init__(self, feed: Feed, order_id: str | None, heartbeat_s: float) -> None:
         self._feed = feed
@@ -60,14 +60,14 @@ class Subscription:
             yield item
 
     def offer(self, event: Event) -> None:
-        """Called by the feed for each new event."""
+        """Queue a new event if it belongs here; the feed calls it."""
         if self._order_id in (None, event.order_id) or event.order_id is None:
             if event.n in self._offered:
-                return  # it was replayed before
+                return  # it was replayed at the start
             self._queue.put(event)
 
     def replay(self, event: Event) -> None:
-        """Called once at the start for each event since the one to resume from."""
+        """Queue an event from before the subscription; the feed calls it at the start."""
         self.offer(event)
         self._offered.add(event.n)
 
@@ -78,7 +78,7 @@ class Subscription:
 
 
 class Feed:
-    """Watches the event table once per process and hands each event to whoever subscribed."""
+    """Watches the event table, once per process, and hands each event to the subscriptions."""
 
     def __init__(self, engine: Engine, *, heartbeat_s: float = 10.0) -> None:
         self._engine = engine
@@ -110,7 +110,7 @@ class Feed:
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
-        """Stop handing events to it."""
+        """Hand no more events to this subscription."""
         with self._lock:
             self._subscriptions.discard(subscription)
 
@@ -135,7 +135,7 @@ class Feed:
                 with self._engine.connect() as connection:
                     self._follow(connection)
             except SQLAlchemyError:
-                self._stop.wait(0.2)  # the database is away or busy: the rows will still be there
+                self._stop.wait(0.2)  # the database is away or busy: the rows are read later
 
     def _follow(self, connection: Connection) -> None:
         version: Any = None
@@ -167,9 +167,10 @@ class Feed:
         return bool(events)
 
     def _unseen(self, events: list[Event]) -> list[Event]:
-        """PostgreSQL numbers rows before they commit, so a lower number may show after a higher.
+        """Leave out the events that were handed out before, on PostgreSQL.
 
-        What was seen is remembered for a while, and only then passed over by its number.
+        It numbers rows before they commit, so a lower number may appear after a higher one: the
+        numbers of the last seconds are remembered one by one, and read again.
         """
         now = time.monotonic()
         fresh = [event for event in events if event.n not in self._late]
@@ -207,7 +208,7 @@ def event_of(row: Row[Any]) -> Event:
 def add_event(
     connection: Connection, now: datetime, kind: str, order_id: str | None, **payload: Any
 ) -> None:
-    """Append an event in the caller's transaction, so that it shows when the change does."""
+    """Append an event in the caller's transaction, so that it appears with the change itself."""
     connection.execute(
         insert(tables.events),
         {

@@ -90,7 +90,7 @@ class Orders:
         return self.get(order_id)
 
     def check_amount(self, amount_minor: int, currency: str) -> None:
-        """ShopError(amount or currency) where no order could be for that much."""
+        """Refuse what no order can be for; ShopError(amount or currency)."""
         try:
             exponent(currency)
         except AmountError as error:
@@ -118,7 +118,7 @@ class Orders:
         return code
 
     def get(self, order_id: str) -> Order:
-        """The order as it stands now; ShopError(unknown-order)."""
+        """The order with its present state; ShopError(unknown-order)."""
         with self.engine.connect() as connection:
             return self._read(connection, order_id)
 

@@ -76,7 +76,7 @@ class Payment:
 
     @property
     def response_text(self) -> str:
-        """What the response code means, in words."""
+        """The meaning of the response code in words."""
         code = self.response_code or ""
         if code == "14" and self.real_card:
             return "a real card that is not enrolled: nothing was charged"

@@ -131,7 +131,7 @@ class PinEntry:
         return None if row is None else _wait(row)
 
     def of_order(self, order_id: str) -> Wait | None:
-        """The wait that holds an order; None where none does."""
+        """The wait that holds an order, or None."""
         table = tables.waiting
         with self._payments.engine.connect() as connection:
             row = connection.execute(
@@ -140,7 +140,7 @@ class PinEntry:
         return None if row is None or not self._lasts(row) else _wait(row)
 
     def at(self, place: Place) -> Wait | None:
-        """The latest payment that waits at that place; None where none does."""
+        """The newest wait at that place, or None."""
         table = tables.waiting
         with self._payments.engine.connect() as connection:
             row = connection.execute(
@@ -155,7 +155,7 @@ class PinEntry:
         return None if row is None else _wait(row)
 
     def enter_pin(self, payment_id: str, pin: str) -> Payment:
-        """Go on with the payment under this PIN; a wrong one comes back as a decline (55).
+        """Ask the bank with this PIN; a wrong PIN comes back as a decline (55).
 
         ShopError(pin) where it is not six digits, (not-waiting) when another was faster or the
         time has run out, (clearing-unavailable) without a line to the switch: the wait goes on.

@@ -1,4 +1,4 @@
-"""When to ask and when to give up while a payer types a PIN on the phone (USERPAYING).
+"""When the shop queries and when it revokes while a payer types a PIN on the phone (USERPAYING).
 
 The Chinese wallets document this schedule for payment codes: ask first after 5 s, then every
 10 s up to 30 s, then revoke; never revoke sooner than 15 s after creation, and a revocation

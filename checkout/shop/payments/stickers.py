@@ -180,7 +180,7 @@ class StaticCodes:
                 raise ShopError("amount", f"amount: this code is for {sticker.amount}", "amount")
             amount_minor = sticker.amount_minor
         if amount_minor is None:
-            raise ShopError("amount", "amount: expected one, such as 12.80", "amount")
+            raise ShopError("amount", "amount: expected an amount, such as 12.80", "amount")
         paying = self._code_payments.payer(payer, pin)
         order = self._orders.create(
             amount_minor=amount_minor,

@@ -63,7 +63,7 @@ class TopUp:
 
     @property
     def response_text(self) -> str:
-        """What the answer means, in words."""
+        """The meaning of the response code in words."""
         return RESPONSE_TEXTS.get(self.response_code or "", "no answer")
 
 

@@ -86,13 +86,13 @@ def test_two_deliverers_at_once_make_one_message_of_an_event(
     engines = [open_engine(pg_shop.config.database_url, pool_size=2) for _ in range(2)]
     for _ in range(5):
         sale_in(pg_shop)
-    couriers = [worker_of(pg_shop, engine) for engine in engines]
+    workers = [worker_of(pg_shop, engine) for engine in engines]
     failed: list[Exception] = []
 
     def work(number: int) -> None:
         try:
             for _ in range(3):
-                couriers[number].round()
+                workers[number].round()
         except Exception as error:
             failed.append(error)
 
