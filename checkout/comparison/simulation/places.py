@@ -28,8 +28,8 @@ CUSTOMERS = 200_000
 class WorldResult:
     """One scenario in one world; counts are customers, amounts minor units, times seconds.
 
-    `served` is by way to pay and `modes` by mode. The lost are told apart: `unable` had nothing
-    that the shop takes, `abandoned` gave up while paying, `impatient` left the line.
+    `served` is by way to pay and `modes` by mode. The lost are counted by reason: `unable` had
+    nothing that the shop takes, `abandoned` gave up while paying, `impatient` left the line.
     """
 
     world: World

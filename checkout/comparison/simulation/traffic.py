@@ -133,7 +133,7 @@ def draw_traffic(
     each payment draws one of them.
     `drawn` stores the times of each way for the other worlds of the same scenario.
     """
-    kept = {} if drawn is None else drawn
+    times = {} if drawn is None else drawn
     known = models or load_models()
     ways = ways_of(scenario, world, known)
     way = np.full(ROWS, -1, dtype=np.int64)
@@ -143,11 +143,11 @@ def draw_traffic(
         able, offline = _able(scenario, candidate, people)
         takes = (way < 0) & able
         way[takes] = index
-        if candidate.name not in kept:
-            kept[candidate.name] = _paying_s(
+        if candidate.name not in times:
+            times[candidate.name] = _paying_s(
                 scenario, candidate, people, offline, seed, measured or {}, known
             )
-        paying_s[takes] = kept[candidate.name][takes]
+        paying_s[takes] = times[candidate.name][takes]
         shares[:, takes] = fees(
             scenario, candidate, people.amount_minor[takes], people.credit[takes]
         )
