@@ -53,8 +53,7 @@ class EndOfDay:
         and currency, and settles them. The client-money account of a wallet operator then covers
         the balances of its payers. Closing again changes nothing.
         """
-        store, day = self._backend.store, day_number(on)
-        known = self._report_of(day)
+        known = self._report_of(day_number(on))
         if known is not None:
             return known | {"closed_before": True}
         if on > settlement_date(context.now):
@@ -62,15 +61,25 @@ class EndOfDay:
         closed = self._backend.closed_through()
         if closed is not None and on < closed:
             raise EndOfDayError(f"{on.isoformat()} was passed over: {closed.isoformat()} is closed")
-        at = (context.at_us, day, context.seq)
+        self._end_pending(day_number(on), context)
+        return self._close(on, closed, context) | {"closed_before": False}
+
+    def _end_pending(self, day: int, context: MessageContext) -> None:
+        store, at = self._backend.store, (context.at_us, day, context.seq)
         store.resolve_many(
-            "e.expires_us IS NOT NULL AND e.expires_us <= ?", (at[0],), Status.EXPIRED, at
+            "e.expires_us IS NOT NULL AND e.expires_us <= ?",
+            (context.at_us,),
+            Status.EXPIRED,
+            at,
         )
         store.resolve_many(
             "e.expires_us IS NULL AND e.business_date <= ?", (day,), Status.POSTED, at
         )
-        before = 0 if closed is None else day_number(closed)
-        posted = PostedDay(self._backend, before, day)
+
+    def _close(self, on: date, closed: date | None, context: MessageContext) -> dict[str, Any]:
+        """Net and settle what was posted after the close of `closed`; returns the report."""
+        store, day = self._backend.store, day_number(on)
+        posted = PostedDay(self._backend, 0 if closed is None else day_number(closed), day)
         ended = posted.ended()
         netted = _net(posted.payments(), ended.get(Status.POSTED, 0))
         exchanged, stored = posted.exchanged(), posted.stored()
@@ -78,10 +87,10 @@ class EndOfDay:
         report = _report(on, ended, netted, stored)
         self._settle(context, day, netted.positions, exchanged, posted.payouts(), stored)
         store.put_number("closed-through", day)
-        store.put(schema.ADD_SETTLEMENT, str(day), (day, at[0], json.dumps(report)))
+        store.put(schema.ADD_SETTLEMENT, str(day), (day, context.at_us, json.dumps(report)))
         folder = settlement_folder(self._backend.home, on.isoformat())
         write_files(folder, report, posted.payments())
-        return report | {"closed_before": False}
+        return report
 
     def _report_of(self, day: int) -> dict[str, Any] | None:
         rows = self._backend.store.query(

@@ -27,15 +27,13 @@ from checkout.clearing.issuing.world import World, own_world
 from checkout.clearing.pipeline.decode_ahead import DecodeAhead
 from checkout.clearing.pipeline.turn import HeldBack, Turn
 from checkout.clearing.pipeline.turn_commit import TurnCommit
-from checkout.clearing.store.engine import Engine
-from checkout.clearing.store.opening import open_clearing_engine
+from checkout.clearing.store.opening import open_switch_engine
 from checkout.clearing.store.store import Store
-from checkout.clearing.store.write_behind import WriteBehindEngine
 from checkout.clearing.switch.connection import ClientConnection
 from checkout.clearing.switch.discovery import Address, Seat, take_seat
 from checkout.clearing.switch.fault_injection import Faults
 from checkout.clearing.switch.switch import Switch, UnanswerableMessage
-from checkout.database import DatabaseFile, is_postgresql
+from checkout.database import DatabaseFile
 
 Clock = Callable[[], datetime]
 ClientTurn = Turn[ClientConnection]
@@ -119,7 +117,7 @@ class SwitchServer:
         try:
             listener = socket.create_server(bind, backlog=256)
             listener.setblocking(False)
-            store = Store(_engine(database_url, seat))
+            store = Store(open_switch_engine(database_url, held=(seat.descriptor,)))
             settable = clock if isinstance(clock, SettableClock) else SettableClock(clock)
             backend = Backend(store, KeyStore(home), world or own_world(home), clock=settable)
             backend.open_books(settable())
@@ -379,12 +377,6 @@ class SwitchServer:
         self._decode_ahead.close()
         self._backend.store.close()
         self._seat.leave()
-
-
-def _engine(database_url: str, seat: Seat) -> Engine:
-    if is_postgresql(database_url):
-        return open_clearing_engine(database_url)
-    return WriteBehindEngine(database_url, held=(seat.descriptor,))
 
 
 def tune_process() -> None:
