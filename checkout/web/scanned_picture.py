@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from devices.qr.scanner import ScanError, read_all
 
+#: The largest frame of a live camera that is read, in bytes.
+LARGEST_FRAME = 2 * 1024 * 1024
+
 
 class NotReadable(ValueError):
     """No code could be read in the picture; the message says what to do."""

@@ -189,7 +189,7 @@ class Step(Struct, frozen=True, kw_only=True, rename={"source": "from", "target"
     at_ms: Milliseconds
     source: Annotated[str, _text("shop")]
     target: Annotated[str, _text("switch")]
-    what: Annotated[str, _text("sale: 00 approved")]
+    what: Annotated[str, _text("purchase: 00 approved")]
     bytes_sent: Annotated[int, Meta(examples=[312])]
     bytes_received: Annotated[int, Meta(examples=[148])]
     took_ms: Milliseconds

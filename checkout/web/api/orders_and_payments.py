@@ -15,7 +15,7 @@ from checkout.shop.payments.payer_codes import UserPaying
 from checkout.shop.payments.payments import Payment
 from checkout.shop.payments.stickers import StaticCode
 from checkout.shop.webhooks.events import payment_summary
-from checkout.web import codes, figures, settlements
+from checkout.web import clearing_tables, codes, figures
 from checkout.web.api import bodies
 from checkout.web.api.operations import Answer, Operations, reply
 from checkout.web.context import current_shop
@@ -207,7 +207,7 @@ def comparison() -> Response:
 )
 def settlement(day: str) -> Response:
     """The net positions of one settlement date."""
-    return reply(bodies.typed(bodies.Settlement, settlements.report(current_shop(), day)))
+    return reply(bodies.typed(bodies.Settlement, clearing_tables.settlement(current_shop(), day)))
 
 
 def order_body(order: Order) -> bodies.Order:

@@ -14,11 +14,10 @@ from checkout.errors import ShopError
 from checkout.web.context import current_shop
 from checkout.web.payer import phone_trace
 from checkout.web.problems import KINDS
-from checkout.web.scanned_picture import NotReadable, texts_in
+from checkout.web.scanned_picture import LARGEST_FRAME, NotReadable, texts_in
 
 blueprint = Blueprint("scan_payer_code", __name__)
 
-_LARGEST_FRAME = 2 * 1024 * 1024
 #: Refusals shown beside the field; every other refusal has a page of its own.
 _BESIDE_THE_FIELD = {
     "payer-code": "That is no payment code of this shop's demo wallet.",
@@ -48,7 +47,7 @@ def scan(order_id: str) -> ResponseReturnValue:
 @blueprint.post("/orders/<order_id>/frame")
 def frame(order_id: str) -> ResponseReturnValue:
     """Pay by the code in one frame of the counter's camera; the JSON says whether it was taken."""
-    request.max_content_length = _LARGEST_FRAME
+    request.max_content_length = LARGEST_FRAME
     current_shop().orders.get(order_id)
     try:
         trouble = _present(order_id, texts_in(request.get_data()))

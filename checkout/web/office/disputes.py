@@ -6,12 +6,12 @@ from typing import Any
 
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy.exc import DatabaseError
 
 from checkout.clearing.client.client import NoAnswer, NotSent, OperationFailed
-from checkout.clearing.queries import ClearingReader, LoggedMessage, SaleDispute
+from checkout.clearing.queries import LoggedMessage, SaleDispute
 from checkout.clearing.settlement.disputes import DisputeState
 from checkout.money import AmountError, Money
+from checkout.web import clearing_tables
 from checkout.web.context import current_shop
 from checkout.web.problems import Problem
 
@@ -39,10 +39,7 @@ _NEXT = {
 
 def all_disputes() -> tuple[SaleDispute, ...]:
     """Every dispute; none before the switch has run on this database."""
-    try:
-        return ClearingReader(current_shop().engine).disputes()
-    except DatabaseError:
-        return ()
+    return clearing_tables.read(current_shop().books.disputes, ())
 
 
 def dispute_of(message: LoggedMessage) -> dict[str, Any] | None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy.exc import DatabaseError
 
 from checkout.clearing.client.client import NoAnswer, NotSent, OperationFailed
 from checkout.clearing.queries import LedgerAccount
 from checkout.clearing.scheme.business_date import settlement_date
 from checkout.clearing.scheme.participants import demo_participants
-from checkout.web import settlements
+from checkout.web import clearing_tables
 from checkout.web.context import current_shop
 from checkout.web.office.disputes import all_disputes, dispute_of
 from checkout.web.office.money_flow import flow_of
@@ -23,8 +20,6 @@ from checkout.web.problems import Problem
 blueprint = Blueprint("network", __name__, url_prefix="/network")
 
 _SHOWN = 60
-Found = TypeVar("Found")
-Default = TypeVar("Default")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +36,7 @@ class Line:
 def show() -> str:
     """Messages, the trial balance by currency, participants."""
     books = current_shop().books
-    lines = [_line(each) for each in _read(books.accounts, ())]
+    lines = [_line(each) for each in clearing_tables.read(books.accounts, ())]
     lines.sort(key=lambda line: (line.currency, line.name))
     totals = {
         currency: (
@@ -53,14 +48,14 @@ def show() -> str:
     return render_template(
         "office/network.html",
         wanted=_wanted(),
-        messages=_read(lambda: books.messages(limit=_SHOWN, search=_wanted()), ()),
+        messages=clearing_tables.read(lambda: books.messages(limit=_SHOWN, search=_wanted()), ()),
         lines=[line for line in lines if line.posted_minor or line.held_minor],
         totals=totals,
         participants=demo_participants(),
         requestors={each.id: each.title for each in demo_participants().token_requestors.values()},
-        payment_tokens=_read(books.payment_tokens, ()),
+        payment_tokens=clearing_tables.read(books.payment_tokens, ()),
         disputes=all_disputes(),
-        cut_overs=_read(books.cut_overs, {}),
+        cut_overs=clearing_tables.read(books.cut_overs, {}),
         today=settlement_date(current_shop().orders.clock()).isoformat(),
     )
 
@@ -68,7 +63,7 @@ def show() -> str:
 @blueprint.post("/settlements")
 def settle() -> ResponseReturnValue:
     """Close a settlement date at the switch; closing it twice changes nothing."""
-    day = settlements.parse_day(request.form.get("date", ""))
+    day = clearing_tables.parse_day(request.form.get("date", ""))
     try:
         current_shop().clearing().operate("settle", {"date": day.isoformat()})
     except (NotSent, NoAnswer) as error:
@@ -81,7 +76,7 @@ def settle() -> ResponseReturnValue:
 @blueprint.get("/settlements/<day>")
 def settlement(day: str) -> str:
     """Net positions and merchant statements of one closed date."""
-    report = settlements.report(current_shop(), day)
+    report = clearing_tables.settlement(current_shop(), day)
     return render_template("office/settlement.html", report=report)
 
 
@@ -89,7 +84,7 @@ def settlement(day: str) -> str:
 def messages() -> str:
     """The table of messages alone, for the page that updates it."""
     books = current_shop().books
-    found = _read(lambda: books.messages(limit=_SHOWN, search=_wanted()), ())
+    found = clearing_tables.read(lambda: books.messages(limit=_SHOWN, search=_wanted()), ())
     return render_template("office/_messages.html", messages=found, wanted=_wanted())
 
 
@@ -97,7 +92,7 @@ def messages() -> str:
 def message(seq: int) -> str:
     """One message: request and response field by field, and the money that it moved."""
     books = current_shop().books
-    logged = _read(lambda: books.message(seq), None) if seq < 2**62 else None
+    logged = clearing_tables.read(lambda: books.message(seq), None) if seq < 2**62 else None
     if logged is None:
         raise Problem(kind="unknown-message", detail="The switch has heard no such message.")
     dump, postings = logged.dump(), books.postings_of_entry(seq)
@@ -124,10 +119,3 @@ def _line(account: LedgerAccount) -> Line:
         posted_minor=totals.credits_posted - totals.debits_posted,
         held_minor=totals.credits_pending - totals.debits_pending,
     )
-
-
-def _read(read: Callable[[], Found], default: Default) -> Found | Default:
-    try:
-        return read()
-    except DatabaseError:  # the switch, which makes the tables, has not run on this database yet
-        return default

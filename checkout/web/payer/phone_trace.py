@@ -51,35 +51,15 @@ def pay_with_trace(
     """Run `pay` with a trace that begins when the payer opened the page, then `respond`."""
     if traces_itself():
         return respond(pay(Trace()))
-    began, asked, shown = _opening()
-    waited_s = min(max(time.time() - began, 0.0), _LONGEST_S)
-    trace = Trace(began_s_ago=waited_s)
-    trace.record(
-        "phone",
-        "shop",
-        "open the page of the code",
-        sent=asked,
-        received=shown,
-        at_ms=0.0,
-        detail={"request": f"GET {_short_path()}", "status": 200},
-    )
-    trace.record(
-        "payer",
-        "phone",
-        "read payee and amount, type the PIN",
-        at_ms=0.0,
-        took_ms=waited_s * 1000,
-        nature="waited",
-    )
+    trace = _trace_from_opening()
     confirmed_ms = trace.now_ms()
-    confirmed = len(trace.steps()) + 1
+    confirmed = len(trace.steps())
     trace.record("phone", "shop", "confirm with the PIN", sent=request_bytes(), at_ms=confirmed_ms)
     payment = pay(trace)
     response = respond(payment)
     if payment.state in (PaymentState.APPROVED, PaymentState.DECLINED):
-        index = confirmed - 1
         steps = list(payment.steps)
-        steps[index] = steps[index].changed(
+        steps[confirmed] = steps[confirmed].changed(
             bytes_received=response_bytes(response),
             took_ms=trace.now_ms() - confirmed_ms,
             detail=http_detail(response),
@@ -163,6 +143,31 @@ def response_bytes(response: Response) -> int:
 def _now_ms() -> int:
     """Whole milliseconds, which have the same number of digits at any time."""
     return int(time.time() * 1000)
+
+
+def _trace_from_opening() -> Trace:
+    """A trace that began when the payer opened the page, with the steps up to the PIN."""
+    began, asked, shown = _opening()
+    waited_s = min(max(time.time() - began, 0.0), _LONGEST_S)
+    trace = Trace(began_s_ago=waited_s)
+    trace.record(
+        "phone",
+        "shop",
+        "open the page of the code",
+        sent=asked,
+        received=shown,
+        at_ms=0.0,
+        detail={"request": f"GET {_short_path()}", "status": 200},
+    )
+    trace.record(
+        "payer",
+        "phone",
+        "read payee and amount, type the PIN",
+        at_ms=0.0,
+        took_ms=waited_s * 1000,
+        nature="waited",
+    )
+    return trace
 
 
 def _opening() -> tuple[float, int, int]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from sqlalchemy.exc import DatabaseError
 
 from checkout.clearing.issuing.accounts import Account, demo_accounts
 from checkout.errors import ShopError
 from checkout.money import AmountError, mask_account
 from checkout.shop.payments.top_ups import TopUpState
+from checkout.web import clearing_tables
 from checkout.web.access.guard import open_to_all
 from checkout.web.context import current_shop
 from checkout.web.payer import form
@@ -39,10 +39,8 @@ def fundable() -> Account | None:
 
 def stored_minor(account: Account) -> int | None:
     """The balance in the operator's books; None before the switch has run on this database."""
-    try:
-        return current_shop().books.available(account.account, account.currency)
-    except DatabaseError:
-        return None
+    books = current_shop().books
+    return clearing_tables.read(lambda: books.available(account.account, account.currency), None)
 
 
 @blueprint.get("")

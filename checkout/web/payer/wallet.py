@@ -25,13 +25,12 @@ from checkout.web.payer.accounts import (
 )
 from checkout.web.payer.my_code import waiting_path
 from checkout.web.problems import Problem
-from checkout.web.scanned_picture import NotReadable, texts_in
+from checkout.web.scanned_picture import LARGEST_FRAME, NotReadable, texts_in
 
 blueprint = Blueprint("wallet", __name__, url_prefix="/wallet")
 
 _SEARCHED = 400
 _HISTORY = 6
-_LARGEST_FRAME = 2 * 1024 * 1024
 
 
 @blueprint.get("/")
@@ -91,7 +90,7 @@ def read_photo() -> ResponseReturnValue:
 @open_to_all
 def read_frame() -> ResponseReturnValue:
     """Read one frame of the live camera: the page of the code in it, or null."""
-    request.max_content_length = _LARGEST_FRAME
+    request.max_content_length = LARGEST_FRAME
     _check_pace()
     try:
         return jsonify({"target": target_of(texts_in(request.get_data())), "trouble": None})

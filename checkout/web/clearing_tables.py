@@ -1,10 +1,14 @@
-"""The closed days of the clearing backend, as the pages and the API ask for them."""
+"""What pages and API read from the tables of the clearing backend, which its switch creates.
+
+Before the switch has run on a database, its tables are missing: then there is nothing to show.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.exc import DatabaseError
 
@@ -13,16 +17,24 @@ from checkout.web.problems import Problem
 if TYPE_CHECKING:
     from checkout.shop.shop import Shop
 
+Found = TypeVar("Found")
+Default = TypeVar("Default")
+
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
-def report(shop: Shop, day: str) -> dict[str, Any]:
+def read(query: Callable[[], Found], default: Default) -> Found | Default:
+    """The result of `query`, or `default` before the switch has run on this database."""
+    try:
+        return query()
+    except DatabaseError:
+        return default
+
+
+def settlement(shop: Shop, day: str) -> dict[str, Any]:
     """Net positions and statements of a closed day; Problem(date, unknown-settlement)."""
     wanted = parse_day(day)
-    try:
-        found = shop.books.settlement(wanted)
-    except DatabaseError:  # the switch, which makes the tables, has not run on this database yet
-        found = None
+    found = read(lambda: shop.books.settlement(wanted), None)
     if found is None:
         raise Problem(kind="unknown-settlement", detail=f"date: {day} has not been closed yet.")
     return found
