@@ -22,7 +22,7 @@ from checkout.shop.shop import Shop
 _PAID, _DECLINED, _UNKNOWN = 0, 3, 4
 
 #: How long an unanswered payment may take to be reversed before the command says "unknown".
-_SETTLE_S = 5.0
+_REVERSED_WITHIN_S = 5.0
 
 
 def run(options: SimpleNamespace) -> int:
@@ -39,7 +39,7 @@ def run(options: SimpleNamespace) -> int:
             _withdraw(shop, order)
             raise
         if payment.state is PaymentState.UNKNOWN:
-            payment = _settle(shop, payment)
+            payment = _await_reversal(shop, payment)
         order = shop.orders.get(order.id)
         if order.payment_id is None:
             # No counter waits for a second try.
@@ -76,8 +76,8 @@ def _pay(shop: Shop, config: Config, options: SimpleNamespace, order: Order, who
     return pay_order_by_tap(shop, config, order, who, pin, path)
 
 
-def _settle(shop: Shop, payment: Payment) -> Payment:
-    deadline = time.monotonic() + _SETTLE_S
+def _await_reversal(shop: Shop, payment: Payment) -> Payment:
+    deadline = time.monotonic() + _REVERSED_WITHIN_S
     while payment.state is PaymentState.UNKNOWN and time.monotonic() < deadline:
         shop.sweep()
         payment = shop.payments.get(payment.id)

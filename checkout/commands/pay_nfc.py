@@ -30,7 +30,7 @@ def pay_order_by_tap(
         cashier = _CommandCashier(shop, order, pin)
         if isinstance(reader, EmulatedReader):
             reader.place_card(who.name)
-            cashier.may_tap_again = False  # nobody is there to present the card a second time
+            cashier.may_present_again = False  # nobody is there to present the card a second time
         else:
             sys.stderr.write(f"{reader.name}: tap a card for {order.amount}\n")
         terminal = load(config.home, clock=shop.orders.clock)
@@ -55,7 +55,7 @@ class _CommandCashier(Cashier):
         )
         self._pin = pin
         self._deadline = time.monotonic() + _CARD_WITHIN_S
-        self.may_tap_again = True
+        self.may_present_again = True
         self.payment_id: str | None = None
 
     def charge(self) -> Charge:
@@ -89,7 +89,7 @@ class _CommandCashier(Cashier):
         sentence = f"{message} ({tap.result.reason})"
         if tap.result.outcome is not Outcome.TRY_AGAIN or time.monotonic() > self._deadline:
             raise ShopError(tap.result.outcome, f"tap: {sentence}")
-        if not self.may_tap_again:
+        if not self.may_present_again:
             raise TransportError("card-gone", f"tap: {sentence}")
         sys.stderr.write(sentence + "\n")
         return Verdict(state=state, message=message, signal="failure", stands=True)
