@@ -87,7 +87,7 @@ class Shop:
         )
         self.milestones = Milestones(engine, clock)
         self.books = ClearingReader(engine)
-        self.disputes = DisputedOrders(engine, clock)
+        self.disputes = DisputedOrders(engine, self.books, clock)
         self.orders = Orders(
             engine,
             clock=clock,

@@ -17,15 +17,16 @@ _LOST = (DisputeState.CHARGED_BACK, DisputeState.FINAL_FOR_PAYER)
 class DisputedOrders:
     """Marks orders as disputed, and as paid again, whoever moved the dispute."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, books: ClearingReader, clock: Clock) -> None:
         self._engine = engine
+        self._books = books
         self._clock = clock
         self._seen: tuple[SaleDispute, ...] = ()
 
     def sweep(self) -> int:
         """Bring the orders up to the state of their disputes; returns how many changed."""
         try:
-            booked = ClearingReader(self._engine).disputes()
+            booked = self._books.disputes()
         except DatabaseError:  # no switch has run on this database yet
             return 0
         if booked == self._seen:
