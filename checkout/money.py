@@ -24,6 +24,8 @@ _BY_NUMERIC = {numeric: alpha for alpha, (numeric, _) in CURRENCIES.items()}
 
 # str.isdigit() accepts full-width digits too; an amount must not have them.
 _TOO_LONG = re.compile(r"-?[0-9]{13,}(?:\.[0-9]+)?", re.ASCII)
+# Three digits after a comma: a thousands separator to some people, a decimal mark to others.
+_AMBIGUOUS_COMMA = re.compile(r"[1-9][0-9]{0,2},[0-9]{3}", re.ASCII)
 _DECIMAL = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]+))?", re.ASCII)
 
 
@@ -87,6 +89,22 @@ class Money:
         if sign or amount_minor == 0:
             raise AmountError("amount", f"expected more than zero, got {text.strip()!r}")
         return cls(amount_minor=amount_minor, currency=currency)
+
+    @classmethod
+    def parse_typed(cls, text: str, currency: str = "CNY") -> Money:
+        """Read what a person typed: as `parse`, or with a comma as decimal mark (``12,80``).
+
+        Phones set to some languages offer a comma on their number pad, and no point. AmountError
+        asks which is meant where the comma could separate thousands as well (``1,234``).
+        """
+        typed = text.strip()
+        if _AMBIGUOUS_COMMA.fullmatch(typed):
+            thousands, decimal = typed.replace(",", ""), typed.replace(",", ".")
+            raise AmountError(
+                "amount",
+                f"{typed} can mean {thousands} or {decimal}, type the one meant without a comma",
+            )
+        return cls.parse(typed.replace(",", "."), currency)
 
     def decimal(self) -> str:
         """The amount as digits with the currency's decimals: ``12.80``, ``1280`` for JPY."""

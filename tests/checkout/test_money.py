@@ -41,6 +41,42 @@ def test_more_decimals_than_the_currency_has_are_refused(
         Money.parse(text, currency)
 
 
+@pytest.mark.parametrize(
+    ("text", "currency", "minor"),
+    [
+        ("12,80", "CNY", 1280),
+        ("12,8", "CNY", 1280),
+        ("1234,5", "CNY", 123450),
+        ("1,23", "KWD", 1230),
+        ("0,500", "KWD", 500),
+        ("1234,567", "KWD", 1234567),
+        ("1.234", "KWD", 1234),
+        ("1234", "JPY", 1234),
+    ],
+)
+def test_typed_comma_is_a_decimal_mark_where_it_can_be_nothing_else(
+    text: str, currency: str, minor: int
+) -> None:
+    assert Money.parse_typed(text, currency).amount_minor == minor
+
+
+@pytest.mark.parametrize("currency", ["KWD", "CNY", "JPY"])
+@pytest.mark.parametrize("text", ["1,234", " 12,345 ", "999,000"])
+def test_typed_comma_before_three_digits_is_asked_about_and_not_guessed(
+    text: str, currency: str
+) -> None:
+    plain = text.strip()
+    asked = f"{plain} can mean {plain.replace(',', '')} or {plain.replace(',', '.')}"
+    with pytest.raises(AmountError, match=asked.replace(".", r"\.")):
+        Money.parse_typed(text, currency)
+
+
+@pytest.mark.parametrize("text", ["1,234,567", "1,234.50", "1.234,50", ",", "1,", ",5", "1，5"])
+def test_typed_amount_with_two_marks_or_half_a_number_is_refused(text: str) -> None:
+    with pytest.raises(AmountError, match=r"^amount: "):
+        Money.parse_typed(text, "KWD")
+
+
 def test_an_unknown_currency_is_refused_by_name() -> None:
     with pytest.raises(AmountError, match=r"^currency: expected one of CNY, "):
         Money.parse("1", "XYZ")

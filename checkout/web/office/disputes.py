@@ -79,10 +79,10 @@ def step(seq: int) -> ResponseReturnValue:
 def _claim(message: LoggedMessage) -> dict[str, Any]:
     """The reason of a charge-back, and the amount where it is not the whole sale."""
     claim: dict[str, Any] = {"reason": request.form.get("reason", "fraud")}
-    typed = request.form.get("amount", "")[:32].strip().replace(",", ".")
+    typed = request.form.get("amount", "")[:32].strip()
     if typed:
         try:
-            amount = Money.parse(typed, message.currency)
+            amount = Money.parse_typed(typed, message.currency)
         except AmountError as error:
             raise Problem(kind="dispute", detail=str(error), field="amount") from None
         claim["amount_minor"] = amount.amount_minor

@@ -61,9 +61,8 @@ def wrong_pin(payment: Payment) -> str | None:
 
 def typed_amount(currency: str) -> Money:
     """The amount in the form, with or without the currency before it; AmountError."""
-    # Phones set to some languages offer a comma on their number pad, and no point.
-    typed = request.form.get("amount", "")[:32].strip().replace(",", ".")
-    return Money.parse(_CURRENCY_SIGN.sub("", typed), currency)
+    typed = request.form.get("amount", "")[:32].strip()
+    return Money.parse_typed(_CURRENCY_SIGN.sub("", typed), currency)
 
 
 def without_field(error: Exception) -> str:

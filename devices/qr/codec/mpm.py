@@ -21,8 +21,8 @@ from devices.qr.codec.mpm_build import (
     compose,
 )
 from devices.qr.codec.mpm_rules import broken_rules, open_templates
-from devices.qr.codec.mpm_tlv import TlvFault, crc_of, split
-from devices.qr.codec.verdict import BrokenRule, CodecError, Verdict
+from devices.qr.codec.mpm_tlv import CRC_LENGTH, TlvFault, crc_of, split
+from devices.qr.codec.verdict import BrokenRule, CodecError, Verdict, verdict_on
 
 __all__ = [
     "AdditionalContent",
@@ -86,19 +86,22 @@ def parse(text: str) -> MpmReading:
 
     Broken rules come in this order: id-length-value form, CRC, then the rules of the objects.
     """
-    broken: list[BrokenRule] = []
-    fields: dict[str, Value] = {}
     try:
         objects = split(text)
     except TlvFault as fault:
-        broken.append(BrokenRule(field=fault.field, position=fault.position, text=f"TLV: {fault}"))
-        return MpmReading(
-            text=text, verdict=Verdict.INVALID, broken=(*broken, *_crc_rules(text, sound=False)[1])
+        rule = BrokenRule(
+            field=fault.field, position=fault.position, text=f"TLV: {fault}", fatal=True
         )
-    intact, crc_broken = _crc_rules(text, sound=True)
-    broken.extend(crc_broken)
+        broken = (rule, *_crc_rules(text, sound=False))
+        return MpmReading(text=text, verdict=Verdict.INVALID, broken=broken)
     templates = open_templates(objects)
-    broken.extend(broken_rules(text, objects, templates))
+    # The CRC is an object of its own: the end of another object's value is none (section 4.6.1.2).
+    ends = bool(objects) and objects[-1].id == "63" and len(objects[-1].value) == CRC_LENGTH
+    broken = (
+        *(_crc_rules(text, sound=True) if ends else _no_crc(text)),
+        *broken_rules(text, objects, templates),
+    )
+    fields: dict[str, Value] = {}
     for each in objects:
         if each.id != "63":
             content = templates.get(each.position)
@@ -107,13 +110,7 @@ def parse(text: str) -> MpmReading:
                 if isinstance(content, tuple)
                 else each.value
             )
-    verdict = Verdict.INVALID if not intact else Verdict.NONCONFORMING
-    return MpmReading(
-        text=text,
-        verdict=verdict if broken else Verdict.STRICT,
-        broken=tuple(broken),
-        fields=fields,
-    )
+    return MpmReading(text=text, verdict=verdict_on(broken), broken=broken, fields=fields)
 
 
 def build(presented: MerchantPresented) -> str:
@@ -125,22 +122,26 @@ def build(presented: MerchantPresented) -> str:
     return text
 
 
-def _crc_rules(text: str, *, sound: bool) -> tuple[bool, list[BrokenRule]]:
-    """Whether the check value is right, and the rule that it breaks.
+def _crc_rules(text: str, *, sound: bool) -> tuple[BrokenRule, ...]:
+    """The rule that the check value breaks, if any.
 
     `sound` is whether the payload could be split into objects.
     """
     found = crc_of(text)
-    end = max(len(text) - 4, 0)
     if found is None:
-        finding = "CRC object 6304xxxx is not the last object"
-        return False, [BrokenRule(field="63", position=len(text), text=finding)]
+        return _no_crc(text)
     got, computed = found
     if got == computed:
-        return True, []
+        return ()
+    end = max(len(text) - CRC_LENGTH, 0)
     if got.upper() == computed and sound:
         # Some banks write lower case; the standard asks for capitals.
         finding = f"CRC in lower case: got {got}, computed {computed}"
-        return True, [BrokenRule(field="63", position=end, text=finding)]
+        return (BrokenRule(field="63", position=end, text=finding),)
     finding = f"CRC: got {got}, computed {computed}"
-    return False, [BrokenRule(field="63", position=end, text=finding)]
+    return (BrokenRule(field="63", position=end, text=finding, fatal=True),)
+
+
+def _no_crc(text: str) -> tuple[BrokenRule, ...]:
+    finding = "CRC object 6304xxxx is not the last object"
+    return (BrokenRule(field="63", position=len(text), text=finding, fatal=True),)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 from devices.qr.codec.mpm_objects import (
     ACCOUNT_TEMPLATES,
-    ADDITIONAL_RULES_1_1,
+    ADDITIONAL_TEMPLATES,
     PRIMITIVE_ACCOUNTS,
     UNRESERVED_TEMPLATES,
 )
@@ -152,19 +152,11 @@ def _additional(content: AdditionalContent) -> str:
     values: Mapping[str, str | None] = {
         f"{number:02}": getattr(content, name) for number, name in enumerate(_ADDITIONAL, start=1)
     }
-    for tag, rule in ADDITIONAL_RULES_1_1.items():
-        value = values[tag]
-        if value is not None and not (
-            rule.shortest <= len(value) <= rule.longest and rule.form(value)
-        ):
-            expected = f"expected {rule.shortest} to {rule.longest} characters, got {value!r}"
-            raise CodecError(f"62-{tag}", None, expected)
-    inner = frozenset(str(each) for each in range(50, 100))
     return _joined(
         "62",
         (
             *((tag, value) for tag, value in values.items() if value is not None),
-            *((each.id, _template(each, inner)) for each in content.templates),
+            *((each.id, _template(each, ADDITIONAL_TEMPLATES)) for each in content.templates),
         ),
     )
 

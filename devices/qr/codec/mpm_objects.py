@@ -7,10 +7,13 @@ object tables; 62-10 and 62-11 come with version 1.1.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: Largest payload in characters.
+from devices.qr.codec.iso_codes import COUNTRIES, CURRENCIES, LANGUAGES
+
+#: Largest payload in characters; in bytes where its text is multibyte (section 4.1).
 LARGEST_PAYLOAD = 512
 
 #: Ids of merchant account information whose value the payment network defines; it is never TLV.
@@ -32,6 +35,12 @@ UNRESERVED_TEMPLATES = frozenset(str(each) for each in range(80, 100))
 TEMPLATES = ACCOUNT_TEMPLATES | UNRESERVED_TEMPLATES | {"62", "64"}
 #: Ids that EMVCo reserves for future use.
 RESERVED = frozenset(str(each) for each in range(65, 80))
+#: Ids inside the additional data field template (62) that version 1.1 leaves without a meaning.
+ADDITIONAL_RESERVED = frozenset(str(each) for each in range(12, 50))
+#: Ids inside 62 of templates with a globally unique identifier (section 4.8.1.5).
+ADDITIONAL_TEMPLATES = frozenset(str(each) for each in range(50, 100))
+#: Ids inside the language template (64) that EMVCo reserves for future use.
+LANGUAGE_RESERVED = frozenset(f"{each:02}" for each in range(3, 100))
 #: Ids that every payload must have, besides 00 (first), 63 (last) and one of 02-51.
 MANDATORY = ("52", "53", "58", "59", "60")
 
@@ -68,6 +77,8 @@ _DIGITS = re.compile(r"[0-9]+")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2}")
 _PRINTABLE = re.compile(r"[ -~]*")
+# Version 1.1: medium, place of the transaction, presence of the merchant.
+_CHANNEL = re.compile(r"[0-7][0-3][0-3]")
 
 
 def _matches(pattern: re.Pattern[str]) -> Callable[[str], bool]:
@@ -82,15 +93,29 @@ def _is_any(text: str) -> bool:
     return True
 
 
+def _is_composed(text: str) -> bool:
+    """Whether `text` is in Unicode's composed form, as text in any script must be (4.5.3.1)."""
+    return unicodedata.is_normalized("NFC", text)
+
+
+_COMPOSED = ", expected Unicode's composed form (NFC)"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectRule:
-    """Form of one data object: fewest and most characters, their form, the values allowed."""
+    """Form of one data object: fewest and most characters, their form, the values allowed.
+
+    `values` are upper case; `code_list` names the list that they come from; `expected` ends the
+    message on a wrong form.
+    """
 
     name: str
     shortest: int = 1
     longest: int = 99
     form: Callable[[str], bool] = _is_ans
     values: frozenset[str] | None = None
+    code_list: str = ""
+    expected: str = ""
 
 
 #: Primitive objects at the top level.
@@ -108,7 +133,14 @@ ROOT_RULES = {
         for account, network in PRIMITIVE_ACCOUNTS.items()
     },
     "52": ObjectRule(name="merchant category code", shortest=4, longest=4, form=_is_digits),
-    "53": ObjectRule(name="transaction currency", shortest=3, longest=3, form=_is_digits),
+    "53": ObjectRule(
+        name="transaction currency",
+        shortest=3,
+        longest=3,
+        form=_is_digits,
+        values=CURRENCIES,
+        code_list="ISO 4217",
+    ),
     "54": ObjectRule(name="transaction amount", longest=13, form=is_amount),
     "55": ObjectRule(
         name="tip or convenience indicator",
@@ -119,14 +151,20 @@ ROOT_RULES = {
     ),
     "56": ObjectRule(name="convenience fee, fixed", longest=13, form=is_amount),
     "57": ObjectRule(name="convenience fee, percentage", longest=5, form=is_percentage),
-    "58": ObjectRule(name="country code", shortest=2, longest=2, form=_matches(_COUNTRY)),
+    "58": ObjectRule(
+        name="country code",
+        shortest=2,
+        longest=2,
+        form=_matches(_COUNTRY),
+        values=COUNTRIES,
+        code_list="ISO 3166-1",
+    ),
     "59": ObjectRule(name="merchant name", longest=25),
     "60": ObjectRule(name="merchant city", longest=15),
     "61": ObjectRule(name="postal code", longest=10),
 }
 
-#: Objects of the additional data field template (62). Version 1.1 defines 10 and 11; a payload of
-#: version 1.0 may hold anything there, so only the builder checks them.
+#: Objects of the additional data field template (62); 10 and 11 come with version 1.1.
 ADDITIONAL_RULES = {
     "01": ObjectRule(name="bill number", longest=25),
     "02": ObjectRule(name="mobile number", longest=25),
@@ -136,19 +174,32 @@ ADDITIONAL_RULES = {
     "06": ObjectRule(name="customer label", longest=25),
     "07": ObjectRule(name="terminal label", longest=25),
     "08": ObjectRule(name="purpose of transaction", longest=25),
-}
-#: Objects that version 1.1 adds to 62; only the builder checks them.
-ADDITIONAL_RULES_1_1 = {
+    "09": ObjectRule(name="additional consumer data request", form=_is_any),
     "10": ObjectRule(name="merchant tax id", longest=20),
-    "11": ObjectRule(name="merchant channel", shortest=3, longest=3),
+    "11": ObjectRule(name="merchant channel", shortest=3, longest=3, form=_matches(_CHANNEL)),
 }
 
 #: Objects of the merchant information language template (64); these may hold any script.
 LANGUAGE_RULES = {
-    "00": ObjectRule(name="language preference", shortest=2, longest=2, form=_matches(_LANGUAGE)),
-    "01": ObjectRule(name="merchant name, alternate language", longest=25, form=_is_any),
-    "02": ObjectRule(name="merchant city, alternate language", longest=15, form=_is_any),
+    "00": ObjectRule(
+        name="language preference",
+        shortest=2,
+        longest=2,
+        form=_matches(_LANGUAGE),
+        values=LANGUAGES,
+        code_list="ISO 639-1",
+    ),
+    "01": ObjectRule(
+        name="merchant name, alternate language", longest=25, form=_is_composed, expected=_COMPOSED
+    ),
+    "02": ObjectRule(
+        name="merchant city, alternate language", longest=15, form=_is_composed, expected=_COMPOSED
+    ),
 }
 
 #: The globally unique identifier of account and unreserved templates.
 GUID_RULE = ObjectRule(name="globally unique identifier", longest=32)
+#: A template as a whole; the objects in it have rules of their own.
+TEMPLATE_RULE = ObjectRule(name="template", form=_is_any)
+#: Any other object: text in any script, at least one character (section 4.4.1.2).
+STRING_RULE = ObjectRule(name="text", form=_is_composed, expected=_COMPOSED)

@@ -7,16 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from devices.qr.codec.mpm_objects import (
     ACCOUNT_TEMPLATES,
+    ADDITIONAL_RESERVED,
     ADDITIONAL_RULES,
+    ADDITIONAL_TEMPLATES,
     GUID_RULE,
+    LANGUAGE_RESERVED,
     LANGUAGE_RULES,
     LARGEST_PAYLOAD,
     MANDATORY,
     PRIMITIVE_ACCOUNTS,
     RESERVED,
     ROOT_RULES,
+    STRING_RULE,
+    TEMPLATE_RULE,
     TEMPLATES,
-    UNRESERVED_TEMPLATES,
     ObjectRule,
     currency_decimals,
 )
@@ -48,7 +52,7 @@ def broken_rules(
 ) -> Iterator[BrokenRule]:
     """The rules that `text` breaks; `objects` and `templates` are the parts of `text`."""
     yield from _presence(text, objects)
-    yield from _forms(objects, ROOT_RULES)
+    yield from _forms((each for each in objects if each.id != "63"), ROOT_RULES)
     yield from _fees(objects)
     for each in objects:
         content = templates.get(each.position)
@@ -60,9 +64,13 @@ def broken_rules(
 
 
 def _presence(text: str, objects: Template) -> Iterator[BrokenRule]:
-    if len(text) > LARGEST_PAYLOAD:
-        finding = f"payload length {len(text)} not in 1..{LARGEST_PAYLOAD}"
-        yield BrokenRule(field="payload", position=LARGEST_PAYLOAD, text=finding)
+    # 512 characters; fewer where they take several bytes each (section 4.1): 512 bytes of UTF-8.
+    encoded = text.encode("utf-8", "surrogatepass")
+    if len(encoded) > LARGEST_PAYLOAD:
+        unit = "" if text.isascii() else " bytes of UTF-8"
+        finding = f"payload length {len(encoded)} not in 1..{LARGEST_PAYLOAD}{unit}"
+        end = len(encoded[:LARGEST_PAYLOAD].decode("utf-8", "ignore"))
+        yield BrokenRule(field="payload", position=end, text=finding)
     first = (objects[0].id, objects[0].value) if objects else ()
     if first != ("00", "01"):
         finding = f"00 is not the first object with value 01: {first}"
@@ -78,30 +86,35 @@ def _presence(text: str, objects: Template) -> Iterator[BrokenRule]:
     for each in objects:
         if each.id in RESERVED:
             yield BrokenRule(field=each.id, position=each.position, text=f"RFU root tag {each.id}")
-    yield from _duplicates(objects, "", "duplicate root tag {}")
+    # Section 4.3.1.2. With two amounts or two accounts it is open who is paid how much.
+    yield from _duplicates(objects, "", "duplicate root tag {}", fatal=True)
 
 
-def _duplicates(objects: Template, prefix: str, finding: str) -> Iterator[BrokenRule]:
+def _duplicates(
+    objects: Template, prefix: str, finding: str, *, fatal: bool = False
+) -> Iterator[BrokenRule]:
     seen: Counter[str] = Counter()
     for each in objects:
         seen[each.id] += 1
         if seen[each.id] == 2:
             yield BrokenRule(
-                field=prefix + each.id, position=each.position, text=finding.format(each.id)
+                field=prefix + each.id,
+                position=each.position,
+                text=finding.format(each.id),
+                fatal=fatal,
             )
 
 
 def _forms(
-    objects: Template, rules: Mapping[str, ObjectRule], prefix: str = ""
+    objects: Iterable[DataObject], rules: Mapping[str, ObjectRule], prefix: str = ""
 ) -> Iterator[BrokenRule]:
     for each in objects:
-        rule = rules.get(each.id)
-        finding = "" if rule is None else _against(rule, prefix + each.id, each.value)
+        field = prefix + each.id
+        holder = field in TEMPLATES or (prefix == "62-" and each.id in ADDITIONAL_TEMPLATES)
+        rule = TEMPLATE_RULE if holder else rules.get(each.id, STRING_RULE)
+        finding = _against(rule, field, each.value)
         if finding:
-            yield BrokenRule(field=prefix + each.id, position=each.position, text=finding)
-        elif not prefix and each.id in TEMPLATES and not each.value:
-            finding = f"{each.id} length 0 not in 1..99"
-            yield BrokenRule(field=each.id, position=each.position, text=finding)
+            yield BrokenRule(field=field, position=each.position, text=finding)
 
 
 def _against(rule: ObjectRule, field: str, value: str) -> str:
@@ -109,8 +122,10 @@ def _against(rule: ObjectRule, field: str, value: str) -> str:
     if not rule.shortest <= len(value) <= rule.longest:
         return f"{field} length {len(value)} not in {rule.shortest}..{rule.longest}"
     if not rule.form(value):
-        return f"{field} format: {value!r}"
-    if rule.values is not None and value not in rule.values:
+        return f"{field} format: {value!r}{rule.expected}"
+    if rule.values is not None and value.upper() not in rule.values:
+        if rule.code_list:
+            return f"{field} {value} is not in {rule.code_list}"
         return f"{field} RFU value {value}"
     return ""
 
@@ -139,26 +154,59 @@ def _fees(objects: Template) -> Iterator[BrokenRule]:
 
 
 def _template(template: DataObject, content: Template) -> Iterator[BrokenRule]:
-    tag, prefix = template.id, f"{template.id}-"
-    yield from _duplicates(content, prefix, f"template {tag}: duplicate tag {{}}")
-    if tag == "62":
-        yield from _forms(content, ADDITIONAL_RULES, prefix)
-        for each in content:
-            if each.id == "09" and not _is_consumer_request(each.value):
-                finding = f"62-09 {each.value!r}"
-                yield BrokenRule(field="62-09", position=each.position, text=finding)
-    elif tag == "64":
-        for needed in ("00", "01"):
-            if all(each.id != needed for each in content):
-                finding = f"mandatory tag 64-{needed} missing"
-                yield BrokenRule(field=prefix + needed, position=template.position, text=finding)
-        yield from _forms(content, LANGUAGE_RULES, prefix)
-    elif tag in ACCOUNT_TEMPLATES or tag in UNRESERVED_TEMPLATES:
-        if all(each.id != "00" for each in content):
-            finding = f"template {tag} has no GUID (00)"
-            yield BrokenRule(field=f"{tag}-00", position=template.position, text=finding)
-        yield from _forms(content, {"00": GUID_RULE}, prefix)
+    prefix = f"{template.id}-"
+    if template.id == "62":
+        yield from _additional(content, prefix)
+    elif template.id == "64":
+        yield from _language(template, content, prefix)
+    else:
+        yield from _with_guid(template, content, template.id)
+
+
+def _additional(content: Template, prefix: str) -> Iterator[BrokenRule]:
+    yield from _duplicates(content, prefix, "template 62: duplicate tag {}")
+    yield from _forms(content, ADDITIONAL_RULES, prefix)
+    yield from _reserved(content, ADDITIONAL_RESERVED, prefix)
+    for each in content:
+        if each.id == "09" and each.value and not _is_consumer_request(each.value):
+            finding = f"62-09 {each.value!r}"
+            yield BrokenRule(field="62-09", position=each.position, text=finding)
+        if each.id in ADDITIONAL_TEMPLATES and each.value:
+            try:
+                inner = split(each.value, each.position + _HEADER)
+            except TlvFault as fault:
+                finding = f"template 62-{each.id}: {fault}"
+                yield BrokenRule(field=prefix + each.id, position=fault.position, text=finding)
+            else:
+                yield from _with_guid(each, inner, prefix + each.id)
+
+
+def _language(template: DataObject, content: Template, prefix: str) -> Iterator[BrokenRule]:
+    yield from _duplicates(content, prefix, "template 64: duplicate tag {}")
+    for needed in ("00", "01"):
+        if all(each.id != needed for each in content):
+            finding = f"mandatory tag 64-{needed} missing"
+            yield BrokenRule(field=prefix + needed, position=template.position, text=finding)
+    yield from _forms(content, LANGUAGE_RULES, prefix)
+    yield from _reserved(content, LANGUAGE_RESERVED, prefix)
+
+
+def _with_guid(template: DataObject, content: Template, path: str) -> Iterator[BrokenRule]:
+    """The rules of a template that belongs to a payment system; `path` is its id, or `62-50`."""
+    prefix = f"{path}-"
+    yield from _duplicates(content, prefix, f"template {path}: duplicate tag {{}}")
+    if all(each.id != "00" for each in content):
+        finding = f"template {path} has no GUID (00)"
+        yield BrokenRule(field=f"{path}-00", position=template.position, text=finding)
+    yield from _forms(content, {"00": GUID_RULE}, prefix)
+
+
+def _reserved(content: Template, ids: frozenset[str], prefix: str) -> Iterator[BrokenRule]:
+    for each in content:
+        if each.id in ids:
+            field = prefix + each.id
+            yield BrokenRule(field=field, position=each.position, text=f"RFU tag {field}")
 
 
 def _is_consumer_request(value: str) -> bool:
-    return bool(value) and _CONSUMER_REQUEST.issuperset(value) and len(set(value)) == len(value)
+    return _CONSUMER_REQUEST.issuperset(value) and len(set(value)) == len(value)

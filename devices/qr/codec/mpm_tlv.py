@@ -8,6 +8,9 @@ from __future__ import annotations
 import binascii
 from dataclasses import dataclass
 
+#: Characters of the check value.
+CRC_LENGTH = 4
+
 _DIGITS = frozenset("0123456789")
 _HEADER = 4
 _CRC_HEADER = "6304"

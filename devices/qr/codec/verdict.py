@@ -37,13 +37,21 @@ class BrokenRule:
     """One broken rule.
 
     `field` is the object's id, `position` counts characters (MPM) or bytes (CPM) from the start
-    of the payload, `text` says in one line what is wrong.
+    of the payload, `text` says in one line what is wrong. A `fatal` rule makes the payload invalid.
     """
 
     field: str
     position: int
     text: str
+    fatal: bool = False
 
     def as_error(self) -> CodecError:
         """This rule as an exception."""
         return CodecError(self.field, self.position, self.text)
+
+
+def verdict_on(broken: tuple[BrokenRule, ...]) -> Verdict:
+    """The verdict on a payload that breaks the rules in `broken`."""
+    if any(each.fatal for each in broken):
+        return Verdict.INVALID
+    return Verdict.NONCONFORMING if broken else Verdict.STRICT

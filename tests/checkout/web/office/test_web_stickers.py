@@ -104,6 +104,24 @@ def test_an_amount_that_cannot_be_taken_is_told_and_nothing_is_ordered(
     assert len(shop.orders.recent(500)) == before
 
 
+@pytest.mark.parametrize("currency", ["KWD", "CNY", "JPY"])
+def test_a_comma_before_three_digits_is_asked_about_and_nothing_is_paid(
+    pay: Pay, shop: Shop, currency: str
+) -> None:
+    sticker = shop.static_codes.create("door", currency)
+    before = len(shop.orders.recent(500))
+    answer = pay(sticker.code, amount="1,234", payer="unionpay-credit")
+    assert answer.status_code == 422
+    assert "1,234 can mean 1234 or 1.234" in answer.text
+    assert len(shop.orders.recent(500)) == before
+
+
+def test_a_comma_that_can_only_be_a_decimal_mark_is_taken_as_one(pay: Pay, shop: Shop) -> None:
+    sticker = shop.static_codes.create("door", "KWD")
+    pay(sticker.code, amount="0,500", payer="unionpay-credit")
+    assert last_order(shop).amount_minor == 500
+
+
 def test_more_than_the_days_limit_is_declined_by_the_bank(
     pay: Pay, stranger: FlaskClient, shop: Shop, sticker: StaticCode
 ) -> None:

@@ -22,6 +22,7 @@ def cases(mode: str) -> list[Any]:
     """Every case of `mpm` or `cpm` as a parameter of a test, named by its scheme."""
     own = json.loads((_OWN / f"{mode}.json").read_text("utf-8"))
     shared = json.loads(_SHARED.read_text("utf-8"))[mode] if _SHARED.exists() else []
+    shared = [each | {"shared": True} for each in shared]
     return [pytest.param(each, id=each["scheme"]) for each in own + shared]
 
 
@@ -29,7 +30,11 @@ def cases(mode: str) -> list[Any]:
 def test_merchant_presented_payload_is_judged_by_the_standard(case: dict[str, Any]) -> None:
     reading = mpm.parse(case["payload"])
     assert reading.verdict == case["verdict"]
-    assert list(reading.issues) == case["issues"]
+    if "shared" in case:  # it names the first broken rules of a payload, not all
+        assert set(case["issues"]) <= set(reading.issues)
+    else:
+        assert list(reading.issues) == case["issues"]
+    assert bool(reading.issues) == bool(case["issues"])
     assert reading.fields == case.get("decoded", reading.fields)
     for path, value in case.get("values", {}).items():
         assert reading.value(path) == value
