@@ -123,6 +123,16 @@ def payer(name: str) -> Payer:
     raise ShopError("unknown-payer", f"payer: nobody is called {name!r}; there are {known}")
 
 
+def prepare_home(home: Path) -> None:
+    """Make what every card and terminal of the demo needs, where it is missing: the test CA.
+
+    A terminal without its keys can't authenticate a card offline. Raises ConfigError, or
+    CardFileError for a file of keys that is not valid.
+    """
+    make_home(home)
+    ensure_authority(home)
+
+
 def make_card(name: str, home: Path, *, service: TokenService | None = None) -> Path:
     """Personalise the emulated card `name` in this home where it is missing; returns its file.
 
@@ -130,8 +140,7 @@ def make_card(name: str, home: Path, *, service: TokenService | None = None) -> 
     it, by default through the switch of this home's database. Raises NotProvisioned.
     """
     profile = load_profile(name)
-    make_home(home)
-    ensure_authority(home)
+    prepare_home(home)
     if profile.phone is not None:
         return provision(
             profile, home, service or own_service(home, Config(home=home).database_url)

@@ -13,7 +13,7 @@ from checkout.acceptance.nfc.terminal import instruction, load
 from checkout.config import Config
 from checkout.database import one_line
 from checkout.demo.emulated_reader import EmulatedReader, choose_reader
-from checkout.demo.payers import DemoPayers
+from checkout.demo.payers import DemoPayers, prepare_home
 from checkout.demo.provisioning import shared_service
 from checkout.errors import ShopError
 from checkout.shop.orders.milestones import CARD_SEEN
@@ -50,6 +50,7 @@ _log = logging.getLogger("checkout.terminal")
 
 def run(config: Config, stop: threading.Event, *, ready: Callable[[], None]) -> None:
     """Own the reader until `stop`; housekeeping and webhooks run beside it, a thread each."""
+    prepare_home(config.home)
     shop = Shop.open(config, payers=DemoPayers())
     housekeeping = threading.Thread(
         target=_run_housekeeping, args=(shop, stop), name="housekeeping"

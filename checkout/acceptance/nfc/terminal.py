@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -32,8 +33,10 @@ from devices.nfc.kernel import (
     load_terminal,
     run_tap,
 )
-from devices.nfc.kernel.ca_keys import CaKeyRing, parse_ca_keys
+from devices.nfc.kernel.ca_keys import CaKeyError, CaKeyRing, parse_ca_keys
 from devices.nfc.transcript import TranscriptReader
+
+_log = logging.getLogger("checkout.terminal")
 
 #: Business dates of the demo world; a terminal stamps 9A and 9F21 with its local time.
 LOCAL_TIME = ZoneInfo("Asia/Shanghai")
@@ -57,15 +60,56 @@ _INSTRUCTIONS: dict[Outcome, tuple[str, str]] = {
 }
 
 
+class CaKeyFile:
+    """The CA keys in a file, which are read again once the file has changed.
+
+    `own` marks them as this installation's own; a file of own keys may still be missing.
+    """
+
+    def __init__(self, path: Path, *, own: bool) -> None:
+        """Read the file. Raises CaKeyError, OSError or UnicodeDecodeError."""
+        self._path = path
+        self._own = own
+        self._version = self._version_on_disk()
+        self._ring = CaKeyRing() if own and self._version is None else self._read()
+
+    def ring(self) -> CaKeyRing:
+        """The keys now; those known before where the file has become missing or unusable."""
+        version = self._version_on_disk()
+        if version != self._version:
+            self._version = version
+            try:
+                self._ring = self._read()
+            except (CaKeyError, OSError, UnicodeDecodeError) as error:
+                # With no keys a forged card would pass unchecked.
+                _log.error("%s: %s; the CA keys known before stay in use", self._path.name, error)
+        return self._ring
+
+    def _read(self) -> CaKeyRing:
+        return parse_ca_keys(self._path.read_text("utf-8-sig"), own=self._own)
+
+    def _version_on_disk(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terminal:
     """What this terminal has before a card comes: its data, its CA keys, its clock."""
 
     data: TerminalData
-    ca_keys: CaKeyRing
+    ca_key_file: CaKeyFile
     clock: Callable[[], datetime]
     random_bytes: Callable[[int], bytes] = field(default=secrets.token_bytes)
     built_in: bool = True  # the data is the package's, not from the operator's file
+
+    @property
+    def ca_keys(self) -> CaKeyRing:
+        """The CA keys for the next tap."""
+        return self.ca_key_file.ring()
 
     def data_for(self, reader: Reader | None) -> TerminalData:
         """The terminal data to use on this reader.
@@ -96,10 +140,9 @@ def load(
     if terminal is None:
         terminal = operators if operators.exists() else "china"
     path = home / "keys" / "ca-public.json" if ca_keys is None else ca_keys
-    text = path.read_text("utf-8-sig") if not own or path.exists() else "[]"
     return Terminal(
         data=_data(terminal),
-        ca_keys=parse_ca_keys(text, own=own),
+        ca_key_file=CaKeyFile(path, own=own),
         clock=clock,
         built_in=terminal in ("china", "abroad"),
     )

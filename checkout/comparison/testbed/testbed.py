@@ -29,7 +29,7 @@ from checkout.comparison.simulation.scenarios import Scenario
 from checkout.config import Config, Merchant
 from checkout.database import open_engine
 from checkout.demo.emulated_reader import EmulatedReader
-from checkout.demo.payers import DemoPayers, make_card
+from checkout.demo.payers import DemoPayers, prepare_home
 from checkout.demo.provisioning import shared_service
 from checkout.encryption import secret_file
 from checkout.money import numeric_code
@@ -161,7 +161,7 @@ def open_testbed(
             # The size of a code's picture depends on its digits, and so on this key.
             drawn = hashlib.sha256(f"stand {seed}".encode()).digest()
             secret_file(home / "keys" / "shop.key", base64.urlsafe_b64encode(drawn))
-        make_card("unionpay-debit", home)  # the certification authority comes with the first card
+        prepare_home(home)
         stack.enter_context(_switch(home, config.database_url, clock))
         engine = open_engine(config.database_url)
         stack.callback(engine.dispose)

@@ -290,3 +290,19 @@ def test_the_books_balance_after_all_of_it(terminal: Terminal) -> None:
     for totals in terminal.shop.books.trial_balance().values():
         assert totals.debits_posted == totals.credits_posted
         assert totals.debits_pending == totals.credits_pending
+
+
+def test_the_first_cards_of_a_new_home_are_authenticated_at_once(tmp_path: Path) -> None:
+    first_run = Terminal(tmp_path / "home")
+    try:
+        for name in ("tampered-certificate", "altered-data"):
+            order = first_run.order()
+            assert first_run.tap(name)[0] == "declined", name
+            assert first_run.shop.orders.get(order.id).state is OrderState.OPEN
+            first_run.shop.orders.cancel(order.id)
+        assert first_run.charged() == 0
+        order = first_run.order()
+        assert first_run.tap("mastercard-abroad") == ("paid", "paid")
+        assert first_run.charged() == order.amount_minor
+    finally:
+        first_run.end()

@@ -113,9 +113,10 @@ def ensure_authority(home: Path) -> Authority:
     if not (path.exists() and public.exists()):
         private_folder(path.parent)
         with locked(_lock_path(home)):
-            if not path.exists():
+            fresh = not path.exists()
+            if fresh:
                 write_json(path, {"authorities": _generate(), "issuers": {}})
-            if not public.exists():
+            if fresh or not public.exists():  # the public keys of other private ones are no use
                 authorities = read_json(path)["authorities"]
                 keys = [_public(rid, entry).as_json() for rid, entry in sorted(authorities.items())]
                 write_json(public, keys, mode=0o644)

@@ -12,7 +12,7 @@ from checkout.acceptance.nfc import terminal as tap
 from checkout.clearing.issuing.accounts import luhn_valid
 from checkout.encryption import Seal
 from checkout.trace import Trace
-from devices.nfc.emulated import in_process, open_card
+from devices.nfc.emulated import ensure_authority, in_process, open_card
 from devices.nfc.emv.apdu import Exchange
 from devices.nfc.kernel import Cryptogram, Kernel, Outcome, TapResult, TerminalError
 
@@ -126,6 +126,37 @@ def test_a_file_of_ca_keys_may_begin_with_a_byte_order_mark(tmp_path: Path) -> N
     file.write_bytes(b"\xef\xbb\xbf[]")
     told = tap.load(tmp_path, clock=lambda: datetime.now(UTC), ca_keys=file)
     assert not told.ca_keys.keys
+
+
+def test_ca_keys_that_come_or_change_later_count_from_the_next_tap_on(tmp_path: Path) -> None:
+    terminal = tap.load(tmp_path, clock=lambda: datetime.now(UTC))
+    assert not terminal.ca_keys.keys
+    ensure_authority(tmp_path)
+    first = terminal.ca_keys
+    assert len(first.keys) == 3
+    assert all(key.own for key in first.keys.values())
+    (tmp_path / "keys" / "ca.json").unlink()
+    ensure_authority(tmp_path)
+    second = terminal.ca_keys
+    assert second.keys.keys() == first.keys.keys()
+    assert all(second.keys[name].modulus != first.keys[name].modulus for name in first.keys)
+
+
+@pytest.mark.parametrize("content", [None, b"[{]", b"\xff"])
+def test_ca_keys_stay_in_use_where_their_file_is_lost_or_broken(
+    tmp_path: Path, content: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = ensure_authority(tmp_path).public_file
+    terminal = tap.load(tmp_path, clock=lambda: datetime.now(UTC))
+    before = terminal.ca_keys
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    assert terminal.ca_keys == terminal.ca_keys == before
+    assert len(before.keys) == 3
+    assert [record.message for record in caplog.records if "ca-public.json" in record.message] == [
+        caplog.records[-1].message
+    ]
 
 
 def test_an_operators_own_file_in_the_home_folder_is_taken_as_it_is(tmp_path: Path) -> None:
