@@ -1,1 +1,1 @@
-"""One module per command; each has `run(options) -> exit status`."""
+"""One module per command, with its `Options` and `run(options) -> exit status`."""

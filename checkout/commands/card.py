@@ -5,18 +5,26 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from types import SimpleNamespace
+from dataclasses import dataclass
 
-from checkout.commands.common import config_from
+from checkout.config import Config
 from checkout.demo.payers import make_card
 from checkout.demo.provisioning import own_service
 from devices.nfc.emulated import load_profile, open_card
 from devices.nfc.emulated.serve import serve_card
 
 
-def run(options: SimpleNamespace) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line gives to `checkout card`."""
+
+    name: str
+    on: str
+
+
+def run(options: Options) -> int:
     """Present the card until SIGTERM or Ctrl-C; the first line out is the path for `--reader`."""
-    config = config_from(options)
+    config = Config()
     profile = load_profile(options.name)
     service = own_service(config.home, config.database_url)
     make_card(options.name, config.home, service=service)

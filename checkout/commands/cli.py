@@ -13,7 +13,6 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import click
@@ -228,7 +227,7 @@ def _qr() -> None:
 )
 @click.option("--https", is_flag=True, help="The checkout serves with --https.")
 def _qr_make(**options: Any) -> int:
-    return _run("qr", options | {"qr_command": "make"})
+    return _run("qr", options, of="MakeOptions")
 
 
 @_qr.command("read", help="Read a code from a picture, or from text.")
@@ -236,7 +235,7 @@ def _qr_make(**options: Any) -> int:
 @click.option("--lenient", is_flag=True, help="Accept a code that breaks rules but can be parsed.")
 @_json
 def _qr_read(**options: Any) -> int:
-    return _run("qr", options | {"qr_command": "read"})
+    return _run("qr", options, of="ReadOptions")
 
 
 @commands.command("compare", help="Run the same sales by each mode, side by side.")
@@ -369,8 +368,8 @@ def _usage(error: click.UsageError, given: Sequence[str]) -> str:
     return f"{path}: {message} (see {path} --help)\n"
 
 
-def _run(command: str, options: dict[str, Any]) -> int:
-    """Call one module of this folder; its faults become one line.
+def _run(command: str, options: dict[str, Any], *, of: str = "Options") -> int:
+    """Call one module of this folder with its options, a class of it; its faults become one line.
 
     A module is imported when its command is called: `checkout payers` loads no reader and no page.
     """
@@ -378,11 +377,11 @@ def _run(command: str, options: dict[str, Any]) -> int:
         sys.stderr.write(f"checkout {command}: needs Linux or macOS\n")
         return 1
     module = importlib.import_module(f"checkout.commands.{command}")
-    run: Callable[[SimpleNamespace], int] = module.run
+    run: Callable[[Any], int] = module.run
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return run(SimpleNamespace(command=command, **options))
+        return run(getattr(module, of)(**options))
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:

@@ -1,16 +1,13 @@
-"""What several commands share: settings from options, and output."""
+"""What several commands share: their error, and output."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-from types import SimpleNamespace
 from typing import Any
 
 from rich.console import Console
-
-from checkout.config import Config
 
 
 class _Console(Console):
@@ -23,15 +20,6 @@ class _Console(Console):
 
 class CommandError(Exception):
     """Something a command cannot do, in one line that names the option."""
-
-
-def config_from(options: SimpleNamespace, **changes: Any) -> Config:
-    """The Config that the options and the environment ask for."""
-    names = ("database", "host", "port", "reader", "public_url", "https", "workers")
-    given = {name: getattr(options, name, None) for name in names}
-    # None and an empty text leave the default. Zero is passed on: Config refuses it by name.
-    asked = {name: value for name, value in given.items() if value is not None and value != ""}
-    return Config(**(asked | changes))
 
 
 def print_json(value: dict[str, Any] | list[Any]) -> None:

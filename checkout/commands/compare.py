@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from dataclasses import dataclass
+from pathlib import Path
 
 from checkout.commands.common import CommandError
 from checkout.commands.pay_qr import payer_pages
 from checkout.comparison import compare
 
 
-def run(options: SimpleNamespace) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line gives to `checkout compare`."""
+
+    payments: int
+    scenario: str | None
+    seed: int
+    json: Path | None
+    html: Path | None
+
+
+def run(options: Options) -> int:
     """Check the options, then run the comparison over the pages that real phones use."""
     if options.payments < 1:
         raise CommandError(f"payments: expected one or more, got {options.payments}")

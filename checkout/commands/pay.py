@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from types import SimpleNamespace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from checkout.commands.common import config_from, console, print_json
+from checkout.commands.common import console, print_json
 from checkout.config import Config
 from checkout.demo.payers import DEFAULT_PAYER, DEMO_PIN, DemoPayers, payer as find_payer
 from checkout.errors import ShopError
@@ -25,11 +25,25 @@ _PAID, _DECLINED, _UNKNOWN = 0, 3, 4
 _REVERSED_WITHIN_S = 5.0
 
 
-def run(options: SimpleNamespace) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line gives to `checkout pay`."""
+
+    mode: Literal["qr", "nfc"]
+    amount: str
+    currency: str
+    payer: str | None
+    pin: str | None
+    reader: str | None
+    database: str
+    json: bool
+
+
+def run(options: Options) -> int:
     """Sell for the amount and print what happened."""
     amount = Money.parse(options.amount, options.currency)
     who = find_payer(options.payer or DEFAULT_PAYER)
-    config = config_from(options)
+    config = Config(database=options.database)
     shop = Shop.open(config, payers=DemoPayers(), own_switch=True)
     try:
         order = shop.orders.create(amount_minor=amount.amount_minor, currency=amount.currency)
@@ -64,7 +78,7 @@ def _withdraw(shop: Shop, order: Order) -> None:
         shop.orders.cancel(order.id)
 
 
-def _pay(shop: Shop, config: Config, options: SimpleNamespace, order: Order, who: Payer) -> Payment:
+def _pay(shop: Shop, config: Config, options: Options, order: Order, who: Payer) -> Payment:
     pin = options.pin or DEMO_PIN
     if options.mode == "qr":
         from checkout.commands.pay_qr import pay_order_by_code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from dataclasses import dataclass
 
 from rich.table import Table
 
@@ -13,7 +13,14 @@ from checkout.demo.payers import DEMO_PIN, payers
 _TABLE_WIDTH = 78
 
 
-def run(options: SimpleNamespace) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line gives to `checkout payers`."""
+
+    json: bool
+
+
+def run(options: Options) -> int:
     """List them as a table or as JSON."""
     if options.json:
         print_json({"payers": [one.as_json() for one in payers()], "demo_pin": DEMO_PIN})

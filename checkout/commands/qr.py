@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 from checkout.acceptance.qr import signed_payload
 from checkout.acceptance.qr.code_kinds import Reading, best
 from checkout.acceptance.qr.link import build_link
-from checkout.commands.common import CommandError, config_from, console, print_json
+from checkout.commands.common import CommandError, console, print_json
 from checkout.commands.serve import phone_url
-from checkout.config import Merchant
+from checkout.config import Config, Merchant
 from checkout.demo.payers import DemoPayers
 from checkout.money import AmountError, Money
 from checkout.shop.shop import Shop
@@ -61,9 +60,34 @@ class ReadCode:
         return {**self.reading.as_json(), "others": list(self.others)}
 
 
-def run(options: SimpleNamespace) -> int:
-    """Write a code or read one, as `options.qr_command` says; returns the exit status."""
-    return _make(options) if options.qr_command == "make" else _read(options)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeOptions:
+    """What the command line gives to `checkout qr make`."""
+
+    amount: str | None
+    currency: str
+    format: Literal["link", "emv"]
+    static: bool
+    label: str
+    out: Path
+    database: str
+    public_url: str | None
+    port: int
+    https: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions:
+    """What the command line gives to `checkout qr read`."""
+
+    source: str
+    lenient: bool
+    json: bool
+
+
+def run(options: MakeOptions | ReadOptions) -> int:
+    """Write a code or read one; returns the exit status."""
+    return _make(options) if isinstance(options, MakeOptions) else _read(options)
 
 
 def text_of_code(
@@ -160,12 +184,17 @@ def describe(found: ReadCode) -> Iterator[str]:
         yield f"also in the picture: {text[:200]}"
 
 
-def _make(options: SimpleNamespace) -> int:
+def _make(options: MakeOptions) -> int:
     if not options.static and options.amount is None:
         raise AmountError("amount", "expected one, such as --amount 12.80, or --static")
     amount = None if options.amount is None else Money.parse(options.amount, options.currency)
     check_output(options.out, static=options.static)
-    config = config_from(options)
+    config = Config(
+        database=options.database,
+        public_url=options.public_url or None,
+        port=options.port,
+        https=options.https,
+    )
     shop = Shop.open(config, payers=DemoPayers())
     try:
         if amount is None or options.static:
@@ -186,7 +215,7 @@ def _make(options: SimpleNamespace) -> int:
     return 0
 
 
-def _order_code(shop: Shop, options: SimpleNamespace, amount: Money) -> WrittenCode:
+def _order_code(shop: Shop, options: MakeOptions, amount: Money) -> WrittenCode:
     order = shop.orders.create(amount_minor=amount.amount_minor, currency=amount.currency)
     if options.format == "emv":
         text = shop.emv_payload(order)
@@ -199,7 +228,7 @@ def _order_code(shop: Shop, options: SimpleNamespace, amount: Money) -> WrittenC
         raise
 
 
-def _sticker(shop: Shop, options: SimpleNamespace, amount: Money | None) -> WrittenCode:
+def _sticker(shop: Shop, options: MakeOptions, amount: Money | None) -> WrittenCode:
     merchant = shop.config.merchant
     fixed = None if amount is None else amount.amount_minor
     code = shop.static_codes.create(options.label, options.currency, amount_minor=fixed)
@@ -222,7 +251,7 @@ def _sticker(shop: Shop, options: SimpleNamespace, amount: Money | None) -> Writ
         raise
 
 
-def _read(options: SimpleNamespace) -> int:
+def _read(options: ReadOptions) -> int:
     found = read(options.source, lenient=options.lenient)
     if options.json:
         print_json(found.as_json())

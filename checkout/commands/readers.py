@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from dataclasses import dataclass
 
 from checkout.commands.common import console, print_json
 from devices.nfc.reader.diagnosis import diagnose, format_reports
 
 
-def run(options: SimpleNamespace) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line gives to `checkout readers`."""
+
+    json: bool
+
+
+def run(options: Options) -> int:
     """Report in plain words, or as JSON."""
     reports = diagnose()
     if options.json:

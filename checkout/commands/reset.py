@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import shutil
-from types import SimpleNamespace
+from dataclasses import dataclass
 
 from sqlalchemy import inspect
 
 from checkout.clearing.switch import discovery
-from checkout.commands.common import CommandError, config_from, console
-from checkout.config import make_home
+from checkout.commands.common import CommandError, console
+from checkout.config import Config, make_home
 from checkout.database import is_postgresql, open_engine, sqlite_path
 
 
-def run(options: SimpleNamespace) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line gives to `checkout reset`."""
+
+    database: str
+
+
+def run(options: Options) -> int:
     """Remove orders, payments, ledger, PIN counters and cards; keys and password stay."""
-    config = config_from(options)
+    config = Config(database=options.database)
     make_home(config.home)
     if discovery.find_switch(config.home, config.database_url) is not None:
         raise CommandError("database: a checkout is running on it; stop that first")

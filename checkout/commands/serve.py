@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import time
-from types import SimpleNamespace
+from dataclasses import dataclass
 
 from checkout.acceptance.nfc import terminal as tap
 from checkout.acceptance.qr.link import base_url
@@ -18,7 +18,6 @@ from checkout.clearing.scheme.rules import rules_in
 from checkout.clearing.switch.discovery import find_switch
 from checkout.commands.common import (
     CommandError,
-    config_from,
     console,
     shows_colour,
     speaks_unicode,
@@ -36,9 +35,30 @@ from devices.qr.symbol.rendering import terminal
 _OTHERS_END_WITHIN_S = 3.0
 
 
-def run(options: SimpleNamespace) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line gives to `checkout serve`."""
+
+    host: str
+    port: int
+    database: str
+    reader: str
+    public_url: str | None
+    https: bool
+    workers: int
+
+
+def run(options: Options) -> int:
     """Serve until SIGTERM or Ctrl-C."""
-    config = config_from(options)
+    config = Config(
+        host=options.host,
+        port=options.port,
+        database=options.database,
+        reader=options.reader,
+        public_url=options.public_url or None,
+        https=options.https,
+        workers=options.workers,
+    )
     if config.port == 0:
         raise ConfigError("port", "expected 1 to 65535, got 0")
     check_port(config.host, config.port)

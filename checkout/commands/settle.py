@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from types import SimpleNamespace
 from typing import Any
 
 from rich.table import Table
 
 from checkout.clearing.client.open_client import open_client
 from checkout.clearing.scheme.business_date import settlement_date
-from checkout.commands.common import CommandError, config_from, console, print_json
+from checkout.commands.common import CommandError, console, print_json
+from checkout.config import Config
 from checkout.demo.payers import DemoPayers
 from checkout.money import Money
 from checkout.shop.shop import Shop
@@ -20,10 +21,19 @@ from checkout.shop.shop import Shop
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
-def run(options: SimpleNamespace) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line gives to `checkout settle`."""
+
+    date: str | None
+    database: str
+    json: bool
+
+
+def run(options: Options) -> int:
     """Close the settlement date, today's where none is named; closing twice changes nothing."""
     day = _date(options.date)
-    config = config_from(options)
+    config = Config(database=options.database)
     # Raises in one line where the database cannot be used.
     shop = Shop.open(config, payers=DemoPayers())
     client = open_client(config.home, config.database_url)

@@ -5,16 +5,29 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from types import FrameType, SimpleNamespace
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
 
 from checkout.clearing.switch.fault_injection import read_faults
 from checkout.clearing.switch.server import SwitchServer, tune_process
 from checkout.clearing.switch.specification import specification
-from checkout.commands.common import CommandError, config_from, console
-from checkout.config import make_home
+from checkout.commands.common import CommandError, console
+from checkout.config import Config, make_home
 
 
-def run(options: SimpleNamespace) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line gives to `checkout switch`."""
+
+    port: int
+    host: str
+    database: str
+    faults: Path | None
+    spec: bool
+
+
+def run(options: Options) -> int:
     """Serve until interrupted; with `--spec` only print how to speak to it."""
     if options.spec:
         sys.stdout.write(specification())
@@ -22,7 +35,7 @@ def run(options: SimpleNamespace) -> int:
     if not 0 <= options.port <= 65535:
         raise CommandError(f"port: expected 0 to 65535, got {options.port}")
     faults = read_faults(options.faults) if options.faults is not None else None
-    config = config_from(options)
+    config = Config(database=options.database)
     make_home(config.home)
     try:
         server = SwitchServer.open(

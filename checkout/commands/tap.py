@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 from checkout.acceptance.nfc.terminal import Terminal, load
-from checkout.commands.common import CommandError, config_from, console, print_json
+from checkout.commands.common import CommandError, console, print_json
+from checkout.config import Config
 from checkout.demo.emulated_reader import EmulatedReader, choose_reader
 from checkout.demo.payers import DEFAULT_PAYER
 from checkout.demo.provisioning import own_service
@@ -20,9 +21,23 @@ from devices.nfc.transcript import record
 _DONE = (Outcome.ONLINE_REQUEST, Outcome.OFFLINE_APPROVED)
 
 
-def run(options: SimpleNamespace) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line gives to `checkout tap`."""
+
+    amount: str
+    currency: str
+    reader: str
+    ca_keys: Path | None
+    terminal: Path | None
+    record: Path | None
+    timeout: float
+    json: bool
+
+
+def run(options: Options) -> int:
     """Wait for a card, walk it, show what came of it."""
-    config = config_from(options)
+    config = Config()
     amount = Money.parse(options.amount, options.currency)
     service = own_service(config.home, config.database_url)
     reader = choose_reader(options.reader, config.home, service)
@@ -54,7 +69,7 @@ def run(options: SimpleNamespace) -> int:
     return 0 if result.outcome in _DONE else 3
 
 
-def _terminal(options: SimpleNamespace, home: Path) -> Terminal:
+def _terminal(options: Options, home: Path) -> Terminal:
     try:
         return load(
             home,

@@ -7,12 +7,12 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from types import SimpleNamespace
 from typing import Any
 
-from checkout.commands.common import CommandError, config_from
-from checkout.config import DEFAULT_PORT
+from checkout.commands.common import CommandError
+from checkout.config import Config
 from checkout.demo.payers import DemoPayers
 from checkout.money import Money
 from checkout.shop.shop import Shop
@@ -20,7 +20,16 @@ from checkout.shop.webhooks.receiver import Received, Receiver, served
 from checkout.shop.webhooks.signing import SecretError, sign
 
 
-def run(options: SimpleNamespace) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line gives to `checkout webhooks`."""
+
+    port: int
+    secret: str | None
+    database: str
+
+
+def run(options: Options) -> int:
     """Receive webhooks until interrupted.
 
     Without a secret the receiver is added to the shop of this home, and removed when it ends.
@@ -55,9 +64,9 @@ def run(options: SimpleNamespace) -> int:
 
 
 @contextlib.contextmanager
-def _registered(options: SimpleNamespace, url: str) -> Iterator[str]:
+def _registered(options: Options, url: str) -> Iterator[str]:
     """An endpoint of the shop for as long as this command runs; yields its secret."""
-    shop = Shop.open(config_from(options, port=DEFAULT_PORT), payers=DemoPayers())
+    shop = Shop.open(Config(database=options.database), payers=DemoPayers())
     try:
         endpoints = shop.webhooks.endpoints
         for each in endpoints.all():
