@@ -17,6 +17,7 @@ from checkout.shop.shop import Shop
 from checkout.shop.till import Cashier, Charge, Tap, Till, Verdict, pay_with_card, record_shown
 from devices.nfc.contract import TransportError
 from devices.nfc.kernel import Outcome
+from devices.nfc.transcript import TranscriptReader
 
 _CARD_WITHIN_S = 30.0
 
@@ -28,9 +29,10 @@ def pay_order_by_tap(
     reader = choose_reader(path, config.home, shared_service(shop.clearing))
     try:
         cashier = _CommandCashier(shop, order, pin)
+        # Nobody is there to present an emulated or a recorded card a second time.
+        cashier.may_present_again = not isinstance(reader, EmulatedReader | TranscriptReader)
         if isinstance(reader, EmulatedReader):
             reader.place_card(who.name)
-            cashier.may_present_again = False  # nobody is there to present the card a second time
         else:
             sys.stderr.write(f"{reader.name}: tap a card for {order.amount}\n")
         terminal = load(config.home, clock=shop.orders.clock)

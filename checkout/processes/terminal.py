@@ -34,6 +34,7 @@ from checkout.trace import Trace
 from devices.nfc.contract import Reader
 from devices.nfc.emulated import CardFileError, CardInUse, ProfileError
 from devices.nfc.kernel import Cvm
+from devices.nfc.transcript import TranscriptReader
 
 _HOUSEKEEPING_S = 0.5
 _STATUS_EVERY_S = 1.0
@@ -87,6 +88,7 @@ class CounterCashier(Cashier):
         self._shop = shop
         self._reported: tuple[str, str, str] | None = None
         self._reported_at = 0.0
+        self._recording_presented_for: str | None = None
         self._unshown: tuple[str, Trace] | None = None  # approved; the payer has not seen it yet
 
     def charge(self) -> Charge | None:
@@ -135,7 +137,12 @@ class CounterCashier(Cashier):
         return super().idle()
 
     def place_card(self, reader: Reader) -> None:
-        """Place the emulated card that a page asked for on an emulated reader."""
+        """Place the emulated card that a page asked for on an emulated reader.
+
+        A recorded card is presented once for each order.
+        """
+        if isinstance(reader, TranscriptReader):
+            self._present_recording(reader)
         if not isinstance(reader, EmulatedReader):
             return
         name = self._shop.reader.next_card()
@@ -145,6 +152,12 @@ class CounterCashier(Cashier):
             reader.place_card(name)
         except (ProfileError, CardInUse, CardFileError) as error:
             self.report(reader, "retry", str(error))
+
+    def _present_recording(self, reader: TranscriptReader) -> None:
+        order = self._shop.orders.payable()
+        if order is not None and order.id != self._recording_presented_for:
+            self._recording_presented_for = order.id
+            reader.present()
 
     def remove_card(self, reader: Reader) -> None:
         """An emulated card is lifted as soon as it has been read."""

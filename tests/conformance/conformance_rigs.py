@@ -30,6 +30,7 @@ ANY_CARD = "any-card"  # cards of any make-up can be presented
 TYPE_B = "type-b"
 UNPLUG = "unplug"  # the reader can be pulled out and put back
 TWO_CARDS = "two-cards"  # the chip notices two cards
+STAYS = "stays"  # a card lies on the reader until it is removed
 AIR = "air"  # there is a radio with frames between reader and card
 REMOVAL = "removal"  # cards can be taken away
 DESELECT = "deselect"  # a released card is out of reach
@@ -53,7 +54,7 @@ class Rig(Protocol):
 class InProcessRig:
     """No air at all: the shortest way to a card."""
 
-    abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, DESELECT})
+    abilities = frozenset({ANY_CARD, STAYS, REMOVAL, TYPE_B, DESELECT})
 
     def __init__(self) -> None:
         self._field = InProcessReader()
@@ -75,7 +76,7 @@ class InProcessRig:
 class PtyRig:
     """A PN532 on a pseudo-terminal under nfcpy's own pn532 driver."""
 
-    abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, UNPLUG, TWO_CARDS, AIR, DESELECT})
+    abilities = frozenset({ANY_CARD, STAYS, REMOVAL, TYPE_B, UNPLUG, TWO_CARDS, AIR, DESELECT})
 
     def __init__(self, folder: Path) -> None:
         self._port = folder / "port"
@@ -112,7 +113,7 @@ class PtyRig:
 class UsbRig:
     """A faked USB reader under nfcpy's own driver for it."""
 
-    abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, UNPLUG, TWO_CARDS, AIR, DESELECT})
+    abilities = frozenset({ANY_CARD, STAYS, REMOVAL, TYPE_B, UNPLUG, TWO_CARDS, AIR, DESELECT})
 
     def __init__(self, device: FakeReader, patch: pytest.MonkeyPatch) -> None:
         self.device = device
@@ -174,7 +175,7 @@ class CardProcess:
 class OtherProcessRig:
     """The card in another process, on nfcpy's simulated air."""
 
-    abilities = frozenset({ANY_CARD, REMOVAL, TYPE_B, AIR, DESELECT})
+    abilities = frozenset({ANY_CARD, STAYS, REMOVAL, TYPE_B, AIR, DESELECT})
 
     def __init__(self, process: CardProcess) -> None:
         self._process = process
@@ -193,16 +194,16 @@ class OtherProcessRig:
 
 
 class TranscriptRig:
-    """A recorded card, which is always on the reader."""
+    """A recorded card, which is on the reader for one look after each `present`."""
 
     abilities: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         lines = [f"> {PPSE.hex()}", f"< {PPSE_ANSWER.hex()}", f"> {UNKNOWN_AID.hex()}", "< 6A82"]
-        self.reader: Reader = TranscriptReader("\n".join(lines), "transcript:suite")
+        self.reader = TranscriptReader("\n".join(lines), "transcript:suite")
 
     def present(self, spec: CardSpec, on_command: Callable[[int], None] | None = None) -> None:
-        return
+        self.reader.present()
 
     def remove(self) -> None:
         return
@@ -214,7 +215,7 @@ class TranscriptRig:
 class HardwareRig:
     """The reader of --reader, with a real payment card on it."""
 
-    abilities = frozenset({AIR, DESELECT})
+    abilities = frozenset({STAYS, AIR, DESELECT})
 
     def __init__(self, path: str) -> None:
         self.reader: Reader = open_reader(path)

@@ -20,6 +20,7 @@ from tests.conformance.conformance_rigs import (
     ANY_CARD,
     DESELECT,
     REMOVAL,
+    STAYS,
     TWO_CARDS,
     TYPE_B,
     UNPLUG,
@@ -57,6 +58,7 @@ def test_a_refusal_is_an_answer(rig: Rig) -> None:
     assert card.transceive(UNKNOWN_AID)[-2:] == b"\x6a\x82"
 
 
+@pytest.mark.needs(STAYS)
 def test_a_released_card_is_found_again(rig: Rig) -> None:
     rig.present(CardSpec())
     for _ in range(3):

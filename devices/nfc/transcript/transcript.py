@@ -9,6 +9,7 @@ them both are inferred from the commands.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -233,12 +234,13 @@ def _same(recorded: bytes, sent: bytes) -> bool:
 
 
 class TranscriptReader:
-    """A reader to which the recorded card is presented at every `wait_for_card`."""
+    """A reader to which the recorded card is presented once, and again at each `present`."""
 
     def __init__(self, text: str, path: str) -> None:
         """Parse the text. Raises TranscriptError where it is not a transcript."""
         self.transcript: Final = parse_transcript(text)
         self._path = path
+        self._presented = True
 
     @classmethod
     def open(cls, file: str | Path) -> TranscriptReader:
@@ -264,8 +266,16 @@ class TranscriptReader:
         """The conditions of the recording; see `Transcript.conditions`."""
         return self.transcript.conditions(transaction, terminal)
 
-    def wait_for_card(self, timeout_s: float) -> TranscriptCard:
-        """The recorded card from its first exchange on, without waiting."""
+    def present(self) -> None:
+        """Present the recorded card again, for the next `wait_for_card`."""
+        self._presented = True
+
+    def wait_for_card(self, timeout_s: float) -> TranscriptCard | None:
+        """The recorded card from its first exchange on, at once; None after it has been taken."""
+        if not self._presented:
+            time.sleep(timeout_s)
+            return None
+        self._presented = False
         return TranscriptCard(self.transcript)
 
     def release(self) -> None:

@@ -154,6 +154,20 @@ def test_a_recorded_tap_replays(home: Path, tmp_path: Path) -> None:
     assert again["oda"]["result"] == "passed"
 
 
+def test_a_recorded_card_that_would_have_to_come_again_is_not_waited_for(
+    home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "torn.apdu"
+    file.write_text("> 00A404000E325041592E5359532E444446303100\n<\n", "utf-8")
+    began = time.monotonic()
+    status, _, error = run(
+        home, "pay", "--mode", "nfc", "--amount", "1.00", "--reader", f"transcript:{file}"
+    )
+    assert status == 1
+    assert time.monotonic() - began < 25
+    assert len(error.strip().splitlines()) <= 2
+
+
 @pytest.mark.parametrize(
     ("payer", "mode", "code"),
     [

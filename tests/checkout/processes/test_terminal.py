@@ -17,10 +17,12 @@ from checkout.clearing.hsm.keystore import KeyStore
 from checkout.config import Config
 from checkout.demo.payers import DEMO_PIN, DemoPayers
 from checkout.processes.supervisor import Supervisor
+from checkout.processes.terminal import counter_till
 from checkout.shop.orders.events import Event
 from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.payments.payments import Payment, PaymentState
 from checkout.shop.shop import Shop
+from checkout.shop.till import Verdict
 from devices.nfc.emulated import (
     Behaviour,
     CardProfile,
@@ -29,8 +31,10 @@ from devices.nfc.emulated import (
     personalise,
 )
 from devices.nfc.emulated.profile import OfflineLimits
+from devices.nfc.transcript import TranscriptReader
 
 LARGE = 150_000
+TORN = Verdict(state="retry", message="again", signal="failure", stands=True)
 OVER_CONTACTLESS = 400_000
 BETWEEN = frozenset({"idle", "ready", "reading", "none"})
 
@@ -306,3 +310,26 @@ def test_the_first_cards_of_a_new_home_are_authenticated_at_once(tmp_path: Path)
         assert first_run.charged() == order.amount_minor
     finally:
         first_run.end()
+
+
+def test_a_recorded_card_is_tapped_once_for_each_order(tmp_path: Path) -> None:
+    file = tmp_path / "torn.apdu"
+    file.write_text("> 00A404000E325041592E5359532E444446303100\n<\n", "utf-8")
+    shop = Shop.open(Config(home=tmp_path / "home"), payers=DemoPayers())
+    stop = threading.Event()
+    reader = TranscriptReader.open(file)
+    till = counter_till(shop)
+    taps = []
+    till.take_tap = lambda charge, *_: taps.append(charge.order_id) or TORN  # type: ignore[method-assign,assignment,func-returns-value]
+    serving = threading.Thread(target=till.run, args=(lambda: reader, stop))
+    serving.start()
+    try:
+        orders = []
+        for _ in range(2):
+            orders.append(shop.orders.create(amount_minor=1280).id)
+            time.sleep(1.0)
+        assert taps == orders
+    finally:
+        stop.set()
+        serving.join(5)
+        shop.close()

@@ -236,16 +236,22 @@ def test_a_byte_order_mark_of_an_editor_is_no_part_of_a_transcript(tmp_path: Pat
     assert card.transceive(bytes.fromhex("00A4040000")) == b"\x90\x00"
 
 
-def test_the_reader_presents_the_card_as_often_as_it_is_waited_for(tmp_path: Path) -> None:
+def test_the_reader_presents_the_card_once_and_again_when_it_is_asked_to(tmp_path: Path) -> None:
     file = tmp_path / "tap.apdu"
     file.write_text("> 00A4040000\n< 9000\n")
     reader = TranscriptReader.open(file)
     assert reader.path == f"transcript:{file}"
     assert reader.emulated
     for _ in range(2):
-        assert reader.wait_for_card(1.0).transceive(bytes.fromhex("00A4040000")) == b"\x90\x00"
+        card = reader.wait_for_card(1.0)
+        assert card is not None
+        assert card.transceive(bytes.fromhex("00A4040000")) == b"\x90\x00"
         reader.release()
-    assert reader.wait_for_card(0).description.technology == "transcript"
+        assert reader.wait_for_card(0) is None
+        reader.present()
+    card = reader.wait_for_card(0)
+    assert card is not None
+    assert card.description.technology == "transcript"
     assert reader.wait_for_removal(0)
     reader.signal("ready")
     reader.close()
