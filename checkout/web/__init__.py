@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from checkout.web.context import RateLimits
 
 
-_LARGEST_BODY = 12 * 1024 * 1024  # a photo from a phone's camera
+_LARGEST_BODY = 16 * 1024 * 1024  # a photo from a phone's camera, and the form around it
+# Werkzeug's multipart parser applies this limit to its whole buffer as well: what is left of the
+# last read (64 KiB) and the next one. A limit near the read size refuses files at random.
+_LARGEST_FIELD = 256 * 1024
 _STATIC_CACHED_S = 3600
 
 
@@ -41,7 +44,7 @@ def create_app(
         "checkout", static_folder=str(assets.static_folder()), template_folder="web/templates"
     )
     app.config["MAX_CONTENT_LENGTH"] = _LARGEST_BODY
-    app.config["MAX_FORM_MEMORY_SIZE"] = 64 * 1024
+    app.config["MAX_FORM_MEMORY_SIZE"] = _LARGEST_FIELD
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = _STATIC_CACHED_S
     app.url_map.strict_slashes = False
     app.json.sort_keys = False  # type: ignore[attr-defined]

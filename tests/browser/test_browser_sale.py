@@ -17,6 +17,7 @@ from checkout.web.counter import counter as counter_pages
 from devices.phone import Phone
 from devices.qr.scanner import read
 from tests.browser.filming import film
+from tests.checkout.web import test_web_photos
 
 pytestmark = pytest.mark.browser
 
@@ -243,6 +244,16 @@ def test_the_photo_of_a_code_is_read_on_plain_http(windows, served, tmp_path: Pa
     expect(phone.locator("h1")).to_contain_text("12.80")
     pay(phone)
     expect(counter.locator("[data-verdict='paid']")).to_be_visible()
+
+
+@pytest.mark.parametrize("size", [200_000, 800_000, 12_000_000])
+def test_a_photo_as_large_as_a_phones_is_read(windows, served, tmp_path: Path, size: int) -> None:
+    order = served.shop.orders.create(amount_minor=1280, currency="CNY")
+    picture = tmp_path / "IMG_0001.jpg"
+    picture.write_bytes(test_web_photos.photo(f"{served.lan}/p/{order.code}", size))
+    phone = windows.open(f"{served.lan}/wallet/scan", phone=True)
+    phone.set_input_files("#photo", picture)
+    phone.wait_for_url(re.compile(r"/p/", re.IGNORECASE))
 
 
 def test_the_live_camera_scans_the_counters_code(
