@@ -1,4 +1,4 @@
-"""From a text to the modules of its QR symbol: the same as the `qrcode` package, but faster.
+"""From a text to the modules of its QR symbol: as the `qrcode` package makes them, but faster.
 
 `qrcode` provides segmentation, versions, block structure, generator polynomials and function
 patterns. Bits, Reed-Solomon division, placement and the choice of the mask work here on large
@@ -33,6 +33,10 @@ _ALPHANUMERIC_PAIRS = {
     for b, y in _ALPHANUMERIC.items()
 }
 _ALPHANUMERIC_LAST = {a.encode(): format(x, "06b") for a, x in _ALPHANUMERIC.items()}
+# The first characters of EMV payloads: merchant-presented (object 00), consumer-presented (85).
+_EMV_STARTS = (b"000201", b"hQVDUFY")
+# Extended channel interpretation 26, UTF-8: mode 0111, then the number in eight bits.
+_ECI_UTF_8 = "0111" + format(26, "08b")
 _PADDING = ("1110110000010001" * 1480)[: 8 * 2956]
 
 
@@ -58,8 +62,10 @@ class Symbol:
 def encode(text: str | bytes, *, error_correction: str = "M") -> Symbol:
     """Encode `text` as the smallest symbol that holds it.
 
-    Text is written as UTF-8 bytes. SymbolError where it is empty or longer than version 40
-    takes. Source: ISO/IEC 18004, encodation; choice of segments as in `qrcode`.
+    Text is written as UTF-8, announced by ECI 26 where it goes beyond ASCII; bytes are written as
+    they are. SymbolError where it is empty or longer than version 40 takes. Source: ISO/IEC 18004,
+    encodation; choice of segments as in `qrcode`, EMV payloads in byte mode alone (EMVCo, QR Code
+    Specification for Payment Systems: Merchant-Presented Mode 1.0, sections 4.12.1.1 and 4.12.1.2).
     """
     level = _level(error_correction)
     version, bits = _bits(text, level)
@@ -99,20 +105,29 @@ def _segment_bits(mode: int, content: bytes) -> str:
     return format(int.from_bytes(content), f"0{8 * len(content)}b")
 
 
+def _segments(content: bytes) -> list[tuple[int, int, str]]:
+    """The segments of `content`: mode, number of characters, bits."""
+    if content.startswith(_EMV_STARTS):
+        mode = util.MODE_8BIT_BYTE
+        return [(mode, len(content), _segment_bits(mode, content))]
+    return [
+        (part.mode, len(part.data), _segment_bits(part.mode, part.data))
+        for part in util.optimal_data_chunks(content, minimum=20)
+    ]
+
+
 def _bits(text: str | bytes, level: int) -> tuple[int, str]:
-    """Version and padded data bits, the same as `QRCode.best_fit` and `create_data` choose."""
+    """Version and padded data bits; version as `QRCode.best_fit` chooses it."""
     try:
         content = text if isinstance(text, bytes) else text.encode()
     except UnicodeEncodeError as error:
         raise SymbolError(f"text: character {error.start + 1} cannot be written as UTF-8") from None
-    segments = [
-        (part.mode, len(part.data), _segment_bits(part.mode, part.data))
-        for part in util.optimal_data_chunks(content, minimum=20)
-    ]
-    if not segments:
+    if not content:
         raise SymbolError("text: expected at least one character")
+    eci = "" if isinstance(text, bytes) or text.isascii() else _ECI_UTF_8
+    segments = _segments(content)
     limits = util.BIT_LIMIT_TABLE[level]
-    payload = sum(4 + len(bits) for _, _, bits in segments)
+    payload = len(eci) + sum(4 + len(bits) for _, _, bits in segments)
     version, counts = 1, None
     while counts is not util.mode_sizes_for_version(version):
         counts = util.mode_sizes_for_version(version)
@@ -125,7 +140,7 @@ def _bits(text: str | bytes, level: int) -> tuple[int, str]:
         for mode, length, bits in segments
     ]
     limit = limits[version]
-    written = "".join(parts)
+    written = eci + "".join(parts)
     written += "0" * min(4, limit - len(written))
     written += "0" * (-len(written) % 8)
     return version, written + _PADDING[: limit - len(written)]

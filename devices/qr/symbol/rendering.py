@@ -43,7 +43,7 @@ _LARGEST_SIDE = 16_384
 
 
 def modules(text: str | bytes, *, error_correction: str = "M") -> tuple[tuple[bool, ...], ...]:
-    """The symbol's modules row by row, True for dark, without margin; the same as stock `qrcode`.
+    """The symbol's modules row by row, True for dark, without margin, as `encode` makes them.
 
     SymbolError where the text is empty or too long.
     """
