@@ -40,32 +40,46 @@ class BerObject:
         return self.value if isinstance(self.value, bytes) else b""
 
 
-def decode(content: bytes, start: int = 0, depth: int = 0) -> tuple[BerObject, ...]:
+def decode(
+    content: bytes, start: int = 0, depth: int = 0, *, opaque: frozenset[str] = frozenset()
+) -> tuple[BerObject, ...]:
     """All objects of `content`, templates decoded too; BerFault where one is cut short.
 
     `start` is the position of `content` in the payload, `depth` the number of templates around it.
+    A template with a tag in `opaque` stays bytes where its content is not BER-TLV. Bytes 00 between
+    objects are filler (EMV Book 3, annex B1).
     """
     if depth > _DEEPEST:
         raise BerFault("", start, f"templates nested deeper than {_DEEPEST}")
     found = []
     at = 0
     while at < len(content):
+        if not content[at]:
+            at += 1
+            continue
         tag, after_tag = _tag(content, at, start)
         length, value_at = _length(content, after_tag, tag, start)
         left = len(content) - value_at
         if length > left:
             raise BerFault(tag, start + at, f"tag {tag} runs past the end ({left}<{length})")
         value = content[value_at : value_at + length]
-        constructed = bytes.fromhex(tag)[0] & 0x20
-        found.append(
-            BerObject(
-                tag,
-                decode(value, start + value_at, depth + 1) if constructed else value,
-                start + at,
-            )
-        )
+        inner: bytes | tuple[BerObject, ...] = value
+        if bytes.fromhex(tag)[0] & 0x20:
+            inner = _template(tag, value, start + value_at, depth + 1, opaque)
+        found.append(BerObject(tag, inner, start + at))
         at = value_at + length
     return tuple(found)
+
+
+def _template(
+    tag: str, value: bytes, start: int, depth: int, opaque: frozenset[str]
+) -> bytes | tuple[BerObject, ...]:
+    try:
+        return decode(value, start, depth, opaque=opaque)
+    except BerFault:
+        if tag not in opaque:
+            raise
+        return value
 
 
 def encode(objects: Iterable[BerObject]) -> bytes:
@@ -73,11 +87,18 @@ def encode(objects: Iterable[BerObject]) -> bytes:
     return b"".join(_encoded(each) for each in objects)
 
 
-def walk(objects: Iterable[BerObject]) -> Iterator[BerObject]:
-    """Every primitive in `objects` and in their templates, in order."""
+def walk(
+    objects: Iterable[BerObject], *, closed: frozenset[str] = frozenset()
+) -> Iterator[BerObject]:
+    """Every primitive in `objects` and in their templates, in order.
+
+    Templates with a tag in `closed` are left out.
+    """
     for each in objects:
+        if each.tag in closed:
+            continue
         if isinstance(each.value, tuple):
-            yield from walk(each.value)
+            yield from walk(each.value, closed=closed)
         else:
             yield each
 
