@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from devices.nfc.emv import ber_tlv
@@ -20,10 +20,19 @@ _M_CHIP_FOR_CDA: Final = bytes.fromhex("10010101 18010100 20010200")
 _M_CHIP_FOR_SDA: Final = bytes.fromhex("10010101 18010200")
 
 
-def initiate_application(session: Session) -> None:
+#: Status words of GET PROCESSING OPTIONS that end a tap (EMV Contactless Books C-3 and C-7).
+_REFUSALS: Final = {
+    0x6984: (Outcome.USE_ANOTHER_INTERFACE, "the card asks for its contact chip (SW 6984)"),
+    0x6986: (Outcome.SEE_PHONE, "the payer must verify on the phone, then tap it again"),
+}
+
+
+def initiate_application(
+    session: Session, *, refusals: Mapping[int, tuple[Outcome, str]] = _REFUSALS
+) -> None:
     """Fill the PDOL, send GET PROCESSING OPTIONS and store its answer.
 
-    Raises SelectNext or Ended as EMV Contactless Books C-2, C-3 and C-7 say for the status word.
+    Raises Ended for a status word in `refusals`, SelectNext for any other that is not 9000.
     """
     session.step = "get-processing-options"
     try:
@@ -34,10 +43,8 @@ def initiate_application(session: Session) -> None:
         raise SelectNext(f"the application's PDOL can't be filled: {error}") from None
     session.cryptogram_asked = True
     response = session.send(command, "GET PROCESSING OPTIONS")
-    if response.sw == 0x6986:
-        raise Ended(Outcome.SEE_PHONE, "the payer must verify on the phone, then tap it again")
-    if response.sw == 0x6984:
-        raise Ended(Outcome.USE_ANOTHER_INTERFACE, "the card asks for its contact chip (SW 6984)")
+    if response.sw in refusals:
+        raise Ended(*refusals[response.sw])
     if not response.ok:
         raise SelectNext(f"GET PROCESSING OPTIONS answered {response.sw:04X}")
     _take_options(session, response.body)

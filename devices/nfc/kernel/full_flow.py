@@ -25,6 +25,7 @@ from devices.nfc.kernel.oda import (
 from devices.nfc.kernel.result import Outcome
 from devices.nfc.kernel.session import Ended, Session, Tvr
 from devices.nfc.kernel.signature_recovery import OdaFailed
+from devices.nfc.kernel.transaction import CASHBACK, PURCHASE
 
 _AIP_BIT: Final = {Method.SDA: 0x40, Method.DDA: 0x20, Method.CDA: 0x01}
 _DEFAULT_DDOL: Final = bytes.fromhex("9F3704")
@@ -45,9 +46,9 @@ def run(session: Session, *, methods: Sequence[Method]) -> None:
 
 
 def require_card_data(session: Session) -> None:
-    """Check that the card sent expiry and CDOL1 (EMV Book 3, mandatory data). Raises Ended."""
+    """Check for expiry, account number and CDOL1 (EMV Book 3, 7.2; C-2, S456.16). Raises Ended."""
     session.step = "check-card-data"
-    for tag in (0x5F24, 0x8C):
+    for tag in (0x5F24, 0x5A, 0x8C):
         if tag not in session.card:
             raise Ended(Outcome.TRY_ANOTHER_CARD, f"the card did not send tag {tag:X}")
 
@@ -143,20 +144,25 @@ def restrict(session: Session) -> None:
 
 
 def _usage_allows(session: Session, usage: bytes) -> bool:
-    """Application usage control against country and type (EMV Book 3, table of 9F07)."""
+    """Application usage control against terminal, country and type.
+
+    EMV Book 3, 10.4.2; Book C-2, PRE.9 to PRE.24. A cashback amount needs its own permission,
+    whatever the type; a purchase with cashback is a purchase too.
+    """
     first = usage[0]
-    if not first & 0x01:  # valid at terminals other than ATMs
+    if not first & (0x02 if session.terminal.is_atm else 0x01):
         return False
     country = session.card.get(0x5F28)
     if country is None:
         return True
     domestic = country == session.terminal_values[0x9F1A]
-    kind = session.transaction.kind
-    if kind == 0x01:
-        return bool(first & (0x80 if domestic else 0x40))
-    if kind == 0x09:
-        return bool(usage[1] & (0x80 if domestic else 0x40))
-    return bool(first & (0x28 if domestic else 0x14))  # goods or services
+    transaction = session.transaction
+    if transaction.is_cash and not first & (0x80 if domestic else 0x40):
+        return False
+    sells = transaction.kind in (PURCHASE, CASHBACK)
+    if sells and not first & (0x28 if domestic else 0x14):  # goods or services
+        return False
+    return not transaction.other_minor or bool(usage[1] & (0x80 if domestic else 0x40))
 
 
 def _sortable(yymmdd: bytes) -> str:

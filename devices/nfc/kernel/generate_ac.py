@@ -14,6 +14,7 @@ from devices.nfc.kernel.signature_recovery import OdaFailed
 _CONTROL: Final = {Cryptogram.AAC: 0x00, Cryptogram.TC: 0x40, Cryptogram.ARQC: 0x80}
 _BY_CID: Final = {control: cryptogram for cryptogram, control in _CONTROL.items()}
 _COMBINED: Final = 0x10
+_ON_DEVICE: Final = 0x02  # AIP: the device can verify its holder
 #: A card may answer with a lower type than the terminal asked for, never with a higher one.
 _RANK: Final = {Cryptogram.AAC: 0, Cryptogram.ARQC: 1, Cryptogram.TC: 2}
 
@@ -27,6 +28,9 @@ def analyse(session: Session) -> Cryptogram:
         session.terminal,
     )
     if _meets(session, card.get(0x9F0E, bytes(5)), application.tac_denial):
+        return Cryptogram.AAC
+    if card[0x82][0] & _ON_DEVICE and not session.combined:
+        # Book C-2, GAC.20 to GAC.23: only CDA proves that the device claims to verify its holder
         return Cryptogram.AAC
     if terminal.online_only:
         return Cryptogram.ARQC
@@ -111,8 +115,11 @@ def _check_type(answer: dict[int, bytes], wanted: Cryptogram) -> Cryptogram:
     if cryptogram is None or len(answer.get(0x9F36, b"")) != 2:
         raise Ended(Outcome.TRY_ANOTHER_CARD, "the card sent no cryptogram information or counter")
     if _RANK[cryptogram] > _RANK[wanted]:
+        # where the terminal has declined, no answer of the card makes it anything but a decline
+        declined = wanted is Cryptogram.AAC
         raise Ended(
-            Outcome.TRY_ANOTHER_CARD, f"the card answered {cryptogram} where {wanted} was asked"
+            Outcome.OFFLINE_DECLINED if declined else Outcome.TRY_ANOTHER_CARD,
+            f"the card answered {cryptogram} where {wanted} was asked",
         )
     if 0x9F4B not in answer and len(answer.get(0x9F26, b"")) != 8:
         raise Ended(Outcome.TRY_ANOTHER_CARD, "the card sent no application cryptogram")
@@ -137,12 +144,13 @@ def _check_signature(session: Session, answer: dict[int, bytes], signed: bytes) 
 
 
 def _conclude(session: Session) -> None:
-    if session.cryptogram is Cryptogram.AAC:
-        if _wants_phone(session.card.get(0xDF4B, b"")):
-            raise Ended(Outcome.SEE_PHONE, "the payer must look at the phone, then tap it again")
-        raise Ended(Outcome.OFFLINE_DECLINED, "the card declined")
-    if session.combined and not session.oda.passed and session.masked is None:
+    declined = session.cryptogram is Cryptogram.AAC
+    if session.combined and not declined and not session.oda.passed and session.masked is None:
         raise Ended(Outcome.OFFLINE_DECLINED, f"offline data authentication: {session.oda.reason}")
+    if _wants_phone(session.card.get(0xDF4B, b"")):  # whatever the cryptogram: C-2, S910.71
+        raise Ended(Outcome.SEE_PHONE, "the payer must look at the phone, then tap it again")
+    if declined:
+        raise Ended(Outcome.OFFLINE_DECLINED, "the card declined")
     if session.cryptogram is Cryptogram.TC:
         raise Ended(Outcome.OFFLINE_APPROVED, "card and terminal approved offline")
     if not session.terminal.online_capable:

@@ -14,6 +14,7 @@ from typing import Final
 
 from devices.nfc.kernel.ca_keys import CaKey, CaKeyRing
 from devices.nfc.kernel.signature_recovery import (
+    EMV_FORMAT,
     OdaFailed,
     PublicKey,
     SignedRecord,
@@ -125,18 +126,19 @@ def authenticate_dynamic(
     *,
     terminal_values: bytes,
     method: Method = Method.DDA,
+    formats: frozenset[int] = EMV_FORMAT,
 ) -> OdaResult:
     """DDA or fDDA from end to end (EMV Book 2, 6.5; EMV Contactless Books C-3 and C-7).
 
     `terminal_values` are the values that the card signed besides its own: the filled DDOL, or for
-    fDDA unpredictable number, amount, currency and 9F69.
+    fDDA unpredictable number, amount, currency and 9F69. `formats`: see `verify_dynamic_signature`.
     """
     ca_key = None
     try:
         key = evidence.icc_key(ca_keys, today)
         ca_key = key.ca_key
         number, _ = verify_dynamic_signature(
-            evidence.card.get(0x9F4B), key=key, terminal_values=terminal_values
+            evidence.card.get(0x9F4B), key=key, terminal_values=terminal_values, formats=formats
         )
     except OdaFailed as failed:
         return _failure(method, failed, ca_key)
@@ -224,6 +226,8 @@ _OTHER_REASONS: Final = {
     "not-asked-for-online": "the terminal leaves the check to the issuer when a tap goes online",
     "ddol-missing": "the card's list of what to sign (9F49) lacks the unpredictable number",
     "fdda-version-unknown": "the card signs by an unknown version of fDDA (9F69)",
+    "fdda-amount-unsigned": "the card signs by version 00 of fDDA, which leaves out the amount",
+    "fdda-values-missing": "the card named no version of fDDA (9F69), so its amount is not signed",
     "declined-unsigned": "the card declined, and a decline carries no signature",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from devices.nfc.kernel.terminal import Application, Limits, TerminalData
+from devices.nfc.kernel.terminal import Application, Kernel, Limits, TerminalData
 from devices.nfc.kernel.transaction import Transaction
 
 
@@ -39,15 +39,17 @@ def pre_process(
     """Compare the amount with the limits in force and prepare the TTQ (Book B, 3.1.1)."""
     limits = application.limits_on(transaction.day, transaction.currency)
     amount = transaction.amount_minor
+    # Book C-2, S456.14 and S456.30: an amount equal to a limit is not over it; Book B counts it
+    counted = amount if application.kernel is not Kernel.MASTERCARD else amount - 1
     offline_only = bool(application.ttq and application.ttq[0] & 0x08)
     zero = amount == 0
     not_allowed = None
     if zero and (not application.zero_amount_allowed or offline_only):
         not_allowed = "an amount of zero is not accepted contactless"
-    elif limits.contactless is not None and amount >= limits.contactless:
+    elif limits.contactless is not None and counted >= limits.contactless:
         not_allowed = "the amount is over the contactless limit"
     floor_exceeded = amount > limits.floor
-    cvm_required = amount >= limits.cvm_required
+    cvm_required = counted >= limits.cvm_required
     status_check = application.status_check and amount == 10**transaction.exponent
     online = floor_exceeded or status_check or zero
     ttq = application.ttq

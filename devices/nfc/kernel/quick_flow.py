@@ -7,6 +7,7 @@ offline data authentication and cardholder verification without it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from devices.nfc.kernel.oda import (
@@ -15,10 +16,12 @@ from devices.nfc.kernel.oda import (
     Verdict,
     authenticate_dynamic,
     authenticate_static,
+    failure,
     not_performed,
 )
 from devices.nfc.kernel.result import Cryptogram, Cvm, Outcome
 from devices.nfc.kernel.session import Ended, Session, Tvr
+from devices.nfc.kernel.signature_recovery import OdaFailed
 
 _CRYPTOGRAMS: Final = {0x00: Cryptogram.AAC, 0x40: Cryptogram.TC, 0x80: Cryptogram.ARQC}
 
@@ -106,11 +109,11 @@ def read_decision(session: Session) -> None:
 def _decision_in_iad(iad: bytes) -> int:
     """The type of the first cryptogram from the CVR, shifted to the CID's upper two bits.
 
-    In 9F10 the CVR follows length, key index and version. It begins with its own length in
-    formats 0, 1 and 3, and without one in format 2 (length 1F).
+    It stands in byte 5 of 9F10 in every format (Book C-3). Formats 0, 1 and 3 are length, key
+    index, version, then the CVR after its own length; format 2 (length 1F) is length, version, key
+    index, then a CVR of five bytes without a length.
     """
-    at = 3 if iad[0] == 0x1F and len(iad) == 32 else 4
-    return (iad[at] & 0x30) << 2 if len(iad) > at else 0x00
+    return (iad[4] & 0x30) << 2 if len(iad) > 4 else 0x00
 
 
 def restrict(session: Session) -> None:
@@ -142,24 +145,40 @@ def _month(yymm: str) -> tuple[int, int]:
     return (2000 if year < 50 else 1900) + year, int(yymm[2:])
 
 
-def fdda_values(session: Session, *, tolerate_bare: bool = False) -> tuple[bytes, ...]:
-    """The terminal's values that the card may have signed, by the fDDA version in 9F69.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fdda:
+    """What a scheme's kernel accepts as offline data authentication after GPO.
 
-    Version 01: unpredictable number, amount, currency, 9F69. Version 00, and cards without 9F69:
-    the unpredictable number alone. With `tolerate_bare` a card without 9F69 may also have signed
-    number, amount and currency, which is the stronger proof.
+    `formats` are the signed data formats of 9F4B. `bare_allowed`: a card without 9F69 may have
+    signed number, amount and currency. `static_allowed`: SDA where the card has no better.
+    """
+
+    formats: frozenset[int]
+    bare_allowed: bool
+    static_allowed: bool
+
+
+def fdda_values(session: Session, rules: Fdda) -> bytes:
+    """The terminal's values that the card must have signed, by the fDDA version in 9F69.
+
+    Version 01: unpredictable number, amount, currency, 9F69. Version 00 covers the number alone:
+    such a signature can be had for one amount and shown for another, so it proves nothing here.
+    Raises OdaFailed.
     """
     related = session.card.get(0x9F69)
     terminal = session.terminal_values
     bound = terminal[0x9F37] + terminal[0x9F02] + terminal[0x5F2A]
-    if related and related[0] == 0x01:
-        return (bound + related,)
-    if related and related[0] != 0x00:
-        return ()
-    return (terminal[0x9F37], bound) if tolerate_bare and related is None else (terminal[0x9F37],)
+    if not related:
+        if rules.bare_allowed:
+            return bound
+        raise OdaFailed("fdda-values-missing")
+    if related[0] != 0x01:
+        unsigned = related[0] == 0x00
+        raise OdaFailed("fdda-amount-unsigned" if unsigned else "fdda-version-unknown")
+    return bound + related
 
 
-def authenticate_fdda(session: Session, *, tolerate_bare: bool, static_allowed: bool) -> None:
+def authenticate_fdda(session: Session, rules: Fdda) -> None:
     """Offline data authentication once all data are read: fDDA, else SDA.
 
     It is always done where the card approved offline; for an online request only if the TTQ says
@@ -168,9 +187,9 @@ def authenticate_fdda(session: Session, *, tolerate_bare: bool, static_allowed: 
     session.step = "offline-data-authentication"
     if session.cryptogram is Cryptogram.AAC:
         if 0x9F4B in session.card:
-            session.record_oda(_authenticate(session, tolerate_bare, static_allowed))
+            session.record_oda(_authenticate(session, rules))
         raise Ended(Outcome.OFFLINE_DECLINED, "the card declined")
-    session.record_oda(_authenticate(session, tolerate_bare, static_allowed))
+    session.record_oda(_authenticate(session, rules))
     if session.oda.passed or session.masked:
         return
     unknown = session.oda.verdict is Verdict.NOT_PERFORMED or session.oda.reason == "ca-key-missing"
@@ -185,7 +204,7 @@ def authenticate_fdda(session: Session, *, tolerate_bare: bool, static_allowed: 
     raise Ended(Outcome.OFFLINE_DECLINED, reason)
 
 
-def _authenticate(session: Session, tolerate_bare: bool, static_allowed: bool) -> OdaResult:
+def _authenticate(session: Session, rules: Fdda) -> OdaResult:
     if session.masked:
         return not_performed("masked", Method.FDDA)
     online = session.cryptogram is Cryptogram.ARQC
@@ -193,24 +212,25 @@ def _authenticate(session: Session, tolerate_bare: bool, static_allowed: bool) -
         return not_performed("not-asked-for-online")
     card, aip = session.card, session.card[0x82][0]
     dynamic = 0x9F4B in card or (aip & 0x20 and not online)
-    static = static_allowed and aip & 0x40 and (0x93 in card or not online)
+    static = rules.static_allowed and aip & 0x40 and (0x93 in card or not online)
     if not dynamic and static:
         return authenticate_static(session.evidence(), session.ca_keys, session.transaction.day)
     if not dynamic:  # an online answer need not carry what the terminal could verify
         return not_performed("no-card-data" if online else "not-supported")
-    signed_values = fdda_values(session, tolerate_bare=tolerate_bare)
-    result = OdaResult(method=Method.FDDA, verdict=Verdict.FAILED, reason="fdda-version-unknown")
-    for values in signed_values:
-        result = authenticate_dynamic(
-            session.evidence(),
-            session.ca_keys,
-            session.transaction.day,
-            terminal_values=values,
-            method=Method.FDDA,
-        )
-        if result.reason != "dynamic-signature-hash":
-            break
-    return result
+    evidence, today = session.evidence(), session.transaction.day
+    try:
+        evidence.icc_key(session.ca_keys, today)
+        values = fdda_values(session, rules)
+    except OdaFailed as failed:
+        return failure(Method.FDDA, failed)
+    return authenticate_dynamic(
+        evidence,
+        session.ca_keys,
+        today,
+        terminal_values=values,
+        method=Method.FDDA,
+        formats=rules.formats,
+    )
 
 
 def verify_by_qualifiers(session: Session) -> bool:

@@ -42,6 +42,7 @@ class Tvr:
     ICC_DATA_MISSING: Final = (0, 0x20)
     DDA_FAILED: Final = (0, 0x08)
     CDA_FAILED: Final = (0, 0x04)
+    SDA_SELECTED: Final = (0, 0x02)
     VERSIONS_DIFFER: Final = (1, 0x80)
     EXPIRED: Final = (1, 0x40)
     NOT_YET_EFFECTIVE: Final = (1, 0x20)
@@ -50,6 +51,7 @@ class Tvr:
     UNRECOGNISED_CVM: Final = (2, 0x40)
     ONLINE_PIN_ENTERED: Final = (2, 0x04)
     FLOOR_LIMIT_EXCEEDED: Final = (3, 0x80)
+    RELAY_RESISTANCE_NOT_PERFORMED: Final = (4, 0x01)  # Book C-2
 
 
 _FAILED_BIT: Final = {
@@ -152,6 +154,8 @@ class Session:
     def record_oda(self, result: OdaResult) -> None:
         """Store the result of offline data authentication and set its TVR bits."""
         self.oda = result
+        if result.method is Method.SDA and result.verdict is not Verdict.NOT_PERFORMED:
+            self.flag(Tvr.SDA_SELECTED)
         if result.verdict is Verdict.FAILED:
             self.flag(_FAILED_BIT[result.method])
             if result.data_missing:

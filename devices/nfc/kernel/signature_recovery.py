@@ -22,6 +22,11 @@ _HASH_BYTES: Final = 20  # SHA-1, the only hash of EMV's RSA signatures
 _SHA_1: Final = 0x01
 _RSA: Final = 0x01
 
+#: The signed data format of a dynamic signature: EMV Book 2, table 15.
+EMV_FORMAT: Final = frozenset((0x05,))
+#: Visa's fDDA: current cards sign with 95, older ones with 05 (seen on live cards; Book C-3).
+VISA_FDDA_FORMATS: Final = frozenset((0x05, 0x95))
+
 
 class OdaFailed(Exception):
     """A check failed; `reason` is a stable word. It never leaves the kernels."""
@@ -99,7 +104,7 @@ def recover_issuer_key(
     what = "issuer-certificate"
     certificate = _required(card, 0x90, f"{what}-missing")
     exponent = _required(card, 0x9F32, "issuer-exponent-missing")
-    body = _open(certificate, ca_key.modulus, ca_key.exponent, b"\x02", what)
+    body = _open(certificate, ca_key.modulus, ca_key.exponent, frozenset((0x02,)), what)
     remainder = card.get(0x92, b"")
     _check_hash(body[1:-21] + remainder + exponent, body, body[11], what)
     identifier = body[2:6].hex().upper().rstrip("F")
@@ -122,7 +127,7 @@ def recover_icc_key(
     what = "icc-certificate"
     certificate = _required(card, 0x9F46, f"{what}-missing")
     exponent = _required(card, 0x9F47, "icc-exponent-missing")
-    body = _open(certificate, issuer.modulus, issuer.exponent, b"\x04", what)
+    body = _open(certificate, issuer.modulus, issuer.exponent, frozenset((0x04,)), what)
     remainder = card.get(0x9F48, b"")
     _check_hash(body[1:-21] + remainder + exponent + signed, body, body[17], what)
     if body[2:12].hex().upper().rstrip("F") != pan:
@@ -143,22 +148,27 @@ def verify_static_signature(
     """
     what = "static-signature"
     signature = _required(card, 0x93, f"{what}-missing")
-    body = _open(signature, issuer.modulus, issuer.exponent, b"\x03", what)
+    body = _open(signature, issuer.modulus, issuer.exponent, frozenset((0x03,)), what)
     _check_hash(body[1:-21] + signed, body, body[2], what)
     return {0x9F45: body[3:5]}
 
 
 def verify_dynamic_signature(
-    signature: bytes | None, *, key: PublicKey, terminal_values: bytes
+    signature: bytes | None,
+    *,
+    key: PublicKey,
+    terminal_values: bytes,
+    formats: frozenset[int] = EMV_FORMAT,
 ) -> tuple[bytes, bytes]:
     """Check 9F4B over the terminal's dynamic data (EMV Book 2, 6.5.2 and 6.6.2).
 
+    `formats` are the accepted signed data formats; the hash covers the one that the card used.
     Returns the ICC dynamic number and the bytes after it. Raises OdaFailed with the reason.
     """
     what = "dynamic-signature"
     if signature is None:
         raise OdaFailed(f"{what}-missing")
-    body = _open(signature, key.modulus, key.exponent, b"\x05", what)
+    body = _open(signature, key.modulus, key.exponent, formats, what)
     _check_hash(body[1:-21] + terminal_values, body, body[2], what)
     length = body[3]
     if length > len(body) - 25 or length < 1:
@@ -202,7 +212,9 @@ def _required(card: Mapping[int, bytes], tag: int, reason: str) -> bytes:
     return value
 
 
-def _open(signature: bytes, modulus: bytes, exponent: int, form: bytes, what: str) -> bytes:
+def _open(
+    signature: bytes, modulus: bytes, exponent: int, formats: frozenset[int], what: str
+) -> bytes:
     """Recover a signature and check its length, trailer, header and format (Book 2, A2.1)."""
     if len(signature) != len(modulus):
         raise OdaFailed(f"{what}-length")
@@ -212,7 +224,7 @@ def _open(signature: bytes, modulus: bytes, exponent: int, form: bytes, what: st
         raise OdaFailed(f"{what}-trailer")
     if body[0] != 0x6A:
         raise OdaFailed(f"{what}-header")
-    if body[1:2] != form:
+    if body[1] not in formats:
         raise OdaFailed(f"{what}-format")
     return body
 

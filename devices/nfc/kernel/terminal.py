@@ -34,6 +34,8 @@ class Limits:
 
     `contactless`: no contactless transaction at or above it; None for no such limit.
     `cvm_required`: the cardholder is verified at or above it. `floor`: online above it.
+    For the Mastercard kernel the first two are the last amount below them: what is over counts
+    (Book C-2, S456.14 and S456.30).
     """
 
     currency: str
@@ -59,6 +61,9 @@ class Application:
     tac_online: bytes = b"\xff" * 5
     tac_default: bytes = b"\xff" * 5
     risk_management: bytes = bytes(8)  # 9F1D, Mastercard
+    #: Whether the TVR says of relay resistance that it was not performed, as Book C-2 has it from
+    #: version 2.5 on; the recording of an earlier kernel is replayed without.
+    relay_resistance_bits: bool = True
     limits: tuple[Limits, ...] = ()
 
     def limits_on(self, day: date, currency: str) -> Limits:
@@ -101,6 +106,18 @@ class TerminalData:
     def online_capable(self) -> bool:
         """Whether the terminal can go online: types x3 and x6 can't (EMV Book 4, Annex A1)."""
         return self.terminal_type[0] & 0x0F not in (3, 6)
+
+    @property
+    def unattended(self) -> bool:
+        """Whether nobody of the merchant's stands by: types x4 to x6."""
+        return self.terminal_type[0] & 0x0F in (4, 5, 6)
+
+    @property
+    def is_atm(self) -> bool:
+        """Whether it is a cash machine: type 14 to 16, with the capability to pay out cash."""
+        return self.terminal_type[0] in (0x14, 0x15, 0x16) and bool(
+            self.additional_capabilities[0] & 0x80
+        )
 
     @property
     def online_only(self) -> bool:

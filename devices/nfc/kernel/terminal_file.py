@@ -103,6 +103,7 @@ def _application(
         aids=tuple(_aid(aid, place) for aid in aids),
         partial_match=bool(table.get("partial_match", True)),
         zero_amount_allowed=bool(table.get("zero_amount_allowed", False)),
+        relay_resistance_bits=bool(table.get("relay_resistance_bits", True)),
         status_check=bool(table.get("status_check", False)),
         limits=(*own, *shared),
         **optional,

@@ -32,6 +32,13 @@ CURRENCIES: Final[dict[str, tuple[str, int]]] = {
 }
 
 
+#: Transaction types, tag 9C (ISO 8583:1987, first two digits of the processing code).
+PURCHASE: Final = 0x00
+CASH: Final = 0x01
+CASHBACK: Final = 0x09  # a purchase with cashback
+CASH_DISBURSEMENT: Final = 0x17
+
+
 class TransactionError(Exception):
     """A transaction with an impossible field; names it."""
 
@@ -53,7 +60,7 @@ class Transaction:
     currency: str
     exponent: int = 2
     other_minor: int = 0
-    kind: int = 0x00  # tag 9C: 00 purchase, 01 cash, 09 purchase with cashback, 20 refund
+    kind: int = PURCHASE  # tag 9C, for example 20 for a refund
     day: date
     hour: time = time(12, 0)
     sequence: int = 1  # tag 9F41
@@ -89,6 +96,11 @@ class Transaction:
             hour=at.time(),
             sequence=sequence,
         )
+
+    @property
+    def is_cash(self) -> bool:
+        """Whether it pays out cash and sells nothing (Book C-2, PRE.14)."""
+        return self.kind in (CASH, CASH_DISBURSEMENT)
 
     def values(self, unpredictable_number: bytes) -> dict[int, bytes]:
         """The data objects that come from the transaction, by tag."""

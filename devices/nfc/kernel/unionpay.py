@@ -13,6 +13,7 @@ from devices.nfc.kernel import full_flow
 from devices.nfc.kernel.application_data import initiate_application, read_records
 from devices.nfc.kernel.oda import Method
 from devices.nfc.kernel.quick_flow import (
+    Fdda,
     Ttq,
     authenticate_fdda,
     complete,
@@ -25,6 +26,9 @@ from devices.nfc.kernel.quick_flow import (
 )
 from devices.nfc.kernel.result import Cryptogram, Cvm, Outcome
 from devices.nfc.kernel.session import Ended, Session
+from devices.nfc.kernel.signature_recovery import EMV_FORMAT
+
+_FDDA: Final = Fdda(formats=EMV_FORMAT, bare_allowed=True, static_allowed=True)
 
 
 def run(session: Session) -> None:
@@ -40,8 +44,11 @@ def take_full_flow(session: Session) -> None:
 
 
 def authenticate_offline(session: Session) -> None:
-    """fDDA, version 00 or 01; SDA for cards that support only that."""
-    authenticate_fdda(session, tolerate_bare=True, static_allowed=True)
+    """fDDA, version 01 or over the bare amount; SDA for cards that support only that.
+
+    Format 05 alone is accepted: no contactless UnionPay card with public keys has shown another.
+    """
+    authenticate_fdda(session, _FDDA)
 
 
 def verify_cardholder(session: Session) -> None:

@@ -43,13 +43,22 @@ class Conditions:
 
 
 def pinned(
-    text: str, direct_aid: bytes | None, masked: OdaResult | None, terminal: TerminalData
+    text: str,
+    pairs: Sequence[tuple[bytes, bytes]],
+    direct_aid: bytes | None,
+    masked: OdaResult | None,
+    terminal: TerminalData,
 ) -> Conditions:
     """Conditions from the `# terminal:` lines, with the CA keys of `terminal`."""
     recorded, transaction = parse_pinned(text)
+    sent, _ = _sent_values(pairs)
+    applications = tuple(
+        replace(application, relay_resistance_bits=_has_relay_resistance_bits(sent))
+        for application in recorded.applications
+    )
     return Conditions(
         transaction=transaction,
-        terminal=replace(recorded, ca_keys=terminal.ca_keys),
+        terminal=replace(recorded, applications=applications, ca_keys=terminal.ca_keys),
         direct_aid=direct_aid,
         masked=masked,
     )
@@ -158,7 +167,10 @@ def _application(
     amount = transaction.amount_minor
     in_force = given.limits_on(transaction.day, transaction.currency)
     floor, cvm_required = in_force.floor, in_force.cvm_required
-    changes: dict[str, Any] = {"zero_amount_allowed": True}
+    changes: dict[str, Any] = {
+        "zero_amount_allowed": True,
+        "relay_resistance_bits": _has_relay_resistance_bits(sent),
+    }
     if len(sent.get(0x9F09, b"")) == 2:
         changes["version"] = sent[0x9F09]
     ttq = sent.get(0x9F66, b"")
@@ -173,9 +185,15 @@ def _application(
     results = sent.get(0x9F34, b"")
     if len(results) == 3:
         verified = results[0] & 0x3F in (0x01, 0x02, 0x1E)
-        cvm_required = 0 if verified else amount + 1
+        cvm_required = -1 if verified else amount + 1  # below every amount, zero included
     limits = replace(in_force, contactless=None, floor=floor, cvm_required=cvm_required)
     return replace(given, limits=(limits,), **changes)
+
+
+def _has_relay_resistance_bits(sent: Mapping[int, bytes]) -> bool:
+    """Whether the recorded TVR has a bit of relay resistance: kernels before C-2, 2.5 had none."""
+    tvr = sent.get(0x95, b"")
+    return len(tvr) != 5 or bool(tvr[4] & 0x03)
 
 
 def _action_codes(control: int) -> dict[str, bytes]:

@@ -102,9 +102,9 @@ class Transcript:
             if comment.startswith("terminal:")
         )
         masked = self.oda if self.masked else None
-        if text:
-            return pinned(text, self.starts_at_select, masked, terminal)
         pairs = [(exchange.command or b"", exchange.response or b"") for exchange in self.exchanges]
+        if text:
+            return pinned(text, pairs, self.starts_at_select, masked, terminal)
         return infer(pairs, self.starts_at_select, masked, transaction, terminal)
 
 

@@ -72,14 +72,17 @@ def signed_static_data(*, issuer: RsaKey, dac: bytes, static: bytes) -> bytes:
     return _sign(issuer, body, body + static)
 
 
-def signed_dynamic_data(*, icc: RsaKey, dynamic: bytes, terminal: bytes) -> bytes:
+def signed_dynamic_data(
+    *, icc: RsaKey, dynamic: bytes, terminal: bytes, data_format: int = 0x05
+) -> bytes:
     """Tag 9F4B (EMV Book 2, "Dynamic Signature Generation").
 
     `dynamic` is the ICC dynamic data: for DDA and fDDA the length of the ICC dynamic number and
     the number; for CDA with CID, cryptogram and transaction data hash code after it. `terminal`
-    is the terminal's dynamic data, of which only the hash is in the signature.
+    is the terminal's dynamic data, of which only the hash is in the signature. `data_format` is
+    the signed data format; Visa's fDDA has one of its own.
     """
-    head = b"\x05" + bytes((_HASH_SHA1, len(dynamic))) + dynamic
+    head = bytes((data_format, _HASH_SHA1, len(dynamic))) + dynamic
     body = head + b"\xbb" * (icc.size - 22 - len(head))
     return _sign(icc, body, body + terminal)
 

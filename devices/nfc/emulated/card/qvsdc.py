@@ -103,6 +103,9 @@ class CardCryptogram:
 class QvsdcApplication:
     """The common flow; a scheme implements `sign` with its own issuer application data."""
 
+    #: Signed data format of 9F4B (EMV Book 2, table 15).
+    signed_format = 0x05
+
     def __init__(self, chip: Chip) -> None:
         self.chip = chip
         self._last_record_extra = b""
@@ -282,7 +285,7 @@ class QvsdcApplication:
             objects["9F69"] = related
             covered += terminal["9F02"] + terminal["5F2A"] + related
         objects["9F4B"] = certificates.signed_dynamic_data(
-            icc=icc_key, dynamic=dynamic, terminal=covered
+            icc=icc_key, dynamic=dynamic, terminal=covered, data_format=self.signed_format
         )
         return objects
 

@@ -14,6 +14,9 @@ _VERSION_10 = 0x0A
 class VisaApplication(QvsdcApplication):
     """Its 9F10: 06, key index, version, CVR (03 and three bytes)."""
 
+    #: Current Visa cards sign fDDA so; older ones with 05.
+    signed_format = 0x95
+
     def sign(self, terminal: Mapping[str, bytes], kind: CryptogramType, atc: int) -> CardCryptogram:
         cvr = bytes((0x03, kind.cvr, 0x00, 0x00))
         card_key = self.chip.image.card_key

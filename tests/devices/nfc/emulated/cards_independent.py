@@ -248,7 +248,8 @@ def check_fdda(tap: Tap, ca: dict[str, str]) -> bytes:
     covered = tap.un
     if "9F69" in tap.objects:
         covered += bytes.fromhex(f"{tap.amount:012d}{tap.currency}") + tap.objects["9F69"]
-    body = recover(n, e, tap.objects["9F4B"], covered, 5)
+    visa = ca["rid"] == "A000000003"  # current Visa cards sign fDDA in a format of their own
+    body = recover(n, e, tap.objects["9F4B"], covered, 0x95 if visa else 0x05)
     assert body[0] == 1, "SHA-1"
     return body[2 : 2 + body[1]]
 

@@ -148,10 +148,13 @@ def tap(
     at: datetime = NOW,
     ring: CaKeyRing | None = None,
     number: bytes | None = None,
+    kind: int = 0x00,
+    other_minor: int = 0,
     **changes: Any,
 ) -> TapResult:
     """Run a card through the kernel with the terminal for China."""
     transaction = Transaction.purchase(amount, currency, at=at)
+    transaction = replace(transaction, kind=kind, other_minor=other_minor)
     if number is not None:
         transaction = replace(transaction, unpredictable_number=number)
     return run_tap(
@@ -276,8 +279,10 @@ class CardMaker:
         digest = hashlib.sha1(body + self.signed, usedforsecurity=False).digest()
         return self.issuer.sign(b"\x6a" + body + digest + b"\xbc")
 
-    def dynamic_signature(self, dynamic: bytes, terminal_values: bytes) -> bytes:
-        body = b"\x05\x01" + bytes((len(dynamic),)) + dynamic
+    def dynamic_signature(
+        self, dynamic: bytes, terminal_values: bytes, data_format: int = 0x05
+    ) -> bytes:
+        body = bytes((data_format, 0x01)) + bytes((len(dynamic),)) + dynamic
         body += b"\xbb" * (self.icc.size - 22 - len(body))
         digest = hashlib.sha1(body + terminal_values, usedforsecurity=False).digest()
         return self.icc.sign(b"\x6a" + body + digest + b"\xbc")

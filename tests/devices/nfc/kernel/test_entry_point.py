@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from devices.nfc.emv.apdu import PPSE
-from devices.nfc.kernel import Outcome, load_terminal
+from devices.nfc.kernel import Kernel, Outcome, Transaction, load_terminal
+from devices.nfc.kernel.pre_processing import pre_process
 from tests.devices.nfc.kernel.kernel_cards import (
     MASTERCARD,
+    NOW,
     UNIONPAY,
     VISA,
     ScriptedCard,
@@ -163,10 +165,21 @@ def test_a_zero_amount_is_not_taken_unless_allowed() -> None:
 
 def test_at_the_contactless_limit_another_interface_is_used() -> None:
     terminal = load_terminal("china").with_limits(contactless=5000)
+    kernels = [app for app in terminal.applications if app.kernel is not Kernel.MASTERCARD]
+    terminal = replace(terminal, applications=tuple(kernels))
     assert tap(quick_card(), amount=4999, terminal=terminal).outcome is Outcome.ONLINE_REQUEST
     assert (
         tap(quick_card(), amount=5000, terminal=terminal).outcome is Outcome.USE_ANOTHER_INTERFACE
     )
+
+
+def test_mastercard_s_contactless_limit_is_the_last_amount_it_takes() -> None:
+    # Book C-2, S456.14: only an amount over the limit is refused; Book B counts the limit itself
+    terminal = load_terminal("china").with_limits(contactless=5000)
+    application = next(app for app in terminal.applications if app.kernel is Kernel.MASTERCARD)
+    for amount, refused in ((4999, False), (5000, False), (5001, True)):
+        processed = pre_process(Transaction.purchase(amount, at=NOW), terminal, application)
+        assert (processed.not_allowed is not None) == refused
 
 
 def test_an_application_over_its_limit_leaves_the_others() -> None:

@@ -15,12 +15,14 @@ from tests.devices.nfc.kernel.kernel_cards import (
     MASTERCARD,
     PAN,
     UNIONPAY,
+    VISA,
     CardMaker,
     ScriptedCard,
     entry,
     fci,
     ppse,
     private_key,
+    quick_answer,
     tap,
     tlv,
     track2,
@@ -136,13 +138,13 @@ def test_online_with_cda_as_the_floor_limit_asks() -> None:
         "ARQC",
         "mastercard",
     )
-    assert (card.control, value(card, "95"), value(card, "9F34")) == (0x90, "0000008000", "1f0302")
+    assert (card.control, value(card, "95"), value(card, "9F34")) == (0x90, "0000008001", "1f0302")
     assert (result.oda.method, result.oda.verdict) == ("CDA", "passed")
-    assert result.tvr.hex() == "0000008000"
+    assert result.tvr.hex() == "0000008001"
     assert result.no_pin
     icc = parse(result.icc or b"")
     assert find(icc, 0x9F26) == b"\x33" * 8  # out of the signature
-    assert find(icc, 0x95) == bytes.fromhex("0000008000")
+    assert find(icc, 0x95) == bytes.fromhex("0000008001")
     assert find(icc, 0x9F33) == bytes.fromhex("E008C8")
     assert result.pan == PAN
 
@@ -179,6 +181,7 @@ def test_an_early_card_is_authenticated_by_its_static_signature() -> None:
     card = ChipCard(aip="5880")
     result = walk(card)
     assert (result.oda.method, result.oda.verdict, value(card, "9F45")) == ("SDA", "passed", "dac1")
+    assert value(card, "95")[:2] == "02"  # SDA selected: EMV Book 3, 10.3 and Annex C5
 
 
 def test_without_the_ca_key_no_signature_is_asked_for_and_the_tvr_says_so() -> None:
@@ -216,11 +219,11 @@ def test_a_missing_signature_is_declined() -> None:
 @pytest.mark.parametrize(
     ("change", "tvr"),
     [
-        ({"9F08": "0009"}, "0080000000"),
-        ({"5F25": "260101"}, "0020000000"),
-        ({"9F07": "0000"}, "0010000000"),
-        ({"9F07": "C0FF"}, "0010000000"),
-        ({"9F07": "2900"}, "0000000000"),
+        ({"9F08": "0009"}, "0080000001"),
+        ({"5F25": "260101"}, "0020000001"),
+        ({"9F07": "0000"}, "0010000001"),
+        ({"9F07": "C0FF"}, "0010000001"),
+        ({"9F07": "2900"}, "0000000001"),
     ],
 )
 def test_restrictions_set_the_tvr(change: dict[str, str], tvr: str) -> None:
@@ -232,11 +235,11 @@ def test_restrictions_set_the_tvr(change: dict[str, str], tvr: str) -> None:
 def test_usage_is_read_as_domestic_or_international_by_the_issuer_s_country() -> None:
     card = ChipCard(change={"9F07": "1500"})  # goods and services abroad only
     walk(card, terminal=OFFLINE)
-    assert value(card, "95") == "0010000000"
+    assert value(card, "95") == "0010000001"
     abroad = load_terminal("abroad").with_limits(floor=5000)
     card = ChipCard(change={"9F07": "1500"})
     walk(card, terminal=abroad, currency="THB")
-    assert value(card, "95") == "0000000000"
+    assert value(card, "95") == "0000000001"
 
 
 def test_an_expired_card_goes_online() -> None:
@@ -272,9 +275,15 @@ def test_action_codes_of_either_side_decide() -> None:
         (CVM_LIST, 120000, "420300", "online-pin", "04"),
         ("00000000 00000000 5E03 1F03", 120000, "5e0300", "signature", "00"),
         ("00000000 00000000 1F03", 120000, "3f0001", "none", "80"),
-        ("00000000 00000000 1F00", 120000, "1f0001", "none", "80"),
+        # EMV Book 4, table of the CVM results: where no rule could be used they are 3F0001; only
+        # the method "fail" stands in them (Book C-2, CVM.14 and CVM.23 to CVM.25)
+        ("00000000 00000000 1F00", 120000, "3f0001", "none", "80"),
+        ("00000000 00000000 4100 4300 4200", 1280, "3f0001", "none", "80"),
+        ("00000000 00000000 0201", 120000, "3f0001", "none", "80"),
+        ("00000000 00000000 4000 0201", 120000, "3f0001", "none", "80"),
+        ("00000000 00000000 4100 0003", 120000, "000301", "none", "80"),
         ("00000000 00000000 4103 0200", 120000, "020000", "online-pin", "04"),
-        ("00000000 00000000 0100 0200", 120000, "010001", "none", "80"),
+        ("00000000 00000000 0100 0200", 120000, "3f0001", "none", "80"),
         ("00000000 00000000 6500 1E00", 120000, "1e0000", "signature", "40"),
         ("00000000 00000000 0000", 1280, "000001", "none", "80"),
         ("0000C350 00000000 5E06 4207", 120000, "420700", "online-pin", "04"),
@@ -309,17 +318,186 @@ def test_a_phone_verifies_its_holder_over_the_limit(amount: int, results: str, c
     assert value(card, "9F34") == results
 
 
+@pytest.mark.parametrize("aip", ["1280", "5280", "1A80"])
+@pytest.mark.parametrize("amount", [1280, 120000])
+def test_a_device_that_verifies_its_holder_but_does_not_sign_is_declined(
+    aip: str, amount: int
+) -> None:
+    # Book C-2, GAC.20 to GAC.23: the device's word counts only under CDA, whatever the amount
+    card = ChipCard(aip=aip)
+    result = walk(card, amount=amount)
+    assert (card.control, result.outcome) == (0x00, Outcome.OFFLINE_DECLINED)
+
+
+def test_a_device_whose_key_cannot_be_recovered_is_declined() -> None:
+    card = ChipCard(aip="1B80")
+    result = tap(card, amount=120000)  # without the CA key
+    assert (card.control, result.outcome) == (0x00, Outcome.OFFLINE_DECLINED)
+    assert (value(card, "95")[:2], result.oda.reason) == ("04", "ca-key-missing")
+    card = ChipCard(aip="1B80")
+    card.records[(4, 1)] = tlv("70", tlv("9F46", bytes(144)))
+    assert (walk(card).outcome, card.control) == (Outcome.OFFLINE_DECLINED, 0x00)
+    card = ChipCard(aip="1980")  # a card without a device of its own goes online as before
+    assert (tap(card).outcome, card.control) == (Outcome.ONLINE_REQUEST, 0x80)
+
+
+def test_a_device_that_answers_more_than_the_decline_asked_for_stays_declined() -> None:
+    # Book C-2 ends the application here (card data error); the terminal had declined already
+    card = ChipCard(aip="1280", answers=0x80)
+    assert walk(card).outcome is Outcome.OFFLINE_DECLINED
+
+
+def test_an_amount_equal_to_the_cvm_limit_is_not_over_it() -> None:
+    # Book C-2, S456.30; Book B has it the other way for the other kernels
+    for amount, results in ((100000, "1f0302"), (100001, "420300")):
+        card = ChipCard()
+        walk(card, amount=amount)
+        assert value(card, "9F34") == results
+
+
+@pytest.mark.parametrize("condition", ["06", "07", "08", "09"])
+def test_a_condition_on_the_amount_needs_the_application_s_currency(condition: str) -> None:
+    # EMV Book 3, 10.5: a rule whose data are missing is bypassed
+    amounts = "00FFFFFF 00FFFFFF" if condition in ("06", "08") else "00000001 00000001"
+    rules = f"{amounts} 42{condition} 1E00"
+    for omit, change, results in (
+        ((), {}, f"42{condition}00"),
+        (("9F42",), {}, "1e0000"),
+        ((), {"9F42": "0840"}, "1e0000"),
+    ):
+        card = ChipCard(omit=omit, change={"8E": rules, **change})
+        walk(card, amount=120000)
+        assert value(card, "9F34") == results
+
+
+@pytest.mark.parametrize(
+    ("terminal_type", "kind", "condition", "holds"),
+    [
+        ("22", 0x01, "01", False), ("22", 0x01, "04", True), ("22", 0x17, "04", True),
+        ("14", 0x01, "01", True), ("14", 0x01, "04", False), ("25", 0x01, "01", True),
+        ("22", 0x00, "01", False), ("14", 0x00, "01", False), ("22", 0x00, "04", False),
+        ("22", 0x00, "02", True), ("22", 0x09, "02", False), ("22", 0x01, "02", False),
+        ("14", 0x01, "02", False), ("22", 0x09, "05", True), ("22", 0x00, "05", False),
+    ],
+)  # fmt: skip
+def test_cash_is_attended_or_not_by_the_terminal(
+    terminal_type: str, kind: int, condition: str, holds: bool
+) -> None:
+    terminal = replace(load_terminal("china"), terminal_type=bytes.fromhex(terminal_type))
+    card = ChipCard(change={"8E": f"00000000 00000000 42{condition} 1E00"})
+    walk(card, amount=120000, terminal=terminal, kind=kind)
+    assert value(card, "9F34") == (f"42{condition}00" if holds else "1e0000")
+
+
+@pytest.mark.parametrize(
+    "rules", ["00000000 00000000 4203 00", "00", "00000000", "0000000000000042"]
+)
+def test_a_cvm_list_of_an_impossible_length_ends_the_tap(rules: str) -> None:
+    # EMV Book 3, 7.5: a formatting error ends it; a list of eight bytes has no rules
+    card = ChipCard(change={"8E": rules})
+    ended = len(bytes.fromhex(rules)) != 8
+    assert (walk(card).outcome is Outcome.TRY_ANOTHER_CARD) == ended
+    assert (card.control == -1) == ended
+
+
+@pytest.mark.parametrize(
+    ("usage", "kind", "other", "allowed"),
+    [
+        ("0180", 0x09, 500, False), ("2980", 0x09, 500, True), ("2900", 0x09, 500, False),
+        ("2900", 0x09, 0, True), ("2940", 0x09, 500, False), ("0180", 0x09, 0, False),
+        ("8100", 0x01, 0, True), ("2980", 0x01, 0, False), ("8100", 0x17, 0, True),
+        ("8100", 0x00, 0, False), ("0100", 0x20, 0, True), ("2900", 0x00, 500, False),
+    ],
+)  # fmt: skip
+def test_usage_counts_goods_and_cashback_apart(
+    usage: str, kind: int, other: int, allowed: bool
+) -> None:
+    # EMV Book 3, 10.4.2, and Book C-2, PRE.13 to PRE.24, for a domestic card
+    card = ChipCard(change={"9F07": usage})
+    walk(card, kind=kind, other_minor=other)
+    assert (value(card, "95")[2:4] == "00") == allowed
+
+
+@pytest.mark.parametrize(("cash", "usage", "allowed"), [
+    ("E0", "8200", True), ("E0", "8100", False), ("60", "8100", True), ("60", "8200", False),
+])  # fmt: skip
+def test_a_cash_machine_is_an_unattended_terminal_that_pays_out(
+    cash: str, usage: str, allowed: bool
+) -> None:
+    terminal = replace(
+        load_terminal("china"),
+        terminal_type=b"\x14",
+        additional_capabilities=bytes.fromhex(f"{cash}00F0A001"),
+    )
+    card = ChipCard(change={"9F07": usage})
+    walk(card, terminal=terminal, kind=0x01)
+    assert (value(card, "95")[2:4] == "00") == allowed
+
+
+@pytest.mark.parametrize("status", [0x6984, 0x6985, 0x6986, 0x6A81, 0x6400])
+def test_whatever_refuses_processing_options_the_next_application_is_selected(status: int) -> None:
+    # Book C-2, S3.8 and S3.9; Visa and UnionPay read 6984 and 6986 otherwise
+    card = ChipCard()
+    card.directory = ppse(entry(MASTERCARD, priority=1), entry(VISA, priority=2))
+    card.applications[VISA] = fci(VISA)
+    answers: list[Any] = [status, quick_answer()]
+    card.options = lambda command: answers.pop(0)
+    result = walk(card)
+    assert (result.kernel, result.outcome) == (Kernel.VISA, Outcome.ONLINE_REQUEST)
+
+
+def test_capabilities_name_no_cvm_before_the_amount_is_compared() -> None:
+    # Book C-2, S456.30 to 33
+    card = ChipCard(pdol="9F3303")
+    walk(card)
+    assert card.pdol_values.hex() == "e000c8"
+
+
+@pytest.mark.parametrize("aip", ["1980", "1981"])
+def test_relay_resistance_is_reported_as_not_performed(aip: str) -> None:
+    # Book C-2, 2.5 and later, TVR byte 5 bits 2 and 1: 01, whether or not the card has the protocol
+    card = ChipCard(aip=aip)
+    walk(card)
+    assert value(card, "95")[8:] == "01"
+
+
 def test_a_phone_that_declines_may_ask_to_be_looked_at() -> None:
     assert walk(ChipCard(answers=0, more=tlv("DF4B", "000100"))).outcome is Outcome.SEE_PHONE
     assert walk(ChipCard(answers=0, more=tlv("DF4B", "001000"))).outcome is Outcome.OFFLINE_DECLINED
 
 
-@pytest.mark.parametrize("tag", ["8C", "57"])
+@pytest.mark.parametrize(
+    ("asked", "outcome"),
+    [("000100", "see-phone"), ("000001", "see-phone"), ("000200", "see-phone"),
+     ("00000F", "see-phone"), ("001000", "online-request"), ("0001", "online-request")],
+)  # fmt: skip
+def test_an_approval_that_asks_for_the_phone_needs_a_second_tap(asked: str, outcome: str) -> None:
+    # Book C-2, S910.71 and 72: the second tap comes whatever the cryptogram's type is
+    for answers in (0x80, 0x40):
+        result = walk(ChipCard(answers=answers, more=tlv("DF4B", asked)), terminal=OFFLINE)
+        expected = "offline-approved" if (outcome, answers) == ("online-request", 0x40) else outcome
+        assert result.outcome == expected
+
+
+def test_a_forged_signature_is_declined_before_the_phone_is_asked_for() -> None:
+    card = ChipCard(more=tlv("DF4B", "000100"))
+    card.cryptogram = lambda command: card._generate(command).replace(b"\x22\x00", b"\x22\x01")
+    assert walk(card).outcome is Outcome.OFFLINE_DECLINED
+
+
+@pytest.mark.parametrize("tag", ["8C", "5A", "5F24"])
 def test_records_without_what_the_flow_needs_are_turned_away(tag: str) -> None:
+    # EMV Book 3, 7.2, and Book C-2, S456.16: expiry, account number and CDOL1, whatever 57 has
     card = ChipCard(omit=(tag,))
-    if tag == "57":
-        card.records[(1, 1)] = tlv("70", tlv("5F24", "301231"))
-    assert walk(card).outcome is Outcome.TRY_ANOTHER_CARD
+    objects = {"5A": PAN, "5F24": "301231", "5F28": "0156"}
+    card.records[(1, 1)] = tlv("70", *(tlv(t, v) for t, v in objects.items() if t != tag))
+    result = walk(card)
+    assert (result.outcome, card.control) == (Outcome.TRY_ANOTHER_CARD, -1)
+    assert tag in result.reason
+
+
+def test_a_card_without_track_2_is_walked_by_its_account_number() -> None:
+    assert walk(ChipCard(omit=("57",))).outcome is Outcome.ONLINE_REQUEST
 
 
 def test_a_card_of_mag_stripe_mode_is_sent_to_another_interface() -> None:

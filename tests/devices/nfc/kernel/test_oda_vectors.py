@@ -191,11 +191,17 @@ class SigningCard(ScriptedCard):
 
 
 @every_card
-@pytest.mark.parametrize("version", [None, 1])
-def test_the_unionpay_test_card_passes_fdda_under_its_ca_key(
-    vector: PersonalisedCard, version: int | None
+def test_the_unionpay_test_card_that_signs_no_amount_proves_nothing_about_it(
+    vector: PersonalisedCard,
 ) -> None:
-    card = SigningCard(vector, version)
+    card = SigningCard(vector, None)  # the number alone, the shape of an INTERNAL AUTHENTICATE
+    result = tap(card, ring=card.ring)
+    assert (result.outcome, result.oda.verdict) == (Outcome.OFFLINE_DECLINED, "failed")
+
+
+@every_card
+def test_the_unionpay_test_card_passes_fdda_under_its_ca_key(vector: PersonalisedCard) -> None:
+    card = SigningCard(vector, 1)
     result = tap(card, ring=card.ring)
     assert result.outcome is Outcome.ONLINE_REQUEST, result.reason
     assert (result.oda.method, result.oda.verdict) == ("fDDA", "passed")
@@ -334,4 +340,7 @@ def test_the_cards_that_answer_61_and_6c_replay_to_their_end(file: Path) -> None
         clock=time.perf_counter,
     )
     assert (result.aid, result.label) == (bytes.fromhex("A0000000031010"), "VISA")
-    assert "the transcript ends after command 2" in result.reason
+    # both recorded commands were sent; the FCI then shows no PDOL, and Book B, 3.3.3.6, has a Visa
+    # application without one given up before GET PROCESSING OPTIONS
+    assert len(result.exchanges) == len(reader.transcript.exchanges) == 2
+    assert "9F66" in result.reason

@@ -10,13 +10,17 @@ import pytest
 
 from devices.nfc.emv.ber_tlv import find, parse
 from devices.nfc.kernel import Cvm, Outcome, TapResult, TerminalData, load_terminal
+from devices.nfc.kernel.oda import CardEvidence, authenticate_dynamic
 from tests.devices.nfc.kernel.kernel_cards import (
     PAN,
+    TODAY,
     UNIONPAY,
     VISA,
     CardMaker,
     ScriptedCard,
+    entry,
     fci,
+    ppse,
     private_key,
     quick_answer,
     quick_card,
@@ -63,7 +67,12 @@ def test_an_online_answer_without_afl_goes_online_with_its_icc_data(aid: bytes) 
         ("07010103900000", "offline-approved"),
         ("07010103800000", "offline-declined"),
         ("06011203A00000", "online-request"),
-        ("1F2201A0" + "00" * 28, "online-request"),
+        # format 2, as live cards and phones send it: version, key index, five bytes of CVR, of
+        # which the second is byte 5 of 9F10 (Book C-3; 9F27 = 80 stood beside such a 9F10)
+        ("1F220100A0" + "00" * 27, "online-request"),
+        ("1F4A6332A0" + "00" * 27, "online-request"),
+        ("1F22010090" + "00" * 27, "offline-approved"),
+        ("1F2201A080" + "00" * 27, "offline-declined"),
         ("0701", "offline-declined"),
     ],
 )
@@ -187,6 +196,7 @@ def signing_card(
     ctq: str | None = None,
     covered: Any = None,
     in_record: bool = False,
+    data_format: int = 0x05,
 ) -> ScriptedCard:
     """A card whose records hold its certificates and that signs at GPO."""
 
@@ -197,7 +207,7 @@ def signing_card(
         signed = number if version in (None, "00") else number + amount + currency + related
         if covered is not None:
             signed = covered(number, amount, currency)
-        proof = tlv("9F4B", made.dynamic_signature(b"\x02\x00\x07", signed))
+        proof = tlv("9F4B", made.dynamic_signature(b"\x02\x00\x07", signed, data_format))
         if related:
             proof += tlv("9F69", related)
         more = tlv("94", "08010301")
@@ -232,17 +242,107 @@ def offline_tap(card: ScriptedCard, made: CardMaker, **changes: Any) -> TapResul
 
 @SCHEMES
 @pytest.mark.parametrize("in_record", [False, True], ids=["in-gpo", "in-record"])
-@pytest.mark.parametrize("version", ["01", "00", None])
-def test_fdda_of_either_version_approves_offline(
-    aid: bytes, version: str | None, in_record: bool
-) -> None:
+def test_fdda_of_version_01_approves_offline(aid: bytes, in_record: bool) -> None:
     made = maker(aid)
-    result = offline_tap(signing_card(made, aid, version=version, in_record=in_record), made)
+    result = offline_tap(signing_card(made, aid, version="01", in_record=in_record), made)
     assert (result.outcome, result.reason) == (
         "offline-approved",
         "card and terminal approved offline",
     )
     assert (result.oda.method, result.oda.verdict, result.tvr) == ("fDDA", "passed", bytes(5))
+
+
+@SCHEMES
+@pytest.mark.parametrize("cid", ["40", "80"])
+@pytest.mark.parametrize("in_record", [False, True], ids=["in-gpo", "in-record"])
+@pytest.mark.parametrize("version", ["00", None])
+def test_a_signature_without_the_amount_proves_nothing_about_it(
+    aid: bytes, version: str | None, in_record: bool, cid: str
+) -> None:
+    # Version 00 of fDDA, and a card without 9F69, sign the unpredictable number alone
+    made = maker(aid)
+    card = signing_card(made, aid, version=version, in_record=in_record, cid=cid)
+    result = offline_tap(card, made)
+    assert (result.outcome, result.oda.verdict) == ("offline-declined", "failed")
+    assert result.tvr[0] & 0x08
+    reason = "fdda-amount-unsigned" if version else "fdda-values-missing"
+    if version is None and aid == UNIONPAY:
+        reason = "dynamic-signature-hash"
+    assert result.oda.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("aid", "data_format", "passed"),
+    [(VISA, 0x95, True), (VISA, 0x05, True), (VISA, 0x15, False), (VISA, 0x00, False),
+     (UNIONPAY, 0x05, True), (UNIONPAY, 0x95, False)],
+)  # fmt: skip
+@pytest.mark.parametrize("cid", ["40", "80"])
+def test_visa_signs_fdda_in_format_95_or_05(
+    aid: bytes, data_format: int, passed: bool, cid: str
+) -> None:
+    # Live Visa cards sign with 95, an older test card with 05. No contactless UnionPay card with
+    # public keys is known: there 05 alone holds, as EMV Book 2, table 15, has it.
+    made = maker(aid)
+    result = offline_tap(signing_card(made, aid, cid=cid, data_format=data_format), made)
+    assert result.oda.passed == passed
+    if not passed:
+        assert result.oda.reason == "dynamic-signature-format"
+        assert result.outcome is Outcome.OFFLINE_DECLINED
+
+
+@pytest.mark.parametrize("data_format", [0x95, 0x05])
+@pytest.mark.parametrize("where", [0, 1, 20, 63, 90, 127])
+def test_one_flipped_bit_of_either_format_fails(data_format: int, where: int) -> None:
+    made = maker(VISA)
+    card = signing_card(made, VISA, data_format=data_format)
+    honest = card.options
+
+    def flipped(command: bytes) -> bytes:
+        answer = bytearray(honest(command))  # type: ignore[operator,arg-type]
+        answer[answer.index(b"\x9f\x4b\x81\x80") + 4 + where] ^= 0x04
+        return bytes(answer)
+
+    card.options = flipped
+    result = offline_tap(card, made)
+    assert (result.outcome, result.oda.verdict) == ("offline-declined", "failed")
+
+
+def test_visa_format_95_is_accepted_for_fdda_alone() -> None:
+    made = maker(VISA)
+    evidence = CardEvidence(
+        card=made.card() | {0x9F4B: made.dynamic_signature(b"\x02\x00\x07", b"1234", 0x95)},
+        records=made.records(),
+        rid=VISA[:5],
+        pan=made.pan,
+    )
+    result = authenticate_dynamic(evidence, made.ring(), TODAY, terminal_values=b"1234")
+    assert result.reason == "dynamic-signature-format"
+
+
+@pytest.mark.parametrize("pdol", [None, "9F0206 9F3704", "9F6600 9F3704", "9F66"])
+def test_a_visa_application_that_does_not_ask_for_the_qualifiers_gives_way(
+    pdol: str | None,
+) -> None:
+    # Book B, 3.3.3.6: such an application is removed and the next one selected
+    card = quick_card(VISA)
+    card.applications[VISA] = fci(VISA, pdol=pdol)
+    assert tap(card).outcome is Outcome.TRY_ANOTHER_CARD
+    assert [command[1] for command in card.commands] == [0xA4, 0xA4]
+    card = quick_card(VISA)
+    card.directory = ppse(entry(VISA, priority=1), entry(UNIONPAY, priority=2))
+    card.applications |= {VISA: fci(VISA, pdol=pdol), UNIONPAY: fci(UNIONPAY)}
+    assert tap(card).kernel == "unionpay"
+
+
+@pytest.mark.parametrize("instead", [tlv("5A", PAN), b"", tlv("57", b"")])
+def test_a_visa_card_without_track_2_is_turned_away(instead: bytes) -> None:
+    # Book C-3: 57 is mandatory; the account number in 5A does not replace it
+    body = parse(quick_answer())[0].value.replace(tlv("57", track2()), instead)
+    result = tap(quick_card(VISA, tlv("77", body)))
+    assert result.outcome is Outcome.TRY_ANOTHER_CARD
+    if instead[:1] != b"\x5a":
+        return
+    assert tap(quick_card(UNIONPAY, tlv("77", body))).outcome is Outcome.ONLINE_REQUEST
 
 
 @SCHEMES
