@@ -10,14 +10,22 @@ from __future__ import annotations
 
 import base64
 import hmac
+import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
+from checkout.acceptance.qr.latin import language, latin
 from checkout.acceptance.qr.link import normalise_code
 from checkout.config import Merchant
 from checkout.money import AmountError, Money, currency_of, exponent, numeric_code
 from devices.qr.codec import mpm
-from devices.qr.codec.mpm import AdditionalContent, MerchantPresented, MpmReading, Template
+from devices.qr.codec.mpm import (
+    AdditionalContent,
+    LanguageTemplate,
+    MerchantPresented,
+    MpmReading,
+    Template,
+)
 
 #: The globally unique identifier of this project's template: no network's, no bank's.
 GUID = "LANE.CHECKOUT.DEMO"
@@ -45,7 +53,8 @@ class CodeRefused(ValueError):
 class Offer:
     """What a code asks its payer to confirm; the tag has been checked.
 
-    `amount` is None where the payer types it. The shop looks `code` up, and so finds out whether
+    The merchant's name and city are as the shop writes them, in its own script. `amount` is None
+    where the payer types it. The shop looks `code` up, and so finds out whether
     it is still live.
     """
 
@@ -130,21 +139,39 @@ def _signed(
             currency=numeric_code(currency),
             amount=None if amount is None else amount.decimal(),
             country=merchant.country_alpha,
-            name=_printable(merchant.name, 25) or "-",
-            city=_printable(merchant.city, 15) or "-",
+            name=_latin_name(merchant),
+            city=_cut(latin(merchant.city), 15) or merchant.country_alpha,
             additional=AdditionalContent(
-                reference_label=_printable(reference or "", 25) or None,
+                reference_label=_cut(latin(reference or ""), 25) or None,
                 terminal_label=merchant.terminal_id,
             ),
+            language=_own_language(merchant),
         )
 
     untagged = mpm.parse(mpm.build(presented("-")))
     return mpm.build(presented(_tag(untagged, key)))
 
 
-def _printable(text: str, longest: int) -> str:
-    """`text` in the characters that the object may have, cut to length."""
-    return "".join([each if " " <= each <= "~" else "?" for each in text])[:longest]
+def _own_language(merchant: Merchant) -> LanguageTemplate | None:
+    """Name and city as the shop itself writes them; None where both are in Latin script."""
+    code = language(merchant.name) or language(merchant.city)
+    if code is None:
+        return None
+    name, city = (unicodedata.normalize("NFC", each) for each in (merchant.name, merchant.city))
+    return LanguageTemplate(
+        language=code, name=_cut(name, 25) or _latin_name(merchant), city=_cut(city, 15) or None
+    )
+
+
+def _latin_name(merchant: Merchant) -> str:
+    return _cut(latin(merchant.name), 25) or f"SHOP {merchant.merchant_id}"[:25]
+
+
+def _cut(text: str, longest: int) -> str:
+    """`text` in at most `longest` characters; spaces go first, then the end."""
+    if len(text) > longest and len(text.replace(" ", "")) <= longest:
+        return text.replace(" ", "")
+    return text[:longest].strip()
 
 
 def _tag(reading: MpmReading, key: bytes) -> str:
@@ -173,8 +200,8 @@ def _offer(reading: MpmReading) -> Offer:
         amount=amount,
         currency=currency,
         merchant_id=reading.value(f"{_TEMPLATE}-01") or "",
-        merchant_name=reading.value("59") or "",
-        merchant_city=reading.value("60") or "",
+        merchant_name=reading.value("64-01") or reading.value("59") or "",
+        merchant_city=reading.value("64-02") or reading.value("60") or "",
         reference=reading.value("62-05"),
         dynamic=reading.value("01") == "12",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -177,3 +178,60 @@ def test_every_single_character_counts() -> None:
         changed = original[:at] + chr(ord(original[at]) ^ 1) + original[at + 1 :]
         with pytest.raises(CodeRefused):
             signed_payload.open_payload(with_crc(changed[:-8]), key=KEY)
+
+
+@pytest.mark.parametrize(
+    ("name", "city", "latin_name", "latin_city", "code"),
+    [
+        ("小巷茶馆", "上海", "Xiao Xiang Cha Guan", "Shang Hai", "ZH"),
+        ("小巷茶馆", "SHANGHAI", "Xiao Xiang Cha Guan", "SHANGHAI", "ZH"),
+        ("张记 88号 Bakery", "北京", "Zhang Ji 88 Hao Bakery", "Bei Jing", "ZH"),
+        ("北京小巷烤鸭店", "北京", "BeiJingXiaoXiangKaoYaDian", "Bei Jing", "ZH"),
+        ("お茶屋", "TOKYO", "Cha Wu", "TOKYO", "JA"),
+        ("한국 김밥", "서울", "SHOP 999156058120001", "CN", "KO"),
+    ],
+)
+def test_name_in_another_script_has_a_latin_form_beside_it(
+    name: str, city: str, latin_name: str, latin_city: str, code: str
+) -> None:
+    merchant = dataclasses.replace(Merchant(), name=name, city=city)
+    text = payload(merchant=merchant)
+    reading = mpm.parse(text)
+    assert (reading.verdict, reading.issues) == (Verdict.STRICT, ())
+    assert (reading.value("59"), reading.value("60")) == (latin_name, latin_city)
+    assert reading.fields["64"] == {"00": code, "01": name, "02": city}
+    offer = signed_payload.open_payload(text, key=KEY)
+    assert (offer.merchant_name, offer.merchant_city) == (name, city)
+
+
+def test_accents_are_left_out_of_the_latin_form() -> None:
+    merchant = dataclasses.replace(Merchant(), name="Café Zürich", city="MÜNCHEN")
+    reading = mpm.parse(payload(merchant=merchant, reference="Señal"))
+    assert (reading.value("59"), reading.value("60")) == ("Cafe Zurich", "MUNCHEN")
+    assert reading.value("62-05") == "Senal"
+    assert "64" not in reading.fields
+
+
+def test_name_in_decomposed_letters_is_written_composed() -> None:
+    merchant = dataclasses.replace(Merchant(), name=unicodedata.normalize("NFD", "カフェ゛ガ"))
+    reading = mpm.parse(payload(merchant=merchant))
+    assert reading.verdict is Verdict.STRICT
+    assert unicodedata.is_normalized("NFC", reading.value("64-01") or "")
+
+
+@given(st.text(max_size=60), st.text(max_size=30), st.text(max_size=60))
+def test_any_name_gives_a_payload_that_keeps_the_standard(
+    name: str, city: str, reference: str
+) -> None:
+    merchant = dataclasses.replace(Merchant(), name=name, city=city)
+    reading = mpm.parse(payload(merchant=merchant, reference=reference))
+    assert (reading.verdict, reading.issues) == (Verdict.STRICT, ())
+
+
+def test_changed_name_in_the_shops_script_is_refused() -> None:
+    merchant = dataclasses.replace(Merchant(), name="小巷茶馆", city="上海")
+    text = payload(merchant=merchant)
+    changed = with_crc(text[:-8].replace("小巷茶馆", "小巷酒馆"))
+    with pytest.raises(CodeRefused) as caught:
+        signed_payload.open_payload(changed, key=KEY)
+    assert caught.value.kind == "forged"
