@@ -71,7 +71,7 @@ def run(options: Options) -> int:
 
 def _terminal(options: Options, home: Path) -> Terminal:
     try:
-        return load(
+        terminal = load(
             home,
             clock=lambda: datetime.now(UTC),
             terminal=options.terminal,
@@ -79,6 +79,9 @@ def _terminal(options: Options, home: Path) -> Terminal:
         )
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"terminal or ca-keys: {error}") from None
+    for problem in terminal.ca_keys.left_out:
+        sys.stderr.write(f"checkout tap: {problem}; this key is left out\n")
+    return terminal
 
 
 def _record(file: Path, tap: Tap, terminal: Terminal) -> None:

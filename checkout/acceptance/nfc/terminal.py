@@ -132,7 +132,8 @@ def load(
     """The terminal of this installation; its CA keys are the test CA's, or those of a file.
 
     Its data is `terminal.toml` in `home` where there is one, else the package's counter in China;
-    `terminal` names another (`china`, `abroad`) or a file. Raises TerminalError or CaKeyError
+    `terminal` names another (`china`, `abroad`) or a file. A key that can't be used is left out and
+    named in `ca_keys.left_out`. Raises TerminalError, or CaKeyError for a file that is no list,
     naming the field, OSError or UnicodeDecodeError for a file of keys that can't be read.
     """
     own = ca_keys is None

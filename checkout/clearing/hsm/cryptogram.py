@@ -1,15 +1,16 @@
 """The issuer's check of a card's application cryptogram, and its answer to the card.
 
-Supported: UnionPay-style version 01 and, for limited-use keys, 02; Visa 10 and 18; Mastercard
-16, 17, 20 and 21. The UnionPay layout follows PBOC as far as that is public, and has been checked
-against our own cards only. Published examples prove the others.
+Supported: UnionPay-style version 01 and, for limited-use keys, 02; Visa 10, 17 and 18 (hex 0A, 11
+and 12) and hex 22; Mastercard 16, 17, 20 and 21. The UnionPay layout follows PBOC as far as that is
+public, and has been checked against our own cards only. Published examples prove Visa 10 and 18 and
+Mastercard 16 and 17; another implementation, all but Visa 17, of whose layout it confirms the MAC.
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from checkout.clearing.hsm import tdes
 from checkout.clearing.hsm.card_keys import limited_use_key, session_input
@@ -37,8 +38,10 @@ class CryptogramVerdict:
     """The issuer's verdict on one cryptogram.
 
     `reason` is empty where it is valid, else `cryptogram-mismatch`, `amount-differs`,
-    `currency-differs` or `unknown-version`. `amount_minor` and `currency` are what the card
-    signed; `key_serial` names the limited-use key, None for a card's own key.
+    `currency-differs`, `unknown-version`, or `cloud-payment-version` for Visa's hex 43, whose
+    method is not public. `amount_minor` and `currency` are what the card signed (Visa 17 signs no
+    currency: there it is what the terminal sent); `key_serial` names the limited-use key, None for
+    a card's own key.
     """
 
     valid: bool
@@ -68,6 +71,7 @@ class _Version:
     """What one cryptogram version is computed from, and under which key."""
 
     signed: Callable[[bytes], bytes]  # the part of tag 9F10 that the cryptogram covers
+    amount_only: bool = False  # of the other tags it covers 9F02, 9F37 and 9F36 alone
     cvr: slice
     pad: Callable[[bytes], bytes]
     diversifier: Callable[[bytes, bytes], bytes] | None  # of ATC and unpredictable number
@@ -104,10 +108,14 @@ def verify_arqc(
     signed_amount, signed_currency = _bcd(parts[0x9F02], "9F02"), parts[0x5F2A].hex()[1:]
     answer: Callable[[str], bytes] | None = None
     if version is None:
-        reason = "unknown-version"
+        named = (scheme, cvn) == _CLOUD_PAYMENT
+        reason = "cloud-payment-version" if named else "unknown-version"
     else:
         key = card_key if serial is None else limited_use_key(card_key, serial)
-        signed = b"".join(parts[tag] for tag, _ in _SIGNED) + un + aip + counter
+        if version.amount_only:
+            signed = parts[0x9F02] + un + counter
+        else:
+            signed = b"".join(parts[tag] for tag, _ in _SIGNED) + un + aip + counter
         expected, answer = _computed(version, key, signed, iad, counter, un)
         reason = "" if hmac.compare_digest(expected, cryptogram) else "cryptogram-mismatch"
     if not reason and amount_minor is not None and amount_minor != signed_amount:
@@ -194,11 +202,17 @@ def _computed(
 
 
 def _version_of(scheme: Scheme, iad: bytes) -> tuple[int, _Version | None]:
-    """Cryptogram version number in tag 9F10, and its version of this scheme if it is supported."""
-    at = 1 if scheme is Scheme.MASTERCARD else 2
+    """Cryptogram version number in tag 9F10, and its version of this scheme if it is supported.
+
+    Visa's formats 0, 1 and 3 are length, key index, version; its format 2, of 32 bytes, is length
+    (1F), version, key index.
+    """
+    format_2 = scheme is Scheme.VISA and len(iad) == 32 and iad[0] == 0x1F
+    at = 1 if scheme is Scheme.MASTERCARD or format_2 else 2
     if len(iad) <= at:
         raise IccError("9F10", "missing or too short to name a cryptogram version")
-    version = _VERSIONS.get((scheme, iad[at]))
+    versions = _VISA_FORMAT_2 if format_2 else _VERSIONS
+    version = versions.get((scheme, iad[at]))
     if version is not None and len(iad) < version.shortest:
         raise IccError("9F10", f"expected {version.shortest} bytes or more, got {len(iad)}")
     return iad[at], version
@@ -227,6 +241,7 @@ def _with_atc_and_number(counter: bytes, un: bytes) -> bytes:
 
 
 _EARLY_CVR, _MASTERCARD_CVR = slice(3, 7), slice(2, 8)
+_VISA_FORMAT_2_CVR = slice(3, 8)
 _UNIONPAY = _Version(
     signed=lambda iad: iad[_EARLY_CVR],
     cvr=_EARLY_CVR,
@@ -257,6 +272,34 @@ def _mastercard(
     )
 
 
+#: Visa 17 is for contactless: the amount, the two numbers of the tap and byte 5 of 9F10, under the
+#: card key itself and padded with zeros like version 10.
+_VISA_17 = _Version(
+    signed=lambda iad: iad[4:5],
+    amount_only=True,
+    cvr=_EARLY_CVR,
+    pad=tdes.pad_method_1,
+    diversifier=None,
+    answer_key="card",
+    answer_method=1,
+    shortest=7,
+)
+_VISA_18 = _Version(
+    signed=lambda iad: iad,
+    cvr=_EARLY_CVR,
+    pad=tdes.pad_method_2,
+    diversifier=_with_atc,
+    answer_key="session",
+    answer_method=2,
+    shortest=7,
+)
+_CLOUD_PAYMENT = (Scheme.VISA, 0x43)
+#: Hex 22 is computed like 18; its 9F10 is always of format 2.
+_VISA_FORMAT_2: dict[tuple[Scheme, int], _Version] = {
+    (Scheme.VISA, 0x11): replace(_VISA_17, cvr=_VISA_FORMAT_2_CVR),
+    (Scheme.VISA, 0x12): replace(_VISA_18, cvr=_VISA_FORMAT_2_CVR),
+    (Scheme.VISA, 0x22): replace(_VISA_18, cvr=_VISA_FORMAT_2_CVR),
+}
 _LIMITED_USE = (Scheme.UNIONPAY, 0x02)
 _VERSIONS: dict[tuple[Scheme, int], _Version] = {
     (Scheme.UNIONPAY, 0x01): _UNIONPAY,
@@ -270,15 +313,8 @@ _VERSIONS: dict[tuple[Scheme, int], _Version] = {
         answer_method=1,
         shortest=7,
     ),
-    (Scheme.VISA, 0x12): _Version(
-        signed=lambda iad: iad,
-        cvr=_EARLY_CVR,
-        pad=tdes.pad_method_2,
-        diversifier=_with_atc,
-        answer_key="session",
-        answer_method=2,
-        shortest=7,
-    ),
+    (Scheme.VISA, 0x11): _VISA_17,
+    (Scheme.VISA, 0x12): _VISA_18,
     (Scheme.MASTERCARD, 0x10): _mastercard(
         counters=False, diversifier=_with_atc_and_number, answer_key="card"
     ),

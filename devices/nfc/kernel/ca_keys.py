@@ -48,10 +48,14 @@ class Revocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaKeyRing:
-    """The CA keys of a terminal by RID and index, and the revoked certificates."""
+    """The CA keys of a terminal by RID and index, and the revoked certificates.
+
+    `left_out` names the entries of a list that could not be used.
+    """
 
     keys: Mapping[tuple[bytes, int], CaKey] = field(default_factory=dict)
     revoked: frozenset[Revocation] = frozenset()
+    left_out: tuple[CaKeyError, ...] = ()
 
     @classmethod
     def of(cls, keys: Iterable[CaKey], revoked: Iterable[Revocation] = ()) -> CaKeyRing:
@@ -70,25 +74,41 @@ class CaKeyRing:
 
     def merged(self, other: CaKeyRing) -> CaKeyRing:
         """Both rings together; the other ring's key counts where both have one."""
-        return CaKeyRing(keys={**self.keys, **other.keys}, revoked=self.revoked | other.revoked)
+        return CaKeyRing(
+            keys={**self.keys, **other.keys},
+            revoked=self.revoked | other.revoked,
+            left_out=self.left_out + other.left_out,
+        )
 
     def as_own(self) -> CaKeyRing:
         """The same ring with every key marked as this installation's own."""
         return CaKeyRing(
             keys={name: replace(key, own=True) for name, key in self.keys.items()},
             revoked=self.revoked,
+            left_out=self.left_out,
         )
 
 
 def parse_ca_keys(text: str, *, own: bool = False) -> CaKeyRing:
-    """The ring in a `--ca-keys` JSON text. Raises CaKeyError naming entry and field."""
+    """The ring in a `--ca-keys` JSON text.
+
+    An entry that can't be used is left out and named in `left_out`, because public lists have such
+    entries. Raises CaKeyError for a text that is not a JSON list.
+    """
     try:
         entries = json.loads(text)
     except ValueError as error:
         raise CaKeyError("list", "JSON", str(error)) from None
     if not isinstance(entries, list):
         raise CaKeyError("list", "JSON", "expected a list of objects")
-    return CaKeyRing.of(read_ca_key(entry, f"#{n}", own=own) for n, entry in enumerate(entries, 1))
+    keys: list[CaKey] = []
+    left_out: list[CaKeyError] = []
+    for number, entry in enumerate(entries, 1):
+        try:
+            keys.append(read_ca_key(entry, f"#{number}", own=own))
+        except CaKeyError as error:
+            left_out.append(error)
+    return replace(CaKeyRing.of(keys), left_out=tuple(left_out))
 
 
 def read_ca_key(entry: Any, place: str, *, own: bool = False) -> CaKey:

@@ -225,6 +225,9 @@ def test_every_version_agrees_with_pyemv(
         (Scheme.VISA, cvn.VisaCVN10, early, {"cvr": early[3:]}),
         (Scheme.VISA, cvn.VisaCVN18, late, {"tag_9f10": late}),
     ]
+    for number in (0x12, 0x22):  # format 2: version before key index
+        iad = bytes((0x1F, number, 0x01)) + cvr[:5] + counters * 3
+        cases.append((Scheme.VISA, cvn.VisaCVN22, iad, {"tag_9f10": iad}))
     for number, kind, extra in (
         (0x10, cvn.MasterCardCVN16, {}),
         (0x11, cvn.MasterCardCVN17, {"counters": counters}),
@@ -242,7 +245,7 @@ def test_every_version_agrees_with_pyemv(
 
 
 def _answer(card: object, kind: type, held: dict[int, bytes]) -> bytes:
-    if kind is cvn.VisaCVN18:
+    if kind in (cvn.VisaCVN18, cvn.VisaCVN22):
         return card.generate_arpc(held[0x9F26], held[0x9F36], bytes.fromhex("00800000"))  # type: ignore[attr-defined, no-any-return]
     if kind in (cvn.MasterCardCVN20, cvn.MasterCardCVN21):
         return card.generate_arpc(held[0x9F26], held[0x9F36], b"00")  # type: ignore[attr-defined, no-any-return]
@@ -251,12 +254,63 @@ def _answer(card: object, kind: type, held: dict[int, bytes]) -> bytes:
 
 @pytest.mark.parametrize(
     ("scheme", "iad"),
-    [(Scheme.UNIONPAY, "07017F03A00000"), (Scheme.VISA, "06011103A06010"), (Scheme.WALLET, "0001")],
+    [
+        (Scheme.UNIONPAY, "07017F03A00000"),
+        (Scheme.VISA, "06012203A06010"),  # hex 22 is of format 2 only
+        (Scheme.VISA, "1F0A0100A0" + "00" * 27),  # 10 is not
+        (Scheme.VISA, "1F2301" + "00" * 29),
+        (Scheme.VISA, "1F0122" + "00" * 29),  # version 01; 22 is the key index
+        (Scheme.WALLET, "0001"),
+    ],
 )
 def test_unknown_version_is_a_verdict_and_not_a_fault(scheme: Scheme, iad: str) -> None:
     held = tags(t9f10=iad if scheme is not Scheme.WALLET else iad + "05")
     verdict = verify_arqc(held, scheme=scheme, card_key=CARD_KEY)
     assert (verdict.valid, verdict.reason) == (False, "unknown-version")
+
+
+@pytest.mark.parametrize("index", ["01", "0A", "12", "63"])
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [("11", "cryptogram-mismatch"), ("22", "cryptogram-mismatch"), ("43", "cloud-payment-version")],
+)
+def test_the_version_of_format_2_is_read_before_the_key_index(
+    version: str, reason: str, index: str
+) -> None:
+    # `1F 22 01 00 A0` and `1F 4A 63 32 A0` are live 9F10: byte 2 the version, byte 3 the key index
+    held = tags(t9f10=f"1F{version}{index}00A0" + "00" * 27)
+    verdict = verify_arqc(held, scheme=Scheme.VISA, card_key=CARD_KEY)
+    assert (verdict.cvn, verdict.reason) == (int(version, 16), reason)
+
+
+@pytest.mark.parametrize(
+    ("iad", "cvr"),
+    [
+        ("06011103A00000", "03A00000"),
+        ("06121103A0B800", "03A0B800"),
+        ("1F110100A0" + "00" * 27, "00A0000000"),
+    ],
+)
+def test_visa_17_covers_the_amount_the_two_numbers_and_byte_5_of_the_iad(
+    iad: str, cvr: str
+) -> None:
+    # No published example with keys is known: the message is laid out here by hand, and pyemv
+    # computes the MAC over it under the card key.
+    held = tags(t9f10=iad)
+    message = held[0x9F02] + held[0x9F37] + held[0x9F36] + held[0x9F10][4:5]
+    held[0x9F26] = ac.generate_ac(CARD_KEY, message, ac.PaddingType.VISA, 8)
+    verdict = verify_arqc(
+        held, scheme=Scheme.VISA, card_key=CARD_KEY, amount_minor=4000, currency="124"
+    )
+    assert (verdict.valid, verdict.cvn, verdict.cvr.hex().upper()) == (True, 0x11, cvr)
+    expected = ac.generate_arpc_1(CARD_KEY, held[0x9F26], b"00") + b"00"
+    assert verdict.issuer_authentication("00") == expected
+    for tag in (0x9F02, 0x9F37, 0x9F36, 0x9F26):
+        altered = held | {tag: held[tag][:-1] + bytes((held[tag][-1] ^ 0x01,))}
+        changed = verify_arqc(altered, scheme=Scheme.VISA, card_key=CARD_KEY)
+        assert changed.reason == "cryptogram-mismatch"
+    altered = held | {0x9F10: held[0x9F10][:4] + b"\x90" + held[0x9F10][5:]}
+    assert not verify_arqc(altered, scheme=Scheme.VISA, card_key=CARD_KEY).valid
 
 
 @pytest.mark.parametrize("tag", [0x9F26, 0x9F37, 0x9F36, 0x95, 0x9A, 0x9C, 0x9F02, 0x5F2A, 0x82])

@@ -170,9 +170,12 @@ def test_ca_keys_are_read_from_json() -> None:
 @pytest.mark.parametrize(
     ("text", "field"),
     [
-        ("{", "JSON"),
-        ("{}", "JSON"),
         ("[1]", "entry"),
+        ("[null]", "entry"),
+        (json.dumps([entry(exponent="02")]), "exponent"),
+        (json.dumps([entry(modulus="C1" * 256)]), "modulus"),
+        (json.dumps([entry(modulus="C1" * 256, exponent="02")]), "modulus"),
+        (json.dumps([entry(expires=20300131)]), "expires"),
         (json.dumps([entry(rid="A0")]), "rid"),
         (json.dumps([entry(rid=None)]), "rid"),
         (json.dumps([entry(index="8080")]), "index"),
@@ -183,7 +186,22 @@ def test_ca_keys_are_read_from_json() -> None:
         (json.dumps([entry(expires="soon")]), "expires"),
     ],
 )
-def test_a_wrong_ca_key_is_named(text: str, field: str) -> None:
+def test_a_wrong_ca_key_is_named_and_left_out_and_the_others_are_used(
+    text: str, field: str
+) -> None:
+    wrong = json.loads(text)[0]
+    before, after = entry(index="90"), entry(index="91")
+    ring = parse_ca_keys(json.dumps([before, wrong, after]), own=True)
+    assert sorted(index for _, index in ring.keys) == [0x90, 0x91]
+    (error,) = ring.left_out
+    assert (error.entry, error.field) == ("#2", field)
+    for other in (ring.as_own(), ring.merged(CaKeyRing()), CaKeyRing().merged(ring)):
+        assert other.left_out == ring.left_out
+    assert parse_ca_keys(text).keys == {}
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "", "null", '"A0"'])
+def test_a_text_that_is_no_list_of_keys_is_an_error(text: str) -> None:
     with pytest.raises(CaKeyError) as caught:
         parse_ca_keys(text)
-    assert caught.value.field == field
+    assert caught.value.field == "JSON"
