@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from jinja2 import Undefined
 from sqlalchemy import delete
 
 from checkout import create_app
@@ -36,6 +38,16 @@ class Clock:
 
     def advance(self, seconds: float) -> None:
         self.ahead += timedelta(seconds=seconds)
+
+
+class NeverShown(Undefined):
+    """A name that a template has and the view has not: it may be tested, but not shown."""
+
+    def __str__(self) -> str:
+        return str(self._fail_with_undefined_error())
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._fail_with_undefined_error())
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +80,7 @@ def merchant_key(shop: Shop, password: str) -> str:
 @pytest.fixture
 def app(shop: Shop, password: str) -> Flask:
     app = create_app(shop=shop)
+    app.jinja_env.undefined = NeverShown
     with shop.engine.begin() as connection:  # no test waits for the failures of another
         connection.execute(delete(tries))
     return app
