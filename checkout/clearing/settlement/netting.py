@@ -13,7 +13,7 @@ from checkout.clearing.scheme.rules import House
 
 
 class Movement(StrEnum):
-    """What a settled payment is. Sales move money forward; what takes money back moves it back."""
+    """What a settled payment is. A sale moves money forward, a return moves it back."""
 
     SALE = "sale"
     REFUND = "refund"
@@ -159,7 +159,7 @@ def close_day(payments: Iterable[SettledPayment]) -> DayClose:
             _add_leg(positions[house, leg.participant, leg.currency], leg.amount_minor)
         if payment.merchant:  # a top-up has none
             _add_payment(merchants[house, payment.merchant, payment.currency], payment)
-    close = DayClose(positions=_positions(positions), statements=_statements(merchants))
+    close = DayClose(positions=positions_of(positions), statements=_statements(merchants))
     assert_balanced(close.positions)
     return close
 
@@ -189,7 +189,8 @@ def _add_leg(row: list[int], amount_minor: int) -> None:
     row[2] += 1
 
 
-def _positions(rows: Mapping[tuple[House, str, str], list[int]]) -> tuple[NetPosition, ...]:
+def positions_of(sums: Mapping[tuple[House, str, str], list[int]]) -> tuple[NetPosition, ...]:
+    """The sorted positions of summed legs: received, owed, and their count, which is not zero."""
     return tuple(
         NetPosition(
             house=house,
@@ -199,7 +200,8 @@ def _positions(rows: Mapping[tuple[House, str, str], list[int]]) -> tuple[NetPos
             owed_minor=owed,
             count=count,
         )
-        for (house, participant, currency), (received, owed, count) in sorted(rows.items())
+        for (house, participant, currency), (received, owed, count) in sorted(sums.items())
+        if count
     )
 
 

@@ -22,6 +22,7 @@ from checkout.clearing.settlement.netting import (
     NetPosition,
     SettledPayment,
     assert_balanced,
+    positions_of,
 )
 
 #: Columns of an unrated row: what the switch knows of a payment, one row each.
@@ -273,18 +274,7 @@ def _positions(groups: Iterable[dict[str, Any]]) -> tuple[NetPosition, ...]:
             row[0] += int(group[f"{leg}_{received}"])
             row[1] += int(group[f"{leg}_{owed}"])
             row[2] += int(group[f"{leg}_count"])
-    return tuple(
-        NetPosition(
-            house=house,
-            participant=participant,
-            currency=currency,
-            received_minor=received,
-            owed_minor=owed,
-            count=count,
-        )
-        for (house, participant, currency), (received, owed, count) in sorted(sums.items())
-        if count
-    )
+    return positions_of(sums)
 
 
 def _sides(house: House, group: dict[str, Any]) -> Iterator[tuple[str, str, str, bool]]:
