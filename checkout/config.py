@@ -43,7 +43,7 @@ def installed_version() -> str:
 
 
 def make_home(home: Path) -> None:
-    """Make the folder that everything is kept in; ConfigError where that can't be."""
+    """Create the home folder; ConfigError where that is not possible."""
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Encrypts what the shop must be able to send to its acquirer again, and nobody may read."""
+"""Encrypts requests that the shop may have to send again and that nobody may read."""
 
 from __future__ import annotations
 

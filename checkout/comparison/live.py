@@ -1,10 +1,10 @@
 """Live numbers: how long this shop's real sales take from the code on the screen to the money.
 
 From shown to noticed (a phone opened the code, the counter scanned a phone's code, a card came into
-the reader's field), and from there to paid, by the shop's clock. Modelled time of an emulated sale
-is in neither. A printed code has no moment at which it is shown, so sales by printed codes count
-apart, from the page on the phone to the money. Failed attempts before the one that paid count into
-the second stretch.
+the reader's field), and from there to paid, by the shop's clock. Neither includes the modelled time
+of an emulated sale. A printed code has no moment at which it is shown, so sales by printed codes
+count apart, from the page on the phone to the money. Failed attempts before the one that paid count
+into the second stretch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The terminal process: taps for the counter's orders; beside them housekeeping and webhooks."""
+"""The terminal process: it takes taps for the counter, does housekeeping and sends webhooks."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _log = logging.getLogger("checkout.terminal")
 
 
 def run(config: Config, stop: threading.Event, *, ready: Callable[[], None]) -> None:
-    """Own the reader until `stop`; housekeeping and webhooks run beside it, a thread each."""
+    """Own the reader until `stop`; housekeeping and webhooks run in a thread each."""
     prepare_home(config.home)
     shop = Shop.open(config, payers=DemoPayers())
     housekeeping = threading.Thread(

@@ -38,8 +38,8 @@ class ReaderStatus:
         }
 
 
-class ReaderDesk:
-    """Through it the terminal process reports its reader's state and takes requests for cards."""
+class CounterReader:
+    """The counter's reader: the terminal reports its state here and takes requests for cards."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine

@@ -40,7 +40,7 @@ from checkout.shop.payments.repeats import GRACE_S
 from checkout.shop.payments.reversals import Reversals
 from checkout.shop.payments.stickers import StaticCodes
 from checkout.shop.payments.top_ups import TopUps
-from checkout.shop.reader_status import ReaderDesk
+from checkout.shop.reader_status import CounterReader
 from checkout.shop.webhooks.deliveries import Deliveries
 from checkout.shop.webhooks.endpoints import Endpoints
 
@@ -80,7 +80,7 @@ class Shop:
         #: The secret under which this shop's EMV codes are signed.
         self.code_key = self.seal.derive("emv codes")
         self.feed = Feed(engine, heartbeat_s=config.heartbeat_s)
-        self.reader = ReaderDesk(engine, clock)
+        self.reader = CounterReader(engine, clock)
         self.webhooks = Webhooks(
             endpoints=Endpoints(engine, seal=self.seal, clock=clock),
             deliveries=Deliveries(engine, clock=clock),

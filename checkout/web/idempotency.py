@@ -125,7 +125,7 @@ class StoredResponses:
             else:
                 self._store(scope, key, response, secret=secret)
         except SQLAlchemyError:
-            # The work is done and answered; a repeat of the request is told to look it up.
+            # The work is done and answered; a repeat of the request gets a Problem that says so.
             _log.warning("the response to a request could not be stored")
         return response
 

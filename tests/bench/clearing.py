@@ -1,16 +1,16 @@
-"""Approved taps a second over TCP, beside the floor and the parts, all measured in this run.
+"""Approved taps a second over TCP, compared with the floor and the parts, measured in one run.
 
     python tests/bench/clearing.py [--json] [--rounds N] [--taps N] [--long]
 
 A switch in another process verifies each ARQC and commits durably to SQLite; this process sends
-what it has prepared. Under this load the switch has a process beside it that reads ahead and one
-that writes rows: on two cores they and this one share the second. In turn with every round of that,
-the rows that one tap makes are written by bare sqlite3, one commit each and 100 a commit, and the
-parts run alone: decoding and encoding both through pyiso8583 (the peer) and by the switch's own
-codec. Promises: at least 60 % of what 1/(decode + verify + rows at 64 a commit + encode) would give
+what it has prepared. Under this load the switch starts two more processes: one decodes messages in
+advance, one writes rows. On two cores those and this process share the second core. After every
+round, bare sqlite3 writes the rows that one tap makes, one commit each and 100 a commit. Then the
+parts run alone: decoding and encoding through pyiso8583 (the peer) and by the switch's own codec.
+Promises: at least 60 % of what 1/(decode + verify + rows at 64 a commit + encode) would give
 with the peer's codec, never below one commit each, and at half that load a p99 of at most 40 times
 the median of one commit each. The same ratio with our own codec is printed too. `--long` sends
-a million taps and watches the memory of the switch and of what it has beside it.
+a million taps and watches the memory of the switch and of its two other processes.
 """
 
 from __future__ import annotations

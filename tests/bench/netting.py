@@ -1,7 +1,7 @@
-"""Netting of many rows inside DuckDB, beside a bare scan of the same columns and plain Python.
+"""Netting of many rows inside DuckDB, compared with a bare scan of the columns and plain Python.
 
-Prints medians of interleaved rounds and their ratios; `--json` gives one object. All three must
-come to the same positions where they compute them.
+Prints medians of interleaved rounds and their ratios; `--json` gives one object. DuckDB and
+Python must compute the same positions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the reader layer costs, beside nfcpy's own tag layer, and how soon it notices a card.
+"""What the reader layer costs compared with nfcpy's tag layer, and how soon it notices a card.
 
 All on one emulated PN532 in another process, driven by nfcpy's pn532 driver through a
 pseudo-terminal. Rounds of one command each way are interleaved: ours, nfcpy's. Times until a card

@@ -1,4 +1,4 @@
-"""Software time of a whole tap beside the bare exchange of the same APDUs.
+"""Software time of a whole tap, compared with the bare exchange of the same APDUs.
 
 For each card and transport, rounds of two taps: one through the terminal's kernel with offline data
 authentication on, and one that only sends the commands of the first again. Both talk to the same

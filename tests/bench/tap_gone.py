@@ -1,4 +1,4 @@
-"""How long after a card has left does "try again" stand on the counter, in polling rounds.
+"""How long after a card has left the counter shows "try again", in polling rounds.
 
 The real tap loop and shop run over a PN532 on a pseudo-terminal, with a card that leaves the field
 in the middle of its tap. The clock starts when the card is gone and stops when the event that the

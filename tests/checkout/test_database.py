@@ -1,4 +1,4 @@
-"""Opening the database: ours, new, or a clear word about what is wrong."""
+"""Opening the database: our own, a new one, or a clear error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README's two commands are the ones that are run here, letter by letter."""
+"""The README's two commands, run exactly as they are written there."""
 
 from __future__ import annotations
 

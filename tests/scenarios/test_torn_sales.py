@@ -1,7 +1,7 @@
 """A card that leaves, or a reader that is unplugged, at every single APDU of every profile.
 
-Each ends in a named outcome; the next tap works as if nothing had been; the books hold one charge
-for an order that was paid and none for one that was not.
+Each ends in a named outcome, and the next tap works normally. The books hold one charge for an
+order that was paid, and none for one that was not.
 """
 
 from __future__ import annotations

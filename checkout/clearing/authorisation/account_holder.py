@@ -239,7 +239,7 @@ class AccountHolders:
         )
 
     def _chip_proof(self, routed: RoutedRequest) -> ChipProof:
-        """What the chip proves, as verified ahead or else verified now."""
+        """The chip's proof: verified in advance, or else verified now."""
 
         def verify() -> ChipProof:
             key = self._card_key(routed.card, routed.request.pan_sequence)

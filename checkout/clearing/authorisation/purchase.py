@@ -172,6 +172,6 @@ def _conversions(amounts: Amounts | None) -> tuple[Conversion | None, Conversion
 
 
 def _of_one_minor_unit(routed: RoutedRequest) -> RoutedRequest:
-    """A balance enquiry as if it were about one minor unit; what was verified ahead is dropped."""
+    """A balance enquiry as a request for one minor unit, without the proof verified in advance."""
     request = replace(routed.request, amount_minor=1)
     return msgspec.structs.replace(routed, context=routed.context.with_request(request))

@@ -116,7 +116,7 @@ class Reversals:
         )
 
     def _recount(self, sale: Sale) -> None:
-        """Give the payer's limits back what a sale used up, or take back what a refund returned."""
+        """Restore to the payer's limits what a sale used, or take away what a refund restored."""
         refund = sale.entry.kind in RETURNS
         self._sales.count(sale, sale.sold_on, sale.entry.billing_minor * (1 if refund else -1))
 

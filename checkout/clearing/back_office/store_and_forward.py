@@ -22,7 +22,7 @@ class StoreAndForward:
         self._backend = backend
 
     def bring_up(self, participant: str, context: MessageContext) -> dict[str, int]:
-        """Mark an issuer as up and send it every advice in order; returns how many ended how.
+        """Mark an issuer as up and send it every advice in order; returns the count by end state.
 
         The issuer can't decline any more, only report what was wrong: a counter seen before, a
         cryptogram that doesn't fit. An approval that was reversed meanwhile is passed over.

@@ -27,7 +27,7 @@ from checkout.money import mask_account
 _KEY_PSN = "001"
 #: Numbers of requested tokens begin here; those of the demo world lie below.
 _FIRST_SERIAL = 500_000_000
-#: Key serials have four bytes; the largest that a phone may name leaves room for as many more.
+#: The largest key serial that a phone may name. A serial has four bytes: half of them stay free.
 _LAST_SERIAL = 0x7FFF_FFFF
 
 

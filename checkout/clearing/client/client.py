@@ -229,7 +229,7 @@ class SwitchClient:
         )
 
     def _exchange(self, question: Question, terminal: str, timeout_s: float) -> Answer:
-        """Ask the current switch; the next one too, where the current one ends unasked."""
+        """Ask the current switch, or the next where the current one ends before it was asked."""
         fields = fields_of(question)
         block = question.pin_block if isinstance(question, AuthorizationRequest) else None
         reserved = self._connection_of(block)

@@ -136,7 +136,7 @@ def deposit_decision(state: AccountState, *, amount_minor: int, rules: RuleSet) 
 
 @lru_cache(maxsize=4096)
 def expired(expiry: str, business_date: date) -> bool:
-    """Whether the last day of an expiry (YYMM) has passed; True for what is no YYMM."""
+    """Whether the last day of an expiry (YYMM) has passed; True for text that is not YYMM."""
     if len(expiry) != 4 or not expiry.isdigit() or not 1 <= int(expiry[2:]) <= 12:
         return True
     return (2000 + int(expiry[:2]), int(expiry[2:])) < (business_date.year, business_date.month)

@@ -1,4 +1,4 @@
-"""The process that decodes a busy switch's messages and verifies their cryptograms ahead of it.
+"""The process that decodes a busy switch's messages and verifies their cryptograms in advance.
 
 Both depend on the message and the issuers' keys alone. So the switch loses nothing where a result
 comes late or not at all: it then does the work itself. `decode_ahead.py` starts this process.

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from checkout.clearing.store.engine import Row, Statement
 from checkout.database import DatabaseError, open_sqlite
 
-#: Little and often: a commit waits at the disk while a large piece is copied.
+#: Small pieces are copied often: a commit waits for the disk while a large piece is copied.
 _CHECKPOINT_EVERY_S = 0.06
 _NOTHING_TO_COPY_S = 0.25
 

@@ -1,4 +1,4 @@
-"""A process beside the switch that does part of the work of a busy one, over a socket.
+"""A second process that does part of the work of a busy switch, over a socket.
 
 Both ends send frames: a length in eight bytes, then so many bytes. The switch starts the process
 when it first has enough work for it. The process sends one empty frame when it is ready, and ends

@@ -105,7 +105,7 @@ class SwitchServer:
         world: World | None = None,
         faults: Faults | None = None,
     ) -> SwitchServer:
-        """Take the seat, open the books, listen and publish the address.
+        """Lock the database, open its books, listen and publish the address.
 
         `bind` is host and port, port 0 for any free one.
 
@@ -279,7 +279,7 @@ class SwitchServer:
         on = self._backend.business_date(now)
         if on == self._date:
             return
-        self._commit.finish()  # what was decided before is answered before
+        self._commit.finish()  # earlier decisions are answered first
         forward, self._date = on > self._date, on
         for connection in tuple(self._connections) if forward else ():
             connection.queue(self._switch.announce(connection.session, now))

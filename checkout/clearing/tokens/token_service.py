@@ -171,7 +171,7 @@ def verify(token: PaymentToken, method: Verification, *, passed: bool) -> Paymen
 
 
 def advance(token: PaymentToken, action: TokenAction) -> PaymentToken:
-    """Activate, suspend, resume or delete; TokenError where that doesn't follow."""
+    """Activate, suspend, resume or delete; TokenError where its state forbids that."""
     after = _STEPS.get((action, token.state))
     if after is None:
         raise TokenError(f"payment token: can't {action} when {token.state}")

@@ -115,15 +115,17 @@ def tap_and_pay(
     *,
     pin: str | None = DEMO_PIN,
     wrap: Callable[[Card], Card] | None = None,
-    again: bool = True,
-    laid: bool = False,
+    retry: bool = True,
+    on_reader: bool = False,
 ) -> PaymentAttempt:
-    """The payer lays the card on the reader; with `again`, a torn tap is made once more.
+    """The payer lays the card on the reader; with `retry`, a torn tap is made once more.
 
     `wrap` puts something between reader and card on the first tap. Where `pin` is None, no PIN is
-    typed when one is asked for. `laid` says that the card lies on the reader already.
+    typed when one is asked for. `on_reader`: the card lies there already.
     """
-    cashier = _MeasuringCashier(testbed, order, payer, pin=pin, wrap=wrap, again=again, laid=laid)
+    cashier = _MeasuringCashier(
+        testbed, order, payer, pin=pin, wrap=wrap, retry=retry, on_reader=on_reader
+    )
     till = Till(testbed.terminal, cashier, card_within_s=_CARD_WITHIN_S)
     try:
         till.serve(testbed.reader)
@@ -146,8 +148,8 @@ class _MeasuringCashier(Cashier):
         *,
         pin: str | None,
         wrap: Callable[[Card], Card] | None,
-        again: bool,
-        laid: bool,
+        retry: bool,
+        on_reader: bool,
     ) -> None:
         self._testbed = testbed
         self._charge = Charge(
@@ -156,8 +158,8 @@ class _MeasuringCashier(Cashier):
         self._payer = payer
         self._pin = pin
         self._wrap = wrap
-        self._taps_left = 2 if again else 1
-        self._placed = laid
+        self._taps_left = 2 if retry else 1
+        self._placed = on_reader
         self._began_ms = 0.0
         self.trace = Trace()
         self.attempt: PaymentAttempt | None = None
@@ -245,7 +247,7 @@ _REFUSALS = {"clearing-unavailable": NO_BANK}
 _PAGES = {
     "paid": "paid",
     "unknown": "not known yet",
-    "reversed": "shop_refusal back",
+    "reversed": "taken back",
     "expired": "the code has run out",
     "used": "the code has been used",
 }
@@ -255,7 +257,7 @@ def _shown(payment: Payment) -> str:
     """What the terminal shows to the payer."""
     if payment.state is PaymentState.DECLINED:
         return f"declined: {payment.response_text}"
-    return "shop_refusal back" if payment.state is PaymentState.REVERSED else str(payment.state)
+    return "taken back" if payment.state is PaymentState.REVERSED else str(payment.state)
 
 
 def page_words(seen: PhoneResult, payment: Payment | None) -> str:

@@ -45,10 +45,10 @@ ATTACKS = (
     Trial(
         name="amount",
         title="Tampered amount",
-        what="The payer pays less than the order; the counter takes more than it said.",
+        what="The payer pays less than the order; the counter charges more than it showed.",
         qr=codes.smaller_amount,
         nfc=taps.raised_amount,
-        code=payer_codes.more_than_told,
+        code=payer_codes.more_than_shown,
         remedy="an amount that the payer confirms before, as with the shop's code or above the "
         "limit without PIN",
     ),
@@ -67,7 +67,7 @@ ATTACKS = (
     Trial(
         name="eavesdropped",
         title="Eavesdropped",
-        what="Somebody listens to Wi-Fi or to the air and uses what was heard.",
+        what="Somebody listens to Wi-Fi or to the air and uses what was overheard.",
         qr=codes.overheard_pin,
         nfc=taps.eavesdropped,
         code=payer_codes.overheard,
@@ -150,7 +150,7 @@ ATTACKS = (
     Trial(
         name="webhook",
         title="Replayed webhook",
-        what="What told the merchant's system of one sale is sent again to be given goods again.",
+        what="The webhook of one sale is sent again, to get the goods a second time.",
         qr=webhooks.replayed_webhook,
         nfc=webhooks.replayed_webhook,
         code=webhooks.replayed_webhook,

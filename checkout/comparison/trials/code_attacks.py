@@ -155,7 +155,7 @@ def two_with_one_photo(run: TrialRun) -> Cell:
         thread.join(20)
     late = [result for result in seen if result.outcome != "paid"]
     paid = len(seen) - len(late)
-    run.payer_saw.append(f"{paid} of {len(seen)} phones is told that it has paid")
+    run.payer_saw.append(f"{paid} of {len(seen)} phones show that they have paid")
     booked = run.lab.booked(run.lab.shop.payments.of_order(run.order.id))
     last = (late or seen)[-1]
     stop = defence.of_exchanges(last.exchanges, last.outcome)

@@ -119,7 +119,7 @@ def unplugged_nfc(run: TrialRun) -> Cell:
     def pulled(card: Card) -> Card:
         return LeavingCard(card, after=3, leave=run.lab.testbed.reader.close)
 
-    run.pay(wrap=pulled, again=False)
+    run.pay(wrap=pulled, retry=False)
     run.lab.new_reader()
     run.pay_if_open()
     return run.conclude()
@@ -131,7 +131,7 @@ def pulled_away(run: TrialRun) -> Cell:
     def leaving(card: Card) -> Card:
         return LeavingCard(card, after=3, leave=run.lab.testbed.reader.remove_card)
 
-    run.pay(wrap=leaving, again=False)
+    run.pay(wrap=leaving, retry=False)
     run.pay_if_open()
     return run.conclude()
 
@@ -159,8 +159,8 @@ def page_closed_qr(run: TrialRun) -> Cell:
         and time.monotonic() < deadline
     ):
         time.sleep(0.02)
-    again = run.lab.shop.orders.get(run.order.id)
-    run.shop_saw[-1] = f"paid without the page, order {again.state}"
+    order = run.lab.shop.orders.get(run.order.id)
+    run.shop_saw[-1] = f"paid without the page, order {order.state}"
     return run.conclude()
 
 

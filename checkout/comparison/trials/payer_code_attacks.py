@@ -25,7 +25,7 @@ from checkout.demo.payers import payer as find_payer
 from devices.phone import CodePhone, ShownCode
 from devices.qr.scanner import read
 
-#: What a till charges after it told its customer 12.80: the most that needs no PIN.
+#: What a till charges after it showed its customer 12.80: the most that needs no PIN.
 _TOO_MUCH_MINOR = 99_900
 _GUESSES = 40
 
@@ -50,7 +50,7 @@ def digits_as_card(run: TrialRun) -> Cell:
     return cell_of_reply(run, send(run.lab, request), digits)
 
 
-def more_than_told(run: TrialRun) -> Cell:
+def more_than_shown(run: TrialRun) -> Cell:
     """The counter says 12.80 and charges 999.00 by the code, an amount that needs no PIN."""
     run.order = run.lab.order(_TOO_MUCH_MINOR)
     attempt = run.pay()

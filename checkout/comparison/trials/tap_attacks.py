@@ -89,8 +89,12 @@ def eavesdropped(run: TrialRun) -> Cell:
     result, evidence = read_card(run.lab, run.payer, AMOUNT_MINOR)
     assert evidence is not None
     number = result.pan or ""
-    is_heard = bytes.fromhex(number) in b"".join(exchange.response for exchange in result.exchanges)
-    run.payer_saw.append("its number and expiry are heard" if is_heard else "no number is heard")
+    overheard = bytes.fromhex(number) in b"".join(
+        exchange.response for exchange in result.exchanges
+    )
+    run.payer_saw.append(
+        "its number and expiry are overheard" if overheard else "no number is overheard"
+    )
     request = replace(
         tap_request(run.lab, evidence, AMOUNT_MINOR),
         entry_mode=EntryMode.ECOMMERCE,

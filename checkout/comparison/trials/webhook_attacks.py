@@ -8,7 +8,7 @@ accepts, so every release beyond the first is what the attack brought.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from typing import Any
 from checkout.comparison.report.formatting import money
 from checkout.comparison.results import Cell
 from checkout.comparison.trials.lab import TrialRun
-from checkout.shop.webhooks.receiver import Receiver, served
+from checkout.shop.webhooks.receiver import Received, Receiver, served
 from checkout.shop.webhooks.signing import TIMESTAMP, TOLERANCE_S, TakenIds
 from checkout.shop.webhooks.worker import DeliveryWorker
 from devices.phone import Answer, HttpNetwork
@@ -41,6 +41,12 @@ class _Merchant:
     taken: TakenIds = field(default_factory=TakenIds)
     released: list[str] = field(default_factory=list)
     ahead: timedelta = timedelta()
+    receiver: Receiver | None = None
+
+    def receive(self, headers: Mapping[str, str], body: bytes) -> Received:
+        """The shop delivers only after `receiver` has the endpoint's secret."""
+        assert self.receiver is not None
+        return self.receiver.receive(headers, body)
 
     def clock(self) -> datetime:
         return self.now() + self.ahead
@@ -65,18 +71,15 @@ def replayed_webhook(run: TrialRun) -> Cell:
     merchant = _Merchant(now=shop.orders.clock)
     recorded: list[_Recorded] = []
     with ExitStack() as stack:
-        # The shop's endpoint is the hop, which needs the receiver's URL; the receiver needs the
-        # endpoint's secret, so it is built last.
-        receivers: list[Receiver] = []
-        target = stack.enter_context(
-            served(lambda headers, body: receivers[0].receive(headers, body))
-        )
+        # The shop's endpoint is the hop, which needs the merchant's URL; the merchant's receiver
+        # needs the endpoint's secret, so it is built last.
+        target = stack.enter_context(served(merchant.receive))
         endpoint, secret = shop.webhooks.endpoints.add(
             stack.enter_context(_hop(target, recorded)), ["order.paid"]
         )
         stack.callback(shop.webhooks.endpoints.remove, endpoint.id)
-        receivers.append(
-            Receiver(secret, act=merchant.act, taken=merchant.taken, clock=merchant.clock)
+        merchant.receiver = Receiver(
+            secret, act=merchant.act, taken=merchant.taken, clock=merchant.clock
         )
         run.pay()
         DeliveryWorker(shop.engine, seal=shop.seal, clock=shop.orders.clock).round()

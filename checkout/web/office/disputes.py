@@ -57,7 +57,7 @@ def step(seq: int) -> ResponseReturnValue:
     shop = current_shop()
     message = shop.books.message(seq) if seq < 2**62 else None
     if message is None:
-        raise Problem(kind="unknown-message", detail="The switch has heard no such message.")
+        raise Problem(kind="unknown-message", detail="The switch has logged no such message.")
     wanted = _STEPS.get(request.form.get("step", ""))
     if wanted is None:
         detail = f"step: expected one of {', '.join(_STEPS)}"

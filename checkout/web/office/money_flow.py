@@ -62,11 +62,11 @@ def flow_of(postings: Sequence[Posting]) -> MoneyFlow | None:
     )
 
 
-def _way(postings: Sequence[Posting], keeping: list[str]) -> list[str]:
+def _way(postings: Sequence[Posting], parties: list[str]) -> list[str]:
     """The parties in order: first the payer's issuer, last the one that pays the merchant."""
     first = [_party(each.credit) for each in postings if each.debit.startswith("payer/")][:1]
     last = [_party(each.debit) for each in postings if each.credit.startswith("merchant/")][:1]
-    middle = [party for party in keeping if party not in (*first, *last)]
+    middle = [party for party in parties if party not in (*first, *last)]
     return list(dict.fromkeys([*first, *middle, *last]))
 
 

@@ -94,7 +94,7 @@ def message(seq: int) -> str:
     books = current_shop().books
     logged = clearing_tables.read(lambda: books.message(seq), None) if seq < 2**62 else None
     if logged is None:
-        raise Problem(kind="unknown-message", detail="The switch has heard no such message.")
+        raise Problem(kind="unknown-message", detail="The switch has logged no such message.")
     dump, postings = logged.dump(), books.postings_of_entry(seq)
     return render_template(
         "office/message.html",

@@ -1,4 +1,4 @@
-"""A database that takes no writes, before and after the bank was asked: what is told is true."""
+"""A database takes no writes, before or after the bank was asked: every message stays true."""
 
 from __future__ import annotations
 

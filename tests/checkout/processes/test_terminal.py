@@ -1,4 +1,4 @@
-"""The terminal process as `checkout serve` runs it: what each card comes to, in words and money."""
+"""The terminal process as `checkout serve` runs it: the message and the money of each card."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The till: what the payer is told and shown by light, and when."""
+"""The till: the messages and lights that the payer sees, and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stored answers: kept, replayed, released, interrupted, forgotten."""
+"""Stored answers: stored, replayed, released, interrupted, deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Live numbers, who knew when, and what a step opens to."""
+"""Live numbers, when each side was certain, and the details of a step."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ def ensure_authority(home: Path) -> Authority:
             fresh = not path.exists()
             if fresh:
                 write_json(path, {"authorities": _generate(), "issuers": {}})
-            if fresh or not public.exists():  # the public keys of other private ones are no use
+            if fresh or not public.exists():  # public keys of other private keys would be useless
                 authorities = read_json(path)["authorities"]
                 keys = [_public(rid, entry).as_json() for rid, entry in sorted(authorities.items())]
                 write_json(public, keys, mode=0o644)

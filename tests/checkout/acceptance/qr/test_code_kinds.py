@@ -1,4 +1,4 @@
-"""Every kind of text is told apart; the command reads it from pictures, files and text."""
+"""The kind of any text is recognised; the command reads pictures, files and text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An issuer that doesn't answer: stand-in by stated rules, and what it hears afterwards."""
+"""An issuer doesn't answer: stand-in decides by its rules, and the issuer is informed later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Demo accounts for real cards: opened once, kept, paid from without a cryptogram, and bounded."""
+"""Demo accounts for real cards: opened once, paid from within limits without a cryptogram."""
 
 from __future__ import annotations
 

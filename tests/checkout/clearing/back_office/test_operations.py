@@ -1,4 +1,4 @@
-"""Operations of the back office: their arguments, and what is said of those that can't be used."""
+"""Operations of the back office: their arguments, and the error for each wrong one."""
 
 from __future__ import annotations
 

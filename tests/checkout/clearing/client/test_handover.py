@@ -1,4 +1,4 @@
-"""A switch that ends and the next one: no client of theirs loses or doubts a payment by it."""
+"""One switch follows another: no client loses a payment or is left unsure of one."""
 
 from __future__ import annotations
 

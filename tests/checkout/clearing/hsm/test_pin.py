@@ -1,4 +1,4 @@
-"""PIN blocks, what is kept of a PIN, and three tries."""
+"""PIN blocks, what is stored of a PIN, and three tries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages as bytes: what goes in comes out, and what is no message is told by field."""
+"""Messages survive the way to bytes and back; the error for any other bytes names the field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What queueing theory says of the simplest queues, to hold the simulation against."""
+"""Results of queueing theory for the simplest queues, to compare the simulation with."""
 
 from __future__ import annotations
 

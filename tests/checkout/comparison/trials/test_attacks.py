@@ -1,4 +1,4 @@
-"""Every cell of the attack matrix is attempted; what works is said to work."""
+"""Every attack of the matrix is attempted; one that works is reported as working."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left of a sale when something breaks between claim, message, answer and record.
+"""The state of a sale after a failure between claim, message, answer and record.
 
 The switch is real. Faults happen at the shop's end of its line, where a cable would be pulled.
 """

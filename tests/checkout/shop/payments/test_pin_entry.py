@@ -1,4 +1,4 @@
-"""A payment that waits for its PIN: held, gone on with once, let go, and never left hanging."""
+"""A payment waits for its PIN: it is held, continued once or given up, never left hanging."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The PIN pad on the counter's page: whose PIN it takes, over what, and what is left of it."""
+"""The PIN pad on the counter's page: whose PIN it takes, over what connection; no PIN is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A second opinion on what an emulated card says: plain powers, hashlib and `cryptography`.
+"""A second check of an emulated card's answers: plain powers, hashlib and `cryptography`.
 
 Written for these tests from EMV Books 2 and 3; nothing of the terminal's kernel and nothing of the
 card's own code is used, so neither side's mistakes can hide here.

@@ -1,3 +1,5 @@
+"""Commands and responses as bytes, and the exchanger that follows 61xx and 6Cxx."""
+
 from __future__ import annotations
 
 import itertools

@@ -1,3 +1,5 @@
+"""BER-TLV: reading, writing, and refusing bytes that are not BER-TLV."""
+
 from __future__ import annotations
 
 import pytest

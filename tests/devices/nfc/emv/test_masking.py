@@ -1,3 +1,5 @@
+"""Card data is masked wherever people may see it."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The entry point: pre-processing, the candidate list and the final selection."""
+
 from __future__ import annotations
 
 from dataclasses import replace

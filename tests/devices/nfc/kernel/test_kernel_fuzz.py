@@ -1,4 +1,4 @@
-"""Cards and texts that are broken in every way: an outcome or a documented error, and soon."""
+"""Cards and texts broken in every way give an outcome or a documented error, without delay."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Offline data authentication: each method, and the reason of each failure."""
+
 from __future__ import annotations
 
 import re

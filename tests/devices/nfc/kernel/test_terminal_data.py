@@ -1,3 +1,5 @@
+"""Terminal files and CA key files: read whole, or refused by the name of the wrong field."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Transcripts: read, recorded and replayed."""
+
 from __future__ import annotations
 
 import os
