@@ -7,6 +7,7 @@ from checkout.clearing.authorisation.context import Outcome, RequestContext
 from checkout.clearing.authorisation.original import OriginalSales, Sale
 from checkout.clearing.authorisation.purchase import ABSURD_MINOR, PurchaseAuthorisation
 from checkout.clearing.authorisation.refund_rules import refund_decision
+from checkout.clearing.authorisation.sale_life import Effect, FollowUp, effect
 from checkout.clearing.authorisation.top_up import TopUps
 from checkout.clearing.ledger.ledger import Status
 from checkout.clearing.ledger.postings import return_legs, sale_legs, split_of
@@ -17,6 +18,13 @@ from checkout.clearing.tokens.token_service import TokenRefusal
 #: A completion may be this much higher than what was pre-authorised, in percent.
 COMPLETION_PERCENT = 115
 _T = TransactionType
+_FOLLOW_UPS = {
+    _T.VOID: FollowUp.VOID,
+    _T.REFUND: FollowUp.REFUND,
+    _T.PREAUTHORISATION_VOID: FollowUp.RELEASE,
+    _T.COMPLETION: FollowUp.COMPLETION,
+    _T.COMPLETION_ADVICE: FollowUp.COMPLETION,
+}
 
 
 class FollowUps:
@@ -42,35 +50,25 @@ class FollowUps:
             return context.refuse("12", "original-is-no-sale")
         if sale.is_top_up:
             return self._top_ups.give_back(context, sale)
-        match request.transaction_type:
-            case _T.VOID:
+        kind = _FOLLOW_UPS[request.transaction_type]
+        if effect(sale.state, kind) is Effect.REFUSE:
+            return context.refuse("12", f"original-{sale.state}")
+        match kind:
+            case FollowUp.VOID:
                 return self._void(context, sale)
-            case _T.REFUND:
+            case FollowUp.REFUND:
                 return self._refund(context, sale)
-            case _T.PREAUTHORISATION_VOID:
-                return self._release(context, sale)
+            case FollowUp.RELEASE:
+                return self._take_back(context, sale)
             case _:
                 return self._complete(context, sale)
 
     def _void(self, context: RequestContext, sale: Sale) -> Outcome:
         """Take the whole of a sale back on its own business date."""
-        request = context.request
-        if sale.is_hold:
-            return context.refuse("12", "a-hold-is-released-not-voided")
-        if sale.status is not Status.PENDING:
-            return context.refuse("12", f"original-{sale.status}")
         if sale.sold_on != context.business_date:
             return context.refuse("12", "another-day-needs-a-refund")
-        if sale.refunded_minor or sale.disputed_minor:
-            return context.refuse("12", "original-refunded")
-        if request.amount_minor != sale.entry.amount_minor:
+        if context.request.amount_minor != sale.entry.amount_minor:
             return context.refuse("13", "a-void-takes-the-whole")
-        return self._take_back(context, sale)
-
-    def _release(self, context: RequestContext, sale: Sale) -> Outcome:
-        """Give up a pre-authorisation."""
-        if not sale.is_hold or sale.status is not Status.PENDING:
-            return context.refuse("12", f"original-{sale.status}")
         return self._take_back(context, sale)
 
     def _take_back(self, context: RequestContext, sale: Sale) -> Outcome:
@@ -92,8 +90,6 @@ class FollowUps:
     def _complete(self, context: RequestContext, sale: Sale) -> Outcome:
         """Turn a hold into a sale, of up to 115 percent of its amount."""
         request = context.request
-        if not sale.is_hold or sale.status is not Status.PENDING:
-            return context.refuse("12", f"original-{sale.status}")
         if sale.entry.expires_us is not None and context.at_us >= sale.entry.expires_us:
             return context.refuse("12", "hold-expired")
         if request.amount_minor > sale.entry.amount_minor * COMPLETION_PERCENT // 100:
@@ -126,12 +122,10 @@ class FollowUps:
         """Give all or part of a sale back, on any day, with the same part of its fees."""
         request = context.request
         entry = sale.entry
-        if sale.is_hold or sale.status not in (Status.PENDING, Status.POSTED):
-            return context.refuse("12", f"original-{sale.status}")
         decision = refund_decision(
             paid_minor=entry.amount_minor,
             refunded_minor=sale.refunded_minor,
-            disputed_minor=sale.disputed_minor,
+            disputed_minor=sale.claimed_minor,
             refund_minor=request.amount_minor,
             sold_on=sale.sold_on,
             on=context.business_date,

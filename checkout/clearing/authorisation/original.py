@@ -7,6 +7,7 @@ from datetime import date
 
 from checkout.clearing.authorisation.backend import Backend
 from checkout.clearing.authorisation.context import message_key
+from checkout.clearing.authorisation.sale_life import SaleState
 from checkout.clearing.ledger.ledger import Status, Transfer
 from checkout.clearing.ledger.postings import Parties, is_top_up, payer_of
 from checkout.clearing.messages import (
@@ -24,6 +25,15 @@ from checkout.money import share_of
 
 DISPUTED = ("chargeback", "final-chargeback")
 REPRESENTED = "representment"
+#: Kinds of the entry that each step of a dispute makes, with the state that the sale is in then.
+#: A step that moves no money makes an entry without transfers.
+DISPUTE_STATES = {
+    "chargeback": SaleState.CHARGED_BACK,
+    REPRESENTED: SaleState.REPRESENTED,
+    "final-chargeback": SaleState.FINAL_FOR_PAYER,
+    "final-for-payer": SaleState.FINAL_FOR_PAYER,
+    "final-for-merchant": SaleState.FINAL_FOR_MERCHANT,
+}
 #: Kind of entry that gives a top-up back, in whole or in part.
 TOP_UP_RETURN = "top-up-return"
 _BACKWARD = (
@@ -34,6 +44,13 @@ _BACKWARD = (
 )
 #: Kinds of entry that give money back; their reversal takes it again.
 RETURNS = (TransactionType.REFUND, TOP_UP_RETURN)
+_COMPLETIONS = (TransactionType.COMPLETION, TransactionType.COMPLETION_ADVICE)
+_ENDINGS: dict[str, SaleState] = {
+    TransactionType.VOID: SaleState.VOIDED,
+    TransactionType.PREAUTHORISATION_VOID: SaleState.RELEASED,
+    TransactionType.COMPLETION: SaleState.REPLACED,
+    TransactionType.COMPLETION_ADVICE: SaleState.REPLACED,
+}
 #: Kinds of entry that undo a posted sale or refund.
 CONTRA = ("reversal", "refund-reversal")
 #: Kind of the entry by which the reversal of a void enters the sale anew.
@@ -45,11 +62,12 @@ class Sale:
     """A sale or hold with what followed it; amounts in minor units of its currency."""
 
     entry: EntryRow
-    status: Status
     transfers: tuple[Transfer, ...]
     refunded_minor: int
     refunded_billing_minor: int
-    disputed_minor: int
+    disputed_minor: int  # what the payer has got by a dispute
+    claimed_minor: int  # what the payer has got, or may still get, by a dispute
+    state: SaleState
 
     @property
     def sold_on(self) -> date:
@@ -59,7 +77,7 @@ class Sale:
     @property
     def is_hold(self) -> bool:
         """Whether it only holds the money."""
-        return any(transfer.purpose in ("hold", "quick hold") for transfer in self.transfers)
+        return _is_hold(self.transfers)
 
     @property
     def is_backward(self) -> bool:
@@ -120,28 +138,61 @@ class OriginalSales:
     def sale(self, entry: EntryRow) -> Sale:
         """An entry with what followed it."""
         store = self._backend.store
-        refunded = billed = disputed = 0
-        status = store.status(entry)
-        for follower in store.followers(entry.id):
+        refunded = billed = disputed = claimed = 0
+        dispute: SaleState | None = None
+        followers = store.followers(entry.id)
+        for follower in followers:
             if store.status(follower) is Status.VOIDED:
                 continue
-            if follower.kind in CONTRA:  # posted and undone: nothing more may follow it
-                status = Status.VOIDED
-            elif follower.kind in RETURNS and not self._undone(follower):
+            if follower.kind in RETURNS and not self._undone(follower):
                 refunded += follower.amount_minor
                 billed += follower.billing_minor
-            elif follower.kind in DISPUTED:
+            dispute = DISPUTE_STATES.get(follower.kind, dispute)
+            if follower.kind in DISPUTED:
                 disputed += follower.amount_minor
+                claimed = follower.amount_minor
             elif follower.kind == REPRESENTED:
                 disputed -= follower.amount_minor
+            elif follower.kind == SaleState.FINAL_FOR_MERCHANT:
+                claimed = 0
+        state = self._ended_or_replaced(entry, followers) or dispute
+        transfers = store.transfers(entry.id)
+        if state is None and refunded:
+            whole = refunded >= entry.amount_minor
+            state = SaleState.REFUNDED if whole else SaleState.PARTLY_REFUNDED
+        if state is None and store.status(entry) is Status.POSTED:
+            state = SaleState.POSTED
         return Sale(
             entry=entry,
-            status=status,
-            transfers=store.transfers(entry.id),
+            transfers=transfers,
             refunded_minor=refunded,
             refunded_billing_minor=billed,
             disputed_minor=disputed,
+            claimed_minor=claimed,
+            state=state or (SaleState.HELD if _is_hold(transfers) else SaleState.SOLD),
         )
+
+    def _ended_or_replaced(
+        self, entry: EntryRow, followers: tuple[EntryRow, ...]
+    ) -> SaleState | None:
+        """The state of an entry that no longer stands; None for one that does.
+
+        What ended an entry is the message that its resolution names: the void or the completion
+        that follows it, else a reversal.
+        """
+        if any(follower.kind in CONTRA for follower in followers):
+            return SaleState.REVERSED
+        if any(follower.kind == REINSTATED for follower in followers):
+            return SaleState.REPLACED
+        resolution = self._backend.store.resolution(entry.id)
+        if resolution is None or resolution.status is Status.POSTED:
+            return None
+        if resolution.status is Status.EXPIRED:
+            return SaleState.EXPIRED
+        for follower in followers:
+            if follower.id == resolution.cause and follower.kind in _ENDINGS:
+                return _ENDINGS[follower.kind]
+        return SaleState.REVERSED
 
     def _undone(self, refund: EntryRow) -> bool:
         return any(entry.kind in CONTRA for entry in self._backend.store.followers(refund.id))
@@ -191,14 +242,13 @@ class OriginalSales:
         self.count(sale, sale.sold_on, -sale.entry.billing_minor)
 
     def latest(self, entry: EntryRow) -> EntryRow:
-        """The entry that stands for the sale now, after its completions and reinstatements."""
-        for follower in self._backend.store.followers(entry.id):
-            replaces = follower.kind in (
-                TransactionType.COMPLETION,
-                TransactionType.COMPLETION_ADVICE,
-                REINSTATED,
-            )
-            if replaces and self._backend.store.status(follower) is not Status.VOIDED:
+        """The entry that is the sale now, after its completions and reinstatements.
+
+        It may itself have been voided or reversed; what came before it then stands no longer
+        either, for the reversal of a completion reinstates the hold by a new entry.
+        """
+        for follower in reversed(self._backend.store.followers(entry.id)):
+            if follower.kind in _COMPLETIONS or follower.kind == REINSTATED:
                 return self.latest(follower)
         return entry
 
@@ -212,3 +262,7 @@ class OriginalSales:
             billed = share_of(entry.billing_minor, refunded, entry.amount_minor)
             return max(billed - sale.refunded_billing_minor, 0)
         return share_of(entry.billing_minor, request.amount_minor, entry.amount_minor)
+
+
+def _is_hold(transfers: tuple[Transfer, ...]) -> bool:
+    return any(transfer.purpose in ("hold", "quick hold") for transfer in transfers)

@@ -11,6 +11,13 @@ from checkout.clearing.authorisation.original import (
     OriginalSales,
     Sale,
 )
+from checkout.clearing.authorisation.sale_life import (
+    ENDED,
+    Effect,
+    FollowUp,
+    SaleState,
+    effect,
+)
 from checkout.clearing.authorisation.top_up import spent_since
 from checkout.clearing.ledger.ledger import Leg, Status, Transfer, reversed_legs
 from checkout.clearing.messages import (
@@ -57,23 +64,29 @@ class Reversals:
         if message.kind in _RELEASING and entry.kind != TOP_UP_RETURN:
             return self._reinstate(context, entry)
         latest = self._sales.latest(entry)
-        if latest.id != entry.id and latest.kind != REINSTATED:
-            return context.refuse("12", "original-completed")
         sale = self._sales.sale(latest)
-        if sale.status in (Status.VOIDED, Status.EXPIRED):
-            return _undone(context, "reversed-already")
-        if sale.refunded_minor or sale.disputed_minor:
-            return context.refuse("12", "original-refunded-or-disputed")
+        done = effect(sale.state, FollowUp.REVERSAL)
+        is_completed = self._sales.sale(entry).is_hold and not sale.is_hold
+        if done is Effect.REFUSE or (is_completed and sale.state not in ENDED):
+            return context.refuse("12", f"original-{sale.state}")
+        if done is Effect.NOTHING:
+            return self._note_reversed(context, sale)
         if spent_since(self._backend, sale):
             return context.refuse("12", "top-up-is-spent")
         self._recount(sale)
-        if sale.status is not Status.PENDING:
+        if sale.state is SaleState.POSTED:
             self._enter_contra(context, sale)
             return _undone(context)
         self._backend.resolve(context, latest, Status.VOIDED)
         if entry.kind in _COMPLETING and entry.original is not None:
             self._enter_anew(context, entry.original)  # the money is held as before
         return _undone(context)
+
+    def _note_reversed(self, context: RequestContext, sale: Sale) -> Outcome:
+        """Note that a sale which was taken back is reversed too: nothing may reinstate it now."""
+        if sale.state in (SaleState.VOIDED, SaleState.RELEASED):
+            self._copy(context, sale.entry, (), "reversal")
+        return _undone(context, f"{sale.state}-already")
 
     def _enter_contra(self, context: RequestContext, sale: Sale) -> None:
         """Undo what has been posted by an entry in the other direction."""
@@ -84,15 +97,19 @@ class Reversals:
     def _reinstate(self, context: RequestContext, void: EntryRow) -> Outcome:
         """Undo a void: enter the sale that it took back anew."""
         assert void.original is not None
-        followers = self._backend.store.followers(void.original)
-        if any(follower.kind == REINSTATED for follower in followers):
-            return _undone(context, "reversed-already")
-        self._enter_anew(context, void.original)
+        taken_back = self._backend.store.entry(void.original)
+        assert taken_back is not None
+        state = self._sales.sale(taken_back).state
+        if effect(state, FollowUp.VOID_REVERSAL) is not Effect.TAKE:
+            return _undone(context, f"sale-{state}")
+        self._enter_anew(context, taken_back.id)
         return _undone(context)
 
     def _enter_anew(self, context: RequestContext, entry_id: int) -> None:
         entry = self._backend.store.entry(entry_id)
         assert entry is not None
+        if entry.expires_us is not None and context.at_us >= entry.expires_us:
+            return  # a hold that has run out meanwhile stays so
         transfers = self._backend.store.transfers(entry.id)
         copy = self._copy(context, entry, _legs_of(transfers), REINSTATED)
         sale = self._sales.sale(copy)

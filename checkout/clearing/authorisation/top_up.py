@@ -11,6 +11,7 @@ from checkout.clearing.authorisation.context import Outcome, RequestContext
 from checkout.clearing.authorisation.original import TOP_UP_RETURN, Sale
 from checkout.clearing.authorisation.refund_rules import refund_decision
 from checkout.clearing.authorisation.routing import RoutedRequest
+from checkout.clearing.authorisation.sale_life import Effect, FollowUp, effect
 from checkout.clearing.ledger.ledger import Status
 from checkout.clearing.ledger.postings import (
     Parties,
@@ -72,8 +73,8 @@ class TopUps:
         operator = self._operator(request)
         if operator is None or operator.id != top_up.entry.holder:
             return context.refuse("12", "only-its-operator-gives-a-top-up-back")
-        if top_up.status is not Status.POSTED:
-            return context.refuse("12", f"original-{top_up.status}")
+        if effect(top_up.state, FollowUp.REFUND) is Effect.REFUSE:
+            return context.refuse("12", f"original-{top_up.state}")
         refusal = _check_kind(context, top_up)
         if refusal is not None:
             return refusal

@@ -24,6 +24,8 @@ from checkout.clearing.settlement.end_of_day import EndOfDay
 from checkout.clearing.settlement.files import SettlementFilesError
 
 LONGEST_ANSWER = 3900
+#: What names the sale of a dispute beside its RRN.
+_SALE = ("acquirer", "merchant", "date")
 
 
 class OperationError(ValueError):
@@ -89,10 +91,12 @@ class Operations:
             "set-status": _Entry(self._set_status, ("account", "status")),
             "issuer-down": _Entry(self._issuer_down, ("participant",)),
             "issuer-up": _Entry(self._issuer_up, ("participant",)),
-            "charge-back": _Entry(disputes.charge_back, ("rrn",), ("reason", "amount_minor")),
-            "represent": _Entry(disputes.represent, ("rrn",)),
-            "decide": _Entry(disputes.decide, ("rrn", "for_payer")),
-            "lapse": _Entry(disputes.lapse, ("rrn",)),
+            "charge-back": _Entry(
+                disputes.charge_back, ("rrn",), (*_SALE, "reason", "amount_minor")
+            ),
+            "represent": _Entry(disputes.represent, ("rrn",), _SALE),
+            "decide": _Entry(disputes.decide, ("rrn", "for_payer"), _SALE),
+            "lapse": _Entry(disputes.lapse, ("rrn",), _SALE),
             "request-token": _Entry(
                 tokens.request, ("account", "requestor", "domain"), ("merchant", "expiry")
             ),

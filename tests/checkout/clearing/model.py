@@ -33,11 +33,8 @@ class Booked:
     credits_wallet: bool = False  # at the close: a return that was posted, taken back
 
     def latest(self) -> Booked:
-        """What stands for it now: its completion, or what was put in again."""
-        for one in self.successors:
-            if one.state != "voided":
-                return one.latest()
-        return self
+        """What it is now: its completion, or what was put in again, even where that has ended."""
+        return self.successors[-1].latest() if self.successors else self
 
     @property
     def stands(self) -> bool:
@@ -162,17 +159,18 @@ class Model:
         if sent.code != "00":
             return "00"
         if sent.released is not None:
-            if not sent.released.reinstated:
+            if not (sent.released.reinstated or sent.released.undone):
                 sent.released.reinstated = True
                 self._again(sent.released)
             return "00"
         entry = sent.booked
         assert entry is not None
         latest = entry.latest()
-        if latest is not entry and latest.original is not None:
-            return "12"  # completed
         if not latest.stands:
+            latest.undone = True  # for good: nothing puts in again what was reversed
             return "00"
+        if entry.kind == "hold" and latest.kind == "sale":
+            return "12"  # completed
         if latest.refunded:
             return "12"
         if latest.kind == "top-up":

@@ -217,7 +217,7 @@ class Business:
             return
         for _ in range(self.random.choice((1, 1, 2))):
             expected = self.model.reverse(known.sent)
-            response = self._answer(_reversal(known.request))
+            response = self._answer(reversal_of(known.request))
             assert response.response_code == expected, known
 
     def repeat(self) -> None:
@@ -233,7 +233,7 @@ class Business:
         """A reversal that overtakes its original."""
         account = self.random.choice(list(self.world.accounts.accounts))
         request = self._request(_T.PURCHASE, account, 100, "CNY")
-        assert self._answer(_reversal(request)).response_code == "25"
+        assert self._answer(reversal_of(request)).response_code == "25"
         assert self._answer(request).response_code == "68"
 
     def garble(self) -> None:
@@ -386,7 +386,7 @@ def _named(original: AuthorizationRequest) -> OriginalElements:
     )
 
 
-def _reversal(request: AuthorizationRequest) -> Reversal:
+def reversal_of(request: AuthorizationRequest) -> Reversal:
     return Reversal(request=replace(request, original=_named(request)))
 
 
