@@ -11,6 +11,7 @@ from checkout.web.access import credentials
 from checkout.web.access.guard import Guard
 from checkout.web.access.rate_limit import FailuresInDatabase, FailuresInMemory, RateLimit
 from checkout.web.idempotency import StoredResponses
+from checkout.web.scanned_picture import PictureReader
 
 if TYPE_CHECKING:
     from checkout.shop.shop import Shop
@@ -58,6 +59,7 @@ class WebContext:
     responses: StoredResponses
     rate_limits: RateLimits
     guard: Guard
+    pictures: PictureReader
 
 
 def install(app: Flask, shop: Shop, rate_limits: RateLimits | None = None) -> None:
@@ -74,6 +76,7 @@ def install(app: Flask, shop: Shop, rate_limits: RateLimits | None = None) -> No
         responses=StoredResponses(shop.engine, seal=shop.seal, clock=shop.orders.clock),
         rate_limits=limits,
         guard=guard,
+        pictures=PictureReader(),
     )
 
 

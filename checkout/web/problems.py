@@ -74,6 +74,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "events": (422, "The event types cannot be taken"),
     "key-reused": (422, "The Idempotency-Key was used with another request"),
     "too-many-tries": (429, "Too many tries"),
+    "busy": (503, "Too much is being done at once"),
     "clearing-unavailable": (503, "The clearing backend cannot be reached"),
     "outcome-unknown": (504, "The outcome is unknown; a reversal is under way"),
     "reader": (503, "The reader cannot do this now"),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
+from math import ceil
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError, WebPImagePlugin
+from PIL.JpegImagePlugin import JpegImageFile
 
 from devices.qr.drawing import DrawingError, is_svg, rasterise
 
@@ -16,6 +19,12 @@ from devices.qr.drawing import DrawingError, is_svg, rasterise
 LARGEST_FILE = 32 * 1024 * 1024
 #: Most pixels that are decoded: enough for a phone's 48 megapixels, too few for a bomb.
 MOST_PIXELS = 50_000_000
+#: Most memory that decoding one picture may take, in bytes, as `_cost` estimates it.
+MOST_MEMORY = 200_000_000
+#: Most pixels that the scans of a JPEG may visit: one of few bytes can have thousands of scans.
+MOST_VISITS = 1_000_000_000
+#: Most times that one side may be longer than the other, where it is above `USUAL_SIDE`.
+MOST_STRETCH = 200
 #: Pixels along the longer side with which a code in a photograph is usually read.
 USUAL_SIDE = 1_200
 
@@ -23,6 +32,9 @@ USUAL_SIDE = 1_200
 _KINDS = ("PNG", "JPEG", WebPImagePlugin.WebPImageFile.format, "GIF", "BMP", "PPM")
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError,
                struct.error, zlib.error)  # fmt: skip
+# A marker in a JPEG is no filling byte, no stuffed zero and no restart marker.
+_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]", re.DOTALL)
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _HEIC_BRANDS = (b"heic", b"heix", b"mif1", b"hevc", b"msf1")
 
 # Pillow warns of a picture with too many pixels; as an error it prints nothing on stderr.
@@ -65,13 +77,10 @@ def _bytes_of(source: bytes | Path) -> bytes:
 def _decoded(content: bytes) -> Image.Image:
     try:
         with Image.open(io.BytesIO(content), formats=_KINDS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ImageTooLarge(
-                    f"expected at most {MOST_PIXELS} pixels, got {image.width} x {image.height}"
-                )
+            _check_size(image, content)
             # Decode a large JPEG at a fraction of its size: faster, and enough for a code.
             image.draft("L", (2 * USUAL_SIDE, 2 * USUAL_SIDE))
-            return _in_greys(ImageOps.exif_transpose(image))
+            return ImageOps.exif_transpose(_in_greys(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise ImageTooLarge(f"expected at most {MOST_PIXELS} pixels") from None
     except ScanError:
@@ -82,13 +91,61 @@ def _decoded(content: bytes) -> Image.Image:
         raise NotAnImage("the picture is broken or cut short") from None
 
 
+def _check_size(image: Image.Image, content: bytes) -> None:
+    """ImageTooLarge for a picture that would take too much memory or time; nothing is decoded."""
+    width, height = image.size
+    pixels = width * height
+    if pixels > MOST_PIXELS:
+        raise ImageTooLarge(f"expected at most {MOST_PIXELS} pixels, got {width} x {height}")
+    if max(width, height) > max(MOST_STRETCH * min(width, height), USUAL_SIDE):
+        raise ImageTooLarge(f"expected sides of at most 1 : {MOST_STRETCH}, got {width} x {height}")
+    most = MOST_MEMORY // _cost(image)
+    if pixels > most:
+        kind = f"{image.format} in mode {image.mode}"
+        raise ImageTooLarge(f"expected at most {most} pixels of {kind}, got {width} x {height}")
+    if isinstance(image, JpegImageFile) and pixels * _jpeg_scans(content) > MOST_VISITS:
+        raise ImageTooLarge(f"expected fewer scans in a JPEG of {width} x {height} pixels")
+
+
+def _cost(image: Image.Image) -> int:
+    """Bytes for each pixel, at most, until the picture is in greys; measured with Pillow 13."""
+    if isinstance(image, JpegImageFile):
+        # With several scans libjpeg holds all coefficients, 2 bytes each, of every component.
+        areas = [across * down for _, across, down, _ in image.layer]
+        decoded = 4 if image.mode == "CMYK" else 1
+        return decoded + ceil(2 * sum(areas) / max(areas))
+    if image.format == WebPImagePlugin.WebPImageFile.format:
+        return 17  # two canvases of the decoder, its result and the picture, 4 bytes each
+    if image.mode.startswith(("I", "F")):
+        return 12
+    if image.has_transparency_data:
+        return 9
+    return 3 if image.mode in ("1", "L", "P") else 6
+
+
+def _jpeg_scans(content: bytes) -> int:
+    """How many scans a JPEG has (ITU-T T.81, B.1.1: markers and segments)."""
+    scans, at = 0, 2
+    while found := _MARKER.search(content, at):
+        marker, at = found[0][-1], found.end()
+        if marker == _END_OF_IMAGE:
+            break
+        scans += marker == _START_OF_SCAN
+        at += int.from_bytes(content[at : at + 2])
+    return scans
+
+
 def _in_greys(image: Image.Image) -> Image.Image:
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
     if image.mode.startswith(("I", "F")):  # 16 bits of grey
         image = image.convert("F").point(lambda value: value / 256)
-    return image.convert("L")
+    if image.mode != "RGBA":
+        return image.convert("L")
+    white = Image.new("L", image.size, "white")
+    white.paste(image.convert("L"), mask=image.getchannel("A"))
+    white.info.update(image.info)  # with the picture's orientation
+    return white
 
 
 def _unknown(content: bytes) -> str:

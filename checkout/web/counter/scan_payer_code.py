@@ -11,10 +11,10 @@ from flask.typing import ResponseReturnValue
 
 from checkout.acceptance.qr.payer_code import is_payer_code
 from checkout.errors import ShopError
-from checkout.web.context import current_shop
+from checkout.web.context import current_context, current_shop
 from checkout.web.payer import phone_trace
 from checkout.web.problems import KINDS
-from checkout.web.scanned_picture import LARGEST_FRAME, NotReadable, texts_in
+from checkout.web.scanned_picture import NotReadable
 
 blueprint = Blueprint("scan_payer_code", __name__)
 
@@ -32,9 +32,8 @@ def scan(order_id: str) -> ResponseReturnValue:
     """Pay the order by a typed code or by a photo of one."""
     current_shop().orders.get(order_id)
     typed = request.form.get("text", "").strip()[:512]
-    photo = request.files.get("photo")
     try:
-        texts = [typed] if typed else texts_in(photo.read() if photo else b"")
+        texts = [typed] if typed else current_context().pictures.in_photo()
         trouble = _present(order_id, texts)
     except NotReadable as error:
         trouble = str(error)
@@ -47,10 +46,9 @@ def scan(order_id: str) -> ResponseReturnValue:
 @blueprint.post("/orders/<order_id>/frame")
 def frame(order_id: str) -> ResponseReturnValue:
     """Pay by the code in one frame of the counter's camera; the JSON says whether it was taken."""
-    request.max_content_length = LARGEST_FRAME
     current_shop().orders.get(order_id)
     try:
-        trouble = _present(order_id, texts_in(request.get_data()))
+        trouble = _present(order_id, current_context().pictures.in_frame())
     except NotReadable:
         return jsonify({"taken": False, "trouble": None})
     return jsonify({"taken": trouble is None, "trouble": trouble})

@@ -25,7 +25,7 @@ from checkout.web.payer.accounts import (
 )
 from checkout.web.payer.my_code import waiting_path
 from checkout.web.problems import Problem
-from checkout.web.scanned_picture import LARGEST_FRAME, NotReadable, texts_in
+from checkout.web.scanned_picture import NotReadable
 
 blueprint = Blueprint("wallet", __name__, url_prefix="/wallet")
 
@@ -78,9 +78,8 @@ def read_photo() -> ResponseReturnValue:
     """Read the code in a photo or a pasted text, and go to its page."""
     _check_pace()
     pasted = request.form.get("text", "").strip()[:1024]
-    photo = request.files.get("photo")
     try:
-        texts = [pasted] if pasted else texts_in(photo.read() if photo else b"")
+        texts = [pasted] if pasted else current_context().pictures.in_photo()
         return redirect(target_of(texts), 303)
     except (NotReadable, NotOurs) as trouble:
         return make_response(render_template("payer/scan.html", trouble=str(trouble)), 422)
@@ -90,10 +89,14 @@ def read_photo() -> ResponseReturnValue:
 @open_to_all
 def read_frame() -> ResponseReturnValue:
     """Read one frame of the live camera: the page of the code in it, or null."""
-    request.max_content_length = LARGEST_FRAME
     _check_pace()
     try:
-        return jsonify({"target": target_of(texts_in(request.get_data())), "trouble": None})
+        return jsonify(
+            {
+                "target": target_of(current_context().pictures.in_frame()),
+                "trouble": None,
+            }
+        )
     except NotReadable:
         return jsonify({"target": None, "trouble": None})
     except NotOurs as trouble:

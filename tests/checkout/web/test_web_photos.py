@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import random
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
 from werkzeug.test import TestResponse
@@ -14,9 +17,11 @@ from werkzeug.test import TestResponse
 from checkout.shop.orders.states import Order, OrderState
 from checkout.shop.shop import Shop
 from checkout.web.access.rate_limit import FailuresInMemory, RateLimit
+from checkout.web.scanned_picture import AT_A_TIME
 from devices.qr.symbol import rendering
 
 LAN = "http://192.0.2.10:8000"
+STRANGER = {"REMOTE_ADDR": "192.0.2.77"}
 READ = 64 * 1024  # what the parser takes from the connection at a time
 
 
@@ -117,3 +122,37 @@ def test_a_body_or_field_larger_than_any_photo_is_a_413(stranger: FlaskClient) -
     assert send(stranger, "/wallet/scan", too_large, boundary, LAN).status_code == 413
     field = multipart(b"", boundary, before=300_000)
     assert send(stranger, "/wallet/scan", field, boundary, LAN).status_code == 413
+
+
+def test_pictures_beyond_the_bound_get_a_503_and_the_counter_has_its_own_places(
+    monkeypatch: pytest.MonkeyPatch, app: Flask, stranger: FlaskClient, order: Order
+) -> None:
+    reading, going_on = threading.Semaphore(0), threading.Event()
+
+    def slow(_picture: bytes) -> tuple[()]:
+        reading.release()
+        assert going_on.wait(20)
+        return ()
+
+    monkeypatch.setattr("checkout.web.scanned_picture.read_all", slow)
+    frame = rendering.png("https://example.org/")
+
+    def send_frame() -> int:
+        phone = app.test_client()
+        answer = phone.post("/wallet/frame", base_url=LAN, data=frame, environ_base=STRANGER)
+        return answer.status_code
+
+    with ThreadPoolExecutor(AT_A_TIME + 1) as pool:
+        taken = [pool.submit(send_frame) for _ in range(AT_A_TIME)]
+        for _ in taken:
+            assert reading.acquire(timeout=20)
+        refused = stranger.post("/wallet/frame", base_url=LAN, data=frame)
+        counter = app.test_client()
+        own = pool.submit(counter.post, f"/orders/{order.id}/frame", data=frame)
+        at_work = reading.acquire(timeout=20)
+        going_on.set()
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+        assert at_work
+        assert own.result().status_code == 200
+        assert [each.result() for each in taken] == [200] * AT_A_TIME
+    assert stranger.post("/wallet/frame", base_url=LAN, data=frame).status_code == 200
