@@ -57,7 +57,7 @@ def _payer_names(
 ) -> list[CompletionItem]:
     from checkout.demo.payers import payers
 
-    return [CompletionItem(one.name) for one in payers() if one.name.startswith(typed)]
+    return [CompletionItem(payer.name) for payer in payers() if payer.name.startswith(typed)]
 
 
 _amount = click.option(

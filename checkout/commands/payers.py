@@ -23,12 +23,12 @@ class Options:
 def run(options: Options) -> int:
     """List them as a table or as JSON."""
     if options.json:
-        print_json({"payers": [one.as_json() for one in payers()], "demo_pin": DEMO_PIN})
+        print_json({"payers": [payer.as_json() for payer in payers()], "demo_pin": DEMO_PIN})
         return 0
     out = console()
     if out.width < _TABLE_WIDTH:
-        for one in payers():
-            out.print(f"{one.name}  {one.masked}  {', '.join(one.modes)}\n  {one.purpose}")
+        for payer in payers():
+            out.print(f"{payer.name}  {payer.masked}  {', '.join(payer.modes)}\n  {payer.purpose}")
     else:
         out.print(_table())
     out.print(f"\nThe demo PIN of every account is {DEMO_PIN}. Never type a real one.")
@@ -39,6 +39,6 @@ def _table() -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("name", "account", "pays by", "what it is for"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "what it is for")
-    for one in payers():
-        table.add_row(one.name, one.masked, ", ".join(one.modes), one.purpose)
+    for payer in payers():
+        table.add_row(payer.name, payer.masked, ", ".join(payer.modes), payer.purpose)
     return table

@@ -89,19 +89,19 @@ class TokenOperations:
             token, self._card_key(token), kind=kind, first_serial=first, now=context.now
         )
         transport = self._backend.keys.zone_key("token-service")
-        for one in issued:
-            self._backend.vault.store_key(one.record)
+        for issued_key in issued:
+            self._backend.vault.store_key(issued_key.record)
         self._backend.store.put_number(name, issued[-1].record.serial)
         return {
             "issued_us": context.at_us,
             "keys": [
                 {
-                    "serial": one.record.serial,
-                    "uses": one.record.uses_allowed,
-                    "expires_us": micros(one.record.expires_at),
-                    "key_block": wrap_key(transport, one.key, KeyUsage.CRYPTOGRAM_MASTER),
+                    "serial": issued_key.record.serial,
+                    "uses": issued_key.record.uses_allowed,
+                    "expires_us": micros(issued_key.record.expires_at),
+                    "key_block": wrap_key(transport, issued_key.key, KeyUsage.CRYPTOGRAM_MASTER),
                 }
-                for one in issued
+                for issued_key in issued
             ],
         }
 

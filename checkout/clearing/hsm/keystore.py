@@ -201,7 +201,9 @@ class KeyStore:
 def _checked(keys: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
     """The sections unchanged; ValueError, KeyError or TypeError where one has no valid keys."""
     for name, section in keys.items():
-        purposes = {one.value for one in KeyPurpose} if name.startswith("range ") else set(section)
+        purposes = (
+            {purpose.value for purpose in KeyPurpose} if name.startswith("range ") else set(section)
+        )
         lengths = {len(bytes.fromhex(section[purpose])) for purpose in purposes}
         if lengths != {16 if name.startswith("range ") else 32}:
             raise ValueError(name)

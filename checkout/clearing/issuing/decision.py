@@ -209,7 +209,7 @@ def entry_check(
         Proof.CRYPTOGRAM: seen or bool(evidence.token_cryptogram_valid),
         Proof.EXPIRY: request.expiry is not None and request.expiry == account.expiry,
     }
-    if not any(given[one] for one in needed):
+    if not any(given[proof] for proof in needed):
         return Decision(response_code="57", reason="number-alone-proves-nothing")
     return None
 

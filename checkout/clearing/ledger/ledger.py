@@ -177,16 +177,16 @@ def changes(
     """The change of each account's balance from one status to another; LedgerError as `step`."""
     pending, posted = step(before, after)
     moved: dict[str, Balance] = {}
-    for one in transfers:
-        moved[one.debit] = _added(
-            moved.get(one.debit, ZERO),
-            debits_pending=pending * one.amount_minor,
-            debits_posted=posted * one.amount_minor,
+    for transfer in transfers:
+        moved[transfer.debit] = _added(
+            moved.get(transfer.debit, ZERO),
+            debits_pending=pending * transfer.amount_minor,
+            debits_posted=posted * transfer.amount_minor,
         )
-        moved[one.credit] = _added(
-            moved.get(one.credit, ZERO),
-            credits_pending=pending * one.amount_minor,
-            credits_posted=posted * one.amount_minor,
+        moved[transfer.credit] = _added(
+            moved.get(transfer.credit, ZERO),
+            credits_pending=pending * transfer.amount_minor,
+            credits_posted=posted * transfer.amount_minor,
         )
     return moved
 

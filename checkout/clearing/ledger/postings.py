@@ -132,7 +132,7 @@ def returned_legs(legs: Iterable[Leg]) -> tuple[Leg, ...]:
 
 def split_of(amount_minor: int, house: House, transfers: Iterable[Transfer]) -> FeeSplit:
     """The fees of a sale, read back from its transfers."""
-    amounts = {plain_purpose(one.purpose): one.amount_minor for one in transfers}
+    amounts = {plain_purpose(transfer.purpose): transfer.amount_minor for transfer in transfers}
     return FeeSplit(
         amount_minor=amount_minor,
         house=house,
@@ -154,8 +154,8 @@ def plain_purpose(purpose: str) -> str:
 
 def payer_of(transfers: Iterable[Transfer]) -> str:
     """The account number that a sale or hold was paid from; empty where no payer is in it."""
-    for one in transfers:
-        for side in (one.debit, one.credit):
+    for transfer in transfers:
+        for side in (transfer.debit, transfer.credit):
             if side.startswith("payer/"):
                 return side.split("/")[1]
     return ""

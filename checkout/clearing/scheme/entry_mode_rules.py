@@ -90,16 +90,16 @@ def parse_entry_rule(entry: dict[str, Any]) -> EntryRule:
     if unknown := rest.keys() - {"ranges", "acquirers", "countries", "merchants"}:
         raise ValueError(f"entry: unknown {sorted(unknown)[0]!r}")
     return EntryRule(
-        entry_modes=tuple(EntryMode(one) for one in _texts("entry_modes", modes)),
-        proofs=tuple(Proof(one) for one in _texts("proofs", proofs)),
-        cards=tuple(CardKind(one) for one in _texts("cards", cards)),
-        mccs=tuple(_span(one) for one in _texts("mccs", mccs)),
+        entry_modes=tuple(EntryMode(text) for text in _texts("entry_modes", modes)),
+        proofs=tuple(Proof(text) for text in _texts("proofs", proofs)),
+        cards=tuple(CardKind(text) for text in _texts("cards", cards)),
+        mccs=tuple(_span(text) for text in _texts("mccs", mccs)),
         **rest,
     )
 
 
 def _texts(name: str, held: Any) -> tuple[str, ...]:
-    if not isinstance(held, list | tuple) or not all(isinstance(one, str) for one in held):
+    if not isinstance(held, list | tuple) or not all(isinstance(text, str) for text in held):
         raise ValueError(f"entry: {name}: expected a list of texts, got {held!r}")
     return tuple(held)
 

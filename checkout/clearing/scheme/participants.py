@@ -113,7 +113,7 @@ class Participants:
 
     def with_role(self, role: Role) -> tuple[Participant, ...]:
         """All participants of one role, in the file's order."""
-        return tuple(one for one in self.by_id.values() if one.role is role)
+        return tuple(participant for participant in self.by_id.values() if participant.role is role)
 
 
 @cache
@@ -154,8 +154,8 @@ def parse_participants(text: str) -> Participants:
     return Participants(
         by_id=by_id,
         ranges=ranges,
-        by_institution={one.institution: one for one in by_id.values()},
-        token_requestors={one.name: one for one in requestors},
+        by_institution={participant.institution: participant for participant in by_id.values()},
+        token_requestors={requestor.name: requestor for requestor in requestors},
     )
 
 

@@ -105,13 +105,17 @@ class RuleSet:
 
     def _search(self, category: str, card: CardKind, place: str) -> Tariff:
         fitting = [
-            one
-            for one in self.tariffs
-            if one.place == place and one.category in (None, category) and one.card in (None, card)
+            tariff
+            for tariff in self.tariffs
+            if tariff.place == place
+            and tariff.category in (None, category)
+            and tariff.card in (None, card)
         ]
         if not fitting:
             raise RulesError(f"tariff: none of {self.name!r} fits {category}, {card}, {place}")
-        return max(fitting, key=lambda one: (one.category is not None, one.card is not None))
+        return max(
+            fitting, key=lambda tariff: (tariff.category is not None, tariff.card is not None)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +136,7 @@ class Rules:
         return rule_set
 
     def _search(self, business_date: date) -> RuleSet:
-        at = bisect_right(self.sets, business_date, key=lambda one: one.effective_from)
+        at = bisect_right(self.sets, business_date, key=lambda rule_set: rule_set.effective_from)
         if at == 0:
             raise RulesError(f"rule set: none holds on {business_date.isoformat()}")
         return self.sets[at - 1]
@@ -177,7 +181,7 @@ def parse_rules(text: str) -> Rules:
     for entry in tables.get("rule_set", ()):
         merged = _merged(merged, entry)
         sets.append(_rule_set({**merged, "assumption": entry.get("assumption", "")}))
-    days = [one.effective_from for one in sets]
+    days = [rule_set.effective_from for rule_set in sets]
     if not sets or days != sorted(set(days)):
         raise RulesError("rule_set: expected at least one, in order of effective_from")
     return Rules(sets=tuple(sets), categories=_categories(tables.get("category", {})))
@@ -214,10 +218,10 @@ def _rule_set(entry: dict[str, Any]) -> RuleSet:
             dynamic_code_day_minor={
                 key[0]: value for key, value in barcode.items() if key in ("B_minor", "C_minor")
             },
-            tariffs=tuple(_tariff(one) for one in entry["tariff"]),
+            tariffs=tuple(_tariff(table) for table in entry["tariff"]),
             wallet_operator_ppm=_ppm(entry["wallet_fee"]["operator"]),
             wallet_bank_ppm=_ppm(entry["wallet_fee"]["bank"]),
-            entry=by_entry_mode(parse_entry_rule(one) for one in entry.get("entry", ())),
+            entry=by_entry_mode(parse_entry_rule(table) for table in entry.get("entry", ())),
         )
     except KeyError as error:
         raise RulesError(f"rule set {entry.get('name')!r}: {error.args[0]} is missing") from None
@@ -234,7 +238,7 @@ def _classes(entry: dict[str, Any]) -> dict[AccountClass, ClassLimits]:
 
 
 def _tariff(entry: dict[str, Any]) -> Tariff:
-    known = {one.name for one in fields(Tariff)}
+    known = {column.name for column in fields(Tariff)}
     built: dict[str, Any] = {}
     for key, value in entry.items():
         if key == "assumption":

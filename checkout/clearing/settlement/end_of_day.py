@@ -110,9 +110,11 @@ class EndOfDay:
         """Square every position against the settlement bank, pay the merchants, and move client
         money to what payers have stored at wallet operators."""
         legs = [_squaring_leg(name, -amount, "exchange") for name, amount in exchanged.items()]
-        for one in positions:
-            name = position(one.participant, one.currency)
-            legs.append(_squaring_leg(name, one.net_minor, f"settlement, {one.house}"))
+        for net_position in positions:
+            name = position(net_position.participant, net_position.currency)
+            legs.append(
+                _squaring_leg(name, net_position.net_minor, f"settlement, {net_position.house}")
+            )
         for name, amount in payouts.items():
             legs.append(_squaring_leg(name, -amount, "payout"))
         legs += [_client_money_leg(*key, amount) for key, amount in stored.items()]
@@ -158,9 +160,9 @@ def _client_money_leg(operator: str, currency: str, stored_minor: int) -> Leg:
 def _reconcile(positions: Iterable[NetPosition], exchanged: Amounts, posted: Amounts) -> None:
     """LedgerError unless the netted payments agree with the ledger's position accounts."""
     netted = {name: -amount for name, amount in exchanged.items()}
-    for one in positions:
-        name = position(one.participant, one.currency)
-        netted[name] = netted.get(name, 0) + one.net_minor
+    for net_position in positions:
+        name = position(net_position.participant, net_position.currency)
+        netted[name] = netted.get(name, 0) + net_position.net_minor
     nonzero = {name: amount for name, amount in netted.items() if amount}
     if nonzero != posted:
         differing = sorted(set(nonzero.items()) ^ set(posted.items()))
@@ -191,29 +193,29 @@ def _report(
         "expired": ended.get(Status.EXPIRED, 0),
         "positions": [
             {
-                "house": one.house.value,
-                "participant": one.participant,
-                "currency": one.currency,
-                "received_minor": one.received_minor,
-                "owed_minor": one.owed_minor,
-                "net_minor": one.net_minor,
-                "count": one.count,
+                "house": net_position.house.value,
+                "participant": net_position.participant,
+                "currency": net_position.currency,
+                "received_minor": net_position.received_minor,
+                "owed_minor": net_position.owed_minor,
+                "net_minor": net_position.net_minor,
+                "count": net_position.count,
             }
-            for one in netted.positions
+            for net_position in netted.positions
         ],
         "merchants": [
             {
-                "house": one.house.value,
-                "merchant": one.merchant,
-                "currency": one.currency,
-                "sales_count": one.sales_count,
-                "sales_minor": one.sales_minor,
-                "returns_count": one.returns_count,
-                "returns_minor": one.returns_minor,
-                "fees_minor": one.fees_minor,
-                "payout_minor": one.payout_minor,
+                "house": statement.house.value,
+                "merchant": statement.merchant,
+                "currency": statement.currency,
+                "sales_count": statement.sales_count,
+                "sales_minor": statement.sales_minor,
+                "returns_count": statement.returns_count,
+                "returns_minor": statement.returns_minor,
+                "fees_minor": statement.fees_minor,
+                "payout_minor": statement.payout_minor,
             }
-            for one in netted.statements
+            for statement in netted.statements
         ],
         "client_money": [
             {"operator": operator, "currency": currency, "moved_minor": amount}

@@ -82,8 +82,12 @@ def _participants(folder: Path, payments: Iterable[SettledPayment]) -> None:
 def _reconcile(folder: Path, report: dict[str, Any]) -> None:
     """Net the files as their receivers would, and compare with the report's positions."""
     expected = {
-        (one["participant"], one["house"], one["currency"]): one["net_minor"]
-        for one in report["positions"]
+        (
+            net_position["participant"],
+            net_position["house"],
+            net_position["currency"],
+        ): net_position["net_minor"]
+        for net_position in report["positions"]
     }
     netted: dict[tuple[str, str, str], int] = dict.fromkeys(expected, 0)
     for path in folder.glob("participant-*.csv"):

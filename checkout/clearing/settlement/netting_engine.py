@@ -84,7 +84,7 @@ def is_installed() -> bool:
 
 def rated_rows(payments: Iterable[SettledPayment]) -> Any:
     """Payments with their fees as an Ibis table in memory, in the columns of `RATED`."""
-    rows = [_row(one) for one in payments]
+    rows = [_row(payment) for payment in payments]
     columns = list(zip(*rows, strict=True)) or [()] * len(RATED)
     return memory_table(dict(zip(RATED, columns, strict=True)), RATED)
 
@@ -115,7 +115,8 @@ def rate(unrated: Any, rules: Rules) -> Any:
         category=table.category.fill_null(GENERAL),
         place=ibis.ifelse(table.currency == "CNY", "home", "abroad"),
         rule_set=sum(
-            (table.settlement_date >= one.effective_from).cast("int64") for one in rules.sets
+            (table.settlement_date >= rule_set.effective_from).cast("int64")
+            for rule_set in rules.sets
         ),
     )
     joined = table.left_join(tariffs, ["rule_set", "category", "place", "card_kind"])
@@ -184,21 +185,21 @@ def _tariff_columns(rules: Rules) -> tuple[dict[str, list[Any]], dict[str, str]]
     names = [name for _, ppm, cap in _PARTS for name in (ppm, cap)]
     rows: list[dict[str, Any]] = []
     categories = sorted({GENERAL, *rules.categories.values()})
-    for number, one in enumerate(rules.sets, start=1):
+    for number, rule_set in enumerate(rules.sets, start=1):
         for category in categories:
             for place in ("home", "abroad"):
                 for card in (CardKind.DEBIT, CardKind.CREDIT, CardKind.WALLET):
                     tariff = Tariff()  # a wallet's rows take the wallet's fee alone
                     if card is not CardKind.WALLET:
-                        tariff = one.tariff(category=category, card=card, place=place)
+                        tariff = rule_set.tariff(category=category, card=card, place=place)
                     rows.append(
                         {
                             "rule_set": number,
                             "category": category,
                             "place": place,
                             "card_kind": card.value,
-                            "wallet_operator_ppm": one.wallet_operator_ppm,
-                            "wallet_bank_ppm": one.wallet_bank_ppm,
+                            "wallet_operator_ppm": rule_set.wallet_operator_ppm,
+                            "wallet_bank_ppm": rule_set.wallet_bank_ppm,
                             **{
                                 name: _NO_CAP if (held := getattr(tariff, name)) is None else held
                                 for name in names
@@ -221,7 +222,7 @@ def _part(ibis: Any, amount: Any, ppm: Any) -> Any:
 
 def _totals(ibis: Any, rated: Any) -> Any:
     """Sums by merchant and parties: for each leg the amount in, the amount out and the count."""
-    forward = [one.value for one in Movement if one.sign > 0]
+    forward = [movement.value for movement in Movement if movement.sign > 0]
     sign = ibis.ifelse(rated.movement.isin(forward), 1, -1).cast("int64")
     owed = rated.amount_minor - rated.interchange_minor + rated.network_from_issuer_minor
     paid = rated.amount_minor - rated.interchange_minor - rated.network_from_acquirer_minor

@@ -83,11 +83,11 @@ class PostedDay:
     def stored(self) -> dict[tuple[str, str], int]:
         """By how much the balances stored at wallet operators changed, by operator and currency."""
         changed: dict[tuple[str, str], int] = {}
-        for one in self._backend.participants.ranges.values():
-            if one.card_kind is not CardKind.WALLET:
+        for account_range in self._backend.participants.ranges.values():
+            if account_range.card_kind is not CardKind.WALLET:
                 continue
-            for name, amount in self._totals(f"payer/{one.prefix}").items():
-                key = (one.participant, currency_of_account(name))
+            for name, amount in self._totals(f"payer/{account_range.prefix}").items():
+                key = (account_range.participant, currency_of_account(name))
                 changed[key] = changed.get(key, 0) - amount
         return changed
 

@@ -75,10 +75,10 @@ class Lane:
         warm_up: int,
     ) -> None:
         self._tables = len(variants)
-        self._service = np.concatenate([one.service_s for one in variants])
-        able = np.concatenate([one.able for one in variants])
+        self._service = np.concatenate([variant.service_s for variant in variants])
+        able = np.concatenate([variant.able for variant in variants])
         self._able = None if able.all() else able
-        patience = [one.patience_s for one in variants]
+        patience = [variant.patience_s for variant in variants]
         self._patience = None
         if any(table is not None for table in patience):
             endless = np.full(ROWS, np.inf)

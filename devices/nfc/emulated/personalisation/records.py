@@ -63,8 +63,8 @@ def _quick_files(
         records[3, 1] = _record(signed)
         return records, b"", bytes.fromhex("18010200")
     static = ber_tlv.encode(signed) + _AIP[profile.oda]
-    one, two = _certificate_records(profile, authority, icc_key, static)
-    records |= {(2, 1): _record(one), (2, 2): _record(two)}
+    issuer_tags, card_tags = _certificate_records(profile, authority, icc_key, static)
+    records |= {(2, 1): _record(issuer_tags), (2, 2): _record(card_tags)}
     records[3, 1] = _record(_after_signing(profile, signed))
     return records, bytes.fromhex("1001020018010201"), b""
 
@@ -95,15 +95,15 @@ def _mastercard_files(
     if icc_key is None:
         return {(2, 1): _record(signed)}, bytes.fromhex("10010100"), bytes.fromhex("10010100")
     static = ber_tlv.encode(signed) + _AIP[profile.oda]
-    one, two = _certificate_records(profile, authority, icc_key, static)
-    issuer_certificate = {"90": one.pop("90")}
-    icc_certificate = {"9F46": two.pop("9F46")}
-    two.pop("9F4A")
+    issuer_tags, card_tags = _certificate_records(profile, authority, icc_key, static)
+    issuer_certificate = {"90": issuer_tags.pop("90")}
+    icc_certificate = {"9F46": card_tags.pop("9F46")}
+    card_tags.pop("9F4A")
     records: Records = {
         (2, 1): _record(_after_signing(profile, signed)),
-        (3, 1): _record(one),
+        (3, 1): _record(issuer_tags),
         (3, 2): _record(issuer_certificate),
-        (4, 1): _record(two),
+        (4, 1): _record(card_tags),
         (4, 2): _record(icc_certificate),
     }
     afl = bytes.fromhex("100101011801020020010200")
@@ -123,13 +123,13 @@ def _certificate_records(
         expiry_mmyy=_CERTIFICATE_EXPIRY,
         serial=certificates.serial_number(issuer_key),
     )
-    one = {"8F": authority.index(rid), "90": issuer.certificate, "9F32": issuer.exponent}
+    issuer_tags = {"8F": authority.index(rid), "90": issuer.certificate, "9F32": issuer.exponent}
     if issuer.remainder:
-        one["92"] = issuer.remainder
+        issuer_tags["92"] = issuer.remainder
     if icc_key is None:
         code = hashlib.sha256(profile.pan.encode()).digest()[:2]
         signed = certificates.signed_static_data(issuer=issuer_key, dac=code, static=static)
-        return one, {"93": signed, "9F4A": b"\x82"}
+        return issuer_tags, {"93": signed, "9F4A": b"\x82"}
     icc = certificates.icc_certificate(
         issuer=issuer_key,
         icc=icc_key,
@@ -141,10 +141,10 @@ def _certificate_records(
     certificate = icc.certificate
     if profile.trouble.tamper == "certificate":
         certificate = certificate[:-1] + bytes((certificate[-1] ^ 0x01,))
-    two = {"9F46": certificate, "9F47": icc.exponent, "9F4A": b"\x82"}
+    card_tags = {"9F46": certificate, "9F47": icc.exponent, "9F4A": b"\x82"}
     if icc.remainder:
-        two["9F48"] = icc.remainder
-    return one, two
+        card_tags["9F48"] = icc.remainder
+    return issuer_tags, card_tags
 
 
 def _after_signing(profile: CardProfile, signed: dict[str, bytes]) -> dict[str, bytes]:
