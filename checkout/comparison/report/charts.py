@@ -73,25 +73,29 @@ def plot(
             kind = f"curve {line.kind}{' dashed' if line.dashed else ''}"
             parts.append(tag("path", tag("title", line.title), d=path(line.points), class_=kind))
     for mx, my, words in marks:
-        px, py = at((mx, my))
-        ends = px > _WIDE * 0.6
-        parts.append(tag("circle", cx=number(px), cy=number(py), r=4, class_="mark"))
-        parts.append(
-            tag(
-                "text",
-                words,
-                x=number(px + (-8 if ends else 8)),
-                y=number(max(py - 8, 12)),
-                text_anchor="end" if ends else "start",
-                class_="word",
-            )
-        )
+        parts.extend(_mark(*at((mx, my)), words))
     picture = tag(
         "svg", tag("title", label), parts, viewBox=f"0 0 {_WIDE} {_TALL}", class_="plot", role="img"
     )
     named = [(title, f"{kind} area") for _, title, kind in areas]
     named += [(line.title, f"{line.kind}{' dashed' if line.dashed else ''}") for line in lines]
     return tag("figure", picture, legend(named))
+
+
+def _mark(px: float, py: float, words: str) -> tuple[Markup, Markup]:
+    """A dot and its words, which stand to the left of a dot far to the right."""
+    to_the_left = px > _WIDE * 0.6
+    return (
+        tag("circle", cx=number(px), cy=number(py), r=4, class_="mark"),
+        tag(
+            "text",
+            words,
+            x=number(px + (-8 if to_the_left else 8)),
+            y=number(max(py - 8, 12)),
+            text_anchor="end" if to_the_left else "start",
+            class_="word",
+        ),
+    )
 
 
 def _grid(x: Axis, y: Axis) -> list[Markup]:

@@ -17,6 +17,8 @@ from checkout.comparison.sales.shop_code_and_tap import (
     NO_BANK,
     PaymentAttempt,
     last_answer_ms,
+    measured_ms,
+    no_attempt,
     page_words,
 )
 from checkout.comparison.testbed.testbed import Testbed
@@ -84,14 +86,14 @@ def present_and_pay(
     try:
         shown = phone.show()
     except (PhoneError, OSError):
-        return _nothing(began, "no code: the network is gone", "phone offline")
+        return no_attempt(_since_ms(began), "no code: the network is gone", "phone offline")
     picture = scanned(shown)
-    at_ms = (time.perf_counter() - began) * 1000
+    at_ms = _since_ms(began)
     try:
         text = read(picture)[0].text
     except NoCode:
-        return _nothing(began, "takes the phone away", "no code in the picture")
-    read_ms = (time.perf_counter() - began) * 1000 - at_ms
+        return no_attempt(_since_ms(began), "takes the phone away", "no code in the picture")
+    read_ms = _since_ms(began) - at_ms
     reply = send_code(where, order.id, text, as_till=as_till, began=began)
     try:
         seen: PhoneResult | None = phone.follow(shown)
@@ -104,9 +106,7 @@ def present_and_pay(
     return PaymentAttempt(
         payment=payment,
         steps=steps,
-        software_ms=read_ms
-        + reply.exchange.took_ms
-        + sum(exchange.took_ms for exchange in exchanges if not exchange.modelled),
+        software_ms=read_ms + reply.exchange.took_ms + measured_ms(exchanges),
         shop_ms=last_answer_ms(steps),
         payer_saw=_payer_saw(seen, payment, reply),
         refused="" if payment is not None else reply.kind,
@@ -176,15 +176,8 @@ def _payer_saw(seen: PhoneResult | None, payment: Payment | None, reply: CodeRep
     return page_words(seen, payment)
 
 
-def _nothing(began: float, saw: str, refused: str) -> PaymentAttempt:
-    return PaymentAttempt(
-        payment=None,
-        steps=(),
-        software_ms=(time.perf_counter() - began) * 1000,
-        shop_ms=None,
-        payer_saw=saw,
-        refused=refused,
-    )
+def _since_ms(began: float) -> float:
+    return (time.perf_counter() - began) * 1000
 
 
 def _steps(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from checkout.acceptance.nfc.terminal import instruction
 from checkout.acceptance.qr.link import build_link
@@ -73,29 +73,13 @@ def scan_and_pay(
         seen = phone.pay(picture, fresh=fresh)
     except (PhoneError, OSError):
         took_ms = (time.perf_counter() - began) * 1000
-        return PaymentAttempt(
-            payment=None,
-            steps=(),
-            software_ms=took_ms,
-            shop_ms=None,
-            payer_saw="no page: the network is gone",
-            refused="phone offline",
-            pins=1,
-        )
+        return no_attempt(took_ms, "no page: the network is gone", "phone offline", pins=1)
     payments = testbed.shop.payments.of_order(order.id)
     payment = payments[-1] if len(payments) > before else None
     if payment is None:
-        return PaymentAttempt(
-            payment=None,
-            steps=(),
-            software_ms=drawn_ms
-            + sum(exchange.took_ms for exchange in seen.exchanges if not exchange.modelled),
-            shop_ms=None,
-            payer_saw=page_words(seen, None),
-            refused=_refused(seen),
-            pins=1,
-            exchanges=seen.exchanges,
-        )
+        took_ms = drawn_ms + measured_ms(seen.exchanges)
+        attempt = no_attempt(took_ms, page_words(seen, None), _refused(seen), pins=1)
+        return replace(attempt, exchanges=seen.exchanges)
     steps = scan_steps(seen, payment, len(picture))
     return PaymentAttempt(
         payment=payment,
@@ -106,6 +90,24 @@ def scan_and_pay(
         pins=1,
         exchanges=seen.exchanges,
     )
+
+
+def no_attempt(software_ms: float, saw: str, refused: str, *, pins: int = 0) -> PaymentAttempt:
+    """The end of an attempt that made no payment and no step."""
+    return PaymentAttempt(
+        payment=None,
+        steps=(),
+        software_ms=software_ms,
+        shop_ms=None,
+        payer_saw=saw,
+        refused=refused,
+        pins=pins,
+    )
+
+
+def measured_ms(exchanges: Sequence[Exchange]) -> float:
+    """The time of a phone's exchanges without what was modelled."""
+    return sum(exchange.took_ms for exchange in exchanges if not exchange.modelled)
 
 
 def tap_and_pay(

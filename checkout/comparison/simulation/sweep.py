@@ -15,7 +15,7 @@ from checkout.comparison.simulation.costs import fees_by_rules, no_fees
 from checkout.comparison.simulation.places import Case, WorldResult, run_cases
 from checkout.comparison.simulation.queues import Arrivals
 from checkout.comparison.simulation.scenarios import Scenario
-from checkout.comparison.simulation.sweep_figures import figures_of
+from checkout.comparison.simulation.sweep_figures import Figure, figures_of
 from checkout.comparison.simulation.timing_models import Models, load_models
 from checkout.comparison.simulation.traffic import Fees, Measured, World, draw_people, draw_traffic
 
@@ -147,17 +147,6 @@ def sweep(
     leads = [
         _lead(end[0], rest[1 + 2 * index], rest[2 + 2 * index]) for index, end in enumerate(ends)
     ]
-    found = [
-        Sensitivity(
-            name=figure.name,
-            title=figure.title,
-            low=figure.low,
-            high=figure.high,
-            lead_low=leads[2 * index],
-            lead_high=leads[2 * index + 1],
-        )
-        for index, figure in enumerate(figures)
-    ]
     return Sweep(
         scenario=scenario.name,
         overtaking={
@@ -172,8 +161,24 @@ def sweep(
             for measure in MEASURES
         },
         lead=_lead(scenario, rest[0], code),
-        sensitivity=tuple(sorted(found, key=lambda sensitivity: -sensitivity.swing)),
+        sensitivity=_sensitivities(figures, leads),
     )
+
+
+def _sensitivities(figures: Sequence[Figure], leads: Sequence[float]) -> tuple[Sensitivity, ...]:
+    """The figure that moves the lead most comes first; `leads` has two for each figure."""
+    found = [
+        Sensitivity(
+            name=figure.name,
+            title=figure.title,
+            low=figure.low,
+            high=figure.high,
+            lead_low=leads[2 * index],
+            lead_high=leads[2 * index + 1],
+        )
+        for index, figure in enumerate(figures)
+    ]
+    return tuple(sorted(found, key=lambda sensitivity: -sensitivity.swing))
 
 
 def _value(result: WorldResult, measure: Measure) -> float:

@@ -146,22 +146,11 @@ def open_testbed(
 
     With a `seed` the shop's key is drawn from it, and so are the codes that payers show.
     """
-    merchant = replace(Merchant(), mcc=scenario.mcc)
-    if scenario.abroad:
-        country = numeric_code(scenario.currency)
-        merchant = replace(
-            merchant, country=country, country_alpha=scenario.currency[:2], city="ABROAD"
-        )
-    config = Config(home=home, database=str(home / database), merchant=merchant)
+    config = Config(home=home, database=str(home / database), merchant=_merchant(scenario))
     # Frozen within a sale, so that no page or message depends on the speed of this machine.
     clock = RunningClock(noon_of(scenario.date), frozen=True)
     with ExitStack() as stack:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if seed is not None:
-            # The size of a code's picture depends on its digits, and so on this key.
-            drawn = hashlib.sha256(f"stand {seed}".encode()).digest()
-            secret_file(home / "keys" / "shop.key", base64.urlsafe_b64encode(drawn))
-        prepare_home(home)
+        _prepare(home, seed)
         stack.enter_context(_switch(home, config.database_url, clock))
         engine = open_engine(config.database_url)
         stack.callback(engine.dispose)
@@ -188,6 +177,28 @@ def open_testbed(
             origin=stack.enter_context(serve_pages(shop)),
             database_url=config.database_url,
         )
+
+
+def _merchant(scenario: Scenario) -> Merchant:
+    merchant = replace(Merchant(), mcc=scenario.mcc)
+    if not scenario.abroad:
+        return merchant
+    return replace(
+        merchant,
+        country=numeric_code(scenario.currency),
+        country_alpha=scenario.currency[:2],
+        city="ABROAD",
+    )
+
+
+def _prepare(home: Path, seed: int | None) -> None:
+    """Create the home; with a seed, the shop's key is drawn from it."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if seed is not None:
+        # The size of a code's picture depends on its digits, and so on this key.
+        drawn = hashlib.sha256(f"stand {seed}".encode()).digest()
+        secret_file(home / "keys" / "shop.key", base64.urlsafe_b64encode(drawn))
+    prepare_home(home)
 
 
 @contextmanager
