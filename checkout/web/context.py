@@ -17,21 +17,23 @@ if TYPE_CHECKING:
     from checkout.shop.shop import Shop
 
 _EXTENSION = "checkout"
-_SIGN_INS, _CODES, _PICTURES = 5, 20, 400
+_SIGN_INS, _CODES, _PICTURES, _FORMS = 5, 20, 400, 60
 _WINDOW_S = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimits:
-    """How often one address may guess at the password or key, guess at codes, send pictures."""
+    """How often one address may guess at the password or key, guess at codes, send pictures, send
+    forms that are refused."""
 
     sign_in: RateLimit
     codes: RateLimit
     pictures: RateLimit
+    forms: RateLimit
 
     @classmethod
     def shared(cls, shop: Shop) -> RateLimits:
-        """Guesses counted for all workers on the shop's database; pictures in this process."""
+        """Guesses counted for all workers on the shop's database; the rest in this process."""
         clock = shop.orders.clock
         sign_ins = FailuresInDatabase(shop.engine, "sign-in")
         codes = FailuresInDatabase(shop.engine, "codes")
@@ -39,6 +41,7 @@ class RateLimits:
             sign_in=RateLimit(sign_ins, limit=_SIGN_INS, window_s=_WINDOW_S, clock=clock),
             codes=RateLimit(codes, limit=_CODES, window_s=_WINDOW_S, clock=clock),
             pictures=_pictures(),
+            forms=RateLimit(FailuresInMemory(), limit=_FORMS, window_s=_WINDOW_S),
         )
 
     @classmethod
@@ -48,6 +51,7 @@ class RateLimits:
             sign_in=RateLimit(FailuresInMemory(), limit=_SIGN_INS, window_s=_WINDOW_S),
             codes=RateLimit(FailuresInMemory(), limit=_CODES, window_s=_WINDOW_S),
             pictures=_pictures(),
+            forms=RateLimit(FailuresInMemory(), limit=_FORMS, window_s=_WINDOW_S),
         )
 
 

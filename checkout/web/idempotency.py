@@ -12,7 +12,7 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -43,6 +43,7 @@ KEY_LENGTH = 255
 STORED_FOR = timedelta(days=7)
 _LEASE = timedelta(seconds=60)
 _SWEEP_EVERY = 1000
+_SWEEP_INTERVAL = timedelta(hours=1)
 _HEADERS = ("Content-Type", "Location")
 _log = logging.getLogger("checkout.web")
 _SEALED = "sealed"  # among the stored headers: the body is encrypted
@@ -102,25 +103,24 @@ class StoredResponses:
         *,
         patience_s: float = 0.0,
         secret: bool = False,
+        refusals_stored: Collection[int] | None = None,
     ) -> Response:
         """Do `work` for a key that is new, else return its stored response.
 
         While another request with the key is at work this waits up to `patience_s`. Failures of
         the server (5xx) and refusals of access (401, 429) are not stored: they may be tried again;
-        504 is stored, since its outcome is unknown. With `secret` the body is stored encrypted.
+        504 is stored, since its outcome is unknown. With `refusals_stored` no other refusal (4xx)
+        is stored than of those statuses. With `secret` the body is stored encrypted.
         Problem(key-reused, request-under-way, request-interrupted).
         """
-        if next(self._calls) % _SWEEP_EVERY == 0:
+        if next(self._calls) % _SWEEP_EVERY == 0 or self._clock() > self._sweep_at:
             self.delete_old()
         if not self._claim(scope, key, fingerprint):
             return self._earlier(scope, key, fingerprint, patience_s).response()
         # A fault leaves the key claimed: whether money moved before it has to be looked up.
         response = work()
-        repeatable = response.status_code in (401, 429) or (
-            response.status_code >= 500 and response.status_code != 504
-        )
         try:
-            if repeatable:
+            if _is_repeatable(response.status_code, refusals_stored):
                 self._release(scope, key)
             else:
                 self._store(scope, key, response, secret=secret)
@@ -144,6 +144,7 @@ class StoredResponses:
 
     def delete_old(self) -> int:
         """Delete responses older than a week; returns how many."""
+        self._sweep_at = self._clock() + _SWEEP_INTERVAL
         limit = micros(self._clock() - STORED_FOR)
         with self._engine.begin() as connection:
             return connection.execute(delete(answers).where(answers.c.created_at < limit)).rowcount
@@ -207,6 +208,12 @@ class StoredResponses:
             connection.execute(
                 delete(answers).where(answers.c.scope == scope, answers.c.key == key)
             )
+
+
+def _is_repeatable(status: int, refusals_stored: Collection[int] | None) -> bool:
+    if 400 <= status < 500 and refusals_stored is not None:
+        return status not in refusals_stored
+    return status in (401, 429) or (status >= 500 and status != 504)
 
 
 def fingerprint(*parts: bytes | str) -> str:

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from flask import Response, make_response, request
 from flask.typing import ResponseReturnValue
 
+from checkout.errors import ShopError
 from checkout.money import Money
 from checkout.shop.payments.payments import Payment
 from checkout.web.context import current_context, current_shop
 from checkout.web.idempotency import fingerprint
+from checkout.web.problems import Problem, as_response
 
 NO_BANK = "The bank cannot be reached right now. Nothing was charged; try again."
 NO_PIN = "Type the six digits of the demo account's PIN."
@@ -20,6 +22,7 @@ _WRONG_PIN = {
     "55": "That PIN is wrong. Nothing was charged.",
     "75": "The PIN was wrong too often: this account is blocked. Choose another account.",
 }
+_PIN_REFUSED = 403
 _PIN = re.compile(r"[0-9]{6}", re.ASCII)
 _SUBMISSION = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 _CURRENCY_SIGN = re.compile(r"^[A-Z]{3}\s*")
@@ -39,14 +42,34 @@ def submission() -> str | None:
 def once(
     scope: str, submission: str, content: tuple[str, ...], work: Callable[[], ResponseReturnValue]
 ) -> Response:
-    """Do `work` once, however often the form is sent; the form's `content` must stay the same."""
-    return current_context().responses.once(
+    """Do `work` once, however often the form is sent; the form's `content` must stay the same.
+
+    Nothing is stored for a form that was refused, except where a PIN was tried: strangers can send
+    as many as they like. Problem(too-many-tries) for an address that sends too many of those.
+    """
+    refusals = current_context().rate_limits.forms
+    wait_s = refusals.wait_s(request.remote_addr)
+    if wait_s > 0:
+        detail = "Too many forms from this address were refused; wait a minute."
+        raise Problem(kind="too-many-tries", detail=detail, retry_after_s=wait_s)
+    response = current_context().responses.once(
         scope,
         submission,
         fingerprint(*content),
-        lambda: make_response(work()),
+        lambda: _answered(work),
         patience_s=current_shop().config.clearing_timeout_s + 5,
+        refusals_stored=(_PIN_REFUSED,),
     )
+    if 400 <= response.status_code < 500:
+        refusals.failed(request.remote_addr)
+    return response
+
+
+def _answered(work: Callable[[], ResponseReturnValue]) -> Response:
+    try:
+        return make_response(work())
+    except (Problem, ShopError) as refusal:
+        return as_response(refusal)
 
 
 def pin_trouble(pin: str) -> str | None:
