@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 #: Each open event stream occupies one of these threads.
 _BLOCKING_THREADS = 700
+
+#: Milliseconds that a connection may take for the headers of its next request.
+_HEADERS_WITHIN_MS = 5_000
+#: Connections that one worker holds open, and that wait for all workers together.
+_CONNECTIONS, _BACKLOG = 8_192, 16_384
 
 #: How long a worker that lost both its parents may take to end by itself.
 _LAST_RESORT_S = 3.0
@@ -53,9 +59,11 @@ def run_terminal(config: Config, stop: threading.Event) -> None:
 def run_web(config: Config) -> None:
     """The shop's pages and API; granian forks the workers and starts a killed one again."""
     from granian import Granian
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
+    from granian.http import HTTP1Settings
     from granian.log import LogLevels
 
+    _allow_many_sockets()
     certificate: tuple[Path, Path] | None = None
     if config.https:
         from checkout.processes.certificate import certificate_files
@@ -68,6 +76,11 @@ def run_web(config: Config) -> None:
         interface=Interfaces.WSGI,
         workers=config.workers,
         blocking_threads=_BLOCKING_THREADS,
+        # A deadline for headers holds for silent sockets only where no protocol is guessed.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=_HEADERS_WITHIN_MS),
+        backlog=_BACKLOG,
+        backpressure=_CONNECTIONS,
         respawn_failed_workers=True,
         respawn_interval=0.1,
         workers_kill_timeout=1,
@@ -75,6 +88,17 @@ def run_web(config: Config) -> None:
         ssl_cert=certificate[0] if certificate else None,
         ssl_key=certificate[1] if certificate else None,
     ).serve(target_loader=web_app, wrap_loader=False)
+
+
+def _allow_many_sockets() -> None:
+    """Raise the limit of open files as far as one worker may need."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _CONNECTIONS + 2 * _BLOCKING_THREADS
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def web_app() -> Flask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sqlite3
 import subprocess
@@ -10,8 +11,10 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
+from socket import create_connection, socket
+from urllib.request import urlopen
 
 import pytest
 
@@ -133,3 +136,38 @@ def test_checkout_whose_database_is_taken_away_stops_at_once_in_one_line(
         assert "Traceback" not in serving.said
     finally:
         serving.kill()
+
+
+def test_silent_and_slow_sockets_stop_no_page_and_are_closed(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < 2_000:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(4_000, hard), hard))
+    serving = Serving(tmp_path / "home", "--reader", "none")
+    try:
+        with ExitStack() as held:
+            address = ("127.0.0.1", serving.port)
+            sockets = [held.enter_context(create_connection(address, 10)) for _ in range(1_100)]
+            for slow in sockets[::2]:
+                slow.sendall(b"GET /wallet/ HTTP/1.1\r\nHost: ")
+            for _ in range(3):
+                page = f"http://127.0.0.1:{serving.port}/wallet/"
+                with urlopen(page, timeout=4) as answer:
+                    assert answer.status == 200
+            time.sleep(7)  # the headers' deadline is 5 s
+            assert [one for one in sockets if not is_closed(one)] == []
+    finally:
+        serving.kill()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def is_closed(sock: socket) -> bool:
+    """Whether the other end closed the connection, after an answer or without one."""
+    sock.settimeout(2)
+    try:
+        while sock.recv(4096):
+            pass
+    except TimeoutError:
+        return False
+    except OSError:
+        pass
+    return True
