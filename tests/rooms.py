@@ -164,17 +164,16 @@ def without_shortcuts(graph: Graph) -> Graph:
     }
 
 
-def _size(container: str, room: str) -> str:
-    folder = ROOT / room if room == "devices" else ROOT / container.replace(".", "/") / room
-    modules = sum(file.name != "__init__.py" for file in folder.rglob("*.py"))
-    return f"{modules} modules"
-
-
 def picture() -> str:
     """The rooms of `checkout` on their floors, and those of `clearing` beside them, as SVG."""
     drawn = _Drawing()
-    drawn.text(24, 34, "The rooms: an arrow points to what a room imports, always down", "title")
-    left = _column(drawn, "checkout", PURPOSES, x=24, top=60, width=430, step=80)
+    drawn.text(
+        24,
+        34,
+        "A room imports what its arrows lead to; imports that a longer way covers are left out",
+        "title",
+    )
+    left = _column(drawn, "checkout", PURPOSES, x=24, top=60, width=430, step=62)
     right = _column(drawn, "checkout.clearing", CLEARING, x=560, top=60, width=350, step=62)
     return drawn.svg(width=1010, height=max(left, right) + 24)
 
@@ -205,8 +204,7 @@ def _column(
         drawn.box(x, y, width, height)
         name = room if room == "devices" else f"{container.split('.')[-1]}/{room}"
         drawn.text(x + 12, y + 20, name, "name")
-        drawn.text(x + width - 12, y + 20, _size(container, room), "size", end=True)
-        drawn.text(x + 12, y + height - 10, purposes[room], "purpose")
+        drawn.text(x + 12, y + 38, purposes[room], "purpose")
     lane = 0
     for room in rooms:
         for other in sorted(arrows[room], key=place.__getitem__):
@@ -231,9 +229,8 @@ class _Drawing:
             f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="6" class="room"/>'
         )
 
-    def text(self, x: int, y: int, text: str, style: str, *, end: bool = False) -> None:
-        anchor = ' text-anchor="end"' if end else ""
-        self._shapes.append(f'<text x="{x}" y="{y}" class="{style}"{anchor}>{escape(text)}</text>')
+    def text(self, x: int, y: int, text: str, style: str) -> None:
+        self._shapes.append(f'<text x="{x}" y="{y}" class="{style}">{escape(text)}</text>')
 
     def down(self, x: int, y: int, to: int) -> None:
         self._shapes.append(f'<path d="M{x} {y}V{to - 2}" class="arrow"/>')
@@ -243,17 +240,15 @@ class _Drawing:
 
     def svg(self, *, width: int, height: int) -> str:
         style = (
-            "text{font:14px system-ui,sans-serif;fill:#1c2733}.title{font-weight:600}"
-            ".name{font-weight:600}.purpose,.size{font-size:12px;fill:#52606d}"
+            ".sheet{fill:#fff}text{font:14px system-ui,sans-serif;fill:#1c2733}"
+            ".title{font-weight:600}"
+            ".name{font-weight:600}.purpose{font-size:12px;fill:#52606d}"
             ".room{fill:#f4f6f8;stroke:#9aa7b4}.arrow{fill:none;stroke:#52708f;"
             "stroke-width:1.3;marker-end:url(#tip)}#tip path{fill:#52708f}"
-            "@media(prefers-color-scheme:dark){text{fill:#e6ebf0}.purpose,.size{fill:#a9b5c1}"
+            "@media(prefers-color-scheme:dark){text{fill:#e6ebf0}.purpose{fill:#a9b5c1}"
             ".room{fill:#1d262f;stroke:#5b6875}.arrow{stroke:#8fb0d0}#tip path{fill:#8fb0d0}"
-            ".sheet{fill:#12181e}}.sheet{fill:#fff}"
+            ".sheet{fill:#12181e}}"
         )
-        # The dark rule comes after the light one, so that it wins.
-        style = style.replace(".sheet{fill:#12181e}}.sheet{fill:#fff}", ".sheet{fill:#12181e}}")
-        style = ".sheet{fill:#fff}" + style
         shapes = "\n".join(self._shapes)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
