@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from checkout.acceptance.nfc.terminal import Terminal, load
+from checkout.acceptance.nfc.terminal import Terminal, by_command_note, load
 from checkout.commands.common import CommandError, console, print_json
 from checkout.config import Config
 from checkout.demo.emulated_reader import EmulatedReader, choose_reader
@@ -16,7 +16,7 @@ from checkout.demo.provisioning import own_service
 from checkout.money import Money
 from checkout.shop.till import Tap, read_card
 from devices.nfc.kernel import Outcome, TapResult
-from devices.nfc.transcript import record
+from devices.nfc.transcript import TranscriptReader, record
 
 _DONE = (Outcome.ONLINE_REQUEST, Outcome.OFFLINE_APPROVED)
 
@@ -56,6 +56,8 @@ def run(options: Options) -> int:
         )
     finally:
         reader.close()
+    if isinstance(reader, TranscriptReader) and reader.departures:
+        sys.stderr.write(f"{reader.name}: {by_command_note(reader)}\n")
     if options.record is not None:
         _record(options.record, tap, terminal)
     result = tap.result

@@ -200,7 +200,18 @@ def walk(
     )
     if trace is not None:
         record_steps(trace, result, began)
+        if isinstance(reader, TranscriptReader) and reader.departures:
+            trace.record("terminal", "shop", by_command_note(reader), at_ms=trace.now_ms())
     return result
+
+
+def by_command_note(reader: TranscriptReader) -> str:
+    """One line that says how far a recording's answers are not those of its own walk."""
+    count = len(reader.departures)
+    return (
+        f"the recording is of another walk: {count} command{'s were' if count > 1 else ' was'} "
+        f"answered by command, first {reader.departures[0]}"
+    )
 
 
 def record_steps(trace: Trace, result: TapResult, began_ms: float) -> None:

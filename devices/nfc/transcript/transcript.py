@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,13 +65,20 @@ class Transcript:
         return any(re.search(r"(?<!not )\bmasked\b", comment) for comment in self.comments)
 
     @property
+    def pinned(self) -> bool:
+        """Whether this project recorded it, with the terminal's conditions."""
+        return any(comment.startswith("terminal:") for comment in self.comments)
+
+    @property
     def starts_at_select(self) -> bytes | None:
-        """The AID that the first command selects, or None where it selects the PPSE.
+        """The AID that the first command selects, or None where a command selects the PPSE.
 
         Where the first command may be any, its response gives the AID.
         """
         first = self.exchanges[0]
         name: bytes | None = None
+        if any(PPSE in (exchange.command or b"") for exchange in self.exchanges):
+            return None
         with suppress(ApduError, ber_tlv.TlvError):
             if first.command is None:
                 name = ber_tlv.find(ber_tlv.parse((first.response or b"")[:-2]), 0x84)
@@ -189,12 +196,19 @@ def _corrected(exchanges: Iterable[RecordedExchange]) -> Iterator[RecordedExchan
 
 
 class TranscriptCard:
-    """A card that gives the recorded responses while it receives the recorded commands."""
+    """A card that gives the recorded responses while it receives the recorded commands.
 
-    def __init__(self, transcript: Transcript) -> None:
+    With `by_command` it answers another walk than the recorded one too: each command by the
+    recorded response to the same one, or to one of the same kind. `departures` has a sentence for
+    each such answer.
+    """
+
+    def __init__(self, transcript: Transcript, *, by_command: bool = False) -> None:
         self._exchanges = transcript.exchanges
         self._next = 0
         self._masked = transcript.masked
+        self._by_command = by_command
+        self.departures: list[str] = []
 
     @property
     def description(self) -> CardDescription:
@@ -205,8 +219,13 @@ class TranscriptCard:
         """The recorded response.
 
         Raises Deviation for another command than the recorded one, CardGone where the recording
-        has no response, TransportError("transcript-ended") after its end.
+        has no response, TransportError("transcript-ended") after its end. With `by_command` it
+        raises them only where the recording has no such command.
         """
+        if self._by_command and not self._is_next(command):
+            answer = self._answer_by_command(command)
+            if answer is not None:
+                return answer
         number = self._next + 1
         if self._next >= len(self._exchanges):
             raise TransportError(
@@ -225,6 +244,39 @@ class TranscriptCard:
             raise CardGone(f"the transcript has no response to command {number}")
         return recorded.response
 
+    def _is_next(self, command: bytes) -> bool:
+        if self._next >= len(self._exchanges):
+            return False
+        recorded = self._exchanges[self._next].command
+        return recorded is None or _same(recorded, command)
+
+    def _answer_by_command(self, command: bytes) -> bytes | None:
+        """The response to the nearest command of the recording; None where it has none such.
+
+        Of equal ones the next after the last answer counts. What a card would not have is answered
+        so: an unknown name by 6A82, a missing record by 6A83.
+        """
+        sent = _shown(command)
+        after = range(self._next, len(self._exchanges))
+        nearest: tuple[Callable[[bytes, bytes], bool], ...] = (_same, _same_subject, _same_kind)
+        for alike in nearest:
+            for index in (*after, *range(self._next)):
+                recorded = self._exchanges[index]
+                response: bytes | None = recorded.response
+                if recorded.command is None or response is None:
+                    continue
+                if alike(recorded.command, command):
+                    self._next = index + 1
+                    self.departures.append(
+                        f"{sent} was answered by the response to "
+                        f"{_shown(recorded.command)} in line {recorded.line}"
+                    )
+                    return response
+        missing: bytes | None = _MISSING.get(command[1:2])
+        if missing is not None:
+            self.departures.append(f"{sent} is not in the recording: answered {missing.hex()}")
+        return missing
+
 
 def _same(recorded: bytes, sent: bytes) -> bool:
     """Whether the commands are equal; some recordings leave out Le."""
@@ -233,14 +285,64 @@ def _same(recorded: bytes, sent: bytes) -> bool:
     return sent[-1:] == b"\x00" and recorded == sent[:-1] and len(recorded) >= 5
 
 
+_SELECT, _READ_RECORD, _GENERATE_AC = b"\xa4", b"\xb2", b"\xae"
+_TC, _ARQC = 0x40, 0x80
+_MISSING: Final[dict[bytes, bytes]] = {_SELECT: b"\x6a\x82", _READ_RECORD: b"\x6a\x83"}
+#: Instructions whose data, or whose P1-P2, name what is asked for; another one won't do.
+_NAMED_BY_DATA: Final = (_SELECT,)
+_NAMED_BY_PARAMETERS: Final = (_READ_RECORD, b"\xca", b"\xc0")
+
+
+def _same_subject(recorded: bytes, sent: bytes) -> bool:
+    """Whether both ask for the same: the same instruction, name, record or cryptogram type.
+
+    The terminal's own values in the data may differ.
+    """
+    if recorded[:2] != sent[:2]:
+        return False
+    if sent[1:2] in _NAMED_BY_DATA:
+        return recorded[2:4] == sent[2:4] and _data(recorded) == _data(sent)
+    if sent[1:2] == _GENERATE_AC:
+        # an approval that was signed must not answer for one that is not; the issuer checks an ARQC
+        return recorded[2] == sent[2] or recorded[2] & 0xC0 == sent[2] & 0xC0 == _ARQC
+    return recorded[2:4] == sent[2:4]
+
+
+def _shown(command: bytes) -> str:
+    """A command for people: its header, and of SELECT the name; other data may be the card's."""
+    return (command if command[1:2] == _SELECT else command[:4]).hex().upper()
+
+
+def _data(command: bytes) -> bytes:
+    return command[5 : 5 + command[4]] if len(command) > 5 else b""
+
+
+def _same_kind(recorded: bytes, sent: bytes) -> bool:
+    """Whether the instruction is the same, where it alone says what is asked for."""
+    named = (*_NAMED_BY_DATA, *_NAMED_BY_PARAMETERS)
+    if recorded[:2] == sent[:2] and sent[1:2] == _GENERATE_AC:  # a card may go online instead
+        return recorded[2] & 0xC0 == _ARQC and sent[2] & 0xC0 == _TC
+    return recorded[:2] == sent[:2] and sent[1:2] not in named
+
+
 class TranscriptReader:
-    """A reader to which the recorded card is presented once, and again at each `present`."""
+    """A reader to which the recorded card is presented once, and again at each `present`.
+
+    A recording without `# terminal:` lines was made by another reader, whose walk need not be this
+    terminal's: its card answers by command. `departures` tells where the last one did.
+    """
 
     def __init__(self, text: str, path: str) -> None:
         """Parse the text. Raises TranscriptError where it is not a transcript."""
         self.transcript: Final = parse_transcript(text)
         self._path = path
         self._presented = True
+        self._card: TranscriptCard | None = None
+
+    @property
+    def departures(self) -> tuple[str, ...]:
+        """Where the last card answered another walk than the recorded one; empty if nowhere."""
+        return () if self._card is None else tuple(self._card.departures)
 
     @classmethod
     def open(cls, file: str | Path) -> TranscriptReader:
@@ -276,7 +378,8 @@ class TranscriptReader:
             time.sleep(timeout_s)
             return None
         self._presented = False
-        return TranscriptCard(self.transcript)
+        self._card = TranscriptCard(self.transcript, by_command=not self.transcript.pinned)
+        return self._card
 
     def release(self) -> None:
         """Do nothing: there is no device."""

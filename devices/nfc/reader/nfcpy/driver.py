@@ -7,6 +7,7 @@ driver raises means that the reader is lost; `faults` turns it into ReaderGone.
 from __future__ import annotations
 
 import importlib
+import logging
 import struct
 import sys
 from collections.abc import Iterator
@@ -45,6 +46,12 @@ if sys.platform == "win32":
     TerminalError = OSError
 else:
     from termios import error as TerminalError
+
+#: nfcpy logs faults that it also raises. They are reported here in this project's words; a handler
+#: on this logger still receives nfcpy's own.
+_NFCPY_LOG = logging.getLogger("nfc")
+_NFCPY_LOG.addHandler(logging.NullHandler())
+_NFCPY_LOG.propagate = False
 
 ChipError = nfc.clf.pn53x.Chipset.Error
 

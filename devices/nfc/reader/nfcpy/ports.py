@@ -31,6 +31,13 @@ DEFAULT_TIMEOUT_MS = 10_000
 _MOST_NOISE = 64
 _START = bytes.fromhex("0000FF")
 _ACK = bytearray.fromhex("0000FF00FF00")
+_NACK = bytearray.fromhex("0000FFFF0000")
+_NACKS = 2
+#: How long the line must be silent before a NACK, so that no rest of a damaged frame follows it.
+_SILENCE_S = 0.02
+#: Commands up to InCommunicateThru and InRelease answer within their own time-out. InAutoPoll and
+#: the target's commands (Tg...) may wait for a phone: their silence is no lost frame.
+_BOUNDED_COMMANDS = range(0x60)
 _SET_115200 = bytearray.fromhex("0000FF03FDD410041800")
 _SET_115200_DONE = bytearray.fromhex("0000FF02FED5111A00")
 
@@ -133,25 +140,69 @@ class TimedTtyPort(TtyPort):
     this port distinguishes the two. nfcpy also takes the first bytes for the beginning of a frame.
     With `frames_only` this port skips a longer preamble, noise and a second acknowledgement, and
     shortens an extended frame that fits a normal one (PN532 User Manual, frame structure).
+
+    With `recovers` it takes one damaged or lost frame for what it is: it asks for a response once
+    more by NACK, and sends a command that was not acknowledged a second time. A chip that stays
+    silent after that counts as lost.
     """
 
     shortest_timeout_ms = 500
     frames_only = False
+    recovers = False
     _ack_received = False
+    _command = b""
 
     def write(self, frame: bytes | bytearray) -> None:
         self._ack_received = False
+        self._command = bytes(frame)
         super().write(frame)
 
     def read(self, timeout: int) -> bytearray | None:
         if self.tty is None:
             raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
-        self.tty.timeout = max(timeout, self.shortest_timeout_ms) / 1000
+        timeout_s = max(timeout, self.shortest_timeout_ms) / 1000
+        acknowledged = self._ack_received
+        frame = self._read_frame(timeout_s)
+        if self.recovers and not _is_sound(frame):
+            frame = self._recover(frame, acknowledged, timeout_s)
+        if not frame:
+            raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        return frame
+
+    def _recover(self, frame: bytearray, acknowledged: bool, timeout_s: float) -> bytearray:
+        """The frame that was damaged or lost, received again; what came instead if that fails.
+
+        An acknowledgement is not repeated: the response that follows it says the same. A NACK makes
+        the chip send its last response again, so it may follow only once the command of this
+        response was acknowledged: before that the last response is an older command's.
+        """
+        if not acknowledged:
+            if not frame and _command_code(self._command) is not None:
+                super().write(self._command)
+            return self._read_frame(timeout_s)
+        bounded = _command_code(self._command) in _BOUNDED_COMMANDS
+        for _ in range(_NACKS if frame or bounded else 0):
+            self._wait_for_silence()
+            super().write(_NACK)
+            frame = self._read_frame(timeout_s)
+            if _is_sound(frame):
+                break
+        return frame
+
+    def _wait_for_silence(self) -> None:
+        assert self.tty is not None
+        self.tty.timeout = _SILENCE_S
+        for _ in range(_MOST_NOISE):
+            if not self.tty.read(_MOST_NOISE):
+                return
+
+    def _read_frame(self, timeout_s: float) -> bytearray:
+        """One frame, sound or not; empty where none came."""
+        assert self.tty is not None
+        self.tty.timeout = timeout_s
         frame = self._read_frame_start()
         if frame == _ACK and self._ack_received and self.frames_only:
             frame = self._read_frame_start()
-        if not frame:
-            raise OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
         if frame == _ACK:
             self._ack_received = True
             return frame
@@ -160,7 +211,9 @@ class TimedTtyPort(TtyPort):
             extended = frame[3:5] == b"\xff\xff"
             if extended:
                 frame += self.tty.read(3)
-                length = frame[5] << 8 | frame[6]
+                length = frame[5] << 8 | frame[6] if len(frame) == 9 else 0
+            if self.recovers and not _length_fits(frame):
+                return frame  # its length is damaged: do not wait for bytes that never come
             frame += self.tty.read(length + 1)
             if extended and self.frames_only and length < 256 and not sum(frame[5:8]) & 0xFF:
                 frame[3:8] = bytes((length, -length & 0xFF))
@@ -171,7 +224,8 @@ class TimedTtyPort(TtyPort):
         assert self.tty is not None
         frame = bytearray(self.tty.read(6))
         for _ in range(_MOST_NOISE if self.frames_only else 0):
-            if len(frame) < 6 or frame.startswith(_START):
+            cut_off = frame[3:5] == b"\0\0"  # no frame: another start code follows at once
+            if len(frame) < 6 or (frame.startswith(_START) and not cut_off):
                 break
             frame = frame[1:] + self.tty.read(1)
         return frame
@@ -182,6 +236,33 @@ class TimedTtyPort(TtyPort):
         if tty is not None:
             with suppress(*DRIVER_FAULTS):
                 tty.close()
+
+
+def _length_fits(frame: bytes | bytearray) -> bool:
+    """Whether the length checksum of a frame's head fits (PN532 User Manual, 6.2.1)."""
+    if not frame.startswith(_START):
+        return False
+    if frame[3:5] == b"\xff\xff":
+        return len(frame) >= 8 and not sum(frame[5:8]) & 0xFF
+    return len(frame) >= 5 and not sum(frame[3:5]) & 0xFF
+
+
+def _is_sound(frame: bytes | bytearray) -> bool:
+    """Whether a frame is an ACK, or a whole frame with both checksums right."""
+    if frame == _ACK:
+        return True
+    if not _length_fits(frame):
+        return False
+    extended = frame[3:5] == b"\xff\xff"
+    body, length = (frame[8:], frame[5] << 8 | frame[6]) if extended else (frame[5:], frame[3])
+    return length > 0 and len(body) == length + 2 and not sum(body[: length + 1]) & 0xFF
+
+
+def _command_code(frame: bytes) -> int | None:
+    """The code of a command frame, None for an ACK."""
+    at = frame.find(_START)
+    body = frame[at + 8 :] if frame[at + 3 : at + 5] == b"\xff\xff" else frame[at + 5 :]
+    return body[1] if at >= 0 and len(body) > 2 and body[0] == 0xD4 else None
 
 
 def open_serial(path: ReaderPath) -> tuple[Device, SerialLock]:
@@ -215,6 +296,7 @@ def _init_serial(place: str, driver: str, *, recover: bool) -> Device:
             return _init_serial(place, driver, recover=False)
         raise
     port.shortest_timeout_ms = SHORTEST_TIMEOUT_MS
+    port.recovers = port.frames_only
     return device
 
 

@@ -303,3 +303,99 @@ def test_other_tools_ways_of_writing_are_read(text: str) -> None:
         bytes.fromhex("00A4040000"),
         bytes.fromhex("6F009000"),
     )
+
+
+# A recording of another reader's walk
+
+
+def exchanges_of(result: TapResult) -> list[str]:
+    lines = []
+    for exchange in result.exchanges:
+        lines += [f"> {exchange.command.hex()}", f"< {exchange.response.hex()}"]
+    return lines
+
+
+def foreign(aid: bytes = VISA, amount: int = 1280) -> tuple[TapResult, list[str]]:
+    """A walk, and its exchanges as lines without the conditions of this project's recordings."""
+    result = tap(quick_card(aid), amount=amount, number=b"\x0a\x0b\x0c\x0d")
+    return result, exchanges_of(result)
+
+
+def replayed(lines: list[str]) -> tuple[TapResult, TranscriptReader]:
+    reader = TranscriptReader("\n".join(lines), "transcript:foreign")
+    card = reader.wait_for_card(0)
+    assert card is not None
+    transaction = Transaction.purchase(9900, at=NOW)
+    arguments = reader.conditions(transaction, load_terminal("china")).arguments()
+    result = run_tap(
+        card,
+        **arguments,
+        ca_keys=CaKeyRing(),
+        random_bytes=os.urandom,
+        clock=time.perf_counter,
+    )
+    return result, reader
+
+
+def test_a_recording_that_fits_is_answered_in_its_order_without_a_word() -> None:
+    walked, lines = foreign()
+    result, reader = replayed(lines)
+    assert (result.outcome, result.pan) == (walked.outcome, walked.pan)
+    assert reader.departures == ()
+
+
+@pytest.mark.parametrize("change", ["more-before", "other-order", "other-values", "le"])
+def test_a_foreign_walk_is_answered_by_command_and_says_so(change: str) -> None:
+    walked, lines = foreign()
+    pairs = [lines[at : at + 2] for at in range(0, len(lines), 2)]
+    if change == "more-before":  # another reader asked for more than this terminal does
+        pairs.insert(0, ["> 00A404000E315041592E5359532E444446303100", "< 6A82"])
+        pairs.insert(2, ["> 80CA9F1700", "< 9F1701039000"])
+    elif change == "other-order":
+        pairs[0], pairs[1] = pairs[1], pairs[0]
+    elif change == "other-values":
+        pairs[2][0] = pairs[2][0][:-10] + "FF" * 4 + "00"
+        pairs[2][0] = pairs[2][0].replace("27004080", "B6004000")
+    else:
+        pairs[0][0] = pairs[0][0][:-2] + "FF"
+    text = [line for pair in pairs for line in pair]
+    if change == "other-order":  # the recording begins with SELECT, so the walk begins there
+        result, reader = replayed(["> 00B0000000", "< 6D00", *text])
+    else:
+        result, reader = replayed(text)
+    assert (result.outcome, result.pan) == (walked.outcome, walked.pan)
+    if change != "other-values":  # where the terminal can send the recorded values, it does
+        assert reader.departures
+
+
+def test_what_a_foreign_recording_lacks_is_answered_as_a_card_without_it_would() -> None:
+    text = "> 00A40400050102030405\n< 9000\n> 80CA9F1700\n< 9F1701039000"
+    card = TranscriptCard(parse_transcript(text), by_command=True)
+    assert card.transceive(bytes.fromhex("00A4040005A0000000030000")) == b"\x6a\x82"
+    assert card.transceive(bytes.fromhex("00B2010C00")) == b"\x6a\x83"
+    assert card.transceive(bytes.fromhex("80CA9F1700")) == bytes.fromhex("9F1701039000")
+    assert len(card.departures) == 3
+    with pytest.raises(TransportError):
+        card.transceive(bytes.fromhex("80A8000002830000"))
+
+
+def test_a_cryptogram_of_another_type_is_not_taken_for_the_one_that_was_asked() -> None:
+    text = "> 80AE8000020102\n< 77009000\n> 80AE4000020304\n< 80009000"
+    card = TranscriptCard(parse_transcript(text), by_command=True)
+    assert card.transceive(bytes.fromhex("80AE400002050600")) == bytes.fromhex("80009000")
+    assert card.transceive(bytes.fromhex("80AE900002070800")) == bytes.fromhex("77009000")
+    assert ["line 3" in card.departures[0], "line 1" in card.departures[1]] == [True, True]
+    # an approval with a signature (P1 50) that the recording has without: the card goes online
+    assert card.transceive(bytes.fromhex("80AE500002050600")) == bytes.fromhex("77009000")
+    signed = TranscriptCard(parse_transcript("> 80AE5000020304\n< 80009000"), by_command=True)
+    with pytest.raises(TransportError):
+        signed.transceive(bytes.fromhex("80AE400002030400"))
+
+
+def test_our_own_recordings_stop_at_the_first_deviation() -> None:
+    result = tap(quick_card(VISA))
+    reader = TranscriptReader(record(result), "transcript:own")
+    card = reader.wait_for_card(0)
+    assert card is not None
+    with pytest.raises(Deviation):
+        card.transceive(bytes.fromhex("00B2010C00"))
