@@ -58,6 +58,15 @@ def tracked_files() -> list[str]:
     return [name for name in listed.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
 
 
+def test_no_file_holds_both_sides_of_a_merge() -> None:
+    torn = [
+        name
+        for name in tracked_files()
+        if re.search(rb"^(<{7}|>{7}) ", (ROOT / name).read_bytes(), re.M)
+    ]
+    assert torn == []
+
+
 @pytest.mark.timeout(900)
 def test_the_first_command_starts_a_checkout_from_nothing(tmp_path: Path) -> None:
     with socket.socket() as probe:
