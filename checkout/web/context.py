@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from flask import Flask, current_app
 
 from checkout.web.access import credentials
+from checkout.web.access.ended_sessions import EndedSessions
 from checkout.web.access.guard import Guard
 from checkout.web.access.rate_limit import FailuresInDatabase, FailuresInMemory, RateLimit
 from checkout.web.idempotency import StoredResponses
@@ -72,6 +73,7 @@ def install(app: Flask, shop: Shop, rate_limits: RateLimits | None = None) -> No
     guard = Guard(
         credentials.ensure(shop.config.home),
         sign_ins=limits.sign_in,
+        ended=EndedSessions(shop.engine, clock=shop.orders.clock),
         public_url=shop.config.public_url,
     )
     guard.install(app)

@@ -16,6 +16,15 @@ _HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}|[0-9A-Fa-f:.]{2,45}", re.ASCII)
 _NEAR_NAMES = (".localhost", ".local", ".lan", ".internal", ".home.arpa", ".test")
 _PLAIN = "plain http goes to loopback and private addresses only: use https"
 
+# Addresses that a router or the kernel turns into any IPv4 address: IPv4-compatible
+# (RFC 4291, 2.5.5.1), NAT64 (RFC 6052, RFC 8215), Teredo (RFC 4380), 6to4 (RFC 3056).
+_TRANSLATED = tuple(
+    ipaddress.IPv6Network(network)
+    for network in ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16")
+)
+# Clouds serve their machines' credentials here, too.
+_CREDENTIALS = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200")))
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -95,9 +104,13 @@ def _check_host(host: str, *, secure: bool) -> None:
 
 def _check_address(address: Address, *, secure: bool) -> None:
     plain: Address = getattr(address, "ipv4_mapped", None) or address
+    if plain in _CREDENTIALS:
+        raise _refused("no webhook is sent to the address of a cloud's credentials")
     # Clouds serve their machines' credentials at link-local addresses; the others name no host.
     if plain.is_link_local or plain.is_multicast or plain.is_unspecified:
         raise _refused("no webhook is sent to link-local, multicast or unspecified addresses")
+    if not plain.is_loopback and any(plain in network for network in _TRANSLATED):
+        raise _refused("no webhook is sent to IPv6 addresses that stand for IPv4 ones")
     if not (secure or plain.is_loopback or plain.is_private):
         raise _refused(_PLAIN)
 

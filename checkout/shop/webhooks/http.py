@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import ipaddress
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
@@ -44,9 +45,17 @@ class Outcome:
 
 
 def post(
-    url: str, headers: Mapping[str, str], body: bytes, *, timeout_s: float = TIMEOUT_S
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    own_ports: Collection[int] = (),
 ) -> Outcome:
-    """Send `body` to `url`; every failure comes back as an Outcome."""
+    """Send `body` to `url`; every failure comes back as an Outcome.
+
+    Nothing is sent to this machine's `own_ports`, where the shop itself listens.
+    """
     began = time.monotonic()
 
     def ended(
@@ -64,7 +73,7 @@ def post(
         return ended(None, _reason(error))
     with _Deadline(timeout_s) as deadline:
         try:
-            connection = _connect(target, addresses, deadline)
+            connection = _connect(target, addresses, deadline, own_ports)
             with contextlib.closing(connection):
                 response = _exchange(connection, target, headers, body)
                 status, answer = response.status, _beginning(response)
@@ -112,11 +121,13 @@ class _Deadline:
 
 
 def _connect(
-    target: Target, addresses: list[str], deadline: _Deadline
+    target: Target, addresses: list[str], deadline: _Deadline, own_ports: Collection[int]
 ) -> http.client.HTTPConnection:
     """A connection to one of the checked `addresses`: the name is not looked up again."""
     sock = _first_open(target, addresses)
     try:
+        if target.port in own_ports and _is_this_machine(sock):
+            raise OSError("no webhook is sent to the shop itself")
         sock.settimeout(deadline.timeout_s)
         deadline.watch(sock)
         if target.secure:
@@ -132,6 +143,14 @@ def _connect(
     connection = http.client.HTTPConnection(target.host, target.port)
     connection.sock = sock
     return connection
+
+
+def _is_this_machine(sock: socket.socket) -> bool:
+    # The source of a connection to an own address is that address, temporary ones included.
+    peer = str(sock.getpeername()[0])
+    address = ipaddress.ip_address(peer.split("%", 1)[0])
+    plain = getattr(address, "ipv4_mapped", None) or address
+    return plain.is_loopback or peer == sock.getsockname()[0]
 
 
 def _first_open(target: Target, addresses: list[str]) -> socket.socket:

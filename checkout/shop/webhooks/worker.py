@@ -10,11 +10,12 @@ import logging
 import random
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from sqlalchemy import Engine
 
-from checkout.config import Config
+from checkout.config import SWITCH_PORT, Config
 from checkout.database import DatabaseError, one_line, open_engine
 from checkout.encryption import Seal
 from checkout.errors import ShopError
@@ -130,6 +131,7 @@ class DeliveryWorker:
 
 def run_delivery_worker(config: Config, seal: Seal, clock: Clock, stop: threading.Event) -> None:
     """Deliver webhooks until `stop`, with database connections of its own."""
+    send = partial(post, own_ports=(config.port, SWITCH_PORT))
     while not stop.is_set():
         try:
             engine = open_engine(config.database_url, pool_size=2)
@@ -138,6 +140,6 @@ def run_delivery_worker(config: Config, seal: Seal, clock: Clock, stop: threadin
             stop.wait(_AFTER_A_FAULT_S)
             continue
         try:
-            DeliveryWorker(engine, seal=seal, clock=clock).run(stop)
+            DeliveryWorker(engine, seal=seal, clock=clock, send=send).run(stop)
         finally:
             engine.dispose()

@@ -8,6 +8,7 @@ with the merchant key. Every endpoint is closed unless it is marked as open.
 from __future__ import annotations
 
 import ipaddress
+import secrets
 import socket
 from collections.abc import Callable
 from enum import StrEnum
@@ -18,13 +19,14 @@ from flask import Flask, Request, Response, current_app, g, redirect, request, u
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from werkzeug.datastructures import EnvironHeaders
 
+from checkout.shop.webhooks.signing import ID as WEBHOOK_ID
 from checkout.web import assets
 from checkout.web.access.credentials import Credentials
+from checkout.web.access.ended_sessions import SESSION_S, EndedSessions
 from checkout.web.access.rate_limit import RateLimit
 from checkout.web.problems import Problem, wants_json
 
 COOKIE = "checkout_operator"
-SESSION_S = 12 * 3600
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 #: Headers by which a proxy says that it forwards: the peer address is then not the visitor's.
@@ -124,11 +126,13 @@ class Guard:
         credentials: Credentials,
         *,
         sign_ins: RateLimit,
+        ended: EndedSessions,
         public_url: str | None = None,
     ) -> None:
         self.credentials = credentials
         self.public_url = public_url
         self._sign_ins = sign_ins
+        self._ended = ended
         self._sessions = URLSafeTimedSerializer(credentials.signing_key, salt="operator")
         machine = socket.gethostname().lower()
         self._names = {machine, f"{machine}.local", machine.split(".")[0]}
@@ -156,18 +160,28 @@ class Guard:
         if not self.credentials.password_matches(password):
             raise Problem(kind="not-signed-in", detail="That is not the operator's password.")
         self._sign_ins.succeeded(address)
-        return self._sessions.dumps(self._session_mark())
+        return self._sessions.dumps([self._session_mark(), secrets.token_urlsafe(12)])
+
+    def sign_out(self, session: str) -> None:
+        """End the session of a cookie everywhere; a copy of the cookie opens nothing then."""
+        name = self._session_name(session)
+        if name is not None:
+            self._ended.add(name)
 
     def _session_mark(self) -> str:
         # Bound to the password's hash, so that a new password ends every session.
         return self.credentials.password_hash[-16:]
 
     def _has_session(self, request: Request) -> bool:
+        name = self._session_name(request.cookies.get(COOKIE, ""))
+        return name is not None and not self._ended.has(name)
+
+    def _session_name(self, session: str) -> str | None:
         try:
-            mark = self._sessions.loads(request.cookies.get(COOKIE, ""), max_age=SESSION_S)
-        except BadSignature:
-            return False
-        return bool(mark == self._session_mark())
+            mark, name = self._sessions.loads(session, max_age=SESSION_S)
+        except (BadSignature, ValueError, TypeError):
+            return None
+        return str(name) if mark == self._session_mark() else None
 
     def _is_local(self, request: Request) -> bool:
         # Behind a public URL the tunnel connects from loopback, so loopback proves nothing.
@@ -176,6 +190,8 @@ class Guard:
             and is_loopback(request.remote_addr)
             and is_local_name(host_name(request.host))
             and not is_forwarded(request.headers)  # type: ignore[arg-type]
+            # A merchant names the address of a webhook: the shop that calls it proves nothing.
+            and WEBHOOK_ID not in request.headers
         )
 
     def _by_key(self, request: Request) -> Visitor:

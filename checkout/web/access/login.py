@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 from flask import Blueprint, g, make_response, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from checkout.web.access.guard import COOKIE, SESSION_S, Visitor, open_to_all
+from checkout.web.access.ended_sessions import SESSION_S
+from checkout.web.access.guard import COOKIE, Visitor, open_to_all
 from checkout.web.context import current_context
 from checkout.web.problems import Problem, retry_after
 
@@ -21,21 +22,24 @@ def login() -> ResponseReturnValue:
     target = safe_target(request.args.get("next"))
     if g.visitor is not Visitor.STRANGER:
         return redirect(target, 303)
-    return render_template("login.html", target=target, encrypted=request.is_secure)
+    encrypted = current_context().guard.is_encrypted(request)
+    return render_template("login.html", target=target, encrypted=encrypted)
 
 
 @blueprint.post("/login")
 @open_to_all
 def sign_in() -> ResponseReturnValue:
     """Start a session for the right password, or show how long to wait."""
+    guard = current_context().guard
     target = safe_target(request.form.get("next"))
     try:
-        session = current_context().guard.sign_in(
-            request.form.get("password", "")[:200], request.remote_addr
-        )
+        session = guard.sign_in(request.form.get("password", "")[:200], request.remote_addr)
     except Problem as problem:
         page = render_template(
-            "login.html", target=target, encrypted=request.is_secure, trouble=problem.detail
+            "login.html",
+            target=target,
+            encrypted=guard.is_encrypted(request),
+            trouble=problem.detail,
         )
         response = make_response(page, problem.status)
         if problem.retry_after_s is not None:
@@ -47,7 +51,7 @@ def sign_in() -> ResponseReturnValue:
         session,
         max_age=SESSION_S,
         httponly=True,
-        secure=request.is_secure,
+        secure=guard.is_encrypted(request),
         samesite="Strict",
     )
     return signed_in
@@ -56,7 +60,8 @@ def sign_in() -> ResponseReturnValue:
 @blueprint.post("/logout")
 @open_to_all
 def sign_out() -> ResponseReturnValue:
-    """End the operator's session in this browser."""
+    """End the operator's session; a copy of its cookie opens nothing any more."""
+    current_context().guard.sign_out(request.cookies.get(COOKIE, ""))
     signed_out = redirect("/login", 303)
     signed_out.delete_cookie(COOKIE, httponly=True, samesite="Strict")
     return signed_out

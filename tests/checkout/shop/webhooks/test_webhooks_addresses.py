@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from hypothesis import given, strategies as st
 
+from checkout.addresses import lan_address
 from checkout.errors import ShopError
-from checkout.shop.webhooks.addresses import target_of
+from checkout.shop.webhooks.addresses import resolve, target_of
+from checkout.shop.webhooks.http import post
 
 
 @pytest.mark.parametrize(
@@ -57,6 +61,12 @@ def test_these_are_taken(url: str, authority: str, path: str) -> None:
         ("http://[::ffff:169.254.169.254]/", "link-local"),
         ("https://[fe80::1]/", "link-local"),
         ("http://0.0.0.0/", "unspecified"),
+        ("http://[64:ff9b::7f00:1]/", "stand for IPv4"),
+        ("https://[64:ff9b:1::a00:1]/", "stand for IPv4"),
+        ("https://[2002:7f00:1::]/", "stand for IPv4"),
+        ("https://[2001:0:7f00:1::1]/", "stand for IPv4"),
+        ("http://[::7f00:2]/", "stand for IPv4"),
+        ("https://[fd00:ec2::254]/", "credentials"),
         ("https://224.0.0.1/", "multicast"),
     ],
 )
@@ -78,3 +88,27 @@ def test_any_text_is_taken_or_refused(text: str) -> None:
         assert target.host
         assert 1 <= target.port <= 65535
         assert target.path.startswith("/")
+
+
+@pytest.mark.parametrize(
+    "address", ["64:ff9b::7f00:1", "2002:a00:1::1", "::ffff:169.254.169.254", "fd00:ec2::254"]
+)
+def test_a_name_that_stands_for_a_forbidden_address_is_refused_when_it_is_called(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    found = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, 443, 0, 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_named: found)
+    with pytest.raises(ShopError, match="no webhook is sent"):
+        resolve(target_of("https://hooks.example/"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "localhost", "{lan}"])
+def test_nothing_is_sent_to_the_shops_own_port(host: str) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        port = server.getsockname()[1]
+        url = f"http://{host.format(lan=lan_address())}:{port}/orders"
+        outcome = post(url, {}, b"{}", own_ports=(port,), timeout_s=3)
+        assert (outcome.status, outcome.reason) == (None, "no webhook is sent to the shop itself")
+        connection, _ = server.accept()
+        with connection:
+            assert connection.recv(100) == b""

@@ -141,6 +141,42 @@ def test_the_password_opens_the_counter_for_half_a_day(
     assert stranger.get("/", base_url=LAN).status_code == 303
 
 
+def test_a_copy_of_the_cookie_opens_nothing_after_the_sign_out(
+    app: Flask, stranger: FlaskClient, password: str
+) -> None:
+    stranger.post("/login", base_url=LAN, data={"password": password})
+    stolen = stranger.get_cookie("checkout_operator", domain="192.0.2.10")
+    assert stolen is not None
+    elsewhere = app.test_client()
+    elsewhere.environ_base.update({"REMOTE_ADDR": "192.0.2.78"})
+    elsewhere.set_cookie("checkout_operator", stolen.value, domain="192.0.2.10")
+    assert elsewhere.get("/", base_url=LAN).status_code == 200
+    stranger.post("/logout", base_url=LAN)
+    assert elsewhere.get("/", base_url=LAN).status_code == 303
+    # Another session of the same operator goes on, and ending one twice is no fault.
+    stranger.post("/login", base_url=LAN, data={"password": password})
+    elsewhere.post("/logout", base_url=LAN)
+    assert stranger.get("/", base_url=LAN).status_code == 200
+
+
+def test_the_sessions_cookie_is_secure_behind_an_https_proxy(shop: Shop, password: str) -> None:
+    behind = Shop.open(
+        Config(home=shop.config.home, public_url="https://pay.example"), payers=DemoPayers()
+    )
+    try:
+        browser = create_app(shop=behind).test_client()
+        answer = browser.post("/login", base_url="http://pay.example", data={"password": password})
+    finally:
+        behind.close()
+    assert "Secure" in answer.headers["Set-Cookie"]
+
+
+def test_what_a_webhook_calls_is_not_this_machine(client: FlaskClient) -> None:
+    assert client.get("/").status_code == 200
+    assert client.get("/", headers={"webhook-id": "evt_1"}).status_code == 303
+    assert client.post("/orders", headers={"webhook-id": "evt_1"}).status_code == 401
+
+
 def test_a_forged_session_opens_nothing(stranger: FlaskClient) -> None:
     stranger.set_cookie("checkout_operator", "Im9wZXJhdG9yIg.abc.def", domain="192.0.2.10")
     assert stranger.get("/", base_url=LAN).status_code == 303
