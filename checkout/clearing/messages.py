@@ -139,6 +139,7 @@ RESPONSE_TEXTS: dict[str, str] = {
     "61": "over the amount limit",
     "62": "restricted card",
     "63": "cryptogram or security check failed",
+    "64": "amount differs from the original",
     "65": "over the count limit",
     "68": "answer too late",
     "75": "PIN tries exceeded",

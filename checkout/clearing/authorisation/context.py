@@ -9,6 +9,7 @@ import msgspec
 
 from checkout.clearing.hsm.decoded_proof import DecodedProof
 from checkout.clearing.messages import AuthorizationRequest, AuthorizationResponse
+from checkout.money import mask_account
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +89,12 @@ def message_key(transmitted_at: datetime, stan: int, acquirer: str, terminal: st
     """What identifies a request: DE7, DE11, DE32 and DE41."""
     institution = acquirer.lstrip("0") or "0"
     return f"{_second(transmitted_at)}{stan:06d}|{institution}|{terminal}"
+
+
+def forestalled_key(key: str, request: AuthorizationRequest) -> str:
+    """What identifies a request that was reversed before it came: its key and its content."""
+    account = mask_account(request.account)
+    return f"{key}|{request.forwarder}|{account}|{request.amount_minor}|{request.currency}"
 
 
 @lru_cache(maxsize=64)

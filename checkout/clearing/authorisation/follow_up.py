@@ -67,12 +67,13 @@ class FollowUps:
         """Take the whole of a sale back on its own business date."""
         if sale.sold_on != context.business_date:
             return context.refuse("12", "another-day-needs-a-refund")
-        if context.request.amount_minor != sale.entry.amount_minor:
-            return context.refuse("13", "a-void-takes-the-whole")
         return self._take_back(context, sale)
 
     def _take_back(self, context: RequestContext, sale: Sale) -> Outcome:
+        """End the whole of a sale or hold; part of one is refused."""
         entry = sale.entry
+        if context.request.amount_minor != entry.amount_minor:
+            return context.refuse("64", "a-void-takes-the-whole")
         self._backend.resolve(context, entry, Status.VOIDED)
         self._sales.uncount(sale)
         self._backend.enter(

@@ -21,7 +21,7 @@ from checkout.clearing.scheme.participants import CardKind
 from checkout.clearing.scheme.rules import House
 from checkout.clearing.store.rows import EntryRow, MessageRow
 from checkout.database import date_of
-from checkout.money import share_of
+from checkout.money import mask_account, share_of
 
 DISPUTED = ("chargeback", "final-chargeback")
 REPRESENTED = "representment"
@@ -117,16 +117,10 @@ class OriginalSales:
             original.transmitted_at, original.stan, original.acquirer, request.terminal_id
         )
         message = self._backend.store.message_by_key(key)
-        if message is None or message.message_type != original.message_type:
-            return None
-        if not self.is_own(message, request):
+        if message is None or not self.is_own(message, request):
             return None
         entry = self._backend.store.entry(message.seq)
-        if entry is None or entry.merchant != request.merchant_id:
-            return None
-        if request.acquirer != original.acquirer:
-            return None
-        if entry.currency != request.currency:
+        if entry is None or self.difference(message, request, original):
             return None
         return self.sale(self.latest(entry))
 
@@ -134,6 +128,29 @@ class OriginalSales:
         """Whether the forwarder of `request` sent that message: nobody may undo another's."""
         sender = self._backend.participants.by_institution.get(request.forwarder)
         return sender is not None and sender.id == message.peer
+
+    def difference(
+        self, message: MessageRow, request: AuthorizationRequest, original: OriginalElements
+    ) -> str:
+        """The field in which `request` contradicts the message that it names; empty where none.
+
+        The amount is not compared: how much may follow depends on what follows.
+        """
+        if message.message_type != original.message_type:
+            return "DE90"
+        if request.acquirer != original.acquirer:
+            return "DE32"
+        if message.merchant != request.merchant_id:
+            return "DE42"
+        if message.currency != request.currency:
+            return "DE49"
+        if message.account != mask_account(request.account):
+            return "DE2"
+        entry = self._backend.store.entry(message.seq)
+        if entry is None or request.account == entry.payer:
+            return ""
+        token = self._backend.vault.find(request.account)
+        return "" if token is not None and token.account == entry.payer else "DE2"
 
     def sale(self, entry: EntryRow) -> Sale:
         """An entry with what followed it."""

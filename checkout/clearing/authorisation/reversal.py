@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from checkout.clearing.authorisation.backend import Backend
-from checkout.clearing.authorisation.context import Outcome, RequestContext, message_key
+from checkout.clearing.authorisation.context import (
+    Outcome,
+    RequestContext,
+    forestalled_key,
+    message_key,
+)
 from checkout.clearing.authorisation.original import (
     REINSTATED,
     RETURNS,
@@ -39,7 +44,11 @@ class Reversals:
         self._sales = OriginalSales(backend)
 
     def answer(self, context: RequestContext) -> Outcome:
-        """00 where the original no longer stands, 25 where it never arrived, 12 where it stays."""
+        """00 where the original no longer stands, 25 where it never arrived, 12 where it stays.
+
+        A reversal that names another card, merchant or currency than its original is answered 25,
+        one of another amount 64.
+        """
         request = context.request
         original = request.original
         assert original is not None  # a reversal without DE90 is refused as it is decoded
@@ -49,10 +58,16 @@ class Reversals:
         message = self._backend.store.message_by_key(key)
         if message is None:
             # The original may still be on its way. It is then refused when it arrives.
-            self._backend.store.forestall(f"{key}|{request.forwarder}", context.at_us)
+            self._backend.store.forestall(forestalled_key(key, request), context.at_us)
             return context.refuse("25", "original-not-here-yet")
         if not self._sales.is_own(message, request):
             return context.refuse("12", "original-of-another-participant")
+        if differing := self._sales.difference(message, request, original):
+            return context.refuse("25", f"original-differs-in-{differing}")
+        if message.kind != request.transaction_type:
+            return context.refuse("25", "original-differs-in-DE3")
+        if message.amount_minor != request.amount_minor:
+            return context.refuse("64", "a-reversal-takes-the-whole")
         if message.response_code != "00":
             return _undone(context, "original-was-declined")
         return self._undo(context, message)

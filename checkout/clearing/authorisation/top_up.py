@@ -188,5 +188,5 @@ def _check_kind(context: RequestContext, top_up: Sale) -> Outcome | None:
     if top_up.refunded_minor:
         return context.refuse("12", "original-refunded")
     if request.amount_minor != top_up.entry.amount_minor:
-        return context.refuse("13", "a-void-takes-the-whole")
+        return context.refuse("64", "a-void-takes-the-whole")
     return None

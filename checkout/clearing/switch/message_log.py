@@ -108,19 +108,20 @@ def logged_message(
         stan=request.stan,
         terminal=request.terminal_id,
         merchant=request.merchant_id,
-        request=_blanked(message, request, masked),
+        request=blanked(message, request),
         # An answer echoes the number, but never track 2 or the PIN block.
         response=None if answer is None else answer.replace(number, masked.encode("ascii")),
     )
 
 
-def _blanked(message: bytes, request: AuthorizationRequest, masked: str) -> bytes:
+def blanked(message: bytes, request: AuthorizationRequest) -> bytes:
     """The bytes with the card number masked (also in track 2) and the PIN block zeroed.
 
     Lengths stay, so that the log can be read field by field. The MAC no longer fits, so nothing in
     the log can be sent again.
     """
-    account, asterisks = request.account.encode("ascii"), masked.encode("ascii")
+    account = request.account.encode("ascii")
+    asterisks = mask_account(request.account).encode("ascii")
     blanked = message.replace(account, asterisks)
     if request.track2 is not None:
         track = request.track2.encode("ascii").replace(account, asterisks)

@@ -70,15 +70,17 @@ The network alone moves its business date: at 23:00 in Shanghai, or earlier when
 
 ## Rules of conversation
 
-- Two requests are the same if DE7, 11, 32 and 41 are: the second is answered 94. A repeated advice
-  (0220 or 0221) gets its first answer again.
+- Two requests are the same if DE7, 11, 32 and 41 are: the second is answered 94. An advice (0220 or
+  0221) that repeats the first in every field gets its first answer again.
 - A reversal (0420 or 0421) names its original in DE90. 00: the original does not stand (any more).
   25: it has not come; should it come later, it is answered 68. Repeat a reversal until you are
   answered: it takes effect once.
-- A void needs the whole amount on the same business date; a refund takes any part on any day.
+- A void needs the whole amount on the same business date; a refund takes any part on any day. The
+  void of a pre-authorisation and a reversal take the whole too. Another amount is answered 64.
 - A pre-authorisation holds for 30 days and is completed once, to at most 115 %.
 - A message that follows another (0420, void, refund, completion) must come from the participant
-  that sent the original: from any other, a reversal is answered 12, the rest 25.
+  that sent the original: from any other, a reversal is answered 12, the rest 25. DE2,
+  DE32, DE41, DE42 and DE49 are those of the original; where one differs, the answer is 25.
 - A number that is typed (DE22 01x) or given online (81x) needs something that proves its payer: a
   cryptogram in DE55, or a payment token's in DE63 under TK. Without one it is answered 57, unless
   an agreement in the rules says otherwise.

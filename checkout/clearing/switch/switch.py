@@ -9,7 +9,12 @@ import time
 from datetime import datetime
 
 from checkout.clearing.authorisation.backend import Backend
-from checkout.clearing.authorisation.context import Outcome, RequestContext, message_key
+from checkout.clearing.authorisation.context import (
+    Outcome,
+    RequestContext,
+    forestalled_key,
+    message_key,
+)
 from checkout.clearing.authorisation.follow_up import FollowUps
 from checkout.clearing.authorisation.purchase import PurchaseAuthorisation
 from checkout.clearing.authorisation.reversal import Reversals
@@ -29,7 +34,7 @@ from checkout.clearing.messages import (
 from checkout.clearing.pipeline.decode_process import DecodedMessage
 from checkout.clearing.store.rows import MessageRow
 from checkout.clearing.switch.fault_injection import Fault, Faults
-from checkout.clearing.switch.message_log import ReceivedMessage, logged_message
+from checkout.clearing.switch.message_log import ReceivedMessage, blanked, logged_message
 from checkout.clearing.switch.network_management import NetworkManagement
 from checkout.clearing.switch.session import Session
 
@@ -138,7 +143,9 @@ class Switch:
             request.transmitted_at, request.stan, request.acquirer, request.terminal_id
         )
         earlier = self._backend.store.message_by_key(key)
-        if isinstance(question, AuthorizationRequest) and _is_repeated_advice(question, earlier):
+        if isinstance(question, AuthorizationRequest) and _is_repeated_advice(
+            received, question, earlier
+        ):
             assert earlier is not None and earlier.response is not None
             return (session.seal(_repeated_answer(earlier.response, received.fields)),)
         context = self._backend.request_context(
@@ -174,7 +181,7 @@ class Switch:
         kind = context.request.transaction_type
         if not is_first:
             return context.refuse("94", "duplicate")
-        if self._backend.store.is_forestalled(f"{key}|{context.request.forwarder}"):
+        if self._backend.store.is_forestalled(forestalled_key(key, context.request)):
             return context.refuse("68", "reversed-before-it-came")
         try:
             if kind in _PURCHASES:
@@ -256,15 +263,19 @@ def _out_of_order(
     return None
 
 
-def _is_repeated_advice(request: AuthorizationRequest, earlier: MessageRow | None) -> bool:
-    """Whether an advice is a repetition, which is answered as before, where it was answered."""
-    return (
-        earlier is not None
-        and earlier.response is not None
-        and request.transaction_type in _ADVICES
-        and earlier.kind == request.transaction_type
-        and earlier.amount_minor == request.amount_minor
-    )
+def _is_repeated_advice(
+    received: ReceivedMessage, request: AuthorizationRequest, earlier: MessageRow | None
+) -> bool:
+    """Whether an advice repeats the earlier one field by field; it then gets that one's answer."""
+    if earlier is None or earlier.response is None or request.transaction_type not in _ADVICES:
+        return False
+    repeated = unpack(blanked(received.message, request), masked=True)
+    return _content(repeated) == _content(unpack(earlier.request, masked=True))
+
+
+def _content(fields: Fields) -> Fields:
+    """What a repetition has in common with the first: everything but its type and its MAC."""
+    return {name: value for name, value in fields.items() if name not in _OWN_FIELDS | {"t"}}
 
 
 def _repeated_answer(logged: bytes, question: Fields) -> Fields:

@@ -88,7 +88,7 @@ class Model:
         if void and (top_up.day != self.day or top_up.refunded):
             return Sent("void", "12")
         if void and amount != top_up.amount:
-            return Sent("void", "13")
+            return Sent("void", "64")
         if amount > top_up.amount - top_up.refunded:
             return Sent("refund", "61")
         if amount > self.available[top_up.wallet]:
@@ -110,15 +110,17 @@ class Model:
         if sale.day != self.day or sale.refunded:
             return Sent("void", "12")
         if amount != sale.amount:
-            return Sent("void", "13")
+            return Sent("void", "64")
         self._void(sale)
         return Sent("void", "00", released=sale)
 
-    def release(self, original: Booked) -> Sent:
-        """Give up a hold."""
+    def release(self, original: Booked, amount: int) -> Sent:
+        """Give up the whole of a hold."""
         hold = original.latest()
         if hold.kind != "hold" or hold.state != "pending":
             return Sent("release", "12")
+        if amount != hold.amount:
+            return Sent("release", "64")
         self._void(hold)
         return Sent("release", "00", released=hold)
 

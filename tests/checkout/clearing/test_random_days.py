@@ -312,7 +312,7 @@ class Business:
             case _T.REFUND:
                 return self.model.refund(booked, amount)
             case _T.PREAUTHORISATION_VOID:
-                return self.model.release(booked)
+                return self.model.release(booked, amount)
             case kind:
                 hold = booked.latest()
                 share = (2 * hold.billing * amount + hold.amount) // (2 * hold.amount)

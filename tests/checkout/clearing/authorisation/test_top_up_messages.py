@@ -132,7 +132,7 @@ def test_void_takes_the_whole_back_on_its_day_only(
     before = _balances(network)
     top_up = _asked(network, operator)
     assert _code(operator, top_up) == "00"
-    assert _code(operator, network.follow(top_up, _T.VOID, 1)) == "13"
+    assert _code(operator, network.follow(top_up, _T.VOID, 1)) == "64"
     void = network.follow(top_up, _T.VOID)
     assert _code(operator, void) == "00"
     assert _code(operator, network.follow(top_up, _T.VOID)) == "12"

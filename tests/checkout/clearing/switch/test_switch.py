@@ -182,7 +182,7 @@ def test_repeated_refund_gets_the_same_answer_and_books_once(network: Network) -
 def test_void_takes_the_whole_sale_back_on_the_same_day_only(network: Network) -> None:
     request = network.request()
     network.ask(request)
-    assert network.code(network.follow(request, _T.VOID, 1)) == "13"
+    assert network.code(network.follow(request, _T.VOID, 1)) == "64"
     assert network.code(network.follow(request, _T.VOID)) == "00"
     assert network.code(network.follow(request, _T.VOID)) == "12"
     late = network.request()
