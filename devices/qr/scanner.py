@@ -1,7 +1,8 @@
 """From a picture to the texts of the codes in it: QR symbols and Code 128 barcodes.
 
 zxing-cpp reads them: turned, of low contrast, of one bit, small or large, several in a picture.
-Where it finds none, it gets the same picture with other contrast, size and sharpness.
+Where it finds none, it gets the same picture with other contrast, size and sharpness, its colours
+one by one, a large photo at its full size, and turned or inverted for the bars of Code 128.
 """
 
 from __future__ import annotations
@@ -13,7 +14,17 @@ from pathlib import Path
 import zxingcpp
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
-from devices.qr.picture import USUAL_SIDE, ImageTooLarge, NotAnImage, ScanError, open_picture
+from devices.qr.charset import text_of
+from devices.qr.picture import (
+    USUAL_SIDE,
+    ImageTooLarge,
+    NotAnImage,
+    ScanError,
+    bytes_of,
+    open_channels,
+    open_picture,
+    size_of,
+)
 
 __all__ = ["ImageTooLarge", "NoCode", "NotAnImage", "Scan", "ScanError", "read", "read_all"]
 
@@ -21,6 +32,10 @@ __all__ = ["ImageTooLarge", "NoCode", "NotAnImage", "Scan", "ScanError", "read",
 _SYMBOLOGIES = zxingcpp.BarcodeFormats(
     [zxingcpp.BarcodeFormat.QRCode, zxingcpp.BarcodeFormat.Code128]
 )
+_BARS = zxingcpp.BarcodeFormats([zxingcpp.BarcodeFormat.Code128])
+_LONGEST_SIDE = 65_535  # of what zxing-cpp takes
+# Degrees by which bars are turned back; zxing-cpp reads within 10 degrees, and 90 degrees further.
+_BAR_ANGLES = (15, 30, 45, 60, 75)
 
 
 class NoCode(ScanError):
@@ -57,22 +72,57 @@ def read_all(source: bytes | Path) -> tuple[Scan, ...]:
     NotAnImage and ImageTooLarge say what is wrong with the picture; OSError where the file cannot
     be read.
     """
-    for picture in _variants(open_picture(source)):
-        found = _scans(picture)
+    content = bytes_of(source)
+    image = open_picture(content)
+    for picture in _pictures(content, image):
+        found = _scans(picture, _SYMBOLOGIES)
+        if found:
+            return found
+    for picture in _for_bars(image):
+        found = _scans(picture, _BARS)
         if found:
             return found
     return ()
 
 
-def _variants(image: Image.Image) -> Iterator[Image.Image]:
-    """The picture as it is, then changed in several ways; what helps most often comes first."""
+def _pictures(content: bytes, image: Image.Image) -> Iterator[Image.Image]:
+    """The picture as it is, then changed in several ways; what helps most often comes first.
+
+    `image` is the picture that `content` holds, perhaps at a fraction of its size.
+    """
+    size = image.size
     yield image
     if max(image.size) > USUAL_SIDE:
         image = ImageOps.contain(image, (USUAL_SIDE, USUAL_SIDE))
         yield image
-    framed = ImageOps.expand(image, border=max(image.size) // 12 + 8, fill=255)
-    contrasted = ImageOps.autocontrast(framed, cutoff=2)
+    yield from _sharpened(image)
+    for channel in open_channels(content):
+        yield _stretched(channel)
+    if max(size) > USUAL_SIDE:
+        width, height = size_of(content)
+        if width * height > size[0] * size[1]:
+            yield open_picture(content, whole=True)
+
+
+def _stretched(image: Image.Image) -> Image.Image:
+    """The picture with its contrast stretched, then in a white frame.
+
+    In the other order the frame's white counts as the picture's own, and nothing is stretched.
+    """
+    image.thumbnail((USUAL_SIDE, USUAL_SIDE))
+    return _framed(ImageOps.autocontrast(image, cutoff=2))
+
+
+def _framed(image: Image.Image) -> Image.Image:
+    return ImageOps.expand(image, border=max(image.size) // 12 + 8, fill=255)
+
+
+def _sharpened(image: Image.Image) -> Iterator[Image.Image]:
+    """The picture with other contrast, size and sharpness."""
+    framed = _framed(image)
+    contrasted = _framed(ImageOps.autocontrast(image, cutoff=2))
     doubled = contrasted.resize((framed.width * 2, framed.height * 2), Image.Resampling.BICUBIC)
+    yield contrasted
     yield doubled.filter(ImageFilter.GaussianBlur(2))
     yield contrasted.filter(ImageFilter.GaussianBlur(1))
     yield doubled
@@ -82,28 +132,30 @@ def _variants(image: Image.Image) -> Iterator[Image.Image]:
     yield ImageOps.autocontrast(ImageChops.subtract(framed, background, 1, 128), cutoff=1)
 
 
-def _scans(image: Image.Image) -> tuple[Scan, ...]:
+def _for_bars(image: Image.Image) -> Iterator[Image.Image]:
+    """The picture inverted, and turned by steps that zxing-cpp's scan lines span."""
+    image = (
+        ImageOps.contain(image, (USUAL_SIDE, USUAL_SIDE)) if max(image.size) > USUAL_SIDE else image
+    )
+    yield _framed(ImageOps.invert(image))
+    for angle in _BAR_ANGLES:
+        yield image.rotate(angle, expand=True, fillcolor=255, resample=Image.Resampling.BILINEAR)
+
+
+def _scans(image: Image.Image, formats: zxingcpp.BarcodeFormats) -> tuple[Scan, ...]:
+    if not 0 < min(image.size) <= max(image.size) <= _LONGEST_SIDE:
+        return ()
     found = []
-    for code in zxingcpp.read_barcodes(image, formats=_SYMBOLOGIES):
+    codes = zxingcpp.read_barcodes(image, formats=formats, text_mode=zxingcpp.TextMode.HexECI)
+    for code in codes:
         place = code.position
         corners = (place.top_left, place.top_right, place.bottom_right, place.bottom_left)
         is_qr = code.format.symbology == zxingcpp.BarcodeFormat.QRCode
         found.append(
             Scan(
-                text=_text(code),
+                text=text_of(code.bytes, bytes.fromhex(code.text)),
                 symbology="qr" if is_qr else "code-128",
                 corners=tuple((corner.x, corner.y) for corner in corners),
             )
         )
     return tuple(sorted(found, key=lambda each: each.area, reverse=True))
-
-
-def _text(code: zxingcpp.Barcode) -> str:
-    """The code's bytes as UTF-8, or the encoding that zxing-cpp guesses where they are not UTF-8.
-
-    zxing-cpp's own text has names such as `<NUL>` in place of unprintable characters.
-    """
-    try:
-        return code.bytes.decode("utf-8")
-    except UnicodeDecodeError:
-        return code.text

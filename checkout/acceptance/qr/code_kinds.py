@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from checkout.acceptance.qr import payer_code
 from checkout.acceptance.qr.link import LinkError, parse_link
+from checkout.acceptance.qr.signed_payload import is_ours
 from devices.qr.codec import cpm, mpm
 from devices.qr.codec.verdict import Verdict
 
@@ -56,6 +57,7 @@ class Reading:
         }
 
 
+_KIND_ORDER = [Kind.EMV_MPM, Kind.EMV_CPM, Kind.LINK, Kind.BARCODE, Kind.OTHER]
 # The payer codes of each house: the digits that they begin with, and how many there are.
 _BARCODES = (
     ("wechat", re.compile(r"1[0-5][0-9]{16}")),
@@ -89,15 +91,29 @@ def read(text: str) -> Reading:
 def best(texts: Sequence[str]) -> Reading:
     """The code to go on with, of several in one picture; ValueError for none.
 
-    A code that keeps its rules comes before one that breaks them, then a kind that pays before one
-    that does not, then the order given.
+    A checkout's own link or payload comes first, then what pays elsewhere, then any other address:
+    a poster's link is often in view beside the counter's code. Among equals, a code that keeps its
+    rules comes before one that breaks them, then the kinds in their order, then the order given.
     """
-    order = [Kind.EMV_MPM, Kind.EMV_CPM, Kind.LINK, Kind.BARCODE, Kind.OTHER]
     verdicts = [Verdict.STRICT, Verdict.NONCONFORMING, Verdict.INVALID]
     if not texts:
         raise ValueError("texts: expected at least one")
-    readings = [read(text) for text in texts]
-    return min(readings, key=lambda each: (verdicts.index(each.verdict), order.index(each.kind)))
+
+    def rank(reading: Reading) -> tuple[bool, int, int, int]:
+        unusable = reading.verdict is Verdict.INVALID
+        order = _KIND_ORDER.index(reading.kind)
+        return unusable, _standing(reading), verdicts.index(reading.verdict), order
+
+    return min((read(text) for text in texts), key=rank)
+
+
+def _standing(reading: Reading) -> int:
+    """0 for a checkout's own code, 1 for any other that pays, 2 for the rest."""
+    own_payload = reading.kind is Kind.EMV_MPM and is_ours(reading.text)
+    if own_payload or (reading.kind is Kind.LINK and reading.fields.get("house") == "checkout"):
+        return 0
+    plain_address = reading.kind is Kind.LINK and "house" not in reading.fields
+    return 2 if plain_address or reading.kind is Kind.OTHER else 1
 
 
 def _barcode(text: str) -> Reading | None:

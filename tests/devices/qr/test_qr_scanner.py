@@ -15,6 +15,7 @@ from PIL import Image, ImageChops, ImageEnhance, ImageFilter, ImageOps
 
 from devices.qr import picture, scanner
 from devices.qr.scanner import ImageTooLarge, NoCode, NotAnImage, ScanError
+from devices.qr.symbol import encoder, rendering
 
 LINK = "HTTP://192.168.1.20:8000/P/ABCDEFGHIJKLM"
 BARCODE = "9912345678901234567"
@@ -111,8 +112,115 @@ def test_jpeg_from_a_phone_held_sideways_is_read_upright(tmp_path: Path) -> None
 
 
 def test_other_kinds_of_picture_are_read() -> None:
-    for kind in ("WEBP", "GIF", "BMP", "PPM"):
+    for kind in ("WEBP", "AVIF", "TIFF", "GIF", "BMP", "PPM"):
         assert scanner.read(saved(page(symbol()), kind))[0].text == LINK
+
+
+@pytest.mark.parametrize(("light", "dark"), [(232, 226), (140, 134), (40, 34)])
+@pytest.mark.parametrize("cut", [0, 32])
+def test_faint_code_with_little_or_no_margin_is_read(light: int, dark: int, cut: int) -> None:
+    """Contrast is stretched before a white frame is put around, not after."""
+    drawn = ImageOps.crop(symbol(), cut)
+    faint = drawn.point(lambda value: light if value else dark)
+    grainy = ImageChops.add(faint, Image.effect_noise(faint.size, 3), 1, -128)
+    assert [scan.text for scan in scanner.read(saved(grainy))] == [LINK]
+
+
+@pytest.mark.parametrize(
+    ("light", "dark"),
+    [
+        ((0, 102, 0), (200, 0, 0)),
+        ((200, 0, 0), (0, 102, 0)),
+        ((255, 90, 90), (0, 180, 255)),
+        ((110, 110, 255), (110, 137, 40)),
+    ],
+)
+def test_code_in_colours_of_equal_brightness_is_read(
+    light: tuple[int, int, int], dark: tuple[int, int, int]
+) -> None:
+    drawn = page(symbol())
+    coloured = Image.composite(
+        Image.new("RGB", drawn.size, light), Image.new("RGB", drawn.size, dark), drawn.convert("1")
+    )
+    for kind in ("PNG", "WEBP"):
+        assert [scan.text for scan in scanner.read(saved(coloured, kind, lossless=True))] == [LINK]
+
+
+def test_small_code_in_a_photo_of_48_megapixels_is_read() -> None:
+    photo = Image.new("L", (8000, 6000), 200)
+    photo.paste(symbol(box=1), (6101, 4203))
+    assert [scan.text for scan in scanner.read(saved(photo, "JPEG", quality=85))] == [LINK]
+
+
+@pytest.mark.parametrize("angle", [0, 12, 15, 30, 45, 52, 75, 90, 105, 135, 150, 172, 180, 285])
+def test_turned_barcode_is_read(angle: int) -> None:
+    turned = page(bars()).rotate(angle, expand=True, fillcolor=255)
+    assert [scan.text for scan in scanner.read(saved(turned))] == [BARCODE]
+
+
+def test_barcode_light_on_dark_is_read() -> None:
+    for drawn in (page(bars()), page(bars(), 10)):
+        assert [scan.text for scan in scanner.read(saved(ImageOps.invert(drawn)))] == [BARCODE]
+
+
+class Declared(str):
+    """A text that is encoded in a character set of its own."""
+
+    codec = "utf-8"
+
+    def encode(self, *_: str) -> bytes:
+        return str.encode(self, self.codec)
+
+    def isascii(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("codec", "eci", "text"),
+    [
+        ("utf-16-be", 25, "茶馆"),
+        ("utf-16-be", 25, "AB"),
+        ("utf-16-be", 25, "12345"),
+        ("utf-16-le", 33, "茶A"),
+        ("gb18030", 32, "小巷茶馆"),
+        ("gb18030", 32, "𠀀龘茶"),
+        ("gb18030", 32, "模"),
+        ("gb2312", 29, "茶馆"),
+        ("shift_jis", 20, "お茶の店"),
+        ("big5", 28, "茶館"),
+        ("euc-kr", 30, "한국"),
+        ("iso8859-1", 3, "Café"),
+        ("iso8859-7", 9, "ΤΣΑΙ"),
+        ("cp1251", 22, "чай"),
+        ("utf-8", 26, "茶\\馆\\000026"),
+    ],
+)
+def test_declared_character_set_is_followed(
+    monkeypatch: pytest.MonkeyPatch, codec: str, eci: int, text: str
+) -> None:
+    monkeypatch.setattr(encoder, "_ECI_UTF_8", "0111" + format(eci, "08b"))
+    declared = Declared(text)
+    declared.codec = codec
+    assert scanner.read(rendering.png(declared, module_pixels=5))[0].text == text
+
+
+@pytest.mark.parametrize(
+    ("codec", "text"),
+    [
+        ("gbk", "茶馆"),
+        ("gbk", "小巷茶馆 88号"),
+        ("gbk", "上海市南京路，茶馆"),
+        ("shift_jis", "お茶"),
+        ("shift_jis", "東京タワー"),
+        ("iso8859-1", "Café"),
+        ("iso8859-1", "naïve Zürich"),
+        ("utf-8", "模ģ"),
+        ("utf-8", "茶"),
+    ],
+)
+def test_character_set_that_is_not_declared_is_recognised(codec: str, text: str) -> None:
+    picture = rendering.png(text.encode(codec), module_pixels=5)
+    assert scanner.read(picture)[0].text == text
 
 
 def test_transparent_background_counts_as_white() -> None:
@@ -267,7 +375,8 @@ def test_squares_and_strokes_of_an_svg_are_read() -> None:
 def check_damage(count: int, seed: int) -> None:
     rng = random.Random(seed)
     sources = [
-        saved(page(symbol(), 10), kind) for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "PPM")
+        saved(page(symbol(), 10), kind)
+        for kind in ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "PPM")
     ]
     sources.append(b"<svg viewBox='0 0 9 9'><path stroke='#000' d='M1 1h2m3 0h1'/></svg>")
     for _ in range(count):

@@ -16,6 +16,7 @@ from checkout.commands import qr
 from checkout.commands.qr import CodeFileError
 from checkout.config import Merchant
 from checkout.money import Money
+from devices.qr.codec import mpm
 from devices.qr.codec.mpm_tlv import join, with_crc
 from devices.qr.codec.verdict import Verdict
 from devices.qr.scanner import NoCode, NotAnImage
@@ -112,6 +113,34 @@ def test_best_of_several_is_the_one_that_pays() -> None:
     assert best(["https://example.org/a", EMV]).text == EMV
     with pytest.raises(ValueError, match=r"^texts: "):
         best([])
+
+
+FOREIGN = with_crc("00020126190007ORG.TEA01041234520458125303156540510.005802CN5903TEA6007BEIJING")
+WALLET = "https://qr.alipay.com/bax00000"
+POSTER = "https://example.org/menu"
+
+
+@pytest.mark.parametrize(
+    ("texts", "chosen"),
+    [
+        ((POSTER, LINK), LINK),
+        ((FOREIGN, LINK), LINK),
+        ((WALLET, LINK), LINK),
+        ((FOREIGN, EMV), EMV),
+        ((POSTER, WALLET), WALLET),
+        ((POSTER, SHORT_OF_A_CITY), SHORT_OF_A_CITY),
+        ((POSTER, "134567890123456789"), "134567890123456789"),
+        ((FOREIGN[:-1] + "!", POSTER), POSTER),
+        ((WALLET, FOREIGN), FOREIGN),
+        (("hello", POSTER), POSTER),
+    ],
+)
+def test_own_code_wins_and_a_posters_address_comes_last(
+    texts: tuple[str, ...], chosen: str
+) -> None:
+    assert mpm.parse(FOREIGN).verdict is Verdict.STRICT
+    assert best(texts).text == chosen
+    assert best(texts[::-1]).text == chosen
 
 
 @pytest.mark.parametrize("name", ["code.png", "code.svg", "CODE.PNG"])
