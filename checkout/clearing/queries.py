@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
+from checkout.clearing.hsm.keystore import KEY_CHECK
 from checkout.clearing.iso8583.dump import describe
 from checkout.clearing.ledger.ledger import LEGS_PER_ENTRY, Balance, Status, check_trial_balance
 from checkout.clearing.settlement.disputes import DisputeReason, DisputeState, dispute_from_json
@@ -186,6 +187,11 @@ class ClearingReader:
         """Which date each participant that has signed on has cut over to."""
         found = self._rows("SELECT name, amount FROM clearing_numbers WHERE name LIKE 'cut-over/%'")
         return {name.partition("/")[2]: date_of(day) for name, day in found}
+
+    def key_check(self) -> int | None:
+        """The check value of the keys that this database was made with; None for a new one."""
+        found = self._rows("SELECT amount FROM clearing_numbers WHERE name = :name", name=KEY_CHECK)
+        return int(found[0][0]) if found else None
 
     def payment_tokens(self) -> tuple[dict[str, Any], ...]:
         """Every payment token with its state and domain; both numbers masked."""

@@ -46,6 +46,7 @@ def run(options: Options) -> int:
     config = Config(database=options.database)
     shop = Shop.open(config, payers=DemoPayers(), own_switch=True)
     try:
+        shop.clearing()  # where no switch can start, nobody is charged and no order is made
         order = shop.orders.create(amount_minor=amount.amount_minor, currency=amount.currency)
         try:
             payment = _pay(shop, config, options, order, who)

@@ -14,6 +14,7 @@ from checkout.acceptance.nfc import terminal as tap
 from checkout.acceptance.qr.link import base_url
 from checkout.addresses import lan_address
 from checkout.clearing.clock import wall_clock
+from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.scheme.rules import rules_in
 from checkout.clearing.switch.discovery import find_switch
 from checkout.commands.common import (
@@ -64,7 +65,9 @@ def run(options: Options) -> int:
     check_port(config.host, config.port)
     check_path(config.reader)
     # A fault that would end a child process is found here, and reported in one line.
-    Shop.open(config, payers=DemoPayers()).close()
+    shop = Shop.open(config, payers=DemoPayers())
+    KeyStore(config.home).check(shop.books.key_check())
+    shop.close()
     check_alone(config)
     tap.load(config.home, clock=wall_clock)
     rules_in(config.home)

@@ -18,7 +18,6 @@ from checkout.clearing.client.open_client import open_client
 from checkout.clearing.queries import ClearingReader
 from checkout.config import Config, make_home
 from checkout.database import open_engine
-from checkout.encryption import Seal
 from checkout.errors import ShopError
 from checkout.shop import tables
 from checkout.shop.orders.events import Feed
@@ -41,6 +40,7 @@ from checkout.shop.payments.reversals import Reversals
 from checkout.shop.payments.stickers import StaticCodes
 from checkout.shop.payments.top_ups import TopUps
 from checkout.shop.reader_status import CounterReader
+from checkout.shop.sealed_database import open_seal
 from checkout.shop.webhooks.deliveries import Deliveries
 from checkout.shop.webhooks.endpoints import Endpoints
 
@@ -76,7 +76,7 @@ class Shop:
         self.engine = engine
         self.payers = payers
         self.clearing = clearing
-        self.seal = Seal(config.home)
+        self.seal = open_seal(config.home, engine)
         #: The secret under which this shop's EMV codes are signed.
         self.code_key = self.seal.derive("emv codes")
         self.feed = Feed(engine, heartbeat_s=config.heartbeat_s)
@@ -168,7 +168,8 @@ class Shop:
     ) -> Shop:
         """Open database and keys, joining the running switch on first use.
 
-        With `own_switch` one is started in this process where none runs. Raises DatabaseError.
+        With `own_switch` one is started in this process where none runs. Raises DatabaseError or
+        KeyLost.
         """
         make_home(config.home)
         engine = open_engine(config.database_url)

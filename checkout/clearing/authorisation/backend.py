@@ -13,7 +13,7 @@ from checkout.clearing.authorisation.issuer_availability import IssuerAvailabili
 from checkout.clearing.authorisation.routing import Routing
 from checkout.clearing.clock import SettableClock
 from checkout.clearing.hsm.decoded_proof import DecodedProof
-from checkout.clearing.hsm.keystore import KeyStore
+from checkout.clearing.hsm.keystore import KEY_CHECK, KeyStore
 from checkout.clearing.issuing.account_store import AccountStore
 from checkout.clearing.issuing.world import World
 from checkout.clearing.ledger.ledger import Leg, Status, transfers_of
@@ -64,7 +64,13 @@ class Backend:
         self._closed: date | None = None
 
     def open_books(self, now: datetime) -> None:
-        """Enter the opening balances and payment tokens that a fresh database lacks."""
+        """Enter the opening balances and payment tokens that a fresh database lacks.
+
+        Raises KeyStoreError where the database was made with other keys.
+        """
+        check_value = self.keys.check(self.store.number(KEY_CHECK))
+        if self.store.number(KEY_CHECK) is None:
+            self.store.put_number(KEY_CHECK, check_value)
         for participant in self.participants.signing_on():
             self.keys.zone_key(participant.id)  # made now: the participant signs on with it
         self.accounts.open_accounts(now)

@@ -7,6 +7,7 @@ processes may do so at once. No key is ever printed: `repr` shows the path alone
 from __future__ import annotations
 
 import contextlib
+import hmac
 import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,9 @@ from checkout.clearing.hsm import tdes
 from checkout.clearing.hsm.card_keys import derive_card_key
 from checkout.clearing.scheme.participants import demo_participants
 from checkout.private_files import private_folder, replace_private
+
+#: Under this name the clearing tables store the check value of their keys.
+KEY_CHECK = "key-check"
 
 _CACHED_CARD_KEYS = 1 << 16
 _LOCK_POLL_S = 0.005
@@ -125,6 +129,24 @@ class KeyStore:
     def secret(self, name: str) -> bytes:
         """32 random bytes stored under `name`, such as the pepper of stored PINs."""
         return self._random_secret(f"secret {name}", "bytes")
+
+    def check(self, recorded: int | None) -> int:
+        """The check value of these keys, a number of 62 bits that does not reveal them.
+
+        `recorded` is that of the keys which a database was made with, None for a new database.
+        Raises KeyStoreError where it differs.
+        """
+        missing = recorded is not None and not self.path.exists()
+        if not missing:
+            secret = self.secret("check-value")
+            value = int.from_bytes(hmac.digest(secret, b"check value", "sha256")[:8], "big") >> 2
+            if recorded in (None, value):
+                return value
+        what = "this file is missing" if missing else "these are not the keys of this database"
+        raise KeyStoreError(
+            f"{self.path}: {what}; stored PINs, payment tokens and participants' keys depend on "
+            "them: restore the file, or start the demo afresh with `checkout reset`"
+        )
 
     def _random_secret(self, section: str, entry: str) -> bytes:
         held = self._section(section)

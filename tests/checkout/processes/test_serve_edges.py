@@ -171,3 +171,33 @@ def is_closed(sock: socket) -> bool:
     except OSError:
         pass
     return True
+
+
+@pytest.mark.parametrize("file", ["shop.key", "issuer-keys.json"])
+@pytest.mark.parametrize("other", [False, True])
+def test_a_lost_key_stops_the_start_in_one_line_until_it_is_restored_or_all_is_reset(
+    tmp_path: Path, file: str, other: bool
+) -> None:
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    assert run(home, "pay", "--mode", "qr", "--amount", "1").returncode == 0
+    path = home / "keys" / file
+    key = path.read_bytes()
+    path.unlink()
+    if other:
+        assert run(elsewhere, "pay", "--mode", "qr", "--amount", "1").returncode == 0
+        path.write_bytes((elsewhere / "keys" / file).read_bytes())
+        path.chmod(0o600)
+    for command in (("serve", "--port", str(free_port())), ("pay", "--mode=qr", "--amount=1")):
+        refused = run(home, *command)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        (line,) = refused.stderr.splitlines()
+        assert f"keys/{file}: " in line
+        assert "depend on" in line or "protects" in line
+        assert "checkout reset" in line
+        assert path.exists() is other
+    path.write_bytes(key)
+    path.chmod(0o600)
+    assert run(home, "pay", "--mode", "qr", "--amount", "1").returncode == 0
+    path.unlink()
+    assert run(home, "reset").returncode == 0
+    assert run(home, "pay", "--mode", "qr", "--amount", "1").returncode == 0
