@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, inspect, text
 
 from checkout.clearing.hsm.keystore import KEY_CHECK
 from checkout.clearing.iso8583.dump import describe
@@ -190,6 +190,8 @@ class ClearingReader:
 
     def key_check(self) -> int | None:
         """The check value of the keys that this database was made with; None for a new one."""
+        if not inspect(self._engine).has_table("clearing_numbers"):
+            return None  # no switch has run on it yet
         found = self._rows("SELECT amount FROM clearing_numbers WHERE name = :name", name=KEY_CHECK)
         return int(found[0][0]) if found else None
 
