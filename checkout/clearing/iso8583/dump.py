@@ -39,7 +39,8 @@ _ICC_TAG_NAMES = {
     "9F63": "product identification",
     "9F74": "electronic cash issuer code",
 }
-_SENSITIVE_TAGS = {"5A", "57", "9F6B", "56", "5F20", "9F1F", "9F46"}
+#: Tags of DE55 whose values name neither a person nor a card; every other value is masked.
+_HARMLESS_TAGS = frozenset(_ICC_TAG_NAMES) | {"5F24", "5F34", "9F06", "9F07", "9F6C", "9F6E"}
 
 
 def describe(message: bytes) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def _icc(icc: bytes) -> dict[str, str] | str:
             at += length
             name = _ICC_TAG_NAMES.get(tag)
             label = f"{tag} {name}" if name else tag
-            shown[label] = "*" * (2 * len(value)) if tag in _SENSITIVE_TAGS else value.hex().upper()
+            shown[label] = value.hex().upper() if tag in _HARMLESS_TAGS else "*" * (2 * len(value))
     except IndexError:
         return f"({len(icc)} bytes, not BER-TLV)"
     return shown

@@ -1,8 +1,9 @@
-"""Masks card number, track, name and card certificate in an exchange, so that it may be shown.
+"""Masks everything in an exchange that can name a person or a card, so that it may be shown.
 
-Lengths and structure stay, so that a masked exchange still parses and replays. The card's public
-key certificate (9F46) is masked because anyone who has the CA's public key can read the card
-number in it.
+Of a response only those values stay that are known to be harmless. Lengths and structure stay, so
+that a masked exchange still parses and replays. The card's public key certificate (9F46) is masked
+because anyone who has the CA's public key can read the card number in it, and so is the signed
+static data (93): its hash covers the number, of which only a few digits would have to be guessed.
 """
 
 from __future__ import annotations
@@ -12,11 +13,29 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from devices.nfc.emv.ber_tlv import TlvError, read_header
-from devices.nfc.emv.tags import SENSITIVE
+from devices.nfc.emv.tags import SENSITIVE, TAGS, Source
 
 _BCD_PAN = frozenset({0x5A})
 _TRACK_2 = frozenset({0x57, 0x9F6B})
 _TEXT = frozenset({0x5F20, 0x9F0B, 0x56})
+#: The card's values that are the same on every card of a product, or new in every tap, or amounts.
+_HARMLESS_OF_CARD: Final = """
+42 4F 50 5F24 5F25 5F28 5F2D 5F30 5F34 5F50 5F55 82 84 87 88 89 8C 8D 8E 8F 90 92 94 97 9D
+9F07 9F08 9F0D 9F0E 9F0F 9F11 9F12 9F13 9F14 9F17 9F23 9F26 9F27 9F29 9F2A 9F2E 9F32 9F36 9F38
+9F3B 9F42 9F43 9F44 9F45 9F47 9F49 9F4A 9F4B 9F4C 9F4D 9F4F 9F51 9F52 9F5A 9F5D 9F63 9F68 9F69
+9F6C 9F74 9F77 9F78 9F79 DF4B
+"""
+#: These and the terminal's own values stay; every other value is masked.
+_HARMLESS: Final = (
+    frozenset(int(tag, 16) for tag in _HARMLESS_OF_CARD.split())
+    | {entry.tag for entry in TAGS.values() if entry.source is Source.TERMINAL}
+) - SENSITIVE
+#: Values of which only the beginning has a meaning of its own; an issuer fills the rest at will.
+#: 9F10: key index, cryptogram version and card verification results.
+_HARMLESS_BEGINNING: Final = {0x9F10: 8}
+_FORMAT_1, _FORM_FACTOR = 0x80, 0x9F6E
+_FORM_FACTOR_BYTES: Final = 4  # Visa; Mastercard's third party data are longer
+_GENERATE_AC_BYTES: Final = 11  # CID, ATC and cryptogram, before the issuer application data
 #: Track 2 (number, D, expiry, service code: ISO/IEC 7813), or a number after its tag and length, in
 #: hex. It is searched for in the whole body, because broken TLV hides the tag but not the digits.
 _LOOSE: Final = re.compile(
@@ -49,23 +68,47 @@ def pans_in(bodies: Iterable[bytes]) -> frozenset[str]:
 
 
 def mask_body(body: bytes, pans: Iterable[str]) -> bytes:
-    """A command or response body with everything sensitive replaced, byte for byte as long.
+    """The body of a response with all that is not known to be harmless replaced, as long as before.
 
-    A body that begins like a template but is broken inside becomes all zeros, because the
-    sensitive values in it can't be located.
+    A body that is not BER-TLV throughout becomes all zeros, because nothing in it can be located.
     """
     masked = bytearray(body)
-    pans = {*pans, *_loose_numbers(body)}
     try:
-        spans = list(
-            _primitives(body, 0, len(body), strict=body[:1] in (b"\x6f", b"\x70", b"\x77"))
-        )
+        spans = list(_primitives(body, 0, len(body), strict=True))
     except TlvError:
         return bytes(len(body))
     for tag, start, stop in spans:
+        masked[start:stop] = _mask_unknown(tag, bytes(body[start:stop]))
+    return _sweep(bytes(masked), {*pans, *_loose_numbers(body)})
+
+
+def mask_command(body: bytes, pans: Iterable[str]) -> bytes:
+    """The body of a command with every card number and sensitive value replaced, as long as before.
+
+    The terminal fills it with its own values, mostly without tags.
+    """
+    masked = bytearray(body)
+    for tag, start, stop in _primitives(body, 0, len(body)):
         if tag in SENSITIVE:
             masked[start:stop] = _mask_value(tag, bytes(body[start:stop]))
-    return _sweep(bytes(masked), pans)
+    return _sweep(bytes(masked), {*pans, *_loose_numbers(body)})
+
+
+def _mask_unknown(tag: int, value: bytes) -> bytes:
+    if tag in _HARMLESS or (tag == _FORM_FACTOR and len(value) == _FORM_FACTOR_BYTES):
+        return value
+    kept = _HARMLESS_BEGINNING.get(tag, 0)
+    if tag == _FORMAT_1:
+        kept = len(value) if _is_aip_and_afl(value) else _GENERATE_AC_BYTES + 8
+    return value[:kept] + bytes(len(value[kept:])) if kept else _mask_value(tag, value)
+
+
+def _is_aip_and_afl(value: bytes) -> bool:
+    """Whether a format 1 value answers GET PROCESSING OPTIONS (EMV Book 3, 6.5.8.4)."""
+    entries = [value[at : at + 4] for at in range(2, len(value), 4)]
+    return all(
+        len(entry) == 4 and entry[0] & 0x07 == 0 and 0 < entry[1] <= entry[2] for entry in entries
+    )
 
 
 def _loose_numbers(body: bytes) -> Iterator[str]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from devices.nfc.emv.apdu import Exchange
-from devices.nfc.emv.masking import mask_body, mask_pan, pans_in
+from devices.nfc.emv.masking import mask_body, mask_command, mask_pan, pans_in
 from devices.nfc.kernel.ca_keys import CaKey
 from devices.nfc.kernel.oda import OdaResult, not_performed
 from devices.nfc.kernel.terminal import Kernel, TerminalData
@@ -134,7 +134,7 @@ class TapResult:
         return sum(exchange.elapsed_ms for exchange in self.exchanges)
 
     def masked_exchanges(self) -> tuple[Exchange, ...]:
-        """The exchanges with everything sensitive masked; lengths stay."""
+        """The exchanges with all masked that is not known to be harmless; lengths stay."""
         return mask_exchanges(self.exchanges, self.pan)
 
     def as_json(self) -> dict[str, Any]:
@@ -174,7 +174,7 @@ def mask_exchanges(exchanges: tuple[Exchange, ...], pan: str | None) -> tuple[Ex
     return tuple(
         Exchange(
             name=exchange.name,
-            command=exchange.command[:5] + mask_body(exchange.command[5:], pans),
+            command=exchange.command[:5] + mask_command(exchange.command[5:], pans),
             response=mask_body(exchange.response[:-2], pans) + exchange.response[-2:],
             elapsed_ms=exchange.elapsed_ms,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from devices.nfc.emv.apdu import Exchange
 from devices.nfc.emv.masking import mask_pan
+from devices.nfc.kernel.oda import Verdict
 from devices.nfc.kernel.result import TapResult
 from devices.nfc.kernel.terminal import TerminalData
 from devices.nfc.kernel.terminal_file import format_terminal
@@ -11,13 +12,14 @@ from devices.nfc.kernel.transaction import Transaction
 
 
 def may_record_unmasked(result: TapResult) -> bool:
-    """Whether the card is an emulated one, which no real network knows.
+    """Whether the card has proved to be an emulated one, which no real network knows.
 
-    Either this installation's own test CA signed its issuer certificate, or its number begins with
+    Either it was authenticated under this installation's own test CA, or its number begins with
     9999 (ISO/IEC 7812: 9 and a country code, and no country has 999).
     """
     own = result.ca_key is not None and result.ca_key.own
-    return own or (result.pan is not None and result.pan.startswith("9999"))
+    authenticated = own and result.oda.verdict is Verdict.PASSED
+    return authenticated or (result.pan is not None and result.pan.startswith("9999"))
 
 
 def record(
@@ -29,7 +31,7 @@ def record(
 ) -> str:
     """The tap as a transcript that replays under its own transaction and terminal data.
 
-    Number, track, name and certificate are masked unless `may_record_unmasked`; a masked recording
+    All that is not known to be harmless is masked unless `may_record_unmasked`; a masked recording
     replays with its authentication not performed. `transaction` and `terminal` are used where the
     result has none. Raises ValueError where neither has one.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devices.nfc.emv.ber_tlv import parse, walk
-from devices.nfc.emv.masking import mask_body, mask_pan, pans_in
+from devices.nfc.emv.masking import mask_body, mask_command, mask_pan, pans_in
 from tests.devices.nfc.kernel.kernel_cards import tlv, track2
 
 PAN = "6228000100001117"
@@ -80,3 +80,60 @@ def test_what_is_no_template_is_left_alone() -> None:
 def test_numbers_are_gathered_from_number_and_tracks() -> None:
     other = "9999011000000019"
     assert pans_in([tlv("70", tlv("5A", PAN)), tlv("77", tlv("57", track2(other)))]) == {PAN, other}
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "9F61",  # in PBOC 3.0 the cardholder's document number
+        "5F53",  # IBAN
+        "9F24",  # payment account reference
+        "5F54",
+        "9F05",
+        "9F48",
+        "9F5E",
+        "9F7C",
+        "9F7F",
+        "93",
+        "C1",
+        "DF01",
+        "DF8101",
+    ],
+)
+def test_a_value_that_is_not_known_to_be_harmless_is_masked(tag: str) -> None:
+    secret = b"310101199003071234"
+    for around in ("70", "77", "BF0C"):
+        masked = mask_body(tlv(around, tlv("82", "2000"), tlv(tag, secret)), set())
+        assert masked == tlv(around, tlv("82", "2000"), tlv(tag, bytes(len(secret))))
+    assert mask_body(tlv(tag, secret), set()) == tlv(tag, bytes(len(secret)))
+
+
+def test_an_issuers_own_bytes_in_its_application_data_are_masked() -> None:
+    known, own = bytes.fromhex("07010103A0000001"), b"310101199003071234"
+    assert mask_body(tlv("77", tlv("9F10", known + own)), set()) == tlv(
+        "77", tlv("9F10", known + bytes(len(own)))
+    )
+    cryptogram = bytes.fromhex("80") + b"\x00\x07" + b"\x11" * 8
+    assert mask_body(tlv("80", cryptogram + known + own), set()) == tlv(
+        "80", cryptogram + known + bytes(len(own))
+    )
+
+
+def test_a_file_locator_in_format_1_is_not_masked() -> None:
+    body = tlv("80", bytes.fromhex("2000" + "08010200" * 8))
+    assert mask_body(body, set()) == body
+
+
+def test_third_party_data_are_masked_and_a_form_factor_is_not() -> None:
+    assert mask_body(tlv("77", tlv("9F6E", "20700000")), set()).hex().endswith("20700000")
+    assert mask_body(tlv("77", tlv("9F6E", "0156" + "11" * 20)), set()).hex().endswith("00" * 22)
+
+
+def test_a_response_that_is_no_tlv_is_blanked() -> None:
+    assert mask_body(b"310101199003071234", set()) == bytes(18)
+
+
+def test_the_terminals_own_values_in_a_command_stay() -> None:
+    values = bytes.fromhex("000000001280 000000000000 0156 0000000000 0156 301130 00 9F610412")
+    assert mask_command(values, set()) == values
+    assert PAN not in mask_command(b"\x00" + bytes.fromhex(PAN), {PAN}).hex()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,22 @@ from typing import Any
 import pytest
 
 from devices.nfc.contract import CardGone, TransportError
-from devices.nfc.kernel import CaKeyRing, Outcome, TapResult, Transaction, load_terminal, run_tap
+from devices.nfc.kernel import (
+    CaKey,
+    CaKeyRing,
+    Outcome,
+    TapResult,
+    Transaction,
+    load_terminal,
+    run_tap,
+)
+from devices.nfc.kernel.oda import Method, OdaResult, Verdict
 from devices.nfc.transcript import (
     Deviation,
     TranscriptCard,
     TranscriptError,
     TranscriptReader,
+    may_record_unmasked,
     parse_transcript,
     record,
 )
@@ -125,6 +136,18 @@ def test_a_real_card_is_recorded_masked_and_replays_unauthenticated() -> None:
     assert again.masked_pan == result.masked_pan
     before, after = shown(result)["exchanges"], shown(again)["exchanges"]
     assert [sent["command"] for sent in before] == [sent["command"] for sent in after]
+
+
+def test_only_a_card_that_was_authenticated_under_our_own_ca_is_recorded_whole() -> None:
+    own = CaKey(
+        rid=bytes.fromhex("A000000333"), index=0xF0, modulus=b"\xff" * 64, exponent=3, own=True
+    )
+    real = tap(real_card())
+    for verdict, whole in ((Verdict.FAILED, False), (Verdict.PASSED, True)):
+        oda = OdaResult(method=Method.FDDA, verdict=verdict, ca_key=own)
+        assert may_record_unmasked(replace(real, oda=oda)) is whole
+    foreign = OdaResult(method=Method.FDDA, verdict=Verdict.PASSED, ca_key=replace(own, own=False))
+    assert not may_record_unmasked(replace(real, oda=foreign))
 
 
 def test_the_number_is_hidden_in_comments_as_well() -> None:
