@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, func, insert, select
+from sqlalchemy import Connection, Engine, Row, func, insert, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from checkout.database import instant, micros
@@ -40,15 +40,26 @@ class Event:
 class Subscription:
     """The events of one order, or of all; iterate over it, and close it in the end."""
 
-    def __init__(self, feed: Feed, order_id: str | None, heartbeat_s: float) -> None:
+    def __init__(
+        self, feed: Feed, order_id: str | None, heartbeat_s: float, *, after: int | None = None
+    ) -> None:
         self._feed = feed
         self._order_id = order_id
         self._heartbeat_s = heartbeat_s
+        self._after = after
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._offered: set[int] = set()
 
     def __iter__(self) -> Iterator[Event | None]:
-        """Events as they come; None after `heartbeat_s` of silence; ends when closed."""
+        """Events as they come; None after `heartbeat_s` of silence; ends when closed.
+
+        First come all that are stored after event number `after`, where one was given.
+        """
+        replayed: set[int] = set()
+        after = self._after
+        while after is not None and (events := self._feed.stored(self._order_id, after)):
+            yield from events
+            replayed.update(event.n for event in events)
+            after = events[-1].n
         while True:
             try:
                 item = self._queue.get(timeout=self._heartbeat_s)
@@ -57,19 +68,13 @@ class Subscription:
                 continue
             if item is _CLOSED:
                 return
-            yield item
+            if item.n not in replayed:
+                yield item
 
     def offer(self, event: Event) -> None:
         """Queue a new event if it belongs here; the feed calls it."""
         if self._order_id in (None, event.order_id) or event.order_id is None:
-            if event.n in self._offered:
-                return  # it was replayed at the start
             self._queue.put(event)
-
-    def replay(self, event: Event) -> None:
-        """Queue an event from before the subscription; the feed calls it at the start."""
-        self.offer(event)
-        self._offered.add(event.n)
 
     def close(self) -> None:
         """End the iteration, from any thread."""
@@ -96,18 +101,19 @@ class Feed:
 
         Events that concern no order (the reader's state) reach every subscription.
         """
-        subscription = Subscription(self, order_id, self._heartbeat_s)
+        subscription = Subscription(self, order_id, self._heartbeat_s, after=after)
         with self._lock:
             if self._thread is None and not self._stop.is_set():
                 self._last = self._newest()
                 self._thread = threading.Thread(target=self._watch, name="events", daemon=True)
                 self._thread.start()
             self._subscriptions.add(subscription)
-        if after is not None:
-            with self._engine.connect() as connection:
-                for event in read_events(connection, after=after):
-                    subscription.replay(event)
         return subscription
+
+    def stored(self, order_id: str | None, after: int) -> list[Event]:
+        """The next stored events that a subscription to this order (or all) has missed."""
+        with self._engine.connect() as connection:
+            return read_events(connection, after=after, order_id=order_id)
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Hand no more events to this subscription."""
@@ -183,15 +189,18 @@ class Feed:
         return fresh
 
 
-def read_events(connection: Connection, *, after: int, limit: int = 1000) -> list[Event]:
-    """Events numbered above `after`, oldest first."""
-    rows = connection.execute(
-        select(tables.events)
-        .where(tables.events.c.n > after)
-        .order_by(tables.events.c.n)
-        .limit(limit)
-    ).all()
-    return [event_of(row) for row in rows]
+def read_events(
+    connection: Connection, *, after: int, order_id: str | None = None, limit: int = 1000
+) -> list[Event]:
+    """The first `limit` events numbered above `after`, oldest first.
+
+    With an `order_id` only its events, and those that concern no order.
+    """
+    events = tables.events
+    wanted = select(events).where(events.c.n > after).order_by(events.c.n).limit(limit)
+    if order_id is not None:
+        wanted = wanted.where(or_(events.c.order_id == order_id, events.c.order_id.is_(None)))
+    return [event_of(row) for row in connection.execute(wanted).all()]
 
 
 def event_of(row: Row[Any]) -> Event:

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine
 
 from checkout.database import open_engine
-from checkout.shop.orders.events import Event, Feed
+from checkout.shop.orders.events import Event, Feed, add_event
 from checkout.shop.orders.orders import Orders
 from checkout.shop.shop import prepare_tables
 
@@ -94,3 +94,23 @@ def test_closing_ends_a_stream_that_waits(feed: Feed) -> None:
     threading.Thread(target=drain, daemon=True).start()
     feed.close()
     assert ended.wait(5)
+
+
+def test_however_far_behind_a_reader_is_it_gets_every_event_once_and_in_order(
+    engine: Engine, feed: Feed
+) -> None:
+    now = datetime.now(UTC)
+    with engine.begin() as connection:
+        for number in range(2500):
+            add_event(connection, now, "reader-state" if number % 2 else "other", None, n=number)
+            add_event(connection, now, "elsewhere", f"order-{number}")
+    subscription = feed.subscribe("mine", after=0)
+    with engine.begin() as connection:
+        add_event(connection, now, "late", "mine", n=2500)
+    seen: list[Event] = []
+    for event in subscription:
+        if event is None:
+            break
+        seen.append(event)
+    assert [event.payload["n"] for event in seen] == list(range(2501))
+    assert [event.n for event in seen] == sorted({event.n for event in seen})
