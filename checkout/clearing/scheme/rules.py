@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date
+from difflib import get_close_matches
 from enum import StrEnum
 from fractions import Fraction
 from functools import cache
@@ -176,6 +177,7 @@ def parse_rules(text: str) -> Rules:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RulesError(f"not TOML: {error}") from None
+    _check_keys(tables, "")
     merged: dict[str, Any] = {}
     sets: list[RuleSet] = []
     for entry in tables.get("rule_set", ()):
@@ -185,6 +187,47 @@ def parse_rules(text: str) -> Rules:
     if not sets or days != sorted(set(days)):
         raise RulesError("rule_set: expected at least one, in order of effective_from")
     return Rules(sets=tuple(sets), categories=_categories(tables.get("category", {})))
+
+
+_CLASS_KEYS = frozenset(column.name for column in fields(ClassLimits))
+_ACCOUNT_KEYS = frozenset(AccountClass) | {"classes"}
+#: The keys of each table; tariffs and entries are checked where they are read.
+_KEYS: Mapping[str, frozenset[str]] = {
+    "": frozenset({"rule_set", "category"}),
+    "rule_set": frozenset(
+        {"name", "effective_from", "source", "limits", "barcode_day", "bank_account"}
+        | {"wallet_account", "tariff", "wallet_fee", "entry"}
+    ),
+    "rule_set.limits": frozenset({"quickpass_no_pin_minor", "network_takes_codes"}),
+    "rule_set.barcode_day": frozenset({"static_minor", "B_minor", "C_minor"}),
+    "rule_set.wallet_fee": frozenset({"operator", "bank"}),
+    "rule_set.bank_account": _ACCOUNT_KEYS,
+    "rule_set.wallet_account": _ACCOUNT_KEYS,
+    **{
+        f"rule_set.{holder}.{name}": _CLASS_KEYS
+        for holder in ("bank_account", "wallet_account")
+        for name in AccountClass
+    },
+}
+
+
+def _check_keys(table: Mapping[str, Any], place: str) -> None:
+    """RulesError for a key that no table has there, which is a typo, or an odd amount."""
+    for key, value in table.items():
+        if key == "assumption":  # any table may state one
+            continue
+        if key not in _KEYS[place]:
+            near = get_close_matches(key, _KEYS[place], 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"expected {', '.join(_KEYS[place])}"
+            raise RulesError(f"[{place}]: unknown key {key!r}; {hint}")
+        if key.endswith("_minor") and (type(value) is not int or value < 0):
+            raise RulesError(f"[{place}]: {key}: expected an amount in fen, got {value!r}")
+        inner = f"{place}.{key}".lstrip(".")
+        for each in value if isinstance(value, list) else [value]:
+            if inner in _KEYS:
+                if not isinstance(each, dict):
+                    raise RulesError(f"[{place}]: {key}: expected a table, got {each!r}")
+                _check_keys(each, inner)
 
 
 def part_of(amount_minor: int, ppm: int, cap_minor: int | None = None) -> int:

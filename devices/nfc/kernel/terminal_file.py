@@ -9,6 +9,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from datetime import date
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +49,7 @@ def parse_terminal(text: str) -> TerminalData:
     top = tables.get("terminal")
     if not isinstance(top, dict):
         raise TerminalError("terminal file", "[terminal]", "expected this table")
+    _check_keys(tables)
     currency = _digits(top, "currency", 3, "[terminal]")
     shared = [_limits(table, currency, "[[limits]]") for table in tables.get("limits", [])]
     applications = tuple(
@@ -56,6 +58,9 @@ def parse_terminal(text: str) -> TerminalData:
     )
     if not applications:
         raise TerminalError("terminal file", "[[application]]", "expected at least one")
+    category_code = b"R"
+    if "category_code" in top:
+        category_code = _bytes(top, "category_code", 1, "[terminal]")
     return TerminalData(
         name=str(tables.get("name", "terminal")),
         country=_digits(top, "country", 3, "[terminal]"),
@@ -70,12 +75,63 @@ def parse_terminal(text: str) -> TerminalData:
         merchant_id=_string(top, "merchant_id", 15),
         merchant_name=_string(top, "merchant_name", 40),
         merchant_category=_digits(top, "merchant_category", 4, "[terminal]"),
-        category_code=bytes.fromhex(str(top.get("category_code", "52"))).decode("ascii"),
+        category_code=category_code.decode("ascii", "replace"),
         applications=applications,
         extra=_extra(top.get("extra", {})),
         ca_keys=_ring(tables),
         list_of_aids=bool(top.get("list_of_aids", False)),
     )
+
+
+def _check_keys(tables: Mapping[str, Any]) -> None:
+    """TerminalError for a key that no table has there, which is a typo, or a value of its kind."""
+    _check_table(tables, "terminal file", _TOP_KEYS)
+    _check_table(tables["terminal"], "[terminal]", _TERMINAL_KEYS)
+    for name, keys in _LISTS.items():
+        entries = tables.get(name, [])
+        if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
+            raise TerminalError("terminal file", name, f"expected [[{name}]] tables")
+        for n, table in enumerate(entries, 1):
+            _check_table(table, f"[[{name}]] #{n}", keys)
+    for n, table in enumerate(tables.get("application", []), 1):
+        limits = table.get("limits", [])
+        if not isinstance(limits, list) or not all(isinstance(each, dict) for each in limits):
+            raise TerminalError(f"[[application]] #{n}", "limits", "expected a list of tables")
+        for each in limits:
+            _check_table(each, f"[[application]] #{n} limits", _LIMIT_KEYS)
+
+
+def _check_table(table: Mapping[str, Any], place: str, known: frozenset[str]) -> None:
+    for key, value in table.items():
+        if key not in known:
+            near = get_close_matches(key, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+            raise TerminalError(place, key, f"no such key here; {hint}")
+        if key in _FLAGS and not isinstance(value, bool):
+            raise TerminalError(place, key, f"expected true or false, got {value!r}")
+
+
+_FLAGS: Final = frozenset({"partial_match", "zero_amount_allowed", "status_check", "list_of_aids"})
+_TOP_KEYS: Final = frozenset(
+    {"name", "terminal", "limits", "application", "ca_key", "revoked", "transaction"}
+)
+_TERMINAL_KEYS: Final = frozenset(
+    {"country", "currency", "type", "capabilities", "capabilities_cvm_required"}
+    | {"capabilities_no_cvm", "additional_capabilities", "ifd_serial", "terminal_id"}
+    | {"merchant_id", "merchant_name", "merchant_category", "category_code", "extra"}
+    | {"list_of_aids"}
+)
+_LIMIT_KEYS: Final = frozenset({"currency", "from", "contactless", "cvm_required", "floor"})
+_LISTS: Final = {
+    "limits": _LIMIT_KEYS,
+    "application": frozenset(
+        {"name", "kernel", "aids", "partial_match", "zero_amount_allowed", "status_check"}
+        | {"version", "ttq", "tac_denial", "tac_online", "tac_default", "risk_management"}
+        | {"limits"}
+    ),
+    "ca_key": frozenset({"rid", "index", "modulus", "exponent", "expires"}),
+    "revoked": frozenset({"rid", "index", "serial"}),
+}
 
 
 def _application(

@@ -189,6 +189,29 @@ def test_what_is_wrong_with_that_file_is_one_line_that_names_it(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("right", "typo", "message"),
+    [
+        ("merchant_name", "merchant_nam", "merchant_nam: no such key here; did you mean"),
+        ("partial_match = true", 'partial_match = "no"', "partial_match: expected true or false"),
+        ("cvm_required = 100000", "cvm_reqired = 100000", "did you mean cvm_required"),
+        ("[[application]]", "[[applications]]", "did you mean application"),
+        ("tac_denial", "tac_deny", "did you mean tac_denial"),
+        ('category_code = "', 'category_code = "zz', "category_code: expected 1 bytes in hex"),
+    ],
+)
+def test_a_typo_in_that_file_is_one_line_with_file_and_key(
+    tmp_path: Path, right: str, typo: str, message: str
+) -> None:
+    text = resources.files("devices.nfc.kernel").joinpath("terminal_china.toml").read_text("utf-8")
+    assert right in text
+    (tmp_path / "terminal.toml").write_text(text.replace(right, typo), "utf-8")
+    with pytest.raises(TerminalError) as refusal:
+        tap.load(tmp_path, clock=lambda: datetime.now(UTC))
+    assert str(refusal.value).startswith("terminal.toml: ")
+    assert message in str(refusal.value)
+
+
 def test_a_folder_in_its_place_is_told_too(tmp_path: Path) -> None:
     (tmp_path / "terminal.toml").mkdir()
     with pytest.raises(TerminalError, match=r"terminal\.toml"):

@@ -196,3 +196,32 @@ def test_rules_of_the_home_folder_that_cannot_be_are_told_in_one_line(
     with pytest.raises(RulesError, match=r"rules\.toml: ") as told:
         rules_in(tmp_path)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("right", "typo", "message"),
+    [
+        (
+            "quickpass_no_pin_minor",
+            "quickpass_no_pin_minr",
+            "mean 'quickpass_no_pin_minor'",
+        ),
+        ("[rule_set.limits]", "[rule_set.limit]", "did you mean 'limits'"),
+        ("[category]", "[categories]", "did you mean 'category'"),
+        ("B_minor", "b_minor", "unknown key 'b_minor'"),
+        ("balance_minor = 1_000_00", "balance_minor = '1000'", "balance_minor: expected an amount"),
+        ("year_minor", "yearly_minor", "did you mean 'year_minor'"),
+        ("bank =", "banks =", "did you mean 'bank'"),
+    ],
+)
+def test_a_typo_in_the_rules_of_the_home_folder_is_one_line_with_file_and_key(
+    tmp_path: Path, right: str, typo: str, message: str
+) -> None:
+    text = resources.files("checkout.clearing.scheme").joinpath("rules_cn.toml").read_text("utf-8")
+    assert right in text
+    (tmp_path / "rules.toml").write_text(text.replace(right, typo), "utf-8")
+    with pytest.raises(RulesError) as refusal:
+        rules_in(tmp_path)
+    assert "rules.toml: " in str(refusal.value)
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
