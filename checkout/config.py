@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_network
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -83,6 +84,8 @@ class Config:
     port: int = DEFAULT_PORT
     reader: str = "auto"
     public_url: str | None = None
+    #: Addresses and networks of the proxies whose X-Forwarded-For and -Proto count.
+    trusted_proxies: tuple[str, ...] = ()
     https: bool = False
     workers: int = 1
     order_ttl_s: int = 900
@@ -109,6 +112,14 @@ class Config:
                 "public-url", f"expected http:// or https://, got {self.public_url!r}"
             )
 
+        for proxy in self.trusted_proxies:
+            try:
+                ip_network(proxy, strict=False)
+            except ValueError:
+                raise ConfigError(
+                    "trusted-proxy", f"expected an IP address or network, got {proxy!r}"
+                ) from None
+
     @property
     def database_url(self) -> str:
         """The database as a URL."""
@@ -128,5 +139,6 @@ def decode_config(text: str) -> Config:
     """The Config that `encode_config` wrote."""
     plain = json.loads(text)
     plain["home"] = Path(plain["home"])
+    plain["trusted_proxies"] = tuple(plain["trusted_proxies"])
     plain["merchant"] = Merchant(**plain["merchant"])
     return Config(**plain)

@@ -117,6 +117,12 @@ def commands() -> None:
 @click.option(
     "--public-url", metavar="URL", help="Address at which phones reach this checkout from outside."
 )
+@click.option(
+    "--trusted-proxy",
+    multiple=True,
+    metavar="ADDRESS",
+    help="Address or network of a proxy whose X-Forwarded-For counts; may be given several times.",
+)
 @click.option("--https", is_flag=True, help="Serve with a certificate made on this machine.")
 @click.option(
     "--workers",

@@ -45,6 +45,7 @@ class Options:
     database: str
     reader: str
     public_url: str | None
+    trusted_proxy: tuple[str, ...]
     https: bool
     workers: int
 
@@ -57,6 +58,7 @@ def run(options: Options) -> int:
         database=options.database,
         reader=options.reader,
         public_url=options.public_url or None,
+        trusted_proxies=options.trusted_proxy,
         https=options.https,
         workers=options.workers,
     )
@@ -136,6 +138,9 @@ def announce(config: Config, fresh_password: str | None) -> None:
     phones = phone_url(config)
     out.print(f"Counter  {scheme}://localhost:{config.port}/")
     out.print(f"Phones   {phones}/wallet")
+    if config.public_url and not config.trusted_proxies:
+        out.print("All who come by the public URL share the proxy's limits of tries: name the")
+        out.print("proxy with --trusted-proxy, else its X-Forwarded-For counts for nothing.")
     if fresh_password:
         out.print(f"Operator's password (shown this once): {fresh_password}")
     out.print(f"Merchant key for the API: {config.home / 'keys' / 'merchant-key'}")

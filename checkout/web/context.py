@@ -10,6 +10,7 @@ from flask import Flask, current_app
 from checkout.web.access import credentials
 from checkout.web.access.ended_sessions import EndedSessions
 from checkout.web.access.guard import Guard
+from checkout.web.access.proxies import TrustedProxies
 from checkout.web.access.rate_limit import FailuresInDatabase, FailuresInMemory, RateLimit
 from checkout.web.idempotency import StoredResponses
 from checkout.web.scanned_picture import PictureReader
@@ -77,6 +78,9 @@ def install(app: Flask, shop: Shop, rate_limits: RateLimits | None = None) -> No
         public_url=shop.config.public_url,
     )
     guard.install(app)
+    if shop.config.trusted_proxies:
+        proxies = TrustedProxies(app.wsgi_app, shop.config.trusted_proxies)
+        app.wsgi_app = proxies  # type: ignore[method-assign]
     app.extensions[_EXTENSION] = WebContext(
         shop=shop,
         responses=StoredResponses(shop.engine, seal=shop.seal, clock=shop.orders.clock),

@@ -23,6 +23,7 @@ from checkout.shop.webhooks.signing import ID as WEBHOOK_ID
 from checkout.web import assets
 from checkout.web.access.credentials import Credentials
 from checkout.web.access.ended_sessions import SESSION_S, EndedSessions
+from checkout.web.access.proxies import PROXIED
 from checkout.web.access.rate_limit import RateLimit
 from checkout.web.problems import Problem, wants_json
 
@@ -187,6 +188,7 @@ class Guard:
         # Behind a public URL the tunnel connects from loopback, so loopback proves nothing.
         return (
             self.public_url is None
+            and PROXIED not in request.environ
             and is_loopback(request.remote_addr)
             and is_local_name(host_name(request.host))
             and not is_forwarded(request.headers)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from checkout import create_app
-from checkout.config import Config
+from checkout.config import Config, ConfigError, decode_config, encode_config
 from checkout.demo.payers import DemoPayers
 from checkout.shop.orders.states import Order
 from checkout.shop.shop import Shop
@@ -275,3 +275,69 @@ def test_pages_hold_no_inline_script_style_or_foreign_host(
         assert " style=" not in page
         assert " onclick=" not in page
         assert 'src="http' not in page and 'href="http' not in page
+
+
+PROXY = {"REMOTE_ADDR": "127.0.0.1"}
+
+
+def proxied(shop: Shop, *trusted: str) -> FlaskClient:
+    """A visitor through a proxy on this machine."""
+    behind = Shop(
+        Config(home=shop.config.home, public_url="https://pay.example", trusted_proxies=trusted),
+        shop.engine,
+        payers=DemoPayers(),
+        clearing=lambda: None,  # type: ignore[arg-type, return-value]
+    )
+    visitor = create_app(shop=behind).test_client()
+    visitor.environ_base.update(PROXY)
+    return visitor
+
+
+def guess(visitor: FlaskClient, forwarded_for: str, password: str = "wrong") -> int:
+    headers = {"X-Forwarded-For": forwarded_for, "X-Forwarded-Proto": "https"}
+    data = {"password": password}
+    return visitor.post(
+        "/login", base_url="http://pay.example", data=data, headers=headers
+    ).status_code
+
+
+def test_one_stranger_behind_a_trusted_proxy_locks_nobody_else_out(
+    app: Flask, shop: Shop, password: str
+) -> None:
+    visitor = proxied(shop, "127.0.0.1", "10.0.0.0/8")
+    tries = [guess(visitor, f"198.51.100.{n}, 203.0.113.5, 10.1.2.3") for n in range(6)]
+    assert tries == [401] * 5 + [429]  # what the stranger wrote before its address is no other
+    assert guess(visitor, "203.0.113.6", password) == 303
+
+
+def test_a_forwarded_address_counts_for_nothing_without_a_trusted_proxy(
+    app: Flask, shop: Shop
+) -> None:
+    for trusted in ((), ("192.0.2.1",)):
+        visitor = proxied(shop, *trusted)
+        last = [guess(visitor, f"203.0.113.{n}") for n in range(6)][-1]
+        assert last == 429
+
+
+def test_nobody_behind_a_trusted_proxy_is_this_machine(app: Flask, shop: Shop) -> None:
+    behind = Shop(
+        Config(home=shop.config.home, trusted_proxies=("127.0.0.1",)),
+        shop.engine,
+        payers=DemoPayers(),
+        clearing=lambda: None,  # type: ignore[arg-type, return-value]
+    )
+    visitor = create_app(shop=behind).test_client()
+    for headers in ({}, {"X-Forwarded-For": "127.0.0.1"}):
+        answer = visitor.get("/", base_url="http://localhost:8000", headers=headers)
+        assert answer.status_code == 303
+
+
+@pytest.mark.parametrize("proxy", ["proxy.example", "10.0.0.0/99", ""])
+def test_a_trusted_proxy_is_an_address_or_a_network(proxy: str) -> None:
+    with pytest.raises(ConfigError, match="trusted-proxy: expected an IP address or network"):
+        Config(trusted_proxies=(proxy,))
+
+
+def test_trusted_proxies_reach_the_workers() -> None:
+    config = Config(trusted_proxies=("127.0.0.1", "::1"))
+    assert decode_config(encode_config(config)) == config
