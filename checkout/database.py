@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from sqlalchemy import Dialect, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -21,6 +23,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from checkout.private_files import touch_private
 
+#: The environment variable that names the file of the PostgreSQL password.
+PASSWORD_FILE = "CHECKOUT_DATABASE_PASSWORD_FILE"  # noqa: S105 - a name, no password
+_PASSWORD_IN_URL = re.compile(r"://[^:@/]*:(.+)@")
 #: "LANE" in ASCII, in the header's application id: what marks an SQLite file as ours.
 APPLICATION_ID = 0x4C414E45
 SCHEMA_VERSION = 1
@@ -286,16 +291,46 @@ def _postgresql_engine(url: str, pool_size: int) -> Engine:
             "database: PostgreSQL needs the extra: pip install 'checkout[postgres]'"
         )
     options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 64, "pool_pre_ping": True}
-    engine = create_engine(psycopg_url(url), **options)
+    options["connect_args"] = postgresql_password(url)
+    try:
+        engine = create_engine(psycopg_url(url), **options)
+    except (SQLAlchemyError, ValueError) as error:
+        raise DatabaseError(f"database: {without_password(str(error), url)}") from None
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT 1"))
     except SQLAlchemyError as error:
         engine.dispose()
         cause = getattr(error, "orig", None) or error
-        reason = " ".join(str(cause).split())
+        reason = without_password(str(cause), url)
         raise DatabaseError(f"database: PostgreSQL is out of reach: {reason}") from None
     return engine
+
+
+def postgresql_password(url: str) -> dict[str, str]:
+    """The connection argument `password` from the file that the environment names.
+
+    Empty where the URL has a password or `CHECKOUT_DATABASE_PASSWORD_FILE` is not set. Raises
+    DatabaseError for a file that can't be read.
+    """
+    path = os.environ.get(PASSWORD_FILE)
+    if not path or _PASSWORD_IN_URL.search(url):
+        return {}
+    try:
+        return {"password": Path(path).read_text("utf-8").strip("\r\n")}
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "expected text in UTF-8"
+        raise DatabaseError(f"{PASSWORD_FILE}: {path}: {why}") from None
+
+
+def without_password(reason: str, url: str) -> str:
+    """An error of the PostgreSQL driver in one line that shows no part of the URL's password."""
+    line = " ".join(reason.split())
+    if match := _PASSWORD_IN_URL.search(url):
+        parts = {match[1], unquote(match[1]), *re.split(r"[:/?#@]", match[1])}
+        if any(part and part in line for part in parts):
+            return "it refused the URL; the reason is not shown, since it would show the password"
+    return line
 
 
 def psycopg_url(url: str) -> str:

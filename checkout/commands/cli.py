@@ -74,8 +74,10 @@ _currency = click.option(
 _database = click.option(
     "--database",
     default="",
+    envvar="CHECKOUT_DATABASE",
     metavar="URL|FILE",
-    help="Database to use; by default checkout.db in CHECKOUT_HOME.",
+    help="Database to use; by default CHECKOUT_DATABASE, else checkout.db in CHECKOUT_HOME. "
+    "CHECKOUT_DATABASE_PASSWORD_FILE names a file with the password of a URL that has none.",
 )
 _json = click.option("--json", is_flag=True, help="Print one JSON object and nothing else.")
 _READER = (

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from checkout.clearing.store.opening import open_clearing_engine
 from checkout.commands import cli
 from checkout.database import (
     DatabaseError,
@@ -17,6 +18,7 @@ from checkout.database import (
     one_line,
     open_engine,
     open_sqlite,
+    postgresql_password,
     sqlite_path,
 )
 
@@ -149,3 +151,37 @@ def test_a_connection_begins_no_new_file_in_place_of_a_deleted_one(tmp_path: Pat
             engine.connect()
     engine.dispose()
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://clerk:Secr3tWord@127.0.0.1:1/db",
+        "postgresql://clerk:Secr3t/Word@127.0.0.1:1/db",
+        "postgresql://clerk:Secr3t%2FWord@127.0.0.1:1/db",
+        "postgresql://clerk:Secr3t@Word@127.0.0.1:1/db",
+    ],
+)
+def test_an_error_never_shows_the_password(url: str) -> None:
+    pytest.importorskip("psycopg")
+    for open_it in (open_engine, open_clearing_engine):
+        with pytest.raises(DatabaseError) as refusal:
+            open_it(url)
+        assert "Secr3t" not in str(refusal.value)
+        assert "Word" not in str(refusal.value)
+        assert "\n" not in str(refusal.value)
+
+
+def test_the_password_comes_from_a_file_where_the_url_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("Secr3t Word\n", "utf-8")
+    monkeypatch.setenv("CHECKOUT_DATABASE_PASSWORD_FILE", str(file))
+    assert postgresql_password("postgresql://clerk@db/lane") == {"password": "Secr3t Word"}
+    assert postgresql_password("postgresql://clerk:own@db/lane") == {}
+    file.unlink()
+    with pytest.raises(
+        DatabaseError, match=r"CHECKOUT_DATABASE_PASSWORD_FILE: .*password: No such"
+    ):
+        postgresql_password("postgresql://clerk@db/lane")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from checkout.clearing.store.engine import Row, Statement
-from checkout.database import DatabaseError
+from checkout.database import DatabaseError, postgresql_password, without_password
 
 _PLAIN_INSERT = re.compile(r"INSERT INTO (\w+) VALUES \([?, ]+\)")
 
@@ -30,9 +30,11 @@ class PostgresqlEngine:
         self._errors: type[Exception] = psycopg.Error
         try:
             plain = "postgresql://" + url.split("://", 1)[1]
-            self._connection: Any = psycopg.connect(plain, autocommit=True)
+            self._connection: Any = psycopg.connect(
+                plain, autocommit=True, **postgresql_password(url)
+            )
         except psycopg.Error as error:
-            reason = " ".join(str(error).split())
+            reason = without_password(str(error), url)
             raise DatabaseError(f"database: PostgreSQL is out of reach: {reason}") from None
 
     def query(self, sql: str, parameters: Row = (), *, flushed: bool = True) -> list[Row]:
