@@ -62,6 +62,7 @@ _USUAL_INITIATION = {
     EntryMode.ECOMMERCE: Initiation.ONLINE,
     EntryMode.CONTACTLESS_MAGSTRIPE: Initiation.CARD,
 }
+_CODES = (Initiation.STATIC_CODE, Initiation.DYNAMIC_CODE, Initiation.PAYER_CODE)
 #: Fields that a response repeats from its request.
 _ECHOED = ("2", "3", "4", "7", "11", "12", "13", "25", "32", "33", "37", "41", "42", "49", "70")
 _OPERATION_PARTS = ("120", "121", "122", "123")
@@ -298,6 +299,9 @@ def _request_of_kind(fields: Fields, kind: TransactionType, now: datetime) -> Au
         if "60" in fields
         else (_USUAL_INITIATION[entry_mode], False)
     )
+    if (initiation in _CODES) is not (entry_mode is EntryMode.BARCODE):
+        # The limits for codes go by DE60 and the proofs by DE22: they have to mean the same.
+        raise CodecError("60", "expected a code in 60.11 for DE22 03x alone", fields=fields)
     requestor, cryptogram = (
         private.read_payment_token(fields["63"]) if "63" in fields else (None, None)
     )

@@ -86,6 +86,7 @@ The network alone moves its business date: at 23:00 in Shanghai, or earlier when
   an agreement in the rules says otherwise.
 - Only a wallet operator tops up: DE32 and DE33 name it, DE2 is its payer's account, DE52 that
   payer's PIN. A void or refund gives the money back to the bank account, unless it is spent.
+- DE60.11 names a code where DE22 is 03x, and nowhere else: a contradiction is answered 30.
 - Malformed fields are answered 30, unknown types and kinds 12, a wrong order (not signed on, DE33
   not yours) 12, absurd amounts 13.
 """

@@ -47,6 +47,7 @@ def _digits(low: int, high: int) -> st.SearchStrategy[str]:
     return st.text(_DIGITS, min_size=low, max_size=high)
 
 
+_CODES = (Initiation.STATIC_CODE, Initiation.DYNAMIC_CODE, Initiation.PAYER_CODE)
 REQUESTS = st.builds(
     AuthorizationRequest,
     transaction_type=st.sampled_from(
@@ -80,7 +81,7 @@ REQUESTS = st.builds(
     token_requestor=st.none() | st.just("99900000001"),
     token_cryptogram=st.none() | st.binary(min_size=1, max_size=20),
     original=st.none() | st.just(originals()),
-)
+).filter(lambda made: (made.initiation in _CODES) is (made.entry_mode is EntryMode.BARCODE))
 RESPONSES = st.builds(
     AuthorizationResponse,
     response_code=st.sampled_from(["00", "51", "A0"]),

@@ -17,7 +17,13 @@ from checkout.clearing.client.open_client import open_client
 from checkout.clearing.hsm.keystore import KeyStore
 from checkout.clearing.iso8583.codec import Fields, frame, pack, unpack
 from checkout.clearing.iso8583.field_map import fields_of
-from checkout.clearing.messages import NetworkFunction, NetworkMessage, Operation, SessionKey
+from checkout.clearing.messages import (
+    Initiation,
+    NetworkFunction,
+    NetworkMessage,
+    Operation,
+    SessionKey,
+)
 from checkout.clearing.scheme.participants import demo_participants
 from checkout.clearing.switch.discovery import SwitchRunning, find_switch, take_seat
 from checkout.clearing.switch.fault_injection import FaultsError, parse_faults
@@ -117,6 +123,30 @@ def test_mac_is_required_once_a_key_was_taken(network: Network, stranger: Strang
     spoilt = fields_of(network.request()) | {"64": "00" * 8}
     assert stranger.ask(spoilt)["39"] == "A0"
     assert network.reader.messages(limit=1)[0].reason == "MAC is missing or wrong"
+
+
+_CONTRADICTION = "DE60 at byte 0: expected a code in 60.11 for DE22 03x alone"
+
+
+@pytest.mark.parametrize("entry", ["012", "052", "072", "812", "912"])
+def test_code_in_another_entry_mode_is_refused(
+    network: Network, stranger: Stranger, entry: str
+) -> None:
+    stranger.manage(NetworkFunction.SIGN_ON)
+    assert stranger.ask(fields_of(network.request()) | {"22": entry})["39"] == "30"
+    assert network.reader.messages(limit=1)[0].reason == _CONTRADICTION
+
+
+@pytest.mark.parametrize("initiation", [Initiation.CARD, Initiation.ONLINE], ids=str)
+def test_code_payment_can_not_escape_the_limits_for_codes(
+    network: Network, stranger: Stranger, initiation: Initiation
+) -> None:
+    stranger.manage(NetworkFunction.SIGN_ON)
+    before = network.available()
+    asked = fields_of(network.request(initiation=initiation))
+    assert stranger.ask(asked)["39"] == "30"
+    assert network.reader.messages(limit=1)[0].reason == _CONTRADICTION
+    assert network.available() == before
 
 
 @pytest.mark.parametrize(
