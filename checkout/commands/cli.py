@@ -228,10 +228,8 @@ def _qr() -> None:
 @click.option(
     "--port",
     type=int,
-    default=DEFAULT_PORT,
-    show_default=True,
     metavar="PORT",
-    help="Port that the checkout serves on.",
+    help="Port that the checkout serves on; by default that of the running one, else 8000.",
 )
 @click.option("--https", is_flag=True, help="The checkout serves with --https.")
 def _qr_make(**options: Any) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +13,8 @@ from checkout.acceptance.qr import signed_payload
 from checkout.acceptance.qr.code_kinds import Reading, best
 from checkout.acceptance.qr.link import build_link
 from checkout.commands.common import CommandError, console, print_json
-from checkout.commands.serve import phone_url
-from checkout.config import Config, Merchant
+from checkout.commands.serve import phone_url, running_phone_url
+from checkout.config import DEFAULT_PORT, Config, Merchant
 from checkout.demo.payers import DemoPayers
 from checkout.money import AmountError, Money
 from checkout.shop.shop import Shop
@@ -72,7 +73,7 @@ class MakeOptions:
     out: Path
     database: str
     public_url: str | None
-    port: int
+    port: int | None
     https: bool
 
 
@@ -88,6 +89,20 @@ class ReadOptions:
 def run(options: MakeOptions | ReadOptions) -> int:
     """Write a code or read one; returns the exit status."""
     return _make(options) if isinstance(options, MakeOptions) else _read(options)
+
+
+def _config(options: MakeOptions) -> Config:
+    """The settings of the shop that the code leads to: the running one, unless options name it."""
+    config = Config(
+        database=options.database,
+        public_url=options.public_url or None,
+        port=DEFAULT_PORT if options.port is None else options.port,
+        https=options.https,
+    )
+    if options.public_url or options.port is not None:
+        return config
+    running = running_phone_url(config.home)
+    return config if running is None else replace(config, public_url=running)
 
 
 def text_of_code(
@@ -189,12 +204,7 @@ def _make(options: MakeOptions) -> int:
         raise AmountError("amount", "expected one, such as --amount 12.80, or --static")
     amount = None if options.amount is None else Money.parse(options.amount, options.currency)
     check_output(options.out, static=options.static)
-    config = Config(
-        database=options.database,
-        public_url=options.public_url or None,
-        port=options.port,
-        https=options.https,
-    )
+    config = _config(options)
     shop = Shop.open(config, payers=DemoPayers())
     try:
         if amount is None or options.static:
@@ -211,6 +221,11 @@ def _make(options: MakeOptions) -> int:
     if not options.static:
         out.print(
             f"Payable for {config.code_ttl_s} s while `checkout serve` runs on this database."
+        )
+    if config.public_url is None and options.port is None:
+        sys.stderr.write(
+            f"checkout qr make: no shop is running in {config.home}; the code leads to "
+            f"{phone_url(config)} (name another with --port or --public-url)\n"
         )
     return 0
 

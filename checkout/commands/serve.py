@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import json
 import signal
 import socket
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from checkout.acceptance.nfc import terminal as tap
 from checkout.acceptance.qr.link import base_url
@@ -26,6 +28,7 @@ from checkout.commands.common import (
 from checkout.config import Config, ConfigError
 from checkout.demo.emulated_reader import check_path
 from checkout.demo.payers import DemoPayers
+from checkout.private_files import replace_private
 from checkout.processes.certificate import certificate_files, fingerprint_of
 from checkout.processes.supervisor import Supervisor
 from checkout.shop.shop import Shop
@@ -79,8 +82,33 @@ def run(options: Options) -> int:
     supervisor = Supervisor(config, report=_report)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
-    supervisor.run(on_ready=lambda: announce(config, fresh))
+    try:
+        supervisor.run(on_ready=lambda: _shop_ready(config, fresh))
+    finally:
+        _note(config.home).unlink(missing_ok=True)
     return 0
+
+
+def _shop_ready(config: Config, fresh_password: str | None) -> None:
+    address = {"phones": phone_url(config), "host": config.host, "port": config.port}
+    replace_private(_note(config.home), json.dumps(address).encode())
+    announce(config, fresh_password)
+
+
+def _note(home: Path) -> Path:
+    """The file by which a running shop tells other commands of its home where phones reach it."""
+    return home / "shop-address.json"
+
+
+def running_phone_url(home: Path) -> str | None:
+    """Where phones reach the shop that runs in this home; None where none answers."""
+    try:
+        address = json.loads(_note(home).read_text("utf-8"))
+        host = "localhost" if address["host"] in ("0.0.0.0", "::") else address["host"]  # noqa: S104
+        socket.create_connection((host, address["port"]), timeout=1.0).close()
+        return str(address["phones"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def check_alone(config: Config) -> None:

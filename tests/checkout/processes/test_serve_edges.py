@@ -201,3 +201,21 @@ def test_a_lost_key_stops_the_start_in_one_line_until_it_is_restored_or_all_is_r
     path.unlink()
     assert run(home, "reset").returncode == 0
     assert run(home, "pay", "--mode", "qr", "--amount", "1").returncode == 0
+
+
+def test_a_code_leads_to_the_shop_that_runs_in_this_home(tmp_path: Path) -> None:
+    make = ("qr", "make", "--amount", "1.00", "--out", str(tmp_path / "code.png"))
+    home = tmp_path / "home"
+    serving = Serving(home, "--reader", "none")
+    try:
+        made = run(home, *make)
+        assert (made.returncode, made.stderr) == (0, "")
+        assert f":{serving.port}/" in made.stdout
+        assert ":8123/" in run(home, *make, "--port", "8123").stdout
+        serving.kill()
+        made = run(home, *make)
+        assert made.returncode == 0
+        assert made.stderr.startswith("checkout qr make: no shop is running in ")
+        assert ":8000/" in made.stdout
+    finally:
+        serving.kill()
