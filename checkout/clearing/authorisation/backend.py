@@ -25,6 +25,8 @@ from checkout.clearing.store.store import Store
 from checkout.clearing.tokens.vault import Vault
 from checkout.database import date_of, day_number, micros
 
+_NEVER_US = 1 << 62
+
 
 class Backend:
     """The parts that answer messages, and the entries that they make in the store.
@@ -62,6 +64,7 @@ class Backend:
         self.availability = IssuerAvailability(store)
         self._moment = (datetime.min, date.min, 0)  # with its settlement date and microseconds
         self._closed: date | None = None
+        self._next_expiry_us: int | None = None  # of the hold that runs out first; None: look it up
 
     def open_books(self, now: datetime) -> None:
         """Enter the opening balances and payment tokens that a fresh database lacks.
@@ -126,8 +129,22 @@ class Backend:
             self._closed = date_of(number)
         return self._closed
 
+    def expire_holds(self, now: datetime) -> None:
+        """End the holds that have run out by `now`, whether a day was closed or not."""
+        business_date = self.business_date(now)
+        at_us = self._moment[2]
+        if self._next_expiry_us is not None and at_us < self._next_expiry_us:
+            return
+        self.store.commit()
+        turn = (at_us, day_number(business_date), self.store.next_seq())
+        self.store.resolve_many(
+            "e.expires_us IS NOT NULL AND e.expires_us <= ?", (at_us,), Status.EXPIRED, turn
+        )
+        self._next_expiry_us = self.store.first_expiry_us() or _NEVER_US
+
     def forget(self) -> None:
         """Drop what is in memory after a batch that could not be written."""
+        self._next_expiry_us = None
         self.store.roll_back()
         self.accounts.forget()
         self.vault.forget()
@@ -175,6 +192,8 @@ class Backend:
             initiation=request.initiation.value,
         )
         self.store.enter(entry, transfers_of(entry.id, legs))
+        if expires_us is not None and self._next_expiry_us is not None:
+            self._next_expiry_us = min(self._next_expiry_us, expires_us)
         return entry
 
     def resolve(self, context: MessageContext, entry: EntryRow, status: Status) -> None:

@@ -29,6 +29,8 @@ TABLES: tuple[str, ...] = (
     "CREATE INDEX IF NOT EXISTS clearing_entries_date ON clearing_entries (business_date)",
     """CREATE INDEX IF NOT EXISTS clearing_entries_original
         ON clearing_entries (original) WHERE original IS NOT NULL""",
+    """CREATE INDEX IF NOT EXISTS clearing_entries_expiry
+        ON clearing_entries (expires_us) WHERE expires_us IS NOT NULL""",
     "CREATE INDEX IF NOT EXISTS clearing_entries_rrn ON clearing_entries (rrn)",
     # Immutable; the id is the entry's times 16 plus the leg's place in it.
     """CREATE TABLE IF NOT EXISTS clearing_transfers (

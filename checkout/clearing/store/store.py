@@ -254,6 +254,11 @@ class Store:
         self.commit()
         return int(count)
 
+    def first_expiry_us(self) -> int | None:
+        """When the first hold that is committed and pending runs out; None where none does."""
+        rows = self._engine.query(f"SELECT min(e.expires_us) {_PENDING} e.expires_us IS NOT NULL")
+        return rows[0][0]  # type: ignore[no-any-return]
+
     def resolve(self, entry: EntryRow, resolution: ResolutionRow) -> None:
         """Post, void or expire a pending entry; LedgerError where it has ended already."""
         self._move(self.transfers(entry.id), self.status(entry), resolution.status)

@@ -77,7 +77,7 @@ The network alone moves its business date: at 23:00 in Shanghai, or earlier when
   answered: it takes effect once.
 - A void needs the whole amount on the same business date; a refund takes any part on any day. The
   void of a pre-authorisation and a reversal take the whole too. Another amount is answered 64.
-- A pre-authorisation holds for 30 days and is completed once, to at most 115 %.
+- A pre-authorisation holds for 30 days by the clock and is completed once, to at most 115 %.
 - A message that follows another (0420, void, refund, completion) must come from the participant
   that sent the original: from any other, a reversal is answered 12, the rest 25. DE2,
   DE32, DE41, DE42 and DE49 are those of the original; where one differs, the answer is 25.

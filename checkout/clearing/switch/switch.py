@@ -86,6 +86,7 @@ class Switch:
         `decoded` is this message as another process decoded it, with this `now`. LedgerError and
         DatabaseError are faults: the caller rolls the batch back.
         """
+        self._backend.expire_holds(now)
         try:
             fields = unpack(message) if decoded is None else decoded.fields
         except CodecError as error:

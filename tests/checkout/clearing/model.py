@@ -201,17 +201,18 @@ class Model:
     def close(self) -> None:
         """Post everything but holds, drop those that have run out, go on to the next day."""
         for one in self.entries:
-            if one.state == "pending" and one.kind == "hold" and self.day >= one.until:
-                one.state = "expired"
-                self.available[one.account] += one.billing
             if one.state == "pending" and one.kind != "hold":
                 one.state = "posted"
                 if one.direction > 0:
                     self.available[one.account] += one.billing
                 if one.wallet and one.credits_wallet:
                     self.available[one.wallet] += one.amount
-        self.entries = [one for one in self.entries if one.state == "pending"]
         self.day += 1
+        for one in self.entries:  # a hold runs out by the clock
+            if one.state == "pending" and one.kind == "hold" and self.day >= one.until:
+                one.state = "expired"
+                self.available[one.account] += one.billing
+        self.entries = [one for one in self.entries if one.state == "pending"]
 
     def _book(self, kind: str, account: str, amount: int, billing: int, way: int) -> Booked:
         made = Booked(kind, account, amount, billing, self.day, way, until=self.day + HOLD_DAYS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -138,3 +139,16 @@ def test_dispute_names_one_sale_where_two_have_its_rrn(network: Network) -> None
     assert network.client.operate("charge-back", named)["amount_minor"] == 2000
     with pytest.raises(OperationFailed, match="no sale"):
         network.client.operate("charge-back", {"rrn": first.rrn, "acquirer": "90020002"})
+
+
+def test_hold_runs_out_by_the_clock_without_a_close(network: Network) -> None:
+    hold = network.request(transaction_type=_T.PREAUTHORISATION, condition="06")
+    before = network.available()
+    assert network.code(hold) == "00"
+    network.clock.advance(timedelta(days=30, seconds=-1))
+    network.client.echo()
+    assert network.available() == before - hold.amount_minor
+    network.clock.advance(timedelta(seconds=2))
+    network.client.echo()
+    assert network.available() == before
+    assert network.code(network.follow(hold, _T.PREAUTHORISATION_VOID)) == "12"
