@@ -76,10 +76,15 @@ class DatabaseFile:
         )
 
 
+def printable(text: str) -> str:
+    """The text with every control character written out, so that it can forge no line of a log."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def one_line(error: BaseException) -> str:
     """An error in one line for people: the database's message, never the statement."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    message = " ".join(str(cause).split()) or type(cause).__name__
+    message = printable(" ".join(str(cause).split())) or type(cause).__name__
     return message if cause is error else f"database: {message}"
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from checkout.config import ENVIRONMENT, Config, decode_config
-from checkout.database import DatabaseLost, one_line
+from checkout.database import DatabaseLost, one_line, printable
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -29,6 +29,14 @@ _CONNECTIONS, _BACKLOG = 8_192, 16_384
 
 #: How long a worker that lost both its parents may take to end by itself.
 _LAST_RESORT_S = 3.0
+
+
+class PrintableFormatter(logging.Formatter):
+    """Formats a record without control characters: a card or a client may have sent some."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line of a record; a traceback below it keeps its lines."""
+        return printable(super().formatMessage(record))
 
 
 def report_ready() -> None:
@@ -133,7 +141,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one role until SIGTERM."""
     role = (sys.argv[1:] if arguments is None else arguments)[0]
     config = decode_config(os.environ[ENVIRONMENT])
-    logging.basicConfig(level=logging.WARNING, format=f"{role}: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter(f"{role}: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     _end_with_parent()
     try:
         if role == "web":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,7 @@ from checkout.database import (
     postgresql_password,
     sqlite_path,
 )
+from checkout.processes.roles import PrintableFormatter
 
 
 def test_new_file_is_marked_and_opened_again_in_either_spelling(tmp_path: Path) -> None:
@@ -185,3 +187,11 @@ def test_the_password_comes_from_a_file_where_the_url_has_none(
         DatabaseError, match=r"CHECKOUT_DATABASE_PASSWORD_FILE: .*password: No such"
     ):
         postgresql_password("postgresql://clerk@db/lane")
+
+
+def test_no_control_character_reaches_a_log_or_an_error_line() -> None:
+    sent = "card \x1b[2J\r\nswitch: all is well\x07 茶"
+    record = logging.LogRecord("x", logging.ERROR, "", 0, "%s", (sent,), None)
+    line = PrintableFormatter("web: %(message)s").format(record)
+    assert line == "web: card \\x1b[2J\\r\\nswitch: all is well\\x07 茶"
+    assert one_line(ValueError(sent)) == "card \\x1b[2J switch: all is well\\x07 茶"
