@@ -38,6 +38,8 @@ finally:
 def test_ctrl_c_leaves_a_reader_that_can_be_opened_at_once(delay_s: float) -> None:
     with Pn532Emulator(checks_line_rate=True) as emulator:
         emulator.present(EchoCard(delay_s=delay_s))
+        # A shell starts what it runs in the background with SIGINT ignored; a child inherits that.
+        inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
         program = subprocess.Popen(
             [sys.executable, "-c", _TAPS_FOR_EVER, emulator.path],
             stdout=subprocess.PIPE,
@@ -45,6 +47,7 @@ def test_ctrl_c_leaves_a_reader_that_can_be_opened_at_once(delay_s: float) -> No
             text=True,
             env={**os.environ, "PYTHONPATH": str(_ROOT)},
         )
+        signal.signal(signal.SIGINT, inherited)
         assert program.stdout is not None
         assert program.stdout.readline() == "tap\n"
         time.sleep(0.1)
