@@ -60,7 +60,7 @@ def measure(rows: int, python_rows: int, rounds: int) -> dict[str, Any]:
     import ibis
 
     from checkout.clearing.scheme.rules import rules_of_china
-    from checkout.clearing.settlement.netting import net, statements
+    from checkout.clearing.settlement import netting
     from checkout.clearing.settlement.netting_engine import close_day, rate
 
     engine = ibis.duckdb.connect()
@@ -69,14 +69,13 @@ def measure(rows: int, python_rows: int, rounds: int) -> dict[str, Any]:
     sample = [_payment(row) for row in table.limit(python_rows).to_pyarrow().to_pylist()]
     rules = rules_of_china()
     agreed = rate(table.limit(python_rows), rules)
-    assert close_day(agreed).statements == statements(sample), "engine and Python disagree"
+    assert close_day(agreed).statements == netting.statements(sample), "engine and Python disagree"
 
     def engine_way() -> None:
         close_day(rate(table, rules))
 
     def python_way() -> None:
-        net(sample)
-        statements(sample)
+        netting.close_day(sample)
 
     ways: dict[str, Callable[[], object]] = {
         "scan_s": lambda: engine.raw_sql(SCAN_SQL).fetchall(),
