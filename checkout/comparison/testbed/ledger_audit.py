@@ -61,13 +61,6 @@ class Books:
         )
         return str(rows[0][0]) if rows else ""
 
-    def imbalance_minor(self) -> int:
-        """The difference of debits and credits over all transfers: zero, or the books are wrong."""
-        rows = self._engine.query(
-            "SELECT coalesce(sum(amount_minor), 0) FROM clearing_transfers WHERE debit = credit"
-        )
-        return int(rows[0][0])
-
     def close(self) -> None:
         """Close the connection."""
         self._engine.close()
